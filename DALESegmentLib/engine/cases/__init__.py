@@ -1,0 +1,1 @@
+"""Cases in and out: geometry, files, folders. Needs numpy and SimpleITK only."""

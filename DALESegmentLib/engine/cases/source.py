@@ -1,0 +1,26 @@
+"""Where a case lies on disk, before anything is read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class CaseSource:
+    """The files of one case. `images` holds one path a channel group, in order; a path may be a DICOM folder.
+
+    arrays: folder of an array case (see `exchange`), instead of the files. reference: a label to compare with,
+    never to train on; `reference_threshold` turns a vote count into a mask (value >= threshold).
+    split: "train", "test" or "" where the folder does not say.
+    """
+
+    name: str
+    images: tuple[Path, ...] = ()
+    label: Path | None = None
+    trusted: Path | None = None
+    confidence: Path | None = None
+    reference: Path | None = None
+    reference_threshold: float | None = None
+    arrays: Path | None = None
+    split: str = ""

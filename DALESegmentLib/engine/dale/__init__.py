@@ -1,0 +1,1 @@
+"""DALE: disagreement, partition, label confidence, alternation, alignment. Tensors in, tensors out."""

@@ -1,0 +1,1 @@
+"""Learning: plan, network, prepared cases, training, prediction, bundle."""

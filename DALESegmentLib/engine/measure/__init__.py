@@ -1,0 +1,1 @@
+"""Measuring: agreement with a reference, label errors found, simulated annotators."""

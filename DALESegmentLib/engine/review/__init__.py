@@ -1,0 +1,1 @@
+"""Review: doubtful regions and what the clinician decided about them. No torch."""

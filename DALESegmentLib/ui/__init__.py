@@ -1,0 +1,1 @@
+"""Widgets, and the engine process seen from Qt. Never torch."""
