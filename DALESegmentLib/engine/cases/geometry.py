@@ -79,8 +79,8 @@ class Geometry:
     def difference(self, other: Geometry, tolerance: float = 1e-3) -> str | None:
         """What keeps the two grids from being the same, in words, or None.
 
-        Positions are compared at the corners of the grid, as a share of the smallest voxel edge (`tolerance`),
-        so that a tiny turn of a large image counts and rounding in a header does not.
+        Positions are compared at the corners of the grid, as a share of the smallest voxel edge (ten times
+        `tolerance`), so that a tiny turn of a large image counts and rounding in a header does not.
         """
         if self.size != other.size:
             return f"size {_times(self.size)} against {_times(other.size)} voxels"

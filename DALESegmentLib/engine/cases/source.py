@@ -8,10 +8,11 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class CaseSource:
-    """The files of one case. `images` holds one path a channel group, in order; a path may be a DICOM folder.
+    """The files of one case.
 
-    arrays: folder of an array case (see `exchange`), instead of the files. reference: a label to compare with,
-    never to train on; `reference_threshold` turns a vote count into a mask (value >= threshold).
+    images: one path a channel group, in order; a path may be a DICOM folder. arrays: folder of an array case
+    (see `exchange`), instead of the files. reference: a label to compare with, never to train on;
+    `reference_threshold` turns a vote count into a mask (value >= threshold).
     split: "train", "test" or "" where the folder does not say.
     """
 

@@ -1,0 +1,63 @@
+"""Is all of a file there and unharmed? ITK reads many formats without a word when they are not.
+
+It fills what is missing of NIfTI and JPEG with zeros or grey, drops the missing pages of a TIFF, and does not
+look at the checksums of compressed NRRD and MetaImage.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+import zlib
+from pathlib import Path
+
+from .checks import not_finite, unreadable
+from .file_formats import NIFTI, extension_of
+from .nifti_bytes import count_not_finite
+from .tiff_pages import tiff_complete
+
+_CHUNK = 1 << 22
+_HEADER_BYTES = 1 << 20
+
+
+def check_complete(path: Path) -> None:
+    """Raises EngineError("unreadable-file"), or ("image-not-finite") for a NIfTI file with NaN."""
+    extension = extension_of(path)
+    try:
+        if extension in NIFTI:
+            bad = count_not_finite(path)
+            if bad:
+                raise not_finite(path.name, bad)
+        complete = (
+            (extension not in (".jpg", ".jpeg") or _jpeg_complete(path.read_bytes()))
+            and (extension not in (".tif", ".tiff") or tiff_complete(path))
+            and (not extension.endswith((".nrrd", ".mha")) or _checksum_right(path))
+        )
+    except (EOFError, OSError, zlib.error, struct.error) as error:
+        raise unreadable(path) from error
+    if not complete:
+        raise unreadable(path)
+
+
+def _jpeg_complete(data: bytes) -> bool:
+    """The end marker must follow the last start of scan; inside a scan its two bytes cannot occur."""
+    return data.startswith(b"\xff\xd8") and data.rfind(b"\xff\xd9") > data.rfind(b"\xff\xda") > 0
+
+
+def _checksum_right(path: Path) -> bool:
+    """Read the zipped voxels of NRRD or MetaImage, where they follow the header, to their checksum."""
+    with path.open("rb") as file:
+        head = file.read(_HEADER_BYTES)
+        if head.startswith(b"NRRD"):
+            end = re.search(rb"\r?\n\r?\n", head)
+            zipped = re.search(rb"^encoding: *gz", head[: end.start()] if end else b"", re.M | re.I)
+        else:
+            end = re.search(rb"^ElementDataFile *= *LOCAL *\r?\n", head, re.M)
+            zipped = re.search(rb"^CompressedData *= *True", head[: end.start()] if end else b"", re.M | re.I)
+        if not end or not zipped:
+            return True
+        file.seek(end.end())
+        stream = zlib.decompressobj(zlib.MAX_WBITS | 32)  # 32: zlib or gzip, as the stream says
+        while not stream.eof and (chunk := file.read(_CHUNK)):
+            stream.decompress(chunk)
+        return stream.eof

@@ -1,0 +1,118 @@
+"""Array cases: a case as a folder of memory-mapped arrays, for handing it from one program to another."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import EngineError
+from .atomic import replacing
+from .case import Case
+from .checks import (
+    check_confidence,
+    check_exists,
+    check_foreground,
+    check_geometry,
+    check_image,
+    check_label,
+    label_values,
+    unreadable,
+)
+from .class_names import read_json
+from .geometry import Geometry
+
+DESCRIPTION = "case.json"
+_KINDS = {"image": "f", "label": "iu", "trusted": "b", "confidence": "f"}
+
+
+def save_array_case(case: Case, folder: Path | str) -> None:
+    """Write case.json, image.npy and, as far as they exist, label.npy, trusted.npy and confidence.npy.
+
+    Each file appears whole or not at all; arrays of an earlier case that this one lacks are removed.
+    Raises EngineError("cannot-write").
+    """
+    folder = Path(folder)
+    for part, array in _typed(case).items():
+        target = folder / f"{part}.npy"
+        if array is None:
+            target.unlink(missing_ok=True)
+            continue
+        with replacing(target) as temporary:
+            np.save(temporary, array, allow_pickle=False)
+    description = {
+        "name": case.name,
+        "geometry": case.geometry.as_dict(),
+        "class_names": {str(value): name for value, name in case.class_names.items()},
+    }
+    with replacing(folder / DESCRIPTION) as temporary:
+        temporary.write_text(json.dumps(description, indent=1), encoding="utf-8")
+
+
+def load_array_case(folder: Path | str, name: str | None = None) -> Case:
+    """The case in a folder, its arrays memory-mapped and read-only, checked like any other case.
+
+    Raises EngineError("missing-file", "unreadable-file", "bad-json", "array-shape", "bad-geometry") and the
+    codes of `checks`.
+    """
+    folder = Path(folder)
+    check_exists(folder / DESCRIPTION)
+    own_name, geometry, class_names = _described(read_json(folder / DESCRIPTION))
+    name = name or own_name
+    check_geometry(geometry, name)
+    check_exists(folder / "image.npy")
+    arrays = {part: _mapped(folder / f"{part}.npy", kinds, geometry) for part, kinds in _KINDS.items()}
+    image, label, trusted, confidence = (arrays[part] for part in _KINDS)
+    assert image is not None
+    check_image(image, f"The image of {name}")
+    if label is not None:
+        check_label(label, f"The label of {name}")
+        if trusted is None or not trusted.any():
+            check_foreground(label, f"The label of {name}")
+        class_names = {v: f"class {v}" for v in label_values(label) if v} | class_names
+    if confidence is not None:
+        check_confidence(confidence, f"The confidence of {name}")
+    return Case(name, image, geometry, label, trusted, confidence, class_names)
+
+
+def _typed(case: Case) -> dict[str, np.ndarray | None]:
+    """The arrays in the types the files have."""
+    label = case.label
+    if label is not None and label.dtype.kind not in "iu":
+        check_label(label, f"The label of {case.name}")
+        label = label.astype(np.int16)
+    return {
+        "image": np.asarray(case.image, np.float32),
+        "label": label,
+        "trusted": None if case.trusted is None else np.asarray(case.trusted, bool),
+        "confidence": None if case.confidence is None else np.asarray(case.confidence, np.float32),
+    }
+
+
+def _described(data: Any) -> tuple[str, Geometry, dict[int, str]]:
+    try:
+        names = {int(value): str(name) for value, name in data.get("class_names", {}).items()}
+        return str(data["name"]), Geometry.from_dict(data["geometry"]), names
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise EngineError(
+            "bad-json", f"{DESCRIPTION} lacks the name or the geometry of the case; hand the case over again."
+        ) from error
+
+
+def _mapped(path: Path, kinds: str, geometry: Geometry) -> np.ndarray | None:
+    if not path.exists():
+        return None
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (ValueError, OSError, EOFError) as error:
+        raise unreadable(path) from error
+    shape = array.shape[1:] if path.name == "image.npy" else array.shape
+    if array.dtype.kind not in kinds or shape != geometry.array_shape:
+        raise EngineError(
+            "array-shape",
+            f"{path.name} does not fit the grid in {DESCRIPTION} ({array.dtype} of shape {array.shape}); "
+            "hand the case over again.",
+        )
+    return array

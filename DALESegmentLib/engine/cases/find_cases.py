@@ -1,0 +1,91 @@
+"""From what a user names to the cases: a folder of any known layout, a list, or items."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..errors import EngineError
+from .case_folder import FoundCase
+from .case_lists import cases_in_list, cases_of_items
+from .checks import check_exists
+from .folder_layouts import cases_of
+from .roles import give_roles, share
+from .source import CaseSource
+
+
+def find_cases(
+    folder: Path | str | None = None,
+    list: Path | str | None = None,
+    items: Iterable[Mapping[str, Any]] | None = None,
+    image: str | Sequence[str] | None = None,
+    label: str | None = None,
+    reference: str | None = None,
+    split: str = "all",
+    label_seed: int = 0,
+    limit: int | None = None,
+) -> list[CaseSource]:
+    """The cases a user means, in the order of their names or of their list; docs/protocol.md, "Naming cases".
+
+    Exactly one of folder, list and items is given. Nothing is read but names and lists.
+
+    Raises EngineError("cases-unnamed", "no-cases", "duplicate-case", "missing-file") and the codes of
+    `folder_layouts`, `case_lists` and `roles`.
+    """
+    wanted = _names(image)
+    found = _found(folder, list, items, wanted)
+    _check_unique(found)
+    chosen = [case for case in found if split in ("all", case.split)]
+    if not chosen:
+        raise EngineError(
+            "no-cases",
+            f"None of the {len(found)} cases belongs to the split {split}; choose all, or list them there.",
+        )
+    if limit is not None and limit < len(chosen):
+        drawn = sorted(share(label_seed, "limit " + case.name) for case in chosen)[:limit]
+        chosen = [case for case in chosen if share(label_seed, "limit " + case.name) in drawn]
+    sources = [give_roles(case, wanted, label or "", reference or "", label_seed) for case in chosen]
+    for source in sources:
+        _check_files(source)
+    return sources
+
+
+def _names(image: str | Sequence[str] | None) -> tuple[str, ...]:
+    parts = image.split(",") if isinstance(image, str) else image or ()
+    return tuple(part.strip() for part in parts if part.strip())
+
+
+def _found(
+    folder: Path | str | None, list_file: Path | str | None, items: Any, image: Sequence[str]
+) -> list[FoundCase]:
+    if sum(given is not None for given in (folder, list_file, items)) != 1:
+        raise EngineError("cases-unnamed", "Name the cases by a folder, a list or one by one; exactly one of these.")
+    if folder is not None:
+        return cases_of(Path(folder), image)
+    if list_file is not None:
+        return cases_in_list(Path(list_file))
+    cases = cases_of_items(items)
+    if not cases:
+        raise EngineError("no-cases", "The list of cases is empty; name at least one.")
+    return cases
+
+
+def _check_unique(cases: Iterable[FoundCase]) -> None:
+    name, times = Counter(case.name for case in cases).most_common(1)[0]
+    if times > 1:
+        raise EngineError("duplicate-case", f"{times} cases are called {name}; give each a name of its own.")
+
+
+def _check_files(source: CaseSource) -> None:
+    for path in (
+        *source.images,
+        source.label,
+        source.trusted,
+        source.confidence,
+        source.reference,
+        source.arrays,
+    ):
+        if path is not None:
+            check_exists(path)

@@ -1,0 +1,146 @@
+"""Array cases: what goes in comes out, mapped, and nothing half-written or foreign is taken."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from grids import blob, grid, noise
+
+from DALESegmentLib.engine.cases.case import Case
+from DALESegmentLib.engine.cases.case_files import read_case
+from DALESegmentLib.engine.cases.exchange import load_array_case, save_array_case
+from DALESegmentLib.engine.cases.source import CaseSource
+
+GEOMETRY = grid((7, 6, 5), (0.3, 0.4, 2.0), (1.1, 2.2, 3.3))
+
+
+@pytest.fixture
+def case() -> Case:
+    label = blob(GEOMETRY, 2)
+    sure = np.random.default_rng(0).random(label.shape).astype(np.float32)
+    return Case("p 1", noise(GEOMETRY, 2), GEOMETRY, label, label == 1, sure, {1: "liver", 2: "Läsion"})
+
+
+def test_round_trip(case, tmp_path):
+    save_array_case(case, tmp_path / "x")
+    back = load_array_case(tmp_path / "x")
+    assert (back.name, back.geometry, back.class_names) == (case.name, case.geometry, case.class_names)
+    for part in ("image", "label", "trusted", "confidence"):
+        assert np.array_equal(getattr(back, part), getattr(case, part)), part
+        assert isinstance(getattr(back, part), np.memmap)
+    assert back.image.dtype == np.float32
+    with pytest.raises(ValueError, match="read-only"):
+        back.label[0, 0, 0] = 1
+    assert sorted(p.name for p in (tmp_path / "x").iterdir()) == [
+        "case.json",
+        "confidence.npy",
+        "image.npy",
+        "label.npy",
+        "trusted.npy",
+    ]
+
+
+def test_parts_that_are_gone_leave_no_file(case, tmp_path):
+    save_array_case(case, tmp_path)
+    save_array_case(Case("q", case.image, GEOMETRY), tmp_path)
+    back = load_array_case(tmp_path)
+    assert (back.name, back.label, back.trusted, back.confidence) == ("q", None, None, None)
+
+
+def test_types_are_made_fit(case, tmp_path):
+    case = replace(case, image=case.image.astype(np.float64), label=(case.label > 0).astype(float))
+    save_array_case(case, tmp_path)
+    back = load_array_case(tmp_path)
+    assert (back.image.dtype, back.label.dtype.kind) == (np.float32, "i")
+
+
+def test_2d_and_missing_names(tmp_path):
+    flat = grid((7, 6))
+    save_array_case(Case("a", noise(flat), flat, blob(flat, 2)), tmp_path)
+    back = load_array_case(tmp_path)
+    assert back.class_names == {1: "class 1", 2: "class 2"}
+    assert back.geometry == flat
+
+
+def test_read_case_takes_it_under_the_name_asked_for(case, tmp_path):
+    save_array_case(case, tmp_path)
+    assert read_case(CaseSource("other", arrays=tmp_path)).name == "other"
+
+
+def test_saving_again_while_it_is_read(case, tmp_path):
+    save_array_case(case, tmp_path)
+    before = load_array_case(tmp_path)
+    save_array_case(replace(case, image=case.image + 1), tmp_path)
+    assert np.array_equal(before.image, case.image)
+    assert np.array_equal(load_array_case(tmp_path).image, case.image + 1)
+
+
+def test_missing_and_broken_files(case, tmp_path, refused):
+    with refused("missing-file", "case.json"):
+        load_array_case(tmp_path)
+    save_array_case(case, tmp_path)
+    path = tmp_path / "label.npy"
+    path.write_bytes(path.read_bytes()[:-5])
+    with refused("unreadable-file", "label.npy"):
+        load_array_case(tmp_path)
+    path.write_bytes(b"")
+    with refused("unreadable-file", "label.npy"):
+        load_array_case(tmp_path)
+    np.save(path, np.array([{"a": 1}], object), allow_pickle=True)
+    with refused("unreadable-file", "label.npy"):
+        load_array_case(tmp_path)
+    path.unlink()
+    (tmp_path / "image.npy").unlink()
+    with refused("missing-file", "image.npy"):
+        load_array_case(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("part", "array"),
+    [
+        ("label", np.zeros((5, 6, 6), np.uint8)),
+        ("label", np.ones((5, 6, 7), np.float32)),
+        ("image", np.zeros((5, 6, 7), np.float32)),
+        ("image", np.zeros((1, 5, 6, 7), complex)),
+        ("trusted", np.zeros((5, 6, 7), np.uint8)),
+        ("confidence", np.zeros((1, 5, 6, 7), np.float32)),
+    ],
+)
+def test_arrays_that_do_not_fit(case, tmp_path, refused, part, array):
+    save_array_case(case, tmp_path)
+    np.save(tmp_path / f"{part}.npy", array)
+    with refused("array-shape", f"{part}.npy"):
+        load_array_case(tmp_path)
+
+
+def test_descriptions_that_are_none(case, tmp_path, refused):
+    save_array_case(case, tmp_path)
+    path = tmp_path / "case.json"
+    good = json.loads(path.read_text())
+    for wrong in ([], {}, {**good, "geometry": {"size": [1]}}, {**good, "class_names": {"x": "y"}}):
+        path.write_text(json.dumps(wrong))
+        with refused("bad-json", "case.json"):
+            load_array_case(tmp_path)
+    path.write_text(json.dumps({**good, "geometry": {**good["geometry"], "spacing": [0, 1, 1]}}))
+    with refused("bad-geometry", "p 1"):
+        load_array_case(tmp_path)
+
+
+def test_contents_are_checked_like_files(case, tmp_path, refused):
+    nan = case.image.copy()
+    nan[0, 0, 0, 0] = np.nan
+    for change, code in (
+        ({"image": nan}, "image-not-finite"),
+        ({"image": case.image * 0}, "image-constant"),
+        ({"label": case.label * 0, "trusted": None}, "label-empty"),
+        ({"label": case.label.astype(np.int16) - 1}, "label-negative"),
+        ({"confidence": case.confidence + 1}, "confidence-range"),
+    ):
+        save_array_case(replace(case, **change), tmp_path)
+        with refused(code, "p 1"):
+            load_array_case(tmp_path)
+    with refused("label-not-whole"):
+        save_array_case(replace(case, label=case.label * 0.5), tmp_path)
