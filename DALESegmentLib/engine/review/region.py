@@ -43,7 +43,5 @@ class Region:
 
     @staticmethod
     def from_dict(data: dict[str, Any]) -> Region:
-        tuples = {
-            key: tuple(data[key]) for key in ("centre_ras", "centre_voxel", "first_voxel", "last_voxel")
-        }
+        tuples = {key: tuple(data[key]) for key in ("centre_ras", "centre_voxel", "first_voxel", "last_voxel")}
         return Region(**{**data, **tuples})

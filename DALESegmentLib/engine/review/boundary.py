@@ -1,0 +1,79 @@
+"""Where a voxel lies with respect to the label's boundaries, in mm."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from scipy import ndimage
+
+Box = tuple[slice, ...]
+
+
+def bounding_box(mask: np.ndarray, margin: int | Sequence[int] = 0) -> Box | None:
+    """The smallest box around the True voxels, grown by `margin` voxels (one number an axis, or one for all).
+
+    None where nothing is True.
+    """
+    margins = (margin,) * mask.ndim if isinstance(margin, int) else tuple(margin)
+    box = []
+    for axis, extra in enumerate(margins):
+        others = tuple(a for a in range(mask.ndim) if a != axis)
+        hit = np.flatnonzero(mask.any(axis=others))
+        if not hit.size:
+            return None
+        box.append(slice(max(int(hit[0]) - extra, 0), min(int(hit[-1]) + extra + 1, mask.shape[axis])))
+    return tuple(box)
+
+
+def margin_voxels(reach_mm: float, sampling: Sequence[float]) -> tuple[int, ...]:
+    """Voxels an axis that cover `reach_mm`. sampling: mm along the array's axes."""
+    return tuple(math.ceil(reach_mm / step) + 1 for step in sampling)
+
+
+def boundary_distance(label: np.ndarray, sampling: Sequence[float], reach_mm: float) -> tuple[np.ndarray, np.ndarray]:
+    """Signed distance in mm to the nearest boundary of the label, and the class that boundary belongs to.
+
+    label: (*grid) whole numbers; sampling: mm along the array's axes. Labelled voxels get minus the distance
+    to the nearest voxel that is not of their class, background voxels the distance to the nearest labelled
+    voxel. Beyond `reach_mm` the distance stays at ± reach_mm. Returns distance (*grid) float32 and nearest
+    class (*grid), which is 0 in background out of reach. The edge of the image is no boundary.
+    """
+    distance = np.full(label.shape, reach_mm, np.float32)
+    nearest = label.copy()
+    for value in np.unique(label[label > 0]):
+        box = bounding_box(label == value, margin_voxels(reach_mm, sampling))
+        assert box is not None
+        own = label[box] == value
+        _nearest_outside(distance[box], nearest[box], label[box], value, sampling)
+        inside = np.full(own.shape, reach_mm)
+        if not own.all():
+            tight = bounding_box(own, 1)
+            assert tight is not None
+            inside[tight] = np.minimum(ndimage.distance_transform_edt(own[tight], sampling), reach_mm)
+        distance[box][own] = -inside[own]
+    return distance, nearest
+
+
+def _nearest_outside(
+    distance: np.ndarray, nearest: np.ndarray, label: np.ndarray, value: int, sampling: Sequence[float]
+) -> None:
+    """Let background voxels know of class `value` where it is nearer than what they knew."""
+    if (label == value).all():
+        return
+    outside = ndimage.distance_transform_edt(label != value, sampling)
+    nearer = (label == 0) & (outside < distance)
+    distance[nearer] = outside[nearer]
+    nearest[nearer] = value
+
+
+def grow_mm(mask: np.ndarray, sampling: Sequence[float], reach_mm: float) -> np.ndarray:
+    """The mask and every voxel whose centre lies within `reach_mm` of one of its voxels."""
+    grown = np.zeros(mask.shape, bool)
+    box = bounding_box(mask, margin_voxels(reach_mm, sampling))
+    if box is None:
+        return grown
+    far = ndimage.distance_transform_edt(~mask[box], sampling) if not mask[box].all() else np.zeros(1)
+    grown[box] = far <= reach_mm * (1 + 1e-6)
+    return grown

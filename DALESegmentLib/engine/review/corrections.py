@@ -1,0 +1,80 @@
+"""What a clinician's decisions say about voxels: which labels are trusted from then on."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+import numpy as np
+
+from ..errors import EngineError
+from .boundary import grow_mm
+
+REVIEWED_MARGIN = 2.0  # voxels of the finest axis a person sees around a region while deciding about it
+
+
+def reviewed_mask(
+    region_map: np.ndarray, region_ids: Collection[int], spacing: Sequence[float] | None = None
+) -> np.ndarray:
+    """What a person has seen who decided about these regions: the regions and a margin of two voxels.
+
+    region_map: (*grid) region ids; spacing: mm along i, j(, k), by default one. The margin is measured in mm
+    with the finest spacing, so that it stays within the slice where slices are thick. Returns (*grid) bool.
+    """
+    sampling = (1.0,) * region_map.ndim if spacing is None else tuple(reversed(tuple(spacing)))
+    return grow_mm(np.isin(region_map, list(region_ids)), sampling, REVIEWED_MARGIN * min(sampling))
+
+
+def trusted_from_edit(
+    before: np.ndarray,
+    after: np.ndarray,
+    region_map: np.ndarray | None = None,
+    confirmed: Collection[int] = (),
+    spacing: Sequence[float] | None = None,
+) -> np.ndarray:
+    """Voxels whose label in `after` is trusted once a person has edited or confirmed it; (*grid) bool.
+
+    - A voxel whose label changed is trusted.
+    - A confirmed region is trusted with its margin (`reviewed_mask`): the person looked and left it as it is.
+    - A region in which something changed was looked at as a whole, so all of it and its margin are trusted
+      too.
+
+    Regions marked "unsure" are simply not named in `confirmed`. Elsewhere a change says nothing about its
+    neighbours. Raises EngineError("geometry-mismatch") where the arrays differ in shape.
+    """
+    _same_grid(before, after, *(() if region_map is None else (region_map,)))
+    changed = before != after
+    if region_map is None:
+        return changed
+    corrected = set(np.unique(region_map[changed]).tolist()) - {0}
+    return changed | reviewed_mask(region_map, corrected | set(confirmed), spacing)
+
+
+def correct_from_reference(
+    label: np.ndarray,
+    reference: np.ndarray,
+    region_map: np.ndarray,
+    region_ids: Collection[int],
+    spacing: Sequence[float] | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Play the reviewer: within these regions and their margin the reference is drawn, and trusted.
+
+    For demonstrations and studies, where the truth is known. Returns the new label and the trusted mask.
+    """
+    _same_grid(label, reference, region_map)
+    reviewed = reviewed_mask(region_map, region_ids, spacing)
+    return np.where(reviewed, reference, label).astype(label.dtype), reviewed
+
+
+def violations(trusted: np.ndarray, trusted_label: np.ndarray, prediction: np.ndarray) -> int:
+    """How many confirmed voxels a prediction contradicts."""
+    _same_grid(trusted, trusted_label, prediction)
+    return int((trusted.astype(bool) & (trusted_label != prediction)).sum())
+
+
+def _same_grid(*arrays: np.ndarray) -> None:
+    if len({array.shape for array in arrays}) > 1:
+        raise EngineError(
+            "geometry-mismatch",
+            "The corrected segmentation does not lie on the grid of the reviewed one; "
+            "correct the segmentation that the review list was made for.",
+        )

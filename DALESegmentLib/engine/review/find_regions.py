@@ -1,0 +1,174 @@
+"""Doubtful regions: where a label is probably wrong, most volume first."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from ..cases.geometry import Geometry
+from ..errors import EngineError
+from .boundary import boundary_distance, bounding_box, margin_voxels
+from .region import Region
+from .suspects import Evidence, Suspect, find_suspects
+from .usual_doubt import REACH_MM, usual_doubt
+
+EXCESS_DOUBT = 0.35
+SMALLEST_VOXELS = 8
+
+
+def find_regions(
+    case_name: str,
+    label: np.ndarray,
+    confidence: np.ndarray,
+    probabilities: np.ndarray,
+    geometry: Geometry,
+    class_names: Mapping[int, str],
+    trusted: np.ndarray | None = None,
+    limit: int = 20,
+    min_mm3: float | None = None,
+) -> tuple[list[Region], np.ndarray]:
+    """The doubtful regions of one case, ranked, and a map of them.
+
+    label: (*grid) class values; confidence: (*grid) in [0, 1], how far the label of that voxel can be
+    trusted; probabilities: (classes, *grid), the model's posterior, channel c for label value c; trusted:
+    (*grid) True where confirmed, never part of a region. grid is `geometry.array_shape`.
+
+    A voxel is suspected where its doubt, 1 - confidence, exceeds what is usual at that distance from a
+    boundary (`usual_doubt`) by 0.35, or where the model prefers another class and confidence is below one
+    half. Regions are ranked by the sum of excess doubt in mm³. Those under `min_mm3` (default: 8 voxels) and
+    those expected to hold less than half of it in wrong voxels are dropped, and at most `limit` kept.
+
+    Returns the regions and an int32 map (*grid) of their `region_id`, 0 elsewhere. Raises
+    EngineError("geometry-mismatch") where the arrays do not fit together, ("bad-label") where the label holds
+    a value the model does not know.
+    """
+    trusted = np.zeros(label.shape, bool) if trusted is None else trusted.astype(bool)
+    _check(case_name, label, confidence, probabilities, geometry, trusted)
+    region_map = np.zeros(label.shape, np.int32)
+    doubt = np.where(trusted, 0, 1 - np.nan_to_num(confidence, nan=1.0))
+    box = bounding_box((label > 0) | (doubt >= EXCESS_DOUBT), 1)
+    if box is None:
+        return [], region_map
+
+    posterior = probabilities[np.index_exp[:] + box]
+    evidence = _evidence(label[box], doubt[box], posterior, geometry, trusted[box])
+    smallest = SMALLEST_VOXELS * geometry.voxel_volume if min_mm3 is None else min_mm3
+    ranked = sorted(
+        (s for s in find_suspects(evidence) if s.mask.sum() * geometry.voxel_volume >= smallest),
+        key=lambda suspect: -_expected_wrong(suspect, evidence),
+    )
+    worth = [s for s in ranked if _expected_wrong(s, evidence) * geometry.voxel_volume >= smallest / 2]
+    regions = []
+    offset = np.array([part.start for part in box])
+    for rank, suspect in enumerate(worth[:limit], start=1):
+        region_map[box][suspect.box][suspect.mask] = rank
+        regions.append(_region(rank, case_name, suspect, evidence, doubt[box], offset, geometry, class_names))
+    return regions, region_map
+
+
+def _check(
+    case: str,
+    label: np.ndarray,
+    confidence: np.ndarray,
+    probabilities: np.ndarray,
+    geometry: Geometry,
+    trusted: np.ndarray,
+) -> None:
+    shapes = {label.shape, confidence.shape, probabilities.shape[1:], trusted.shape, geometry.array_shape}
+    if len(shapes) > 1:
+        raise EngineError(
+            "geometry-mismatch",
+            f"The label and the confidence of “{case}” do not lie on the same grid; "
+            "compute the confidence of this label again.",
+        )
+    if label.size and not 0 <= label.min() <= label.max() < len(probabilities):
+        odd = int(label.min() if label.min() < 0 else label.max())
+        raise EngineError(
+            "bad-label",
+            f"The label of “{case}” holds the value {odd}, which the model was not trained for; "
+            f"it knows the values 0 to {len(probabilities) - 1}.",
+        )
+
+
+def _evidence(
+    label: np.ndarray, doubt: np.ndarray, probabilities: np.ndarray, geometry: Geometry, trusted: np.ndarray
+) -> Evidence:
+    """What `find_suspects` needs, on the searched part of the grid."""
+    sampling = tuple(reversed(geometry.spacing))
+    label = label.astype(np.int16)
+    model = probabilities.argmax(axis=0).astype(np.int16)
+    excess = np.maximum(doubt - _expected_doubt(label, doubt, sampling, trusted), 0)
+    candidate = ((excess >= EXCESS_DOUBT) | ((model != label) & (doubt > 0.5))) & ~trusted
+
+    rival = model.copy()
+    agreed = candidate & (model == label)
+    others = probabilities[:, agreed].copy()
+    np.put_along_axis(others, label[agreed][None].astype(np.int64), -np.inf, axis=0)
+    rival[agreed] = others.argmax(axis=0)
+    return Evidence(label, model, rival, excess, candidate, trusted, sampling)
+
+
+def _expected_doubt(
+    label: np.ndarray, doubt: np.ndarray, sampling: tuple[float, ...], trusted: np.ndarray
+) -> np.ndarray:
+    """Usual doubt within reach of the label, where boundaries lie; far from it the median doubt there."""
+    near = bounding_box(label > 0, margin_voxels(REACH_MM, sampling))
+    expected = np.zeros(label.shape, np.float32)
+    if near is None:
+        return expected
+    distance, nearest = boundary_distance(label[near], sampling, REACH_MM)
+    expected[near] = usual_doubt(doubt[near], distance, nearest, min(sampling), ~trusted[near])
+    return expected
+
+
+def _expected_wrong(suspect: Suspect, evidence: Evidence) -> float:
+    return float(evidence.excess[suspect.box][suspect.mask].sum())
+
+
+def _region(
+    rank: int,
+    case: str,
+    suspect: Suspect,
+    evidence: Evidence,
+    doubt: np.ndarray,
+    offset: np.ndarray,
+    geometry: Geometry,
+    class_names: Mapping[int, str],
+) -> Region:
+    corner = offset + [part.start for part in suspect.box]
+    where = np.argwhere(suspect.mask)
+    doubts = doubt[suspect.box][suspect.mask]
+    excess = evidence.excess[suspect.box][suspect.mask]
+    centre = _index(corner + where[_centre(where * np.array(evidence.sampling), doubts, excess)])
+    value = suspect.label_value
+    return Region(
+        rank=rank,
+        case=case,
+        region_id=rank,
+        label_value=value,
+        class_name=class_names.get(value, f"Class {value}"),
+        suspicion=suspect.suspicion,
+        suggested_value=suspect.suggested_value,
+        voxels=len(where),
+        size_mm3=len(where) * geometry.voxel_volume,
+        mean_confidence=float(1 - doubts.mean()),
+        lowest_confidence=float(1 - doubts.max()),
+        expected_wrong=float(excess.sum()),
+        centre_ras=geometry.index_to_ras(centre),
+        centre_voxel=centre,
+        first_voxel=_index(corner + where.min(axis=0)),
+        last_voxel=_index(corner + where.max(axis=0)),
+    )
+
+
+def _centre(points: np.ndarray, doubt: np.ndarray, excess: np.ndarray) -> int:
+    """The most doubtful of the quarter of voxels nearest to the middle; (points: (n, dims) mm)."""
+    middle = np.average(points, axis=0, weights=excess + 1e-6)
+    distance = np.linalg.norm(points - middle, axis=1)
+    nearest = np.argsort(distance, kind="stable")[: max(len(points) // 4, 1)]
+    return int(nearest[np.lexsort((distance[nearest], -np.round(doubt[nearest], 2)))[0]])
+
+
+def _index(kji: np.ndarray) -> tuple[int, ...]:
+    return tuple(int(n) for n in reversed(kji))
