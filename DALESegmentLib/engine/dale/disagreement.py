@@ -1,0 +1,31 @@
+"""Disagreement s: the running average of how much, and how often, the network contradicts a label.
+
+Our reading of the paper's two quantities, an average error and an error rate:
+
+    s <- μ s + (1 - μ) ½ [ (1 - p_y) + 1(argmax z ≠ y) ],   s_0 = ½
+
+One number a labelled voxel. It is stored as float16, whose spacing near 1 is 1/2048, so μ must leave room to
+move: with μ = 0.999 a float16 average stands still, μ ≤ 0.9 is safe.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+START = 0.5
+
+
+def contradiction(logits: Tensor, label: Tensor, margin: Tensor) -> Tensor:
+    """½ [(1 - p_y) + 1(m < 0)], in [0, 1].
+
+    logits: (B, K, *grid); label, margin (see `confidence.label_margin`) and result: (B, *grid). A negative margin
+    is the same as argmax z ≠ y.
+    """
+    probability = logits.softmax(1).gather(1, label.unsqueeze(1).long()).squeeze(1)
+    return 0.5 * ((1.0 - probability) + (margin < 0).float())
+
+
+def remember(disagreement: Tensor, now: Tensor, memory: float) -> Tensor:
+    """The next s, float32. disagreement and now have one shape; memory is μ."""
+    return torch.lerp(now.float(), disagreement.float(), memory)

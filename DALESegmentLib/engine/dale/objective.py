@@ -1,0 +1,115 @@
+"""One training step's loss: DALE's parts put together, or plain Dice + cross-entropy through the same path."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .alignment import FeatureAlignment
+from .alternation import keep_class_mass, step_weights
+from .confidence import consistent_margin, label_confidence, label_margin
+from .disagreement import contradiction, remember
+from .partition import fuzziness
+from .settings import DaleSettings
+from .weighted_loss import weighted_dice_ce
+
+
+@dataclass
+class Batch:
+    """What a step learns from; all (B, *grid) except image (B, C, *grid). valid is 0 in padding."""
+
+    image: Tensor
+    label: Tensor
+    trusted: Tensor
+    valid: Tensor
+    disagreement: Tensor
+
+
+@dataclass
+class StepResult:
+    loss: Tensor
+    disagreement: Tensor
+    """The next s of the batch's voxels, (B, *grid) float32."""
+    fuzzy_share: float
+
+
+class Objective:
+    """The loss of every step of a training, from its first (share 0) to its last (share 1).
+
+    settings None is plain training; the disagreement is still kept, because label confidence is of use there too.
+    """
+
+    def __init__(self, classes: int, settings: DaleSettings | None) -> None:
+        self.classes = classes
+        self.settings = settings
+        self.memory = (settings or DaleSettings()).memory
+        self.thresholds = torch.full((classes,), (settings or DaleSettings()).lowest_threshold)
+        self.alignment = FeatureAlignment(classes)
+
+    def __call__(self, batch: Batch, logits: Tensor, features: Tensor | None, step: int, share: float) -> StepResult:
+        """step counts all steps so far (its parity is the phase); share is the part of the training done."""
+        detached = logits.detach().float()
+        margin = label_margin(detached, batch.label)
+        now = contradiction(detached, batch.label, margin)
+        s = remember(batch.disagreement, now, self.memory)
+        settings = self.settings
+        if settings is None or share < settings.warm_up:
+            loss = weighted_dice_ce(logits, batch.label, torch.ones_like(s), batch.valid)
+            return StepResult(loss, s, 0.0)
+
+        fuzzy_step = bool(step % 2) or not settings.alternation
+        f = self._fuzziness(s, batch, settings)
+        weights = step_weights(fuzzy_step, f, self._confidence(margin, s, settings))
+        weights = keep_class_mass(weights * batch.valid, batch.label, self.classes, batch.trusted)
+        loss = weighted_dice_ce(logits, batch.label, weights, batch.valid)
+        if settings.alignment and features is not None:
+            loss = loss + self._alignment(features, detached, f, batch, fuzzy_step, share, settings)
+        fuzzy_share = (f * batch.valid).sum() / batch.valid.sum().clamp_min(1)
+        return StepResult(loss, s, float(fuzzy_share))
+
+    def _fuzziness(self, s: Tensor, batch: Batch, settings: DaleSettings) -> Tensor:
+        if settings.partition:
+            f = fuzziness(s, batch.label, self.thresholds.to(s.device), settings.sharpness)
+        else:
+            f = torch.ones_like(s)
+        return f.masked_fill(batch.trusted, 0.0)
+
+    @staticmethod
+    def _confidence(margin: Tensor, s: Tensor, settings: DaleSettings) -> Tensor:
+        if not settings.confidence:
+            return torch.zeros_like(s)
+        return label_confidence(consistent_margin(margin, s), temperature=settings.temperature)
+
+    def _alignment(
+        self,
+        features: Tensor,
+        logits: Tensor,
+        f: Tensor,
+        batch: Batch,
+        fuzzy_step: bool,
+        share: float,
+        settings: DaleSettings,
+    ) -> Tensor:
+        """Stable steps feed the statistics, fuzzy steps pay the distance, ramped in over the last part."""
+        grid = features.shape[2:]
+        f, valid = (_at(t, grid).flatten() for t in (f, batch.valid))
+        flat = features.movedim(1, -1).flatten(0, -2)
+        if not fuzzy_step or not settings.alternation:
+            label = _at(batch.label.float(), grid).flatten().long()
+            self.alignment.observe(flat, label, (f < 0.5) & (valid > 0))
+        if not fuzzy_step or share <= settings.alignment_start:
+            return features.new_zeros(())
+        ramp = (share - settings.alignment_start) / max(1.0 - settings.alignment_start, 1e-6)
+        predicted = _at(logits.argmax(1).float(), grid).flatten().long()
+        fuzzy = (f > 0.5) & (valid > 0)
+        return settings.alignment_weight * ramp * self.alignment.loss(flat, predicted, fuzzy)
+
+
+def _at(values: Tensor, grid: torch.Size) -> Tensor:
+    """(B, *grid) values on the features' grid, which may be coarser than the logits'."""
+    if values.shape[1:] == grid:
+        return values
+    return F.interpolate(values.unsqueeze(1).float(), size=grid, mode="nearest-exact").squeeze(1)

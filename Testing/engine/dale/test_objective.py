@@ -1,0 +1,173 @@
+"""The training loss: MONAI's where nothing is doubted, and trusted voxels always at full weight."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from monai.losses import DiceCELoss
+from torch import Tensor
+
+from DALESegmentLib.engine.dale.alignment import FeatureAlignment, gaussian_wasserstein2
+from DALESegmentLib.engine.dale.alternation import keep_class_mass, step_weights
+from DALESegmentLib.engine.dale.disagreement import contradiction, remember
+from DALESegmentLib.engine.dale.objective import Batch, Objective
+from DALESegmentLib.engine.dale.partition import class_thresholds, fuzziness
+from DALESegmentLib.engine.dale.settings import DaleSettings
+from DALESegmentLib.engine.dale.weighted_loss import weighted_dice_ce
+
+
+@pytest.fixture
+def random() -> torch.Generator:
+    return torch.Generator().manual_seed(0)
+
+
+def a_batch(random: torch.Generator, s: float = 0.5) -> tuple[Batch, Tensor]:
+    label = torch.randint(0, 3, (2, 8, 8, 4), generator=random)
+    logits = torch.randn(2, 3, 8, 8, 4, generator=random, requires_grad=True)
+    shape = label.shape
+    batch = Batch(
+        torch.zeros(2, 1, 8, 8, 4),
+        label,
+        torch.zeros(shape, dtype=torch.bool),
+        torch.ones(shape),
+        torch.full(shape, s),
+    )
+    return batch, logits
+
+
+def test_with_all_weights_one_the_loss_is_monais(random):
+    batch, logits = a_batch(random)
+    ours = weighted_dice_ce(logits, batch.label, torch.ones_like(batch.valid), batch.valid)
+    monai = DiceCELoss(
+        include_background=False, softmax=True, to_onehot_y=True, batch=True, smooth_nr=1e-5, smooth_dr=1e-5
+    )
+    # MONAI's cross-entropy always counts the background, its Dice as told
+    theirs = monai(logits, batch.label.unsqueeze(1))
+    assert float(ours) == pytest.approx(float(theirs), rel=1e-5)
+
+
+def test_padding_has_no_part_in_the_loss(random):
+    batch, logits = a_batch(random)
+    whole = weighted_dice_ce(logits, batch.label, torch.ones_like(batch.valid), batch.valid)
+    padded_logits = torch.nn.functional.pad(logits, (0, 2, 0, 0, 0, 3), value=7.0)
+    pads = (0, 2, 0, 0, 0, 3)
+    label, valid = (torch.nn.functional.pad(t, pads) for t in (batch.label, batch.valid))
+    padded = weighted_dice_ce(padded_logits, label, torch.ones_like(valid), valid)
+    assert float(padded) == pytest.approx(float(whole), rel=1e-5)
+
+
+def test_the_float16_average_moves_at_the_default_memory():
+    s = torch.full((1,), 0.5, dtype=torch.float16)
+    for _ in range(60):
+        s = remember(s.float(), torch.ones(1), DaleSettings().memory).to(torch.float16)
+    assert float(s) > 0.99
+
+
+def test_contradiction_by_hand():
+    logits = torch.tensor([[[2.0, 0.0], [0.0, 2.0]]])  # (1, 2 classes, 2 voxels)
+    label = torch.tensor([[0, 0]])
+    p = 1 / (1 + np.exp(-2))
+    margin = torch.tensor([[2.0, -2.0]])
+    assert contradiction(logits, label, margin).flatten().tolist() == pytest.approx(
+        [0.5 * (1 - p), 0.5 * (p + 1)], rel=1e-5
+    )
+
+
+def test_good_labels_are_never_fuzzy_and_persistent_disagreement_is():
+    settings = DaleSettings()
+    rng = np.random.default_rng(0)
+    label = np.repeat([0, 1], 5000)
+    good = rng.uniform(0, 0.3, 10_000)
+    tau = torch.tensor(class_thresholds(good, label, 2, settings))
+    f = fuzziness(torch.tensor(good), torch.tensor(label), tau, settings.sharpness)
+    assert float(f.max()) < 0.001
+    bad = good.copy()
+    bad[5000:5500] = 0.95
+    tau = torch.tensor(class_thresholds(bad, label, 2, settings))
+    f = fuzziness(torch.tensor(bad), torch.tensor(label), tau, settings.sharpness)
+    assert float(f[5000:5500].min()) > 0.9
+    assert float(f[:5000].max()) < 0.001
+
+
+def test_at_most_the_largest_share_of_a_class_is_fuzzy():
+    settings = DaleSettings(largest_fuzzy_share=0.1)
+    s = np.linspace(0.7, 1.0, 1000)
+    tau = class_thresholds(s, np.ones(1000, int), 2, settings)
+    assert (s > tau[1]).mean() <= 0.1 + 1e-9
+
+
+def test_each_class_keeps_its_mass_and_fixed_voxels_their_weight():
+    label = torch.tensor([[0, 0, 0, 1, 1, 1]])
+    weights = torch.tensor([[1.0, 1.0, 0.4, 1.0, 0.2, 1.0]])
+    fixed = torch.tensor([[True, False, False, False, False, True]])
+    out = keep_class_mass(weights, label, 2, fixed)
+    assert float(out[0, 0]) == 1.0
+    assert float(out[0, 5]) == 1.0
+    assert float(out[0, 1:3].sum()) == pytest.approx(2.0)
+    assert float(out[0, 3:5].sum()) == pytest.approx(2.0)
+
+
+def test_stable_steps_ignore_fuzzy_voxels_and_fuzzy_steps_weigh_them():
+    f, w = torch.tensor([0.0, 1.0, 1.0]), torch.tensor([0.3, 0.3, 0.9])
+    assert step_weights(False, f, w).tolist() == [1.0, 0.0, 0.0]
+    assert step_weights(True, f, w).tolist() == pytest.approx([1.0, 0.3, 0.9])
+
+
+def test_dale_is_plain_before_the_warm_up_ends_and_differs_after_it(random):
+    batch, logits = a_batch(random, s=0.98)
+    plain = Objective(3, None)(batch, logits, None, 1, 0.9)
+    dale = Objective(3, DaleSettings())
+    assert float(dale(batch, logits, None, 1, 0.1).loss) == pytest.approx(float(plain.loss))
+    assert float(dale(batch, logits, None, 1, 0.9).loss) != pytest.approx(float(plain.loss), rel=1e-3)
+
+
+def test_where_all_is_trusted_dale_is_plain(random):
+    batch, logits = a_batch(random, s=0.98)
+    batch.trusted[:] = True
+    plain = Objective(3, None)(batch, logits, None, 1, 0.9)
+    for step in (0, 1):
+        dale = Objective(3, DaleSettings())(batch, logits, None, step, 0.9)
+        assert float(dale.loss) == pytest.approx(float(plain.loss), rel=1e-6)
+
+
+@pytest.mark.parametrize("part", ["confidence", "partition", "alternation", "alignment"])
+def test_each_part_can_be_switched_off_and_matters(part, random):
+    batch, logits = a_batch(random, s=0.97)
+    features = torch.randn(2, 6, 8, 8, 4, generator=random)
+
+    def loss_of(settings: DaleSettings) -> float:
+        objective = Objective(3, settings)
+        objective(batch, logits, features, 0, 0.95)  # a stable step feeds the feature statistics
+        return float(objective(batch, logits, features, 1, 0.95).loss)
+
+    # stable features must exist for the alignment, so half of the voxels have a good history
+    batch.disagreement[:, :, :4] = 0.02
+    whole = loss_of(DaleSettings(alignment_weight=1.0))
+    without = loss_of(DaleSettings(alignment_weight=1.0, **{part: False}))
+    if part == "alternation":  # a fuzzy step is a fuzzy step; the stable ones differ
+        step = [Objective(3, DaleSettings(alternation=on))(batch, logits, None, 0, 0.95).loss for on in (True, False)]
+        whole, without = float(step[0]), float(step[1])
+    assert whole != pytest.approx(without, rel=1e-4)
+
+
+def test_the_wasserstein_distance_against_numbers(random):
+    """In one dimension W₂² of two equal samples' sizes is the mean square of sorted differences."""
+    a = torch.randn(200_000, generator=random, dtype=torch.float64) * 2.0 + 1.0
+    b = torch.randn(200_000, generator=random, dtype=torch.float64) * 0.5 - 1.0
+    empirical = float((a.sort().values - b.sort().values).square().mean())
+    closed = gaussian_wasserstein2(a.mean()[None], a.std()[None], b.mean()[None], b.std()[None])
+    assert float(closed) == pytest.approx(empirical, rel=0.02)
+
+
+def test_alignment_pulls_fuzzy_features_towards_stable_ones(random):
+    alignment = FeatureAlignment(2)
+    stable = torch.randn(400, 3, generator=random)
+    label = torch.zeros(400, dtype=torch.long)
+    alignment.observe(stable, label, torch.ones(400, dtype=torch.bool))
+    fuzzy = (torch.randn(100, 3, generator=random) + 4).requires_grad_()
+    everywhere = torch.ones(100, dtype=torch.bool)
+    before = alignment.loss(fuzzy, label[:100], everywhere)
+    before.backward()
+    after = alignment.loss(fuzzy.detach() - 20 * fuzzy.grad, label[:100], everywhere)
+    assert 0 < float(after) < float(before)
