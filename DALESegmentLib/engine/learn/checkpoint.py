@@ -1,0 +1,94 @@
+"""Checkpoints: one safetensors file, replaced in one move. Nothing in it is ever executed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from ..dale.objective import Objective
+from ..errors import EngineError
+from .folder import write_atomically
+from .prepare import PreparedCase
+
+
+def save_checkpoint(
+    path: Path,
+    network: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    objective: Objective,
+    cases: Sequence[PreparedCase],
+    progress: dict[str, Any],
+) -> None:
+    """Everything that changes during training. progress: epoch, step, history; plain JSON values."""
+    tensors = {f"network/{name}": value for name, value in network.state_dict().items()}
+    slots = optimizer.state_dict()["state"]
+    tensors |= {f"optimizer/{i}/{name}": value for i, slot in slots.items() for name, value in slot.items()}
+    tensors |= {f"disagreement/{case.name}": case.disagreement for case in cases}
+    tensors["dale/thresholds"] = objective.thresholds
+    alignment = objective.alignment
+    if alignment.mean is not None and alignment.std is not None:
+        tensors |= {"dale/mean": alignment.mean, "dale/std": alignment.std}
+    meta = {"progress": json.dumps({**progress, "seen": alignment.seen})}
+    copies = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
+    write_atomically(path, save(copies, meta))
+
+
+def load_checkpoint(
+    path: Path,
+    network: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    objective: Objective,
+    cases: Sequence[PreparedCase],
+    device: torch.device,
+) -> dict[str, Any]:
+    """Put everything back and return `progress`. Raises EngineError where the file does not fit."""
+    try:
+        with safe_open(path, "pt") as file:
+            progress = json.loads(file.metadata()["progress"])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        network.load_state_dict(_under(tensors, "network"))
+        _load_optimizer(optimizer, _under(tensors, "optimizer"), device)
+        for case in cases:
+            case.disagreement.copy_(tensors[f"disagreement/{case.name}"])
+        objective.thresholds = tensors["dale/thresholds"]
+        if "dale/mean" in tensors:
+            objective.alignment.mean = tensors["dale/mean"].to(device)
+            objective.alignment.std = tensors["dale/std"].to(device)
+        objective.alignment.seen = progress.pop("seen")
+    except (OSError, SafetensorError, KeyError, RuntimeError, ValueError, TypeError) as error:
+        raise EngineError(
+            "checkpoint-unusable",
+            f"{path.name} does not fit these cases or is damaged; train again without resume.",
+        ) from error
+    return progress
+
+
+def load_disagreement(path: Path) -> dict[str, Tensor]:
+    """The disagreement of every case a training saw, by case name; empty where there is no checkpoint."""
+    if not path.is_file():
+        return {}
+    try:
+        with safe_open(path, "pt") as file:
+            names = [n for n in file.keys() if n.startswith("disagreement/")]  # noqa: SIM118
+            return {name.split("/", 1)[1]: file.get_tensor(name) for name in names}
+    except (OSError, SafetensorError) as error:
+        raise EngineError("checkpoint-unusable", f"{path.name} is damaged; train the model again.") from error
+
+
+def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {n.split("/", 1)[1]: t for n, t in tensors.items() if n.startswith(prefix + "/")}
+
+
+def _load_optimizer(optimizer: torch.optim.Optimizer, flat: dict[str, Tensor], device: torch.device) -> None:
+    slots: dict[int, dict[str, Tensor]] = {}
+    for name, value in flat.items():
+        index, slot = name.split("/")
+        slots.setdefault(int(index), {})[slot] = value.to(device)
+    optimizer.load_state_dict({**optimizer.state_dict(), "state": slots})

@@ -1,0 +1,53 @@
+"""The label-confidence map of a case: for every voxel, how far the label given there can be trusted."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from ..cases.case import Case
+from ..dale.confidence import consistent_margin, label_confidence
+from ..dale.disagreement import START
+from ..errors import EngineError
+from .plan import Plan
+from .prepare import UNKNOWN
+
+_TINY = 1e-6
+
+
+def label_classes(case: Case, plan: Plan) -> np.ndarray:
+    """The case's label as network classes (*grid). Raises EngineError for a class the model does not know."""
+    assert case.label is not None
+    table = np.full(max(int(case.label.max()), max(plan.class_values)) + 1, UNKNOWN, np.int64)
+    table[plan.class_values] = np.arange(plan.classes)
+    classes = table[np.asarray(case.label, np.int64)]
+    if (classes == UNKNOWN).any():
+        value = int(case.label[classes == UNKNOWN][0])
+        known = ", ".join(str(v) for v in plan.class_values if v)
+        raise EngineError(
+            "unknown-class",
+            f"The label of {case.name} has the value {value}, but the model knows only {known}; "
+            "leave that segment out or train a model that has it.",
+        )
+    return classes
+
+
+def confidence_map(case: Case, plan: Plan, probabilities: np.ndarray, disagreement: np.ndarray | None) -> np.ndarray:
+    """float32 in [0, 1], (*grid): the closed-form confidence of the label, 1 where trusted.
+
+    probabilities: (K, *grid) of the model; disagreement: (*grid) what training remembered of this very label, or
+    None for a case the model was not trained on, whose confidence then follows from the model alone.
+    """
+    classes = torch.from_numpy(label_classes(case, plan)).unsqueeze(0)
+    p = torch.from_numpy(probabilities).clamp(_TINY, 1.0)
+    given = p.gather(0, classes)[0]
+    rival = p.scatter(0, classes, 0.0).amax(0)
+    margin = given.log() - rival.clamp_min(_TINY).log()
+    if disagreement is not None:
+        s = torch.from_numpy(disagreement)
+        # a voxel no patch ever covered still has the starting value, which says nothing
+        margin = torch.where(s == START, margin, consistent_margin(margin, s))
+    confidence = label_confidence(margin).numpy().astype(np.float32)
+    if case.trusted is not None:
+        confidence[np.asarray(case.trusted, bool)] = 1.0
+    return confidence

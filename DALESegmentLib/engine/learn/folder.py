@@ -1,0 +1,80 @@
+"""The run folder of a training: what lies where.
+
+run.json                 settings, plan, split, history, status
+checkpoint.safetensors   everything needed to resume
+bundle/                  the model, a MONAI bundle; whole at every moment from the first epoch on
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from ..cases.atomic import replacing
+from ..errors import EngineError
+
+RUN_FILE = "run.json"
+CHECKPOINT_FILE = "checkpoint.safetensors"
+BUNDLE_FOLDER = "bundle"
+
+
+def open_run_folder(folder: Path, *, resume: bool, overwrite: bool) -> None:
+    """Make or check the folder a training writes to. Raises EngineError rather than touch an earlier run."""
+    exists = (folder / RUN_FILE).exists()
+    if resume and not exists:
+        raise EngineError(
+            "nothing-to-resume", f"There is no training to resume in {folder.name}; start without resume."
+        )
+    if exists and not (resume or overwrite):
+        raise EngineError(
+            "run-exists",
+            f"{folder.name} already holds a training; choose another folder, resume it, or allow overwriting.",
+        )
+    if not exists and folder.is_dir() and any(folder.iterdir()):
+        raise EngineError("folder-not-empty", f"{folder.name} holds other files; choose an empty or a new folder.")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if overwrite and not resume:
+            for name in (RUN_FILE, CHECKPOINT_FILE):
+                (folder / name).unlink(missing_ok=True)
+            shutil.rmtree(folder / BUNDLE_FOLDER, ignore_errors=True)
+    except OSError as error:
+        raise EngineError(
+            "cannot-write", f"{folder.name} cannot be written to ({error.strerror}); choose another folder."
+        ) from error
+
+
+def find_bundle(model: Path) -> Path:
+    """The bundle of a run folder, or the bundle itself."""
+    for folder in (model, model / BUNDLE_FOLDER):
+        if (folder / "configs" / "metadata.json").is_file():
+            return folder
+    raise EngineError(
+        "no-model",
+        f"{model.name} holds no finished model; name a run folder or a bundle with configs and models.",
+    )
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """The file is either the old one or the new one, never a part, also after a power cut."""
+    with replacing(path) as temporary, open(temporary, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def write_json(path: Path, value: Any) -> None:
+    write_atomically(path, (json.dumps(value, indent=1, ensure_ascii=False) + "\n").encode())
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise EngineError("unreadable-file", f"{path.name} cannot be read; it is missing or damaged.") from error
+    if not isinstance(value, dict):
+        raise EngineError("unreadable-file", f"{path.name} does not hold what it should; it may be damaged.")
+    return value

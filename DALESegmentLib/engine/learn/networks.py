@@ -1,0 +1,114 @@
+"""MONAI's networks by name, sized for a patch; anisotropic ones pool less along the coarse axis."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from monai.networks import nets
+from torch import Tensor, nn
+
+NETWORKS = ("UNet", "AttentionUnet", "SegResNet", "DynUNet", "SwinUNETR")
+LEARNING_RATES = {"SwinUNETR": 5e-4}
+LEARNING_RATE = 3e-3
+_DEEPEST = 5
+_COARSE = 2.0
+"""An axis this many times coarser than the finest is not pooled (after Isensee et al., nnU-Net, 2021)."""
+
+
+def design(
+    name: str, patch: np.ndarray, spacing: np.ndarray, channels: int, classes: int, *, large: bool
+) -> tuple[tuple[int, ...], dict[str, Any]]:
+    """The patch size the network can take, nearest to the wanted one, and the network's arguments.
+
+    patch: voxels wanted; spacing: mm; both along the network's axes. Returns plain JSON values.
+    """
+    common: dict[str, Any] = {"spatial_dims": len(patch), "in_channels": channels, "out_channels": classes}
+    if name == "SwinUNETR":
+        fitted = _fit(patch, np.full(len(patch), 32))
+        if max(fitted) == 32:  # its deepest level would be a single voxel, which cannot be normalised
+            fitted = (64, *fitted[1:])
+        if "img_size" in inspect.signature(nets.SwinUNETR.__init__).parameters:
+            common["img_size"] = list(fitted)
+        return fitted, {**common, "feature_size": 24 if large else 12}
+    strides, kernels = _pooling(patch, spacing)
+    width = 32 if large else 16
+    if name == "SegResNet":
+        levels = min(4, 1 + int(np.log2(max(patch.max() // 8, 1))))
+        blocks = {1: [1], 2: [1, 2], 3: [1, 2, 2], 4: [1, 2, 2, 4]}[max(levels, 1)]
+        arguments = {
+            **common,
+            "init_filters": width,
+            "blocks_down": blocks,
+            "blocks_up": [1] * (len(blocks) - 1),
+        }
+        return _fit(patch, np.full(len(patch), 2 ** (len(blocks) - 1))), arguments
+    fitted = _fit(patch, np.prod(strides, axis=0))
+    widths = [min(width * 2**level, 320) for level in range(len(strides) + 1)]
+    if name == "DynUNet":
+        return fitted, {
+            **common,
+            "kernel_size": [*kernels, kernels[-1]],
+            "strides": [[1] * len(patch), *strides],
+            "upsample_kernel_size": strides,
+            "filters": widths,
+            "res_block": True,
+        }
+    arguments = {**common, "channels": widths, "strides": strides}
+    units = {"num_res_units": 2 if large else 1, "norm": "INSTANCE"}
+    return fitted, arguments | (units if name == "UNet" else {})
+
+
+def build(name: str, arguments: dict[str, Any]) -> nn.Module:
+    return getattr(nets, name)(**arguments)
+
+
+class FeatureTap:
+    """Remembers the penultimate features of a network: the input of the last convolution that has more input
+    channels than there are classes. Found by one look at the order in which the layers run."""
+
+    def __init__(self, network: nn.Module, classes: int) -> None:
+        self.features: Tensor | None = None
+        self._last: nn.Module | None = None
+        self._network = network
+        kinds = (nn.Conv2d, nn.Conv3d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+        self._layers = [m for m in network.modules() if isinstance(m, kinds) and m.in_channels > classes]
+
+    def find(self, run: Callable[[], Any]) -> None:
+        """Run the network once by `run` and hook the layer found."""
+        order: list[nn.Module] = []
+        hooks = [m.register_forward_pre_hook(lambda m, _: order.append(m)) for m in self._layers]
+        run()
+        for hook in hooks:
+            hook.remove()
+        if order:
+            self._last = order[-1]
+            self._last.register_forward_pre_hook(self._keep)
+
+    def _keep(self, _module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        self.features = inputs[0] if self._network.training else None
+
+
+def _pooling(patch: np.ndarray, spacing: np.ndarray) -> tuple[list[list[int]], list[list[int]]]:
+    """Strides and kernels, level by level: pool an axis while 8 voxels are left and its spacing is not coarse."""
+    size, step = np.array(patch, float), np.array(spacing, float)
+    strides: list[list[int]] = []
+    kernels: list[list[int]] = []
+    while len(strides) < _DEEPEST - 1:
+        fine = step < _COARSE * step.min()
+        pool = fine & (size >= 8)
+        if not pool.any():
+            break
+        kernels.append([3 if f else 1 for f in fine])
+        strides.append([2 if p else 1 for p in pool])
+        size, step = np.where(pool, size / 2, size), np.where(pool, step * 2, step)
+    if not strides:
+        return [[1] * len(patch)], [[3] * len(patch)]
+    return strides, kernels
+
+
+def _fit(patch: np.ndarray, divisor: Sequence[int] | np.ndarray) -> tuple[int, ...]:
+    """The multiples of the divisor next above the wanted size (a small excess is rounded down)."""
+    return tuple(int(max(1, np.ceil(p / d - 0.25)) * d) for p, d in zip(patch, divisor, strict=True))

@@ -1,0 +1,180 @@
+"""Patches drawn from prepared cases, turned and flipped; the disagreement goes the same way and comes back.
+
+Only flips and quarter turns are used, so every patch voxel is one voxel of the case and the new disagreement can be
+written back to exactly where it came from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from monai.transforms import (
+    Compose,
+    RandAdjustContrast,
+    RandGaussianNoise,
+    RandScaleIntensity,
+    RandShiftIntensity,
+)
+from monai.utils import convert_to_tensor
+from torch import Tensor
+
+from ..dale.objective import Batch
+from .plan import Plan
+from .predictor import PADDING
+from .prepare import UNKNOWN, PreparedCase
+
+_POINTS = 20_000
+
+
+@dataclass(frozen=True)
+class Pose:
+    """How a patch lies in its case: first voxel, size, flipped axes, quarter turns in the plane `turn_axes`."""
+
+    case: int
+    start: tuple[int, int, int]
+    size: tuple[int, int, int]
+    flips: tuple[int, ...]
+    turns: int
+    turn_axes: tuple[int, int]
+
+    def take(self, array: Tensor) -> Tensor:
+        """The patch of an (..., x, y, z) array. A view where nothing is turned."""
+        x, y, z = self.start
+        patch = array[..., x : x + self.size[0], y : y + self.size[1], z : z + self.size[2]]
+        back = [axis - 3 for axis in self.flips]
+        turned = torch.rot90(patch, self.turns, [axis - 3 for axis in self.turn_axes]) if self.turns else patch
+        return turned.flip(back) if back else turned
+
+    def put(self, array: Tensor, patch: Tensor) -> None:
+        """Write a patch back to where `take` found it."""
+        x, y, z = self.start
+        back = [axis - 3 for axis in self.flips]
+        patch = patch.flip(back) if back else patch
+        patch = torch.rot90(patch, -self.turns, [axis - 3 for axis in self.turn_axes]) if self.turns else patch
+        array[..., x : x + self.size[0], y : y + self.size[1], z : z + self.size[2]] = patch.to(array.dtype)
+
+
+class PatchSampler:
+    """Draws batches; seeded anew for each epoch, so that a resumed training sees what it would have seen.
+
+    Every other patch is centred near a labelled voxel (each class as often), in fine-tuning near a trusted one.
+    """
+
+    def __init__(self, cases: Sequence[PreparedCase], plan: Plan, *, focus_trusted: bool = False) -> None:
+        self.plan = plan
+        self.cases = [_padded(case, plan) for case in cases]
+        self.points = [_points(case, plan.classes, focus_trusted) for case in self.cases]
+        square = _square_plane(plan)
+        self.turn_axes = square or (0, 1)
+        self.may_turn = square is not None
+        self.augment = Compose(
+            [
+                RandScaleIntensity(factors=0.2, prob=0.3),
+                RandShiftIntensity(offsets=0.2, prob=0.3),
+                RandGaussianNoise(prob=0.2, std=0.1),
+                RandAdjustContrast(prob=0.2, gamma=(0.7, 1.5)),
+            ]
+        )
+
+    def seed(self, seed: int, epoch: int) -> None:
+        self.random = np.random.default_rng([seed, epoch])
+        self.augment.set_random_state(int(self.random.integers(2**31)))
+        self.order: list[int] = []
+
+    def draw(self, device: torch.device) -> tuple[Batch, list[Pose]]:
+        """A batch on the device, and where its patches lie."""
+        poses = [self._pose() for _ in range(self.plan.batch_size)]
+        images, labels, trusted, valid, s = [], [], [], [], []
+        for pose in poses:
+            case = self.cases[pose.case]
+            label = pose.take(case.label)
+            images.append(convert_to_tensor(self.augment(pose.take(case.image).clone()), track_meta=False))
+            labels.append(label.clamp_min(0))
+            valid.append(label >= 0)
+            trusted.append(pose.take(case.trusted))
+            s.append(pose.take(case.disagreement))
+        batch = Batch(
+            self._stack(images, device).float(),
+            self._stack(labels, device).long(),
+            self._stack(trusted, device),
+            self._stack(valid, device).float(),
+            self._stack(s, device).float(),
+        )
+        return batch, poses
+
+    def write_back(self, poses: Sequence[Pose], disagreement: Tensor) -> None:
+        """(B, *grid) new disagreement to the cases it belongs to."""
+        values = disagreement.detach().cpu()
+        for pose, patch in zip(poses, values, strict=True):
+            full = patch.unsqueeze(self.plan.slice_axis) if self.plan.dims == 2 else patch
+            pose.put(self.cases[pose.case].disagreement, full)
+
+    def _stack(self, patches: list[Tensor], device: torch.device) -> Tensor:
+        stacked = torch.stack([p.contiguous() for p in patches])
+        if self.plan.dims == 2:
+            stacked = stacked.squeeze(self.plan.slice_axis - 3)
+        return stacked.to(device, non_blocking=True)
+
+    def _pose(self) -> Pose:
+        if not self.order:
+            self.order = list(self.random.permutation(len(self.cases)))
+        case = int(self.order.pop())
+        grid = np.array(self.cases[case].label.shape)
+        patch = np.array(self.plan.patch_size)
+        classes = [p for p in self.points[case] if len(p)]
+        if classes and self.random.random() < 0.5:
+            points = classes[int(self.random.integers(len(classes)))]
+            jitter = self.random.integers(-(patch // 4), patch // 4 + 1)
+            start = points[int(self.random.integers(len(points)))] - patch // 2 + jitter
+        else:
+            start = self.random.integers(0, grid - patch + 1)
+        start = np.clip(start, 0, grid - patch)
+        flips = tuple(axis for axis in range(3) if patch[axis] > 1 and self.random.random() < 0.5)
+        turns = int(self.random.integers(4)) if self.may_turn else 0
+        return Pose(case, _triple(start), _triple(patch), flips, turns, self.turn_axes)
+
+
+def _triple(values: np.ndarray) -> tuple[int, int, int]:
+    x, y, z = (int(v) for v in values)
+    return x, y, z
+
+
+def _padded(case: PreparedCase, plan: Plan) -> PreparedCase:
+    """The case, at least as large as a patch; what is added has the label UNKNOWN and counts for nothing."""
+    short = [max(0, p - n) for p, n in zip(plan.patch_size, case.label.shape, strict=True)]
+    if not any(short):
+        return case
+    pads = [n for s in reversed(short) for n in (s // 2, s - s // 2)]
+    image = F.pad(case.image, pads, mode=PADDING)
+    label = F.pad(case.label, pads, value=UNKNOWN)
+    trusted = F.pad(case.trusted, pads, value=False)
+    padded = PreparedCase(case.name, case.geometry, case.affine, image, label, trusted, case.disagreement)
+    padded.disagreement = F.pad(case.disagreement, pads)
+    inside = tuple(slice(s // 2, s // 2 + n) for s, n in zip(short, case.label.shape, strict=True))
+    # the unpadded case keeps seeing what training learns about it
+    case.disagreement = padded.disagreement[inside]
+    return padded
+
+
+def _points(case: PreparedCase, classes: int, focus_trusted: bool) -> list[np.ndarray]:
+    """Voxels to centre patches on: one list a class, or the trusted voxels."""
+    wanted = [case.trusted] if focus_trusted and bool(case.trusted.any()) else []
+    wanted += [case.label == c for c in range(1, classes)] if not wanted else []
+    lists = []
+    for mask in wanted:
+        points = mask.nonzero().numpy()
+        lists.append(points[:: max(1, len(points) // _POINTS)])
+    return lists
+
+
+def _square_plane(plan: Plan) -> tuple[int, int] | None:
+    """The plane in which quarter turns keep patch size and spacing, if any."""
+    for a, b in ((0, 1), (0, 2), (1, 2)):
+        same_spacing = plan.spacing is None or abs(plan.spacing[a] / plan.spacing[b] - 1) < 0.05
+        if plan.patch_size[a] == plan.patch_size[b] > 1 and same_spacing:
+            return a, b
+    return None

@@ -1,0 +1,100 @@
+"""Prepared cases: the arrays a training draws from, in the plan's layout and spacing, and the way back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+import torch
+from monai.data import MetaTensor
+from monai.transforms import NormalizeIntensity, ScaleIntensityRange, Spacing, SpatialResample
+from monai.utils import convert_to_tensor
+from torch import Tensor
+
+from ..cases.case import Case
+from ..cases.geometry import Geometry
+from ..dale import disagreement
+from .layout import canonical_affine, canonical_size, from_canonical, to_canonical
+from .plan import Plan
+
+UNKNOWN = -1
+"""The label of voxels that are not part of the image (padding)."""
+
+
+@dataclass
+class PreparedCase:
+    """image (C, x, y, z) float32; label (x, y, z) network classes; trusted bool; disagreement float16."""
+
+    name: str
+    geometry: Geometry
+    affine: Tensor
+    image: Tensor
+    label: Tensor
+    trusted: Tensor
+    disagreement: Tensor
+
+
+def prepare_image(case: Case, plan: Plan) -> MetaTensor:
+    """(C, x, y, z) float32: turned, resampled and normalised as the plan says."""
+    return _normalise(_on_plan_grid(case.image, case.geometry, plan, "bilinear"), plan)
+
+
+def prepare_case(case: Case, plan: Plan) -> PreparedCase:
+    """Image, label and trusted mask on one grid. Labels are resampled by nearest neighbour, so that every
+    prepared voxel keeps the label some clinician gave."""
+    assert case.label is not None
+    image = prepare_image(case, plan)
+    classes = np.zeros(max(int(case.label.max()), max(plan.class_values)) + 1, np.int16)
+    classes[plan.class_values] = np.arange(plan.classes)
+    label = _on_plan_grid(classes[np.asarray(case.label, np.int64)][None], case.geometry, plan, "nearest")
+    trusted = np.zeros(case.label.shape, bool) if case.trusted is None else case.trusted
+    return PreparedCase(
+        case.name,
+        case.geometry,
+        image.affine,
+        image.as_tensor().contiguous(),
+        label.as_tensor()[0].to(torch.int16).contiguous(),
+        _on_plan_grid(trusted[None], case.geometry, plan, "nearest").as_tensor()[0].bool().contiguous(),
+        torch.full(label.shape[1:], disagreement.START, dtype=torch.float16),
+    )
+
+
+def prepared_grid(geometry: Geometry, plan: Plan) -> tuple[tuple[int, ...], Tensor]:
+    """Size (x, y, z) and affine that preparing an image on this grid gives."""
+    empty = _on_plan_grid(np.zeros((1, *geometry.array_shape)), geometry, plan, "nearest")
+    return tuple(empty.shape[1:]), empty.affine
+
+
+def to_native(values: Tensor, affine: Tensor, geometry: Geometry) -> np.ndarray:
+    """(C, x, y, z) on a prepared grid to (C, *geometry.array_shape). Exact where nothing was resampled."""
+    size = canonical_size(geometry)
+    target = torch.from_numpy(canonical_affine(geometry))
+    if tuple(values.shape[1:]) != size or not torch.allclose(affine.double(), target, atol=1e-4):
+        resample = SpatialResample(mode="bilinear", padding_mode="border", dtype=np.float32)
+        moved = MetaTensor(values.float(), affine=affine)
+        values = convert_to_tensor(resample(moved, dst_affine=target, spatial_size=size), track_meta=False)
+    return from_canonical(values.cpu().numpy(), geometry)
+
+
+def _on_plan_grid(array: np.ndarray, geometry: Geometry, plan: Plan, mode: str) -> MetaTensor:
+    """(C, *geometry.array_shape) turned and, where the plan has a spacing, resampled; float32."""
+    affine = torch.from_numpy(canonical_affine(geometry))
+    turned = to_canonical(np.asarray(array, np.float32), geometry)
+    tensor = MetaTensor(torch.from_numpy(turned), affine=affine)
+    if plan.spacing is None:
+        return tensor
+    resample = Spacing(pixdim=plan.spacing, mode=mode, padding_mode="border", dtype=np.float32)
+    return cast(MetaTensor, resample(tensor))
+
+
+def _normalise(image: MetaTensor, plan: Plan) -> MetaTensor:
+    if plan.normalise == "ct" and plan.ct_window is not None:
+        low, high = plan.ct_window
+        return cast(MetaTensor, ScaleIntensityRange(low, high, b_min=-1.0, b_max=1.0, clip=True)(image))
+    if plan.normalise == "case":
+        return cast(MetaTensor, NormalizeIntensity(channel_wise=True)(image))
+    # brightness differs from slice to slice: every slice is its own image
+    axes = [axis + 1 for axis in range(3) if axis != plan.slice_axis]
+    mean, std = image.mean(axes, keepdim=True), image.std(axes, keepdim=True)
+    return cast(MetaTensor, (image - mean) / std.clamp_min(1e-6))

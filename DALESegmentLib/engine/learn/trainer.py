@@ -1,0 +1,186 @@
+"""The training loop: plain or DALE, from nothing or from a model, resumable after a kill at any moment.
+
+Each epoch is seeded by (seed, epoch) alone, so that a training resumed from the last checkpoint goes on exactly as it
+would have, on a CPU to the bit.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from ..dale.objective import Objective
+from ..dale.partition import class_thresholds
+from ..errors import EngineError
+from ..measure.overlap import mean_dice
+from ..process.progress import Progress
+from .bundle import save_bundle
+from .checkpoint import load_checkpoint, save_checkpoint
+from .folder import CHECKPOINT_FILE
+from .networks import FeatureTap
+from .patches import PatchSampler
+from .plan import Plan
+from .predictor import Predictor
+from .prepare import UNKNOWN, PreparedCase
+from .settings import TrainSettings
+
+VALIDATIONS = 10
+"""At most so many validations in a training, evenly spaced, the last at its end."""
+
+
+@dataclass
+class Trainer:
+    """One training. `cases` are learned from, `validation` only looked at."""
+
+    plan: Plan
+    settings: TrainSettings
+    network: nn.Module
+    cases: Sequence[PreparedCase]
+    validation: Sequence[PreparedCase]
+    folder: Path
+    device: torch.device
+    progress: Progress
+    history: list[dict[str, Any]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.network.to(self.device)
+        self.objective = Objective(self.plan.classes, self.settings.objective_settings)
+        self.optimizer = torch.optim.AdamW(self.network.parameters(), lr=self.settings.learning_rate, weight_decay=1e-5)
+        self.predictor = Predictor(self.network, self.plan, self.device)
+        self.tap = FeatureTap(self.network, self.plan.classes)
+        self.tap.find(self._trial_run)
+        focus = self.settings.focus_trusted
+        self.sampler = PatchSampler(self.cases, self.plan, focus_trusted=focus)
+        self.spent = 0.0
+
+    def run(self, *, resume: bool = False) -> list[dict[str, Any]]:
+        """Train to the end of the epochs or of the time; returns the history, one row an epoch."""
+        if resume:
+            self._resume()
+        started = time.monotonic() - self.spent
+        for epoch in range(len(self.history), self.settings.epochs):
+            if self._over(started):
+                break
+            row = self._epoch(epoch, started)
+            self.spent = time.monotonic() - started
+            self.history.append(row)
+            self._save()
+        return self.history
+
+    def _epoch(self, epoch: int, started: float) -> dict[str, Any]:
+        settings = self.settings
+        self.sampler.seed(settings.seed, epoch)
+        torch.manual_seed(settings.seed * 100_003 + epoch)
+        self._update_thresholds()
+        self.network.train()
+        losses, fuzzy = [], []
+        for i in range(settings.steps_per_epoch):
+            self.progress.check()
+            step = epoch * settings.steps_per_epoch + i
+            share = self._share(step, started)
+            loss, fuzzy_share = self._step(step, share)
+            losses.append(loss)
+            fuzzy.append(fuzzy_share)
+            self._report(epoch, share, started, float(np.mean(losses)))
+            if self._over(started):
+                break
+        row: dict[str, Any] = {"epoch": epoch + 1, "loss": float(np.mean(losses)), "fuzzy_share": float(np.mean(fuzzy))}
+        if self._validates(epoch, started):
+            row["validation_dice"] = self.validate()
+        return row
+
+    def _step(self, step: int, share: float) -> tuple[float, float]:
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.settings.learning_rate * (1.0 - min(share, 0.999)) ** 0.9
+        batch, poses = self.sampler.draw(self.device)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
+            logits = self.network(batch.image)
+        features = self.tap.features.float() if self.tap.features is not None else None
+        result = self.objective(batch, logits.float(), features, step, share)
+        if not torch.isfinite(result.loss):
+            raise EngineError(
+                "training-diverged",
+                "Training became unstable (the loss is not a number); train again with a smaller learning rate.",
+            )
+        self.optimizer.zero_grad(set_to_none=True)
+        result.loss.backward()
+        nn.utils.clip_grad_norm_(self.network.parameters(), 12.0)
+        self.optimizer.step()
+        self.sampler.write_back(poses, result.disagreement)
+        return float(result.loss.detach()), result.fuzzy_share
+
+    def validate(self) -> float | None:
+        """Mean Dice over classes and validation cases against their given labels; None without such cases."""
+        scores = []
+        for case in self.validation:
+            probabilities = self.predictor.prepared_probabilities(case.image, self.progress)
+            scores.append(mean_dice(probabilities.argmax(0), case.label))
+        known = [s for s in scores if s is not None]
+        return float(np.mean(known)) if known else None
+
+    def _share(self, step: int, started: float) -> float:
+        """How much of the training is done, by steps or by the clock, whichever is further."""
+        share = step / (self.settings.epochs * self.settings.steps_per_epoch)
+        if self.settings.seconds is not None:
+            share = max(share, (time.monotonic() - started) / self.settings.seconds)
+        return min(share, 1.0)
+
+    def _over(self, started: float) -> bool:
+        seconds = self.settings.seconds
+        return seconds is not None and time.monotonic() - started >= seconds
+
+    def _validates(self, epoch: int, started: float) -> bool:
+        if not self.validation:
+            return False
+        every = max(1, self.settings.epochs // VALIDATIONS)
+        return (epoch + 1) % every == 0 or epoch + 1 == self.settings.epochs or self._over(started)
+
+    def _update_thresholds(self) -> None:
+        dale = self.settings.objective_settings
+        if dale is None or not dale.partition:
+            return
+        inside = [c.label != UNKNOWN for c in self.cases]
+        s = torch.cat([c.disagreement[i] for c, i in zip(self.cases, inside, strict=True)]).float().numpy()
+        label = torch.cat([c.label[i] for c, i in zip(self.cases, inside, strict=True)]).numpy()
+        self.objective.thresholds = torch.tensor(class_thresholds(s, label, self.plan.classes, dale))
+
+    def _report(self, epoch: int, share: float, started: float, loss: float) -> None:
+        values = {"loss": loss}
+        for row in reversed(self.history):
+            if row.get("validation_dice") is not None:
+                values["validation_dice"] = row["validation_dice"]
+                break
+        elapsed = time.monotonic() - started
+        left = elapsed / share - elapsed if share > 0.02 else None
+        message = f"Epoch {epoch + 1} of {self.settings.epochs}"
+        self.progress.report(100.0 * share, "training", message, seconds_left=left, **values)
+
+    def _save(self) -> None:
+        progress = {"history": self.history, "spent": self.spent}
+        save_checkpoint(
+            self.folder / CHECKPOINT_FILE, self.network, self.optimizer, self.objective, self.cases, progress
+        )
+        save_bundle(self.folder, self.network, self.plan, {"history": self.history})
+
+    def _resume(self) -> None:
+        path = self.folder / CHECKPOINT_FILE
+        if not path.exists():  # killed before the first epoch ended: start over
+            return
+        progress = load_checkpoint(path, self.network, self.optimizer, self.objective, self.cases, self.device)
+        self.history, self.spent = progress["history"], progress["spent"]
+
+    def _trial_run(self) -> None:
+        """One forward pass of an empty patch, to see the order of the layers."""
+        patch = torch.zeros((1, self.plan.channels, *self.plan.network_patch), device=self.device)
+        was = self.network.training
+        self.network.eval()
+        with torch.no_grad():
+            self.network(patch)
+        self.network.train(was)

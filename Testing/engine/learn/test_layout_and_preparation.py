@@ -1,0 +1,81 @@
+"""To the prepared grid and back: no voxel moves, whatever the orientation."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.spatial.transform import Rotation
+
+from DALESegmentLib.engine.cases.case import Case
+from DALESegmentLib.engine.cases.geometry import Geometry
+from DALESegmentLib.engine.learn.layout import canonical_affine, canonical_size, from_canonical, to_canonical
+from DALESegmentLib.engine.learn.plan import CaseFacts, make_plan
+from DALESegmentLib.engine.learn.prepare import prepare_case, prepare_image, prepared_grid, to_native
+
+
+@st.composite
+def geometries(draw) -> Geometry:
+    size = tuple(draw(st.integers(3, 9)) for _ in range(3))
+    spacing = tuple(draw(st.floats(0.3, 5.0)) for _ in range(3))
+    turn = Rotation.from_euler("xyz", [draw(st.floats(-180, 180)) for _ in range(3)], degrees=True)
+    flip = np.diag([draw(st.sampled_from([-1.0, 1.0])) for _ in range(3)])
+    direction = turn.as_matrix() @ flip
+    return Geometry(size, spacing, (3.0, -7.0, 40.0), tuple(direction.ravel()))
+
+
+@settings(max_examples=150, deadline=None)
+@given(geometries())
+def test_canonical_and_back_is_exact_and_keeps_every_voxel_in_place(geometry):
+    values = np.arange(np.prod(geometry.size), dtype=np.float32).reshape(1, *geometry.array_shape)
+    turned = to_canonical(values, geometry)
+    assert turned.shape[1:] == canonical_size(geometry)
+    assert np.array_equal(from_canonical(turned, geometry), values)
+    affine = canonical_affine(geometry)
+    for x, y, z in [(0, 0, 0), tuple(n - 1 for n in canonical_size(geometry))]:
+        k, j, i = np.argwhere(values[0] == turned[0, x, y, z])[0]
+        ras = (affine @ [x, y, z, 1])[:3]
+        assert np.allclose(ras, geometry.index_to_ras((i, j, k)), atol=1e-3)
+    assert (np.diag(affine)[:3] > -1e-9).all() or geometry.dims == 3  # axes point to R, A, S as far as they can
+
+
+def test_a_picture_keeps_its_axes():
+    geometry = Geometry((5, 4), (1.0, 1.0), (0.0, 0.0), (1.0, 0.0, 0.0, 1.0))
+    picture = np.random.default_rng(0).normal(size=(3, 4, 5)).astype(np.float32)
+    turned = to_canonical(picture, geometry)
+    assert turned.shape == (3, 5, 4, 1)
+    assert np.array_equal(from_canonical(turned, geometry), picture)
+
+
+@pytest.mark.parametrize("spacing", [(1.0, 1.0, 2.0), (0.7, 0.9, 3.1)])
+def test_without_resampling_the_label_comes_back_exactly(a_case, spacing):
+    plan = make_plan([CaseFacts.of(a_case)])
+    prepared = prepare_case(a_case, plan)
+    back = to_native(prepared.label.unsqueeze(0).float(), prepared.affine, a_case.geometry)
+    assert np.array_equal(back[0], a_case.label)
+    size, affine = prepared_grid(a_case.geometry, plan)
+    assert size == tuple(prepared.label.shape)
+    assert torch.allclose(affine, prepared.affine)
+
+
+def test_resampled_and_back_a_linear_image_is_the_same_inside(a_case):
+    """Linear interpolation reproduces a linear ramp, so any shift on the way there or back would show."""
+    k, j, i = np.indices(a_case.geometry.array_shape).astype(np.float32)
+    ramp = Case("ramp", (i + 3 * j + 5 * k)[None], a_case.geometry, label=a_case.label)
+    plan = make_plan([CaseFacts.of(a_case)]).model_copy(
+        update={"spacing": (0.8, 0.9, 1.1), "normalise": "ct", "ct_window": (-500.0, 500.0)}
+    )
+    prepared = prepare_image(ramp, plan)
+    back = to_native(prepared.as_tensor(), prepared.affine, ramp.geometry)
+    inside = (slice(None), *(slice(3, -3) for _ in range(3)))
+    assert np.allclose(back[inside] * 500, ramp.image[inside], atol=1e-2)
+
+
+def test_label_values_may_have_gaps(a_case):
+    values = a_case.label.astype(np.int16) * 117
+    case = Case("gaps", a_case.image, a_case.geometry, label=values, class_names={117: "spleen"})
+    plan = make_plan([CaseFacts.of(case)])
+    assert plan.class_values == [0, 117]
+    assert set(np.unique(prepare_case(case, plan).label)) == {0, 1}
