@@ -1,0 +1,138 @@
+"""Label confidence over the slices: coloured where the label is doubtful, nothing where it is not.
+
+Colours run from magenta (doubtful) over orange to pale yellow (nearly sure). Lightness rises all the way, so
+the order holds with any colour vision and on a grey print, and none of the hues occurs in a grey image or
+among the colours of our segments. Slicer draws a colour either wholly or not at all, so a threshold makes
+confident voxels transparent and one opacity lets the image show through the rest.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import SimpleITK as sitk
+import slicer
+
+from DALESegmentLib.engine.cases.geometry import Geometry
+
+from .scene import ROLE, currentScene, nodeWithRole, removeWithDisplay
+from .volumes import addVolume, gridArray
+
+HEAT_MAP = "heatMap"
+COLOURS = "confidenceColours"
+COVERED = "DALESegment.CoveredForeground"
+COVERED_OPACITY = "DALESegment.CoveredForegroundOpacity"
+
+# (confidence, red, green, blue)
+RAMP = np.array(
+    [
+        (0.0, 0.75, 0.00, 0.55),
+        (0.4, 0.93, 0.26, 0.30),
+        (0.7, 0.98, 0.58, 0.15),
+        (1.0, 1.00, 0.95, 0.55),
+    ]
+)
+THRESHOLD = 0.9  # confidence above which nothing is drawn, until the clinician chooses another
+OPACITY = 0.5
+BOUNDARY_BAND_MM = 10.0
+MORE_LIKELY_WRONG = 0.5
+
+
+def showConfidence(confidence: np.ndarray, geometry: Geometry, name: str, label: np.ndarray | None = None) -> Any:
+    """A heat map of label confidence, (k, j, i) in [0, 1], laid over all slice views.
+
+    Where `label` is given, voxels farther than 10 mm from any of its boundaries are coloured only if the
+    label is more likely wrong than right there: a missed object shows, a merely uncertain background does
+    not. The node holds what is shown, so those voxels read 1; the exact confidence stays with the caller.
+    """
+    shown = gridArray(np.clip(confidence, 0.0, 1.0), geometry).astype(np.float32)
+    if label is not None:
+        far = ~_nearBoundary(gridArray(label, geometry), geometry)
+        shown[far & (shown >= MORE_LIKELY_WRONG)] = 1.0
+    node = addVolume(shown.reshape(geometry.array_shape), geometry, currentScene().GenerateUniqueName(name))
+    node.SetAttribute(ROLE, HEAT_MAP)
+    display = node.GetDisplayNode()
+    display.SetAndObserveColorNodeID(_colours().GetID())
+    display.SetAutoWindowLevel(False)
+    display.SetWindowLevelMinMax(0.0, 1.0)
+    setHeatMapThreshold(node, THRESHOLD)
+    _layOver(node)
+    return node
+
+
+def setHeatMapThreshold(node: Any, confidence: float) -> None:
+    """Colour only voxels whose confidence is below this."""
+    display = node.GetDisplayNode()
+    display.SetAutoThreshold(False)
+    display.SetThreshold(-1.0, float(confidence))
+    display.SetApplyThreshold(True)
+
+
+def setHeatMapOpacity(node: Any, opacity: float) -> None:
+    """Opacity in [0, 1] of the heat map in every view that shows it."""
+    for view in _viewsShowing(node):
+        view.SetForegroundOpacity(float(opacity))
+
+
+def hideHeatMap(node: Any) -> None:
+    """Take the heat map out of the views and give them back what it covered; the node stays."""
+    for view in _viewsShowing(node):
+        view.SetForegroundVolumeID(view.GetNodeReferenceID(COVERED))
+        view.SetForegroundOpacity(float(view.GetAttribute(COVERED_OPACITY) or 0.0))
+
+
+def removeHeatMap(node: Any) -> None:
+    """Remove the heat map with all that was made for it; the colours go with the last one."""
+    hideHeatMap(node)
+    colours = node.GetDisplayNode().GetColorNode() if node.GetDisplayNode() else None
+    removeWithDisplay(node)
+    if colours is not None and nodeWithRole("vtkMRMLScalarVolumeNode", HEAT_MAP) is None:
+        for belonging in (colours.GetStorageNode(), colours):
+            if belonging is not None:
+                currentScene().RemoveNode(belonging)
+
+
+def _layOver(node: Any) -> None:
+    for view in slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode", currentScene()):
+        covered = currentScene().GetNodeByID(view.GetForegroundVolumeID() or "")
+        if covered is None or covered.GetAttribute(ROLE) != HEAT_MAP:
+            view.SetNodeReferenceID(COVERED, covered.GetID() if covered else None)
+            view.SetAttribute(COVERED_OPACITY, str(view.GetForegroundOpacity()))
+            view.SetForegroundOpacity(OPACITY)
+        view.SetForegroundVolumeID(node.GetID())
+
+
+def _viewsShowing(node: Any) -> list[Any]:
+    views = slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode", currentScene())
+    return [view for view in views if view.GetForegroundVolumeID() == node.GetID()]
+
+
+def _colours() -> Any:
+    """The colour table of all heat maps of the scene."""
+    node = nodeWithRole("vtkMRMLColorTableNode", COLOURS)
+    if node is None:
+        node = currentScene().AddNewNodeByClass("vtkMRMLColorTableNode", "Label confidence")
+        node.SetAttribute(ROLE, COLOURS)
+        node.SetTypeToUser()
+        node.SetNumberOfColors(256)
+        for index, value in enumerate(np.linspace(0.0, 1.0, 256)):
+            colour = [float(np.interp(value, RAMP[:, 0], column)) for column in RAMP[:, 1:].T]
+            node.SetColor(index, f"{value:.2f}", *colour, 1.0)
+        node.GetLookupTable().SetRange(0.0, 1.0)
+    return node
+
+
+def _nearBoundary(label: np.ndarray, geometry: Geometry) -> np.ndarray:
+    """Voxels within the boundary band of any class of label (k, j, i)."""
+    near = np.zeros(label.shape, bool)
+    spacing = (*geometry.spacing, 1.0)[:3]
+    margin = [int(np.ceil(BOUNDARY_BAND_MM / s)) + 1 for s in reversed(spacing)]
+    for value in np.unique(label[label > 0]):
+        where = np.nonzero(label == value)
+        box = tuple(slice(max(0, int(w.min()) - m), int(w.max()) + m + 1) for w, m in zip(where, margin, strict=True))
+        mask = sitk.GetImageFromArray((label[box] == value).astype(np.uint8))
+        mask.SetSpacing(spacing)
+        distance = sitk.SignedMaurerDistanceMap(mask, squaredDistance=False, useImageSpacing=True)
+        near[box] |= np.abs(sitk.GetArrayViewFromImage(distance)) <= BOUNDARY_BAND_MM
+    return near

@@ -1,0 +1,141 @@
+"""Doubtful regions in the scene: the ranked table, the marks, and the way to each of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import slicer
+import vtk
+
+from DALESegmentLib.engine.cases.geometry import Geometry
+from DALESegmentLib.engine.review.region import Region
+
+from .scene import currentScene, ensureNodeWithRole
+from .views import centreSliceViews
+from .volumes import geometryFromVolume
+
+TABLE = "regionTable"
+MARKUPS = "regionMarkups"
+REGIONS = "DALESegment.Regions"
+STATE_COLUMN = "state"
+OPEN = "open"
+
+FRAME = 4.0  # field of view, as a multiple of the region's box
+SMALLEST_FRAME_MM = 30.0
+
+# Column name, VTK array class, value. The table shows rounded values; the node carries the exact regions.
+COLUMNS = (
+    ("rank", vtk.vtkIntArray, lambda r: r.rank),
+    ("case", vtk.vtkStringArray, lambda r: r.case),
+    ("segment", vtk.vtkStringArray, lambda r: r.class_name),
+    ("suspicion", vtk.vtkStringArray, lambda r: r.suspicion),
+    ("size mm³", vtk.vtkDoubleArray, lambda r: round(r.size_mm3, 1)),
+    ("mean confidence", vtk.vtkDoubleArray, lambda r: round(r.mean_confidence, 3)),
+    ("lowest confidence", vtk.vtkDoubleArray, lambda r: round(r.lowest_confidence, 3)),
+    ("R", vtk.vtkDoubleArray, lambda r: round(r.centre_ras[0], 1)),
+    ("A", vtk.vtkDoubleArray, lambda r: round(r.centre_ras[1], 1)),
+    ("S", vtk.vtkDoubleArray, lambda r: round(r.centre_ras[2], 1)),
+)
+
+
+def regionIdentity(region: Region) -> tuple:
+    """What makes a region the same one after the list is made anew: its place, class and suspicion.
+
+    Not its rank or ID: both are counted afresh each time, and a decision must never slip to a neighbour.
+    """
+    return region.case, region.label_value, region.suspicion, tuple(region.centre_voxel)
+
+
+def updateRegionTable(regions: Sequence[Region], tableNode: Any = None) -> Any:
+    """Write the regions, one a row in rank order, into tableNode (default: the scene's review table).
+
+    A region that was in the table before keeps its state; a new one is "open".
+    """
+    node = tableNode or ensureNodeWithRole("vtkMRMLTableNode", TABLE, "Doubtful regions")
+    states = regionStates(node)
+    ordered = sorted(regions, key=lambda region: region.rank)
+    modified = node.StartModify()
+    node.RemoveAllColumns()
+    for name, arrayClass, value in COLUMNS:
+        _addColumn(node, name, arrayClass, [value(region) for region in ordered])
+    kept = [states.get(regionIdentity(region), OPEN) for region in ordered]
+    _addColumn(node, STATE_COLUMN, vtk.vtkStringArray, kept)
+    node.SetAttribute(REGIONS, json.dumps([region.as_dict() for region in ordered]))
+    node.SetUseColumnNameAsColumnHeader(True)
+    node.SetLocked(True)
+    node.EndModify(modified)
+    return node
+
+
+def _addColumn(node: Any, name: str, arrayClass: type, values: list) -> None:
+    column = arrayClass()
+    column.SetName(name)
+    for value in values:
+        column.InsertNextValue(value)
+    node.AddColumn(column)
+
+
+def regionsFromTable(tableNode: Any) -> list[Region]:
+    """The regions of the table, exact, in its row order."""
+    return [Region.from_dict(data) for data in json.loads(tableNode.GetAttribute(REGIONS) or "[]")]
+
+
+def regionStates(tableNode: Any) -> dict[tuple, str]:
+    """The state of each region of the table, by `regionIdentity`."""
+    column = tableNode.GetTable().GetColumnByName(STATE_COLUMN)
+    regions = regionsFromTable(tableNode) if column is not None else []
+    return {regionIdentity(region): column.GetValue(row) for row, region in enumerate(regions)}
+
+
+def setRegionState(tableNode: Any, region: Region, state: str) -> None:
+    """Note what was decided about the region: "open", "confirmed", "corrected", "unsure"."""
+    rows = [regionIdentity(other) for other in regionsFromTable(tableNode)]
+    tableNode.SetCellText(rows.index(regionIdentity(region)), tableNode.GetColumnIndex(STATE_COLUMN), state)
+
+
+def updateRegionMarkups(regions: Sequence[Region], markupsNode: Any = None) -> Any:
+    """One locked point a region at its centre, in markupsNode (default: the scene's review marks)."""
+    node = markupsNode or ensureNodeWithRole("vtkMRMLMarkupsFiducialNode", MARKUPS, "Doubtful regions")
+    modified = node.StartModify()
+    node.RemoveAllControlPoints()
+    for region in sorted(regions, key=lambda region: region.rank):
+        label = f"{region.rank} {region.class_name}: {region.suspicion}"
+        node.AddControlPointWorld(vtk.vtkVector3d(*region.centre_ras), label)
+    node.SetLocked(True)
+    node.CreateDefaultDisplayNodes()
+    display = node.GetDisplayNode()
+    display.SetGlyphScale(1.5)  # per cent of the view: a pointer, not a lid on the boundary
+    display.SetTextScale(2.5)
+    display.SetPointLabelsVisibility(True)
+    display.SetSelectedColor(1.0, 1.0, 1.0)  # legible on the image and on the heat map
+    node.EndModify(modified)
+    return node
+
+
+def jumpToRegion(region: Region, geometry: Geometry | None = None) -> None:
+    """Centre every slice view on the region and frame it.
+
+    geometry: the grid of the region's case, which turns its box into millimetres (default: the volume in the
+    background of the views). The field of view becomes four times the box, at least 30 mm.
+    """
+    box = _boxMm(region, geometry or _backgroundGeometry())
+    centreSliceViews(region.centre_ras, max(SMALLEST_FRAME_MM, FRAME * float(max(box))))
+
+
+def _boxMm(region: Region, geometry: Geometry | None) -> np.ndarray:
+    if geometry is None:
+        return np.array([np.cbrt(region.size_mm3)])
+    voxels = np.subtract(region.last_voxel, region.first_voxel) + 1
+    return voxels * np.array(geometry.spacing[: len(voxels)])
+
+
+def _backgroundGeometry() -> Geometry | None:
+    scene = currentScene()
+    for view in slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode", scene):
+        volume = scene.GetNodeByID(view.GetBackgroundVolumeID() or "")
+        if volume is not None and volume.GetImageData() is not None:
+            return geometryFromVolume(volume)
+    return None

@@ -1,0 +1,70 @@
+"""How this layer reaches the scene, in the application and without the desktop."""
+
+from __future__ import annotations
+
+import os
+import sys
+from types import SimpleNamespace
+from typing import Any
+
+import slicer
+
+ROLE = "DALESegment.Role"
+
+_headless: Any = None
+
+
+def currentScene() -> slicer.vtkMRMLScene:
+    """The scene everything here works on."""
+    return slicer.mrmlScene
+
+
+def startHeadless() -> Any:
+    """Set up the real MRML classes for use without the desktop; views render off screen.
+
+    Afterwards `slicer.mrmlScene`, `slicer.modules` and the array functions of `slicer.util` work as they do
+    in the application. Returns trame-slicer's SlicerApp, the same one at each call. Inside the application,
+    where all of this exists, it changes nothing and returns None.
+    """
+    global _headless
+    if _headless is None:
+        if hasattr(slicer, "app"):
+            return None
+        if sys.platform == "linux" and not os.environ.get("DISPLAY"):
+            os.environ.setdefault("VTK_DEFAULT_OPENGL_WINDOW", "vtkEGLRenderWindow")
+        from trame_slicer.core import SlicerApp
+        from trame_slicer.views import DirectViewFactory
+
+        _headless = SlicerApp()
+        _headless.view_manager.register_factory(DirectViewFactory(do_render_offscreen=True))
+        slicer.mrmlScene = _headless.scene
+        slicer.modules = SimpleNamespace(
+            volumes=SimpleNamespace(logic=lambda: _headless.volumes_logic),
+            segmentations=SimpleNamespace(logic=lambda: _headless.segmentations_logic),
+        )
+    return _headless
+
+
+def nodeWithRole(className: str, role: str) -> Any:
+    """The node that plays `role` for this module, or None. A role survives renaming, saving and loading."""
+    nodes = slicer.util.getNodesByClass(className, currentScene())
+    return next((node for node in nodes if node.GetAttribute(ROLE) == role), None)
+
+
+def ensureNodeWithRole(className: str, role: str, name: str) -> Any:
+    """The node that plays `role`, created under `name` where the scene has none."""
+    node = nodeWithRole(className, role)
+    if node is None:
+        node = currentScene().AddNewNodeByClass(className, currentScene().GenerateUniqueName(name))
+        node.SetAttribute(ROLE, role)
+    return node
+
+
+def removeWithDisplay(node: Any) -> None:
+    """Remove a displayable node together with its display and storage nodes."""
+    belongings = [node.GetNthDisplayNode(i) for i in range(node.GetNumberOfDisplayNodes())]
+    belongings.append(node.GetStorageNode())
+    currentScene().RemoveNode(node)
+    for belonging in belongings:
+        if belonging is not None:
+            currentScene().RemoveNode(belonging)

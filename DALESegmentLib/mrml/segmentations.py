@@ -1,0 +1,189 @@
+"""Segments of the scene as one label array, and back, without a voxel moving."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import slicer
+import vtk
+from vtk.util.numpy_support import numpy_to_vtk, vtk_to_numpy
+
+from DALESegmentLib.engine.cases.geometry import Geometry
+from DALESegmentLib.engine.errors import EngineError
+
+from .scene import currentScene
+from .volumes import geometryFromVolume, gridArray, parentToWorld
+
+# Bright, told apart with any colour vision, and away from the orange and magenta of the heat map.
+PALETTE = ((0.20, 0.95, 0.70), (0.35, 0.75, 1.00), (0.72, 0.62, 1.00), (0.95, 0.95, 0.95))
+OUTLINE_PIXELS = 2
+
+
+def labelFromSegmentation(
+    segmentationNode: Any, referenceVolumeNode: Any, segmentIds: Sequence[str] | None = None
+) -> tuple[np.ndarray, dict[int, str], list[str], int]:
+    """The chosen segments (default: all) on the voxels of the reference volume.
+
+    Returns (label, classNames, segmentIds, overlapVoxels): label (k, j, i) uint8 or uint16, whose value v is
+    the v-th of segmentIds; classNames {value: name}; overlapVoxels counts voxels claimed by more than one
+    segment, where the later one wins. Segments drawn on another grid are resampled by Slicer (nearest).
+    Raises EngineError "no-segment", and those of `geometryFromVolume`.
+    """
+    segmentation = segmentationNode.GetSegmentation()
+    ids = list(segmentation.GetSegmentIDs() if segmentIds is None else segmentIds)
+    _requireSegments(segmentationNode, ids)
+    shape = geometryFromVolume(referenceVolumeNode).array_shape
+    label = np.zeros(shape, np.uint8 if len(ids) < 256 else np.uint16)
+    overlap = np.zeros(shape, bool)
+    source = _asLabelmaps(segmentationNode, referenceVolumeNode)
+    try:
+        for layer in _layers(source.GetSegmentation(), ids):
+            exported = _export(source, referenceVolumeNode, {ids.index(i) + 1: i for i in layer})
+            overlap |= (label > 0) & (exported > 0)
+            np.maximum(label, exported, out=label, casting="unsafe")
+    finally:
+        if source is not segmentationNode:
+            currentScene().RemoveNode(source)
+    names = {value: segmentation.GetSegment(i).GetName() for value, i in enumerate(ids, 1)}
+    return label, names, ids, int(np.count_nonzero(overlap))
+
+
+def addSegmentation(
+    label: np.ndarray,
+    geometry: Geometry,
+    classNames: Mapping[int, str],
+    referenceVolumeNode: Any,
+    name: str,
+    likeSegmentationNode: Any = None,
+) -> Any:
+    """A new segmentation node with one segment for each of classNames, also where the class is empty.
+
+    label: (k, j, i) on `geometry`. The node lies under the reference volume's parent transform, so that the
+    two move together. Segments named like one of likeSegmentationNode take its ID, colour and terminology.
+    """
+    scene = currentScene()
+    node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", scene.GenerateUniqueName(name))
+    transform = referenceVolumeNode.GetParentTransformNode()
+    node.SetAndObserveTransformNodeID(transform.GetID() if transform else None)
+    node.SetReferenceImageGeometryParameterFromVolumeNode(referenceVolumeNode)
+    node.SetSourceRepresentationToBinaryLabelmap()
+    # One labelmap shared by all segments: they cannot overlap, and Slicer handles them in one pass.
+    labelmap = _orientedImage(gridArray(label, geometry), geometry, node)
+    for order, (value, className) in enumerate(sorted(classNames.items())):
+        segment = slicer.vtkSegment()
+        likeId = _likeSegmentId(likeSegmentationNode, value, className)
+        if likeId:
+            segment.DeepCopyMetadata(likeSegmentationNode.GetSegmentation().GetSegment(likeId))
+            segment.RemoveTag(slicer.vtkSlicerSegmentationsModuleLogic.GetStatusTagName())
+        else:
+            segment.SetColor(*PALETTE[order % len(PALETTE)])
+        segment.SetName(className)
+        segment.SetLabelValue(int(value))
+        segment.AddRepresentation(_labelmapName(), labelmap)
+        node.GetSegmentation().AddSegment(segment, likeId)
+    node.CreateDefaultDisplayNodes()
+    display = node.GetDisplayNode()
+    display.SetVisibility2DFill(False)  # the image and its heat map stay in sight
+    display.SetSliceIntersectionThickness(OUTLINE_PIXELS)
+    return node
+
+
+def updateSegments(segmentationNode: Any, label: np.ndarray, geometry: Geometry, segmentIds: Mapping[int, str]) -> None:
+    """Replace the named segments, {value: segmentId}, by the voxels of those values in label (k, j, i).
+
+    Every other segment keeps its voxels, also where the new ones overlap it. Where the scene has undo
+    enabled, its state is saved first. Raises EngineError "no-segment", "surface-segmentation".
+    """
+    _requireSegments(segmentationNode, list(segmentIds.values()))
+    segmentation = segmentationNode.GetSegmentation()
+    if segmentation.GetSourceRepresentationName() != _labelmapName():
+        raise EngineError(
+            "surface-segmentation",
+            f"“{segmentationNode.GetName()}” is made of surfaces; make “Binary labelmap” its source "
+            "representation in the Segmentations module first.",
+        )
+    array = gridArray(label, geometry)
+    if currentScene().GetUndoFlag():
+        currentScene().SaveStateForUndo(segmentationNode)
+    logic = slicer.vtkSlicerSegmentationsModuleLogic
+    for value, segmentId in segmentIds.items():
+        # A layer of its own: a shared one would be resampled to the new grid with all who share it.
+        segmentation.SeparateSegmentLabelmap(segmentId)
+        labelmap = _orientedImage((array == value).astype(np.uint8), geometry, segmentationNode)
+        logic.SetBinaryLabelmapToSegment(labelmap, segmentationNode, segmentId, logic.MODE_REPLACE)
+
+
+def _requireSegments(segmentationNode: Any, segmentIds: list[str]) -> None:
+    name, segmentation = segmentationNode.GetName(), segmentationNode.GetSegmentation()
+    if not segmentIds:
+        raise EngineError("no-segment", f"“{name}” holds no segments; draw one or choose another segmentation.")
+    missing = ", ".join(f"“{i}”" for i in segmentIds if segmentation.GetSegment(i) is None)
+    if missing:
+        raise EngineError("no-segment", f"“{name}” has no segment {missing}; choose one of its segments.")
+
+
+def _asLabelmaps(segmentationNode: Any, referenceVolumeNode: Any) -> Any:
+    """The node itself or, where it holds surfaces only, a passing copy with labelmaps."""
+    if segmentationNode.GetSegmentation().ContainsRepresentation(_labelmapName()):
+        return segmentationNode
+    copy = currentScene().AddNewNodeByClass("vtkMRMLSegmentationNode", "passing copy")
+    copy.GetSegmentation().DeepCopy(segmentationNode.GetSegmentation())
+    copy.SetAndObserveTransformNodeID(segmentationNode.GetTransformNodeID())
+    copy.SetReferenceImageGeometryParameterFromVolumeNode(referenceVolumeNode)
+    copy.CreateBinaryLabelmapRepresentation()
+    return copy
+
+
+def _layers(segmentation: Any, segmentIds: list[str]) -> list[list[str]]:
+    """The segments grouped by the labelmap they share; those of one group cannot overlap."""
+    layers: dict[int, list[str]] = {}
+    for segmentId in segmentIds:
+        layers.setdefault(segmentation.GetLayerIndex(segmentId, _labelmapName()), []).append(segmentId)
+    return list(layers.values())
+
+
+def _export(segmentationNode: Any, referenceVolumeNode: Any, segmentIds: dict[int, str]) -> np.ndarray:
+    ids, values = vtk.vtkStringArray(), vtk.vtkIntArray()
+    for value, segmentId in segmentIds.items():
+        ids.InsertNextValue(segmentId)
+        values.InsertNextValue(value)
+    image = slicer.vtkOrientedImageData()
+    slicer.vtkSlicerSegmentationsModuleLogic.GenerateMergedLabelmapInReferenceGeometry(
+        segmentationNode,
+        referenceVolumeNode,
+        ids,
+        slicer.vtkSegmentation.EXTENT_REFERENCE_GEOMETRY,
+        image,
+        values,
+    )
+    return vtk_to_numpy(image.GetPointData().GetScalars()).reshape(image.GetDimensions()[::-1])
+
+
+def _orientedImage(array: np.ndarray, geometry: Geometry, node: Any) -> Any:
+    """The array as Slicer's labelmap, in the coordinates of the node's parent transform."""
+    affine = np.linalg.solve(parentToWorld(node), geometry.ijk_to_ras())
+    if array.dtype == bool or array.max(initial=0) < 256:
+        array = array.astype(np.uint8)
+    else:
+        array = array.astype(np.int16 if array.max() < 2**15 else np.int32)
+    image = slicer.vtkOrientedImageData()
+    image.SetDimensions(*array.shape[::-1])
+    image.GetPointData().SetScalars(numpy_to_vtk(np.ascontiguousarray(array).ravel(), deep=True))
+    image.SetImageToWorldMatrix(slicer.util.vtkMatrixFromArray(affine))
+    return image
+
+
+def _likeSegmentId(segmentationNode: Any, value: int, name: str) -> str:
+    """ID of the segment of that name, or ""; where several have it, the one at the place the value says."""
+    if segmentationNode is None:
+        return ""
+    segmentation = segmentationNode.GetSegmentation()
+    named = [i for i in segmentation.GetSegmentIDs() if segmentation.GetSegment(i).GetName() == name]
+    placed = segmentation.GetNthSegmentID(value - 1) if value <= segmentation.GetNumberOfSegments() else ""
+    return placed if placed in named else next(iter(named), "")
+
+
+def _labelmapName() -> str:
+    return slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName()

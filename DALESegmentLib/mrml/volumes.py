@@ -1,0 +1,111 @@
+"""Volumes of the scene as images on a grid, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import slicer
+import vtk
+
+from DALESegmentLib.engine.cases.geometry import Geometry
+from DALESegmentLib.engine.errors import EngineError
+
+# Cosine between two axes of a grid above which it counts as sheared; headers are rounded to about 1e-6.
+SHEAR = 1e-4
+
+
+def geometryFromVolume(volumeNode: Any) -> Geometry:
+    """Where the volume's voxels lie in the patient, with every parent transform applied.
+
+    Raises EngineError: "empty-volume", "nonlinear-transform", "sheared-volume".
+    """
+    name = volumeNode.GetName()
+    if volumeNode.GetImageData() is None:
+        raise EngineError("empty-volume", f"“{name}” holds no image; load it again or choose another volume.")
+    matrix = vtk.vtkMatrix4x4()
+    volumeNode.GetIJKToRASMatrix(matrix)
+    affine = parentToWorld(volumeNode) @ slicer.util.arrayFromVTKMatrix(matrix)
+    axes = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
+    if np.abs(axes.T @ axes - np.eye(3)).max() > SHEAR:
+        raise EngineError(
+            "sheared-volume",
+            f"“{name}” is sheared by its transform, so that its voxels are no longer boxes; resample it with "
+            "the transform applied, or remove the transform.",
+        )
+    return Geometry.from_ijk_to_ras(affine, volumeNode.GetImageData().GetDimensions())
+
+
+def parentToWorld(node: Any) -> np.ndarray:
+    """4×4 from the node's own coordinates to the world, all linear parent transforms concatenated.
+
+    Raises EngineError "nonlinear-transform".
+    """
+    transform = node.GetParentTransformNode()
+    if transform is None:
+        return np.eye(4)
+    if not transform.IsTransformToWorldLinear():
+        raise EngineError(
+            "nonlinear-transform",
+            f"“{node.GetName()}” lies under the non-linear transform “{transform.GetName()}”; harden the "
+            "transform in the Transforms module, or remove it.",
+        )
+    matrix = vtk.vtkMatrix4x4()
+    transform.GetMatrixTransformToWorld(matrix)
+    return slicer.util.arrayFromVTKMatrix(matrix)
+
+
+def imageFromVolumes(volumeNodes: Any | Sequence[Any]) -> np.ndarray:
+    """(C, k, j, i) float32: one channel a scalar volume, three a colour volume (opacity is dropped).
+
+    Raises EngineError "no-volume", or "geometry-mismatch" where the volumes do not share one grid.
+    """
+    nodes = asList(volumeNodes)
+    if not nodes:
+        raise EngineError("no-volume", "No volume is chosen; choose the image to work on.")
+    first = geometryFromVolume(nodes[0])
+    for node in nodes[1:]:
+        difference = first.difference(geometryFromVolume(node))
+        if difference:
+            raise EngineError(
+                "geometry-mismatch",
+                f"“{node.GetName()}” does not lie on the grid of “{nodes[0].GetName()}” ({difference}); "
+                "resample it to that volume first.",
+            )
+    return np.concatenate([_channels(node) for node in nodes])
+
+
+def _channels(volumeNode: Any) -> np.ndarray:
+    array = slicer.util.arrayFromVolume(volumeNode)
+    array = array[None] if array.ndim == 3 else np.moveaxis(array[..., :3], -1, 0)
+    return array.astype(np.float32)
+
+
+def addVolume(array: np.ndarray, geometry: Geometry, name: str) -> Any:
+    """A new scalar volume node of a (k, j, i) array; a 2D grid becomes a volume of one slice.
+
+    Raises EngineError "geometry-mismatch" where the array does not fit the grid.
+    """
+    array = gridArray(array, geometry)
+    if array.dtype == bool:
+        array = array.astype(np.uint8)
+    elif array.dtype == np.float16:
+        array = array.astype(np.float32)
+    return slicer.util.addVolumeFromArray(np.ascontiguousarray(array), geometry.ijk_to_ras(), name)
+
+
+def gridArray(array: np.ndarray, geometry: Geometry) -> np.ndarray:
+    """The array as (k, j, i), a 2D one as its only slice. Raises EngineError "geometry-mismatch"."""
+    if array.shape != geometry.array_shape:
+        raise EngineError(
+            "geometry-mismatch",
+            f"An array of {' × '.join(map(str, array.shape[::-1]))} voxels does not fit a grid of "
+            f"{' × '.join(map(str, geometry.size))}; choose the result that belongs to this volume.",
+        )
+    return array[None] if array.ndim == 2 else array
+
+
+def asList(nodes: Any | Sequence[Any]) -> list[Any]:
+    """One node, or several, as a list."""
+    return [nodes] if isinstance(nodes, slicer.vtkMRMLNode) else list(nodes)
