@@ -1,0 +1,280 @@
+"""DALESegment: see where a segmentation is doubtful, review it, and train on what was confirmed."""
+
+# Annotations are not postponed here: parameterNodeWrapper reads them.
+import enum
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import qt
+import slicer
+import vtk
+from slicer import (
+    vtkMRMLMarkupsFiducialNode,
+    vtkMRMLScalarVolumeNode,
+    vtkMRMLSegmentationNode,
+    vtkMRMLTableNode,
+)
+from slicer.i18n import tr as _
+from slicer.i18n import translate
+from slicer.parameterNodeWrapper import WithinRange, parameterNodeWrapper
+from slicer.ScriptedLoadableModule import (
+    ScriptedLoadableModule,
+    ScriptedLoadableModuleLogic,
+    ScriptedLoadableModuleTest,
+    ScriptedLoadableModuleWidget,
+)
+from slicer.util import VTKObservationMixin
+
+try:
+    import DALESegmentLib  # noqa: F401
+except ImportError:  # not built: the library lies beside this file's folder
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from DALESegmentLib.ui.data_panel import DataPanel
+from DALESegmentLib.ui.dependencies import ensureInstalled, installedVersion
+from DALESegmentLib.ui.engine_process import EngineProcess
+from DALESegmentLib.ui.learn_panel import LearnPanel
+from DALESegmentLib.ui.progress_panel import ProgressPanel
+from DALESegmentLib.ui.result_panel import ResultPanel
+from DALESegmentLib.ui.review_panel import ReviewPanel
+from DALESegmentLib.ui.session import Session
+from DALESegmentLib.ui.workflow import Workflow
+
+
+def resourceFile(name: str) -> str:
+    """A file of Resources: beside this module once built, in the repository's root before."""
+    folders = (Path(__file__).resolve().parents[i] / "Resources" for i in (0, 1))
+    return str(next(folder / name for folder in folders if (folder / name).exists()))
+
+
+class DALESegment(ScriptedLoadableModule):
+    def __init__(self, parent):
+        ScriptedLoadableModule.__init__(self, parent)
+        parent.title = _("DALESegment")
+        parent.categories = [translate("qSlicerAbstractCoreModule", "Segmentation")]
+        parent.dependencies = []
+        parent.contributors = ["The DALESegment developers"]
+        parent.helpText = _(
+            "Learns from your segmentation how far each voxel of it can be trusted, shows the doubtful "
+            "places, and trains on from what you confirm or correct. Not for clinical use."
+        )
+        parent.acknowledgementText = _("Built on PyTorch and MONAI.")
+        parent.icon = qt.QIcon(resourceFile("Icons/DALESegment.png"))
+
+
+class TrainingMethod(enum.Enum):
+    dale = "dale"
+    plain = "plain"
+
+    def label(self) -> str:
+        return {"dale": _("DALE (learns label confidence)"), "plain": _("Plain (trusts every label)")}[self.value]
+
+
+class TrainingSource(enum.Enum):
+    scene = "scene"
+    folder = "folder"
+
+    def label(self) -> str:
+        return {"scene": _("The case in the scene"), "folder": _("A folder of cases")}[self.value]
+
+
+@parameterNodeWrapper
+class DALESegmentParameterNode:
+    """Everything that is kept with the scene."""
+
+    token: str
+    image: vtkMRMLScalarVolumeNode
+    secondImage: vtkMRMLScalarVolumeNode
+    segmentation: vtkMRMLSegmentationNode
+    source: TrainingSource = TrainingSource.scene
+    casesFolder: str
+    workFolder: str
+    method: TrainingMethod = TrainingMethod.dale
+    minutes: Annotated[float, WithinRange(0.05, 240.0)] = 5.0
+    model: str
+    previousModel: str
+    heatMap: vtkMRMLScalarVolumeNode
+    heatMapOpacity: Annotated[float, WithinRange(0.0, 1.0)] = 0.6
+    heatMapThreshold: Annotated[float, WithinRange(0.0, 1.0)] = 0.8
+    regionTable: vtkMRMLTableNode
+    regionMarkups: vtkMRMLMarkupsFiducialNode
+    reviewFolder: str
+    regionMap: str
+    result: vtkMRMLSegmentationNode
+
+
+class DALESegmentLogic(ScriptedLoadableModuleLogic):
+    """The work without its panel: `workflow` holds the steps, the parameter node what they work on."""
+
+    def __init__(self):
+        ScriptedLoadableModuleLogic.__init__(self)
+        self.workflow = Workflow(EngineProcess(), self._prepareEngine)
+
+    def getParameterNode(self):
+        return DALESegmentParameterNode(super().getParameterNode())
+
+    def open(self, parameterNode) -> None:
+        """Work on what this parameter node names; on nothing with None."""
+        self.workflow.session = Session(parameterNode) if parameterNode else None
+
+    def close(self) -> None:
+        """End the engine process."""
+        self.workflow.engine.stop()
+
+    def _prepareEngine(self) -> None:
+        if not self.workflow.engine.running and ensureInstalled(resourceFile("requirements.txt")):
+            logging.info("DALESegment: packages were installed for the engine.")
+
+
+class DALESegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
+    def __init__(self, parent=None):
+        ScriptedLoadableModuleWidget.__init__(self, parent)
+        VTKObservationMixin.__init__(self)
+        self.logic = None
+        self._parameterNode = None
+        self._guiTag = None
+
+    def setup(self) -> None:
+        ScriptedLoadableModuleWidget.setup(self)
+        panel = slicer.util.loadUI(resourceFile("UI/DALESegment.ui"))
+        self.layout.addWidget(panel)
+        self.ui = slicer.util.childWidgetVariables(panel)
+        panel.setMRMLScene(slicer.mrmlScene)
+        self._panel = panel
+
+        self.logic = DALESegmentLogic()
+        workflow = self.logic.workflow
+        kinds = (DataPanel, LearnPanel, ReviewPanel, ResultPanel, ProgressPanel)
+        self._panels = [kind(self.ui, workflow) for kind in kinds]
+        workflow.onChanged = self.refresh
+        self._observeScene()
+        self._follow(self.logic.getParameterNode())
+
+    def enter(self) -> None:
+        self._observeScene()
+        self._follow(self.logic.getParameterNode())
+
+    def exit(self) -> None:
+        """The panel is left: nothing of it listens any more; a running step goes on, and its result comes."""
+        self._unbind()
+        self.removeObservers()
+
+    def cleanup(self) -> None:
+        self._follow(None)
+        self.removeObservers()
+        self.logic.close()
+
+    def onReload(self) -> None:
+        """Take the library's modules along, so that a reload is one."""
+        for name in [n for n in sys.modules if n.split(".")[0] == "DALESegmentLib"]:
+            del sys.modules[name]
+        super().onReload()
+
+    def refresh(self) -> None:
+        """Show the state of the work in every panel."""
+        if self.logic.workflow.session is not None:
+            for panel in self._panels:
+                panel.refresh()
+
+    def _observeScene(self) -> None:
+        for event, method in (
+            (slicer.mrmlScene.StartCloseEvent, self._onSceneStartClose),
+            (slicer.mrmlScene.EndCloseEvent, self._onSceneReplaced),
+            (slicer.mrmlScene.EndImportEvent, self._onSceneReplaced),
+        ):
+            if not self.hasObserver(slicer.mrmlScene, event, method):
+                self.addObserver(slicer.mrmlScene, event, method)
+
+    def _onSceneStartClose(self, caller, event) -> None:
+        self.logic.workflow.cancel()
+        self._follow(None)
+
+    def _onSceneReplaced(self, caller, event) -> None:
+        self._follow(self.logic.getParameterNode())
+
+    def _follow(self, parameterNode) -> None:
+        """Bind the panel to another parameter node, or to none."""
+        self._unbind()
+        self.logic.open(parameterNode)
+        if parameterNode is None:
+            return
+        if parameterNode.image is None:
+            parameterNode.image = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLScalarVolumeNode")
+        if parameterNode.segmentation is None:
+            parameterNode.segmentation = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLSegmentationNode")
+        self._parameterNode = parameterNode
+        self._guiTag = parameterNode.connectGui(self.ui)
+        self.addObserver(parameterNode, vtk.vtkCommand.ModifiedEvent, self._onParameterNodeModified)
+        self.refresh()
+
+    def _unbind(self) -> None:
+        if self._parameterNode is not None:
+            self._parameterNode.disconnectGui(self._guiTag)
+            self.removeObserver(self._parameterNode, vtk.vtkCommand.ModifiedEvent, self._onParameterNodeModified)
+            self._parameterNode = None
+
+    def _onParameterNodeModified(self, caller=None, event=None) -> None:
+        self.refresh()
+
+
+class DALESegmentTest(ScriptedLoadableModuleTest):
+    """The whole flow on a small case, without network and without dialogs; skipped where torch is missing."""
+
+    def setUp(self):
+        slicer.mrmlScene.Clear()
+
+    def runTest(self):
+        self.setUp()
+        if installedVersion("torch") is None or installedVersion("monai") is None:
+            print("DALESegment test skipped: torch or MONAI is not installed.")
+            return
+        self.test_wholeFlow()
+
+    def test_wholeFlow(self):
+        logic = DALESegmentLogic()
+        state = logic.getParameterNode()
+        state.image, state.segmentation = self.makeCase()
+        state.minutes = float(os.environ.get("DALESEGMENT_TEST_MINUTES", "0.2"))
+        logic.open(state)
+        try:
+            for step in ("train", "showConfidence", "listRegions"):
+                self.finish(logic, step)
+            assert state.heatMap is not None
+            for region in logic.workflow.regions()[:1]:
+                logic.workflow.decide(region, "confirmed")
+            if logic.workflow.regions():
+                self.finish(logic, "fineTune")
+            self.finish(logic, "predict")
+            assert state.result.GetSegmentation().GetNumberOfSegments() == 1
+        finally:
+            logic.close()
+        self.delayDisplay("DALESegment: the whole flow passed.")
+
+    def finish(self, logic, step):
+        """Run one step to its end; what it says is a failure where it did not succeed."""
+        messages = []
+        logic.workflow.onMessage = messages.append
+        getattr(logic.workflow, step)()
+        ended = logic.workflow.engine.waitFor(lambda: not logic.workflow.busy, 300)
+        assert ended, f"{step} did not end"
+        self.delayDisplay(f"{step}: {messages[-1]}")
+
+    def makeCase(self):
+        """A bright ball in noise, with a label that is too large on one side."""
+        k, j, i = np.mgrid[:16, :48, :48]
+        radius = np.sqrt((2.0 * (k - 8)) ** 2 + (j - 24) ** 2 + (i - 24) ** 2)
+        noise = np.random.default_rng(0).normal(0, 10, radius.shape)
+        image = slicer.util.addVolumeFromArray(
+            (100 / (1 + np.exp(radius - 10)) + noise).astype(np.float32), name="Ball"
+        )
+        image.SetSpacing(1.0, 1.0, 2.0)
+        node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "Drawn")
+        node.SetReferenceImageGeometryParameterFromVolumeNode(image)
+        segment = node.GetSegmentation().AddEmptySegment("ball", "ball")
+        label = ((radius < 10) | ((radius < 15) & (i > 30))).astype(np.uint8)
+        slicer.util.updateSegmentBinaryLabelmapFromArray(label, node, segment, image)
+        return image, node

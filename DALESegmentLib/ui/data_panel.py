@@ -1,0 +1,44 @@
+"""Data: which image, which segmentation, which cases to learn from."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from slicer.i18n import tr as _
+
+from .path_field import PathField
+from .signals import connect
+from .workflow import Workflow
+
+
+class DataPanel:
+    """The node selectors bind to the parameter node by themselves; this holds the rest."""
+
+    def __init__(self, ui: Any, workflow: Workflow) -> None:
+        self._ui, self._workflow = ui, workflow
+        self._paths = [
+            PathField(ui.casesFolderEdit, workflow, "casesFolder"),
+            PathField(ui.workFolderEdit, workflow, "workFolder"),
+        ]
+        ui.dataLabel.visible = False
+        connect(ui.checkButton, "clicked()", self._check)
+
+    def refresh(self) -> None:
+        state, ui = self._workflow.state, self._ui
+        for path in self._paths:
+            path.refresh()
+        folder = state.source.name == "folder"
+        ui.casesFolderEdit.enabled = folder
+        ready = bool(state.casesFolder) if folder else state.image is not None and state.segmentation is not None
+        ui.checkButton.enabled = ready and not self._workflow.busy
+
+    def _check(self) -> None:
+        self._workflow.checkData(self._showFindings)
+
+    def _showFindings(self, answer: dict) -> None:
+        cases = answer["cases"]
+        problems = [f"{case['name']}: {case['problem']}" for case in cases if case["problem"]]
+        classes = sorted({name for case in cases for name in case.get("classes", {}).values()})
+        lines = [_("{count} cases, segments: {names}.").format(count=len(cases), names=", ".join(classes) or "–")]
+        self._ui.dataLabel.setText("\n".join(lines + problems[:5]))
+        self._ui.dataLabel.visible = True

@@ -1,0 +1,99 @@
+"""What the engine needs beyond Slicer, installed when it is first needed and never before.
+
+What Slicer or the PyTorch extension put in place (numpy, SimpleITK, torch) is never replaced: the installer
+gets their versions as constraints.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import re
+import tempfile
+from pathlib import Path
+
+import slicer
+
+from DALESegmentLib.engine.errors import EngineError
+
+KEPT = ("numpy", "SimpleITK", "torch", "torchvision")
+
+
+def ensureInstalled(requirementsFile: str | Path) -> bool:
+    """Make sure that the engine can run; True where something was installed.
+
+    Asks the user first. Raises EngineError "torch-missing", "packages-missing", "install-failed".
+    """
+    missing = missingRequirements(requirementsFile)
+    if installedVersion("torch") is None:
+        _installTorch()
+    elif not missing:
+        return False
+    if missing:
+        _installPackages(missing)
+    return True
+
+
+def missingRequirements(requirementsFile: str | Path) -> list[str]:
+    """The lines of a requirements file that are not satisfied."""
+    text = Path(requirementsFile).read_text(encoding="utf-8")
+    lines = [line.split("#")[0].strip() for line in text.splitlines()]
+    return [line for line in lines if line and not _satisfied(line)]
+
+
+def installedVersion(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def constraints() -> list[str]:
+    """Lines of a constraints file that hold what must not be replaced."""
+    versions = {name: installedVersion(name) for name in KEPT}
+    return [f"{name}=={version}" for name, version in versions.items() if version]
+
+
+def _satisfied(requirement: str) -> bool:
+    name = re.match(r"[\w.-]+", requirement)[0]
+    installed = installedVersion(name)
+    if installed is None:
+        return False
+    minimum = re.search(r">=\s*([\d.]+)", requirement)
+    return minimum is None or _numbers(installed) >= _numbers(minimum[1])
+
+
+def _numbers(version: str) -> list[int]:
+    return [int(n) for n in re.findall(r"\d+", version.split("+")[0])]
+
+
+def _installTorch() -> None:
+    if importlib.util.find_spec("PyTorchUtils") is None:
+        raise EngineError(
+            "torch-missing",
+            "PyTorch is missing; install the PyTorch extension in the Extensions Manager, restart Slicer "
+            "and try again.",
+        )
+    import PyTorchUtils
+
+    if PyTorchUtils.PyTorchUtilsLogic().installTorch(askConfirmation=True) is None:
+        raise EngineError("torch-missing", "PyTorch was not installed; it is needed for training and prediction.")
+
+
+def _installPackages(missing: list[str]) -> None:
+    packaging = getattr(slicer, "packaging", None)
+    if packaging is None:
+        raise EngineError(
+            "packages-missing",
+            f"Python packages are missing ({', '.join(missing)}); use Slicer 5.12 or newer, which can install them.",
+        )
+    with tempfile.TemporaryDirectory() as folder:
+        kept = Path(folder) / "constraints.txt"
+        kept.write_text("\n".join(constraints()) + "\n", encoding="utf-8")
+        try:
+            packaging.pip_ensure(missing, constraints=str(kept), requester="DALESegment")
+        except Exception as error:
+            raise EngineError(
+                "install-failed",
+                f"The Python packages could not be installed ({error}); check the network connection and try again.",
+            ) from error

@@ -1,0 +1,199 @@
+"""The engine process seen from Slicer: requests out, progress and answers back, never a wait."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shutil
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import qt
+
+from DALESegmentLib.engine.errors import EngineError
+
+PROTOCOL = 1
+SERVE = ("-m", "DALESegmentLib.engine", "serve")
+LIBRARY_FOLDER = Path(__file__).resolve().parents[2]  # what holds DALESegmentLib
+SECONDS_TO_LEAVE = 3
+
+
+def _nothing(*_: Any) -> None:
+    """The callback of whoever does not want to know."""
+
+
+@dataclass
+class _Request:
+    onProgress: Callable[[dict], None]
+    onResult: Callable[[dict], None]
+    onError: Callable[[str, str], None]
+
+
+class EngineProcess:
+    """One process that stays warm between requests.
+
+    Callbacks come on the main thread: onProgress(event), then exactly one of onResult(result) and
+    onError(code, sentence). If the process dies, every open request gets the error "engine-gone"; the next
+    request starts a new one. Lines are those of docs/protocol.md.
+    """
+
+    def __init__(self, program: str | None = None, arguments: Sequence[str] = SERVE) -> None:
+        self._program = program
+        self._arguments = list(arguments)
+        self._process: qt.QProcess | None = None
+        self._requests: dict[str, _Request] = {}
+        self._lastId = 0
+        self._unread = b""
+        self._stopping = False
+        self.ready: dict[str, Any] | None = None  # the process's first line
+        self.messages: deque[str] = deque(maxlen=100)  # what it wrote on standard error, newest last
+
+    @property
+    def running(self) -> bool:
+        return self._process is not None and self._process.state() != qt.QProcess.NotRunning
+
+    @property
+    def processId(self) -> int | None:
+        return int(self._process.processId()) if self.running else None
+
+    def start(self) -> None:
+        """Start the process if it does not run. Raises EngineError "engine-not-started"."""
+        if self.running:
+            return
+        self.ready, self._unread, self._stopping = None, b"", False
+        process = qt.QProcess()
+        process.setProcessEnvironment(_environment())
+        for signal, slot in (
+            ("readyReadStandardOutput()", self._readAnswers),
+            ("readyReadStandardError()", self._readMessages),
+            ("finished(int,QProcess::ExitStatus)", self._onFinished),
+        ):
+            if not process.connect(signal, slot):
+                raise ValueError(f"QProcess has no signal {signal}")
+        self._process = process
+        process.start(self._program or slicerPython(), self._arguments)
+        if not process.waitForStarted(10_000):
+            self._process = None
+            raise EngineError(
+                "engine-not-started",
+                "The engine could not be started; restart Slicer, or else reinstall the extension.",
+            )
+
+    def request(
+        self,
+        command: str,
+        parameters: dict[str, Any] | None = None,
+        onProgress: Callable[[dict], None] | None = None,
+        onResult: Callable[[dict], None] | None = None,
+        onError: Callable[[str, str], None] | None = None,
+    ) -> str:
+        """Send a request, starting the process if need be; returns its id at once."""
+        self.start()
+        self._lastId += 1
+        requestId = str(self._lastId)
+        self._requests[requestId] = _Request(onProgress or _nothing, onResult or _nothing, onError or _nothing)
+        line = {"protocol": PROTOCOL, "id": requestId, "command": command, "parameters": parameters or {}}
+        self._process.write(json.dumps(line).encode("utf-8") + b"\n")
+        return requestId
+
+    def cancel(self, requestId: str | None = None) -> None:
+        """Ask a request (default: all of them) to stop; each then ends with the error "cancelled"."""
+        if self.running:
+            self.request("cancel", {} if requestId is None else {"target": requestId})
+
+    def restart(self) -> None:
+        """A fresh process, for instance after packages were installed."""
+        self.stop()
+        self.start()
+
+    def stop(self) -> None:
+        """End the process: by asking, and after a few seconds by force. Open requests end as cancelled."""
+        process = self._process
+        if process is None:
+            return
+        self._stopping = True
+        if self.running:
+            self.request("shutdown")
+            process.closeWriteChannel()
+            if not process.waitForFinished(1000 * SECONDS_TO_LEAVE):
+                process.kill()
+                process.waitForFinished(1000 * SECONDS_TO_LEAVE)
+        self._process = None
+
+    def waitFor(self, condition: Callable[[], bool], seconds: float) -> bool:
+        """For scripts and tests: answer requests until condition() holds. The module itself never waits."""
+        end = time.monotonic() + seconds
+        while not condition():
+            if time.monotonic() > end or not self.running:
+                return condition()
+            self._process.waitForReadyRead(50)
+        return True
+
+    def _readAnswers(self) -> None:
+        self._unread += self._process.readAllStandardOutput().data()
+        *lines, self._unread = self._unread.split(b"\n")
+        for line in lines:
+            self._takeLine(line)
+
+    def _takeLine(self, line: bytes) -> None:
+        try:
+            event = json.loads(line)
+            kind = event["event"]
+        except (ValueError, TypeError, KeyError):
+            logging.warning("DALESegment: the engine wrote a line that is not an answer: %r", line[:200])
+            return
+        if kind == "ready":
+            self.ready = event
+            return
+        key = str(event.get("id"))
+        request = self._requests.get(key) if kind == "progress" else self._requests.pop(key, None)
+        if request is None:
+            return
+        if kind == "progress":
+            request.onProgress(event)
+        elif kind == "result":
+            request.onResult(event["result"])
+        else:
+            request.onError(event.get("code", "unknown"), event.get("sentence", "The engine reported an error."))
+
+    def _readMessages(self) -> None:
+        text = self._process.readAllStandardError().data().decode("utf-8", "replace")
+        self.messages.extend(line for line in text.splitlines() if line.strip())
+
+    def _onFinished(self, exitCode: int, _exitStatus: int) -> None:
+        self._readAnswers()
+        self._readMessages()
+        abandoned, self._requests = self._requests, {}
+        if self._stopping:
+            code, sentence = "cancelled", "Cancelled; everything finished before is kept."
+        else:
+            logging.error("DALESegment engine ended (%s):\n%s", exitCode, "\n".join(self.messages))
+            code = "engine-gone"
+            sentence = (
+                f"The engine stopped unexpectedly (code {exitCode}) and nothing in the scene was changed; "
+                "start the step again, with a smaller image or fewer cases if it happens twice."
+            )
+        for request in abandoned.values():
+            request.onError(code, sentence)
+
+
+def slicerPython() -> str:
+    """Slicer's own Python, which it puts on the PATH. Raises EngineError "no-python"."""
+    found = shutil.which("PythonSlicer")
+    if found is None:
+        raise EngineError("no-python", "Slicer's Python was not found; start Slicer in the usual way and try again.")
+    return found
+
+
+def _environment() -> qt.QProcessEnvironment:
+    environment = qt.QProcessEnvironment.systemEnvironment()
+    paths = [str(LIBRARY_FOLDER), environment.value("PYTHONPATH")]
+
+    environment.insert("PYTHONPATH", os.pathsep.join(p for p in paths if p))
+    environment.insert("PYTHONUTF8", "1")
+    return environment

@@ -1,0 +1,121 @@
+"""Review: the heat map, the list of doubtful regions, the decisions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import qt
+import slicer
+from slicer.i18n import tr as _
+
+from DALESegmentLib.engine.review.region import Region
+from DALESegmentLib.mrml import heat_map
+from DALESegmentLib.mrml.regions import jumpToRegion, regionIdentity
+
+from .signals import connect
+from .workflow import Workflow
+
+COLUMNS = (_("#"), _("Suspicion"), _("mm³"), _("Confidence"), _("Decision"))
+ROW_HEIGHT = 22  # pixels
+
+
+class ReviewPanel:
+    def __init__(self, ui: Any, workflow: Workflow) -> None:
+        self._ui, self._workflow = ui, workflow
+        self._shown: list[tuple[Region, str]] = []
+        self._prepareTable(ui.regionsTable)
+        for sender, signal, slot in (
+            (ui.confidenceButton, "clicked()", workflow.showConfidence),
+            (ui.regionsButton, "clicked()", workflow.listRegions),
+            (ui.fineTuneButton, "clicked()", workflow.fineTune),
+            (ui.opacitySlider, "valueChanged(double)", self._restyle),
+            (ui.thresholdSlider, "valueChanged(double)", self._restyle),
+            (ui.regionsTable, "itemSelectionChanged()", self._jump),
+            (ui.confirmButton, "clicked()", lambda: self._decide("confirmed")),
+            (ui.unsureButton, "clicked()", lambda: self._decide("unsure")),
+            (ui.correctButton, "clicked()", self._correct),
+        ):
+            connect(sender, signal, slot)
+
+    @staticmethod
+    def _prepareTable(table: Any) -> None:
+        table.setColumnCount(len(COLUMNS))
+        table.setHorizontalHeaderLabels(list(COLUMNS))
+        table.verticalHeader().setVisible(False)
+        table.setSelectionBehavior(qt.QAbstractItemView.SelectRows)
+        table.setSelectionMode(qt.QAbstractItemView.SingleSelection)
+        table.setEditTriggers(qt.QAbstractItemView.NoEditTriggers)
+        table.horizontalHeader().setSectionResizeMode(qt.QHeaderView.ResizeToContents)
+        table.horizontalHeader().setSectionResizeMode(len(COLUMNS) - 1, qt.QHeaderView.Stretch)
+        table.horizontalHeader().setHighlightSections(False)
+        table.verticalHeader().setDefaultSectionSize(ROW_HEIGHT)
+
+    def refresh(self) -> None:
+        state, ui = self._workflow.state, self._ui
+        free = not self._workflow.busy
+        judgeable = bool(state.model) and state.image is not None and state.segmentation is not None
+        ui.confidenceButton.enabled = ui.regionsButton.enabled = free and judgeable
+        ui.fineTuneButton.enabled = free and judgeable and bool(state.regionMap)
+        ui.opacitySlider.enabled = ui.thresholdSlider.enabled = state.heatMap is not None
+        self._fillTable()
+        for button in (ui.confirmButton, ui.unsureButton, ui.correctButton):
+            button.enabled = self._selected() is not None
+
+    def _fillTable(self) -> None:
+        decisions = self._workflow.decisions()
+        rows = [(r, decisions.get(regionIdentity(r), "open")) for r in self._workflow.regions()]
+        if rows == self._shown:
+            return
+        keepRow = [r for r, _d in rows] == [r for r, _d in self._shown]
+        table = self._ui.regionsTable
+        current = table.currentRow() if keepRow else -1
+        self._shown = rows
+        wasBlocked = table.blockSignals(True)
+        table.setRowCount(len(rows))
+        for row, (region, decision) in enumerate(rows):
+            texts = (
+                region.rank,
+                f"{region.class_name}: {region.suspicion}",
+                f"{region.size_mm3:.0f}",
+                f"{region.mean_confidence:.2f}",
+                decision,
+            )
+            for column, text in enumerate(texts):
+                table.setItem(row, column, qt.QTableWidgetItem(str(text)))
+        table.clearSelection()
+        table.setCurrentCell(current, 0)
+        table.blockSignals(wasBlocked)
+
+    def _selected(self) -> Region | None:
+        row = self._ui.regionsTable.currentRow()
+        return self._shown[row][0] if 0 <= row < len(self._shown) else None
+
+    def _jump(self) -> None:
+        region = self._selected()
+        for button in (self._ui.confirmButton, self._ui.unsureButton, self._ui.correctButton):
+            button.enabled = region is not None
+        if region is not None:
+            jumpToRegion(region)
+
+    def _decide(self, decision: str) -> None:
+        """Note the decision and go on to the next region."""
+        row = self._ui.regionsTable.currentRow()
+        self._workflow.decide(self._shown[row][0], decision)
+        if row + 1 < len(self._shown):
+            self._ui.regionsTable.setCurrentCell(row + 1, 0)
+
+    def _correct(self) -> None:
+        """Open the Segment Editor on what is reviewed; it takes the nodes when its panel is shown."""
+        self._workflow.decide(self._selected(), "corrected")
+        slicer.util.selectModule("SegmentEditor")
+        editor = getattr(getattr(slicer.modules, "SegmentEditorWidget", None), "editor", None)
+        if editor is not None:
+            editor.setSegmentationNode(self._workflow.state.segmentation)
+            editor.setSourceVolumeNode(self._workflow.state.image)
+
+    def _restyle(self) -> None:
+        if self._workflow.session is None or self._workflow.state.heatMap is None:
+            return
+        node = self._workflow.state.heatMap
+        heat_map.setHeatMapOpacity(node, self._ui.opacitySlider.value)
+        heat_map.setHeatMapThreshold(node, self._ui.thresholdSlider.value)

@@ -1,0 +1,40 @@
+"""Connecting signals so that a mistake is heard."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import slicer
+
+from DALESegmentLib.engine.errors import EngineError
+
+
+def connect(sender: Any, signal: str, slot: Callable[..., Any]) -> None:
+    """Connect or raise: a wrong signature would otherwise be ignored in silence.
+
+    What the slot raises is shown to the user: an EngineError as its sentence, anything else with its details.
+    """
+    count = len(inspect.signature(slot).parameters)
+
+    def guarded(*arguments: Any) -> None:
+        try:
+            slot(*arguments[:count])
+        except EngineError as error:
+            showProblem(error.sentence)
+        except Exception:
+            with slicer.util.tryWithErrorDisplay("DALESegment met an error it did not expect."):
+                raise
+
+    if not sender.connect(signal, guarded):
+        raise ValueError(f"{sender.className()} has no signal {signal}")
+
+
+def showProblem(sentence: str) -> None:
+    """Tell the user what is wrong and what to do; in the log alone where there is nobody to read a dialog."""
+    if slicer.app.testingEnabled():
+        logging.warning(sentence)
+    else:
+        slicer.util.warningDisplay(sentence, windowTitle="DALESegment")

@@ -1,0 +1,196 @@
+"""An engine in miniature that speaks docs/protocol.md, so that the panel's tests take seconds.
+
+Its "model" is a grey value that parts object from background. `slow` answers late and can be cancelled, `die`
+ends the process, `noise` writes what is no answer. Runs as `PythonSlicer quick_engine.py`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+
+_write = threading.Lock()
+_cancelled: set[str] = set()
+_running: list[str] = []
+
+
+def send(**line) -> None:
+    with _write:
+        print(json.dumps(line), flush=True)
+
+
+def load(cases: dict) -> tuple[str, np.ndarray, np.ndarray | None, dict]:
+    item = cases["items"][0]
+    folder = Path(item["arrays"])
+    about = json.loads((folder / "case.json").read_text())
+    label = np.load(folder / "label.npy") if (folder / "label.npy").exists() else None
+    return item["name"], np.load(folder / "image.npy"), label, about
+
+
+def guess(parameters: dict) -> tuple[str, np.ndarray, np.ndarray | None, np.ndarray]:
+    """Name, segmentation, label and confidence of a case under a "model"."""
+    name, image, label, _about = load(parameters["cases"])
+    threshold = json.loads((Path(parameters["model"]) / "model.json").read_text())["threshold"]
+    predicted = (image[0] > threshold).astype(np.uint8)
+    sure = np.clip(np.abs(image[0] - threshold) / np.ptp(image[0]), 0, 1)
+    given = predicted if label is None else label
+    return (
+        name,
+        predicted,
+        label,
+        np.where(given == predicted, 0.5 + sure / 2, 0.5 - sure / 2).astype(np.float32),
+    )
+
+
+def save(out: str, name: str, array: np.ndarray) -> str:
+    Path(out).mkdir(parents=True, exist_ok=True)
+    np.save(Path(out) / name, array)
+    return str(Path(out) / name)
+
+
+def inspect(request: dict, parameters: dict) -> dict:
+    name, _image, _label, _about = load(parameters["cases"])
+    return {"cases": [{"name": name, "classes": {"1": "ball"}, "problem": None}], "problems": 0}
+
+
+def train(request: dict, parameters: dict) -> dict:
+    _name, image, label, _about = load(parameters["cases"])
+    for step in range(4):
+        progress(request, 25.0 * step, 4.0 - step)
+    threshold = float(image[0][label > 0].mean() + image[0][label == 0].mean()) / 2
+    Path(parameters["out"]).mkdir(parents=True)
+    (Path(parameters["out"]) / "model.json").write_text(json.dumps({"threshold": threshold}))
+    history = [{"epoch": e, "loss": 1.0 / e, "validation_dice": 1 - 1.0 / e} for e in range(1, 4)]
+    answer = {
+        "model": parameters["out"],
+        "run": parameters["out"],
+        "epochs": 3,
+        "seconds": 0.1,
+        "device": "cpu",
+    }
+    return {**answer, "validation_dice": None, "history": history}
+
+
+def finetune(request: dict, parameters: dict) -> dict:
+    trusted = np.load(Path(parameters["cases"]["items"][0]["arrays"]) / "trusted.npy")
+    return {**train(request, parameters), "confirmed_voxels": int(trusted.sum()), "confirmed_violated": 0}
+
+
+def confidence(request: dict, parameters: dict) -> dict:
+    name, _predicted, _label, sure = guess(parameters)
+    path = save(parameters["out"], "confidence.npy", sure)
+    return {"items": [{"name": name, "confidence": path, "mean_confidence": float(sure.mean())}]}
+
+
+def review(request: dict, parameters: dict) -> dict:
+    name, predicted, label, sure = guess(parameters)
+    *_rest, about = load(parameters["cases"])
+    affine = ras(about["geometry"])
+    wrong = predicted != label
+    halves = [wrong & (np.arange(wrong.shape[2]) < 24), wrong & (np.arange(wrong.shape[2]) >= 24)]
+    region_map, regions = np.zeros(wrong.shape, np.uint16), []
+    for mask in sorted((h for h in halves if h.any()), key=lambda h: -int(h.sum())):
+        rank = len(regions) + 1
+        region_map[mask] = rank
+        where = np.argwhere(mask)[:, ::-1]
+        centre = where[len(where) // 2]
+        regions.append(
+            {
+                "rank": rank,
+                "case": name,
+                "region_id": rank,
+                "label_value": 1,
+                "class_name": "ball",
+                "suspicion": "too large",
+                "suggested_value": 0,
+                "voxels": len(where),
+                "size_mm3": 2.0 * len(where),
+                "mean_confidence": float(sure[mask].mean()),
+                "lowest_confidence": float(sure[mask].min()),
+                "expected_wrong": float(len(where)),
+                "centre_ras": (affine @ [*centre, 1])[:3].tolist(),
+                "centre_voxel": centre.tolist(),
+                "first_voxel": where.min(axis=0).tolist(),
+                "last_voxel": where.max(axis=0).tolist(),
+            }
+        )
+    item = confidence(request, parameters)["items"][0]
+    item["regions_map"] = save(parameters["out"], "regions.npy", region_map)
+    return {"regions": regions, "csv": "", "json": "", "items": [item]}
+
+
+def ras(geometry: dict) -> np.ndarray:
+    affine = np.eye(4)
+    affine[:3, :3] = np.reshape(geometry["direction"], (3, 3)) * geometry["spacing"]
+    affine[:3, 3] = geometry["origin"]
+    return np.diag([-1, -1, 1, 1]) @ affine
+
+
+def predict(request: dict, parameters: dict) -> dict:
+    name, predicted, _label, _sure = guess(parameters)
+    voxels = {"1": int(predicted.sum())}
+    path = save(parameters["out"], "segmentation.npy", predicted)
+    item = {"name": name, "segmentation": path, "probabilities": None, "classes": {"1": "ball"}}
+    return {"items": [{**item, "voxels": voxels, "seconds": 0.1}]}
+
+
+def slow(request: dict, parameters: dict) -> dict:
+    for step in range(200):
+        progress(request, step / 2, (200 - step) / 20)
+    return {}
+
+
+def noise(request: dict, parameters: dict) -> dict:
+    sys.stdout.write('not JSON\n"only a text"\n{"no": "event"}\n{"id": "999", "event": "result", "result": {}}\n')
+    sys.stderr.write("a warning of some library\n")
+    return {"text": "ümläut " + "x" * parameters.get("length", 0)}
+
+
+def progress(request: dict, percent: float, left: float) -> None:
+    time.sleep(0.05)
+    if request["id"] in _cancelled:
+        raise InterruptedError
+    line = {"percent": percent, "seconds_left": left, "stage": "training", "message": f"{percent:.0f} %"}
+    send(id=request["id"], event="progress", values={}, **line)
+
+
+JOBS = {f.__name__: f for f in (inspect, train, finetune, confidence, review, predict, slow, noise)}
+
+
+def work(request: dict) -> None:
+    try:
+        _running.append(request["id"])
+        answer = JOBS[request["command"]](request, request["parameters"])
+        send(id=request["id"], event="result", result=answer)
+    except InterruptedError:
+        send(id=request["id"], event="error", code="cancelled", sentence="Cancelled.")
+    except KeyError:
+        send(id=request["id"], event="error", code="bad-request", sentence="There is no such command.")
+
+
+def main() -> None:
+    send(event="ready", protocol=1, version="0", pid=os.getpid())
+    for line in sys.stdin:
+        request = json.loads(line)
+        command, parameters = request["command"], request["parameters"]
+        if command == "die":
+            os._exit(int(parameters.get("code", 3)))
+        if command in ("ping", "shutdown", "cancel"):
+            if command == "cancel":
+                _cancelled.update([parameters["target"]] if "target" in parameters else _running)
+            environment = {"PYTHONPATH": os.environ.get("PYTHONPATH", "")}
+            send(id=request["id"], event="result", result=environment if command == "ping" else {})
+            if command == "shutdown":
+                return
+        else:
+            threading.Thread(target=work, args=(request,), daemon=True).start()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,58 @@
+"""The module's panel as Slicer would open it: found, built, clicked, left."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from types import SimpleNamespace
+
+import standin
+from PySide6 import QtCore, QtTest, QtWidgets
+
+MODULE = Path(__file__).parents[2] / "DALESegment" / "DALESegment.py"
+WIDTH = 380
+
+
+def open_module():
+    """The module's widget object, set up in a window as wide as Slicer's module panel."""
+    import slicer
+
+    slicer.modules.dalesegment = SimpleNamespace(path=str(MODULE))
+    module = importlib.import_module("DALESegment")
+    window = QtWidgets.QWidget()
+    QtWidgets.QVBoxLayout(window).setContentsMargins(0, 0, 0, 0)
+    window.resize(WIDTH, 1000)
+    widget = module.DALESegmentWidget(standin.wrap(window))
+    widget.window = window
+    widget.setup()
+    window.show()
+    return widget
+
+
+def click(wrapped) -> None:
+    """A mouse click in the middle of a widget that can be clicked."""
+    held = standin.unwrap(wrapped)
+    assert held.isVisible(), f"{held.objectName()} is not on screen"
+    assert held.isEnabled(), f"{held.objectName()} is disabled"
+    QtTest.QTest.mouseClick(held, QtCore.Qt.MouseButton.LeftButton)
+
+
+def click_row(wrapped_table, row: int) -> None:
+    table = standin.unwrap(wrapped_table)
+    place = table.visualItemRect(table.item(row, 0)).center()
+    QtTest.QTest.mouseClick(table.viewport(), QtCore.Qt.MouseButton.LeftButton, pos=place)
+
+
+def wait_until(condition, seconds: float = 20) -> bool:
+    """Let events be handled until condition() holds; whether it came to hold."""
+    for _ in range(int(50 * seconds)):
+        if condition():
+            return True
+        QtTest.QTest.qWait(20)
+    return condition()
+
+
+def picture(widget, path: Path) -> Path:
+    QtTest.QTest.qWait(50)
+    assert widget.window.grab().save(str(path))
+    return path

@@ -1,0 +1,358 @@
+"""The whole work in the panel: real clicks, real scene, a real process behind it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from slicer_window import WIDTH, click, click_row, open_module, picture, wait_until
+
+QUICK = str(Path(__file__).with_name("quick_engine.py"))
+
+
+@pytest.fixture
+def widget(desktop, tmp_path):
+    import slicer
+
+    slicer.mrmlScene.Clear(True)
+    slicer.app.temporaryPath = str(tmp_path)
+    slicer.app.selected = []
+    import DALESegment
+
+    image, segmentation = DALESegment.DALESegmentTest().makeCase()
+    widget = open_module()
+    from DALESegmentLib.ui.engine_process import EngineProcess
+
+    widget.logic.workflow.engine = EngineProcess(arguments=[QUICK])
+    widget.case = image, segmentation
+    yield widget
+    widget.cleanup()
+    widget.window.close()
+    slicer.mrmlScene.Clear(True)
+
+
+def step(widget, button) -> str:
+    """Click, wait for the end, and give back what the panel says then."""
+    click(button)
+    assert widget.logic.workflow.busy, widget.ui.statusLabel.text
+    assert wait_until(lambda: not widget.logic.workflow.busy)
+    return widget.ui.statusLabel.text
+
+
+def label_of(segmentation, image):
+    from DALESegmentLib.mrml.segmentations import labelFromSegmentation
+
+    return labelFromSegmentation(segmentation, image)[0].copy()
+
+
+def test_the_first_volume_and_segmentation_are_chosen(widget):
+    image, segmentation = widget.case
+    assert widget.ui.imageSelector.currentNodeID == image.GetID()
+    assert widget.ui.segmentationSelector.currentNodeID == segmentation.GetID()
+
+
+def test_only_what_can_be_done_is_enabled(widget):
+    ui = widget.ui
+    assert ui.trainButton.enabled
+    for button in (
+        ui.confidenceButton,
+        ui.regionsButton,
+        ui.fineTuneButton,
+        ui.predictButton,
+        ui.rollBackButton,
+    ):
+        assert not button.enabled
+    ui.segmentationSelector.setCurrentNode(None)
+    assert not ui.trainButton.enabled
+
+
+def test_check_data_says_what_is_there(widget):
+    step(widget, widget.ui.checkButton)
+    assert "1 cases, segments: ball" in widget.ui.dataLabel.text
+
+
+def test_the_whole_flow(widget, tmp_path):
+    ui, workflow = widget.ui, widget.logic.workflow
+    image, segmentation = widget.case
+    drawn = label_of(segmentation, image)
+
+    assert "Trained 3 epochs" in step(widget, ui.trainButton)
+    assert ui.modelEdit.currentPath.endswith("model-1")
+
+    assert "Mean label confidence" in step(widget, ui.confidenceButton)
+    heat_map = workflow.state.heatMap
+    assert heat_map.GetName() == "Ball label confidence"
+
+    step(widget, ui.regionsButton)
+    assert ui.regionsTable.rowCount >= 2
+    picture(widget, tmp_path / "review.png")
+
+    click_row(ui.regionsTable, 0)
+    region = workflow.regions()[0]
+    click(ui.confirmButton)
+    assert ui.regionsTable.item(0, 4).text() == "confirmed"
+    assert ui.regionsTable.currentRow() == 1
+    assert region.rank == 1
+
+    correct(segmentation, image)
+    changed = label_of(segmentation, image) != drawn
+    assert changed.any()
+    assert "confirmed voxels" in step(widget, ui.fineTuneButton)
+    trusted = np.load(workflow.session.caseFolder / "trusted.npy")
+    assert trusted[changed].all()
+    region_map = np.load(workflow.state.regionMap)
+    assert trusted[region_map == region.region_id].all()
+    assert not trusted.all()
+    assert ui.modelEdit.currentPath.endswith("model-2")
+
+    corrected = label_of(segmentation, image)
+    assert "New segmentation" in step(widget, ui.predictButton)
+    result = workflow.state.result
+    assert result.GetID() != segmentation.GetID()
+    assert ui.resultSelector.currentNodeID == result.GetID()
+    assert np.array_equal(label_of(segmentation, image), corrected)
+    predicted = label_of(result, image)
+    assert predicted[8, 24, 24] == 1
+    assert predicted[0, 0, 0] == 0
+
+    click(ui.rollBackButton)
+    assert ui.modelEdit.currentPath.endswith("model-1")
+
+
+def correct(segmentation, image) -> None:
+    import slicer
+
+    segment = segmentation.GetSegmentation().GetNthSegmentID(0)
+    label = slicer.util.arrayFromSegmentBinaryLabelmap(segmentation, segment, image).copy()
+    label[:, :, :12] = 0
+    label[6:10, 20:28, 36:] = 0
+    slicer.util.updateSegmentBinaryLabelmapFromArray(label, segmentation, segment, image)
+
+
+def test_clicking_a_region_moves_the_slice_views(widget):
+    import slicer
+
+    view = slicer.vtkMRMLSliceNode()
+    view.SetName("Red")
+    view.SetLayoutName("Red")
+    view = slicer.mrmlScene.AddNode(view)
+    view.SetOrientationToAxial()
+    step(widget, widget.ui.trainButton)
+    step(widget, widget.ui.regionsButton)
+    seen = set()
+    for row, region in enumerate(widget.logic.workflow.regions()[:2]):
+        click_row(widget.ui.regionsTable, row)
+        assert view.GetSliceOffset() == pytest.approx(region.centre_ras[2], abs=1.0)
+        centre = [view.GetSliceToRAS().GetElement(axis, 3) for axis in range(3)]
+        assert centre == pytest.approx(region.centre_ras, abs=1.0)
+        seen.add(tuple(centre))
+    assert len(seen) == 2
+
+
+def test_correct_opens_the_segment_editor(widget):
+    import slicer
+
+    step(widget, widget.ui.trainButton)
+    step(widget, widget.ui.regionsButton)
+    click_row(widget.ui.regionsTable, 0)
+    click(widget.ui.correctButton)
+    assert slicer.app.selected == ["SegmentEditor"]
+
+
+def test_progress_and_cancel(widget):
+    ui, workflow = widget.ui, widget.logic.workflow
+    assert not ui.cancelButton.isVisible()
+    workflow._request("slow", {}, lambda answer: None)
+    assert wait_until(lambda: ui.progressBar.value > 1)
+    assert ui.progressBar.isVisible()
+    assert "s left" in ui.statusLabel.text
+    assert not ui.trainButton.enabled
+    click(ui.cancelButton)
+    assert wait_until(lambda: not workflow.busy, 5)
+    assert ui.statusLabel.text == "Cancelled."
+    assert ui.trainButton.enabled
+    assert not ui.progressBar.isVisible()
+
+
+def test_a_dead_engine_is_said_and_the_next_step_works(widget):
+    widget.logic.workflow._request("die", {}, lambda answer: None)
+    assert wait_until(lambda: not widget.logic.workflow.busy)
+    assert "stopped unexpectedly" in widget.ui.statusLabel.text
+    assert "Trained" in step(widget, widget.ui.trainButton)
+
+
+def test_a_users_mistake_is_said_in_a_sentence_and_nothing_runs(widget, caplog):
+    widget.logic.workflow.state.model = "/nowhere"
+    click(widget.ui.confidenceButton)
+    assert "Train a model, or choose one under Learn, first." in caplog.text
+    assert not widget.logic.workflow.busy
+
+
+def test_the_state_survives_leaving_and_coming_back(widget):
+    ui = widget.ui
+    step(widget, ui.trainButton)
+    ui.minutesSlider.value = 7.5
+    ui.methodComboBox.currentIndex = 1
+    widget.exit()
+    assert not widget.Observations
+    ui.minutesSlider.value = 3.0  # nobody listens now
+    widget.enter()
+    assert ui.minutesSlider.value == 7.5
+    assert ui.methodComboBox.currentIndex == 1
+    assert ui.modelEdit.currentPath.endswith("model-1")
+
+
+def test_a_step_started_before_leaving_arrives(widget):
+    click(widget.ui.trainButton)
+    widget.exit()
+    widget.enter()
+    assert wait_until(lambda: not widget.logic.workflow.busy)
+    assert widget.ui.modelEdit.currentPath.endswith("model-1")
+
+
+def test_closing_the_scene_forgets_and_starts_anew(widget):
+    import slicer
+
+    step(widget, widget.ui.trainButton)
+    step(widget, widget.ui.regionsButton)
+    before = widget.logic.workflow.state.token
+    slicer.mrmlScene.Clear(False)
+    assert widget.logic.workflow.state.token != before
+    assert widget.ui.imageSelector.currentNode() is None
+    assert widget.ui.modelEdit.currentPath == ""
+    assert widget.ui.regionsTable.rowCount == 0
+    assert not widget.ui.trainButton.enabled
+
+
+def test_an_answer_for_a_closed_scene_is_dropped(widget):
+    import slicer
+
+    click(widget.ui.trainButton)
+    slicer.mrmlScene.Clear(False)
+    assert wait_until(lambda: not widget.logic.workflow.busy)
+    assert widget.ui.modelEdit.currentPath == ""
+
+
+def test_a_result_that_comes_after_the_scene_was_closed_changes_nothing(widget):
+    import slicer
+
+    step(widget, widget.ui.trainButton)
+    arrived = []
+    widget.logic.workflow.engine.cancel = lambda requestId: arrived.append("too late to cancel")
+    click(widget.ui.predictButton)
+    slicer.mrmlScene.Clear(False)
+    assert wait_until(lambda: not widget.logic.workflow.busy)
+    assert arrived
+    assert slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLSegmentationNode") is None
+    assert widget.logic.workflow.state.result is None
+
+
+def test_the_panel_fits_a_narrow_window(widget, tmp_path):
+    from PySide6 import QtGui
+
+    path = picture(widget, tmp_path / "panel.png")
+    assert QtGui.QImage(str(path)).width() == WIDTH
+    assert widget.window.minimumSizeHint().width() <= WIDTH
+
+
+def test_the_sliders_restyle_the_heat_map(widget):
+    step(widget, widget.ui.trainButton)
+    step(widget, widget.ui.confidenceButton)
+    display = widget.logic.workflow.state.heatMap.GetDisplayNode()
+    before = display.GetUpperThreshold()
+    widget.ui.thresholdSlider.value = 0.3
+    assert display.GetUpperThreshold() < before
+    assert widget.logic.workflow.state.heatMapThreshold == pytest.approx(0.3)
+
+
+def test_a_second_heat_map_takes_the_place_of_the_first(widget):
+    import slicer
+
+    step(widget, widget.ui.trainButton)
+    for _ in range(2):
+        step(widget, widget.ui.confidenceButton)
+    assert len(slicer.util.getNodes("Ball label confidence*")) == 1
+
+
+def test_a_folder_of_cases_needs_no_segmentation(widget, tmp_path):
+    ui = widget.ui
+    ui.segmentationSelector.setCurrentNode(None)
+    assert not ui.casesFolderEdit.enabled
+    ui.sourceComboBox.currentIndex = 1
+    assert ui.casesFolderEdit.enabled
+    ui.casesFolderEdit.currentPath = str(tmp_path)
+    assert ui.trainButton.enabled
+    assert widget.logic.workflow._trainingCases() == {"folder": str(tmp_path), "split": "all"}
+    (tmp_path / "split.json").write_text("{}")
+    assert widget.logic.workflow._trainingCases()["split"] == "train"
+
+
+def test_the_state_survives_in_a_saved_scene(widget, tmp_path):
+    import slicer
+
+    from DALESegmentLib.mrml.scene_file import loadScene, saveScene
+
+    step(widget, widget.ui.trainButton)
+    step(widget, widget.ui.regionsButton)
+    click_row(widget.ui.regionsTable, 0)
+    click(widget.ui.confirmButton)
+    widget.ui.minutesSlider.value = 7.5
+    token = widget.logic.workflow.state.token
+    saved = saveScene(tmp_path / "work.mrb")
+    slicer.mrmlScene.Clear(False)
+    assert widget.ui.minutesSlider.value == 5.0
+    loadScene(saved)
+    assert widget.logic.workflow.state.token == token
+    assert widget.ui.minutesSlider.value == 7.5
+    assert widget.ui.imageSelector.currentNode().GetName() == "Ball"
+    assert widget.ui.modelEdit.currentPath.endswith("model-1")
+    assert widget.ui.regionsTable.item(0, 4).text() == "confirmed"
+    assert "confirmed voxels" in step(widget, widget.ui.fineTuneButton)
+
+
+def test_a_reload_brings_the_library_anew(widget):
+    import sys
+
+    before = {name: module for name, module in sys.modules.items() if name.startswith("DALESegmentLib")}
+    try:
+        widget.onReload()
+        assert not [name for name in sys.modules if name.startswith("DALESegmentLib")]
+    finally:
+        sys.modules.update(before)
+
+
+def test_cleanup_ends_the_process_and_stops_listening(widget):
+    step(widget, widget.ui.trainButton)
+    assert widget.logic.workflow.engine.running
+    widget.cleanup()
+    assert not widget.logic.workflow.engine.running
+    assert not widget.Observations
+
+
+def test_an_erased_segmentation_does_not_block_what_follows(widget):
+    import slicer
+
+    image, segmentation = widget.case
+    step(widget, widget.ui.trainButton)
+    segment = segmentation.GetSegmentation().GetNthSegmentID(0)
+    drawn = slicer.util.arrayFromSegmentBinaryLabelmap(segmentation, segment, image).copy()
+    for array in (np.zeros_like(drawn), drawn):
+        slicer.util.updateSegmentBinaryLabelmapFromArray(array, segmentation, segment, image)
+        step(widget, widget.ui.confidenceButton)
+    assert "Mean label confidence" in widget.ui.statusLabel.text
+
+
+def test_trust_stays_with_the_image_and_prediction_does_not_lose_it(widget):
+    step(widget, widget.ui.trainButton)
+    step(widget, widget.ui.regionsButton)
+    click_row(widget.ui.regionsTable, 0)
+    click(widget.ui.confirmButton)
+    step(widget, widget.ui.fineTuneButton)
+    session = widget.logic.workflow.session
+    trusted = np.load(session.caseFolder / "trusted.npy")
+    step(widget, widget.ui.predictButton)
+    step(widget, widget.ui.regionsButton)
+    assert np.array_equal(session.sceneCase().trusted, trusted)
+    widget.case[0].SetSpacing(1.0, 1.0, 3.0)
+    assert session.sceneCase().trusted is None
