@@ -1,0 +1,48 @@
+# The two commands are `make demo` and `make test`. Both start from nothing but Python 3.10+ and make.
+
+PYTHON ?= python3
+VENV ?= .venv
+DATA ?=
+OUT ?= demo-output
+# Where PyTorch's CPU releases are to be had, if pip's own index has only CUDA ones (see README, "Developers").
+TORCH_INDEX ?=
+
+BIN := $(VENV)/bin
+GPU := $(shell nvidia-smi -L >/dev/null 2>&1 && echo yes)
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check \
+	$(if $(GPU),,-c constraints-cpu.txt) $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
+
+.PHONY: demo test check format clean help
+
+help:
+	@echo "make demo [DATA=folder]   the whole job once, on a real image, into $(OUT)"
+	@echo "make test                 every test"
+	@echo "make check                ruff and mypy"
+	@echo "make clean                remove the environment and what the commands made"
+
+$(VENV)/ready: pyproject.toml constraints-cpu.txt
+	@echo "== Making the environment in $(VENV) ($(if $(GPU),with,without) a GPU; several minutes the first time)"
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "Python 3.10 or newer is needed; set PYTHON=...")'
+	@$(PYTHON) -m venv $(VENV)
+	@echo "== Installing PyTorch" && $(PIP) torch
+	@echo "== Installing the engine, its tests and the demonstration" && $(PIP) -e '.[bundle,demo,test]'
+	@echo "== Installing Slicer's own scene and view classes" && $(PIP) -e '.[viewer]' \
+		|| echo "   They are not available for this Python; pictures by Slicer's views and their tests are left out."
+	@touch $@
+
+demo: $(VENV)/ready
+	@$(BIN)/python -m DALESegmentLib.demo --out "$(OUT)" $(if $(DATA),--data "$(DATA)")
+
+test: $(VENV)/ready check
+	@echo "== Running every test"
+	@$(BIN)/python -m pytest -q
+
+check: $(VENV)/ready
+	@echo "== Checking style and types"
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check --quiet . && $(BIN)/mypy --no-error-summary
+
+format: $(VENV)/ready
+	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info "$(OUT)" .pytest_cache .mypy_cache .ruff_cache .hypothesis
