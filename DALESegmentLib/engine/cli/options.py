@@ -1,0 +1,102 @@
+"""The options that several commands share, and the parameters of docs/protocol.md they stand for."""
+
+from __future__ import annotations
+
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+DATA, RESULT, COMPUTING = "Data", "Results", "Computing"
+
+
+class Split(str, Enum):
+    train = "train"
+    test = "test"
+    all = "all"
+
+
+Data = Annotated[
+    Path | None,
+    typer.Option("--data", help="Folder of cases, or one case.", show_default=False, rich_help_panel=DATA),
+]
+CaseList = Annotated[
+    Path | None,
+    typer.Option("--list", help="CSV or decathlon JSON instead of a folder.", show_default=False, rich_help_panel=DATA),
+]
+Image = Annotated[
+    str | None,
+    typer.Option(
+        "--image",
+        help="Image files by name without extension, one a channel, with commas; found by default.",
+        show_default=False,
+        rich_help_panel=DATA,
+    ),
+]
+Label = Annotated[
+    str | None,
+    typer.Option(
+        "--label",
+        help="Name of the label file. With commas or *: one is drawn for each case.",
+        show_default=False,
+        rich_help_panel=DATA,
+    ),
+]
+Reference = Annotated[
+    str | None,
+    typer.Option(
+        "--reference",
+        help="Name of the reference label; 'votes:2' means 'value at least 2'.",
+        show_default=False,
+        rich_help_panel=DATA,
+    ),
+]
+SplitOption = Annotated[Split, typer.Option("--split", help="Which cases.", rich_help_panel=DATA)]
+Limit = Annotated[
+    int | None,
+    typer.Option("--limit", min=1, help="At most so many cases.", show_default=False, rich_help_panel=DATA),
+]
+LabelSeed = Annotated[int, typer.Option("--label-seed", help="Draws labels and limited cases.", rich_help_panel=DATA)]
+
+Out = Annotated[Path, typer.Option("--out", "-o", help="Folder for the results.", rich_help_panel=RESULT)]
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite", help="Replace an earlier run in --out.", rich_help_panel=RESULT)
+]
+Json = Annotated[
+    bool, typer.Option("--json", help="Print the result as JSON and nothing else.", rich_help_panel=RESULT)
+]
+
+Model = Annotated[Path, typer.Option("--model", "-m", help="A bundle folder, or the run folder of a training.")]
+Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.", rich_help_panel=COMPUTING)]
+Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of all chance.", rich_help_panel=COMPUTING)]
+
+
+def cases(
+    data: Path | None,
+    case_list: Path | None,
+    image: str | None = None,
+    label: str | None = None,
+    reference: str | None = None,
+    split: Split = Split.all,
+    limit: int | None = None,
+    label_seed: int = 0,
+) -> dict[str, Any]:
+    """The `cases` parameter. Raises typer.BadParameter unless exactly one of data and case_list is given."""
+    if (data is None) == (case_list is None):
+        raise typer.BadParameter("name the cases by --data or by --list")
+    return given(
+        folder=data,
+        list=case_list,
+        image=image,
+        label=label,
+        reference=reference,
+        split=split.value,
+        limit=limit,
+        label_seed=label_seed,
+    )
+
+
+def given(**values: Any) -> dict[str, Any]:
+    """Only what was given: the engine knows the defaults."""
+    return {name: value for name, value in values.items() if value is not None}

@@ -1,0 +1,146 @@
+"""What a result looks like to a person."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from .progress_view import duration
+
+_IN_FILE = 1000  # columns: a line is a row, however long its paths
+console = Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else _IN_FILE)
+
+Result = dict[str, Any]
+
+
+def _table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Numbers stand on the right; None is left empty."""
+    listed = [list(row) for row in rows]
+    table = Table(box=box.SIMPLE_HEAD)
+    for i, name in enumerate(columns):
+        numbers = all(isinstance(row[i], (int, float)) or row[i] is None for row in listed)
+        table.add_column(name, justify="right" if numbers and listed else "left", overflow="fold")
+    for row in listed:
+        table.add_row(*(_cell(value) for value in row))
+    console.print(table)
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+    return str(value)
+
+
+def training(result: Result) -> None:
+    score = result["validation_dice"]
+    console.print(f"Model: {result['model']}")
+    console.print(f"{result['epochs']} epochs in {duration(result['seconds'])} on {result['device']}")
+    console.print("No validation cases" if score is None else f"Validation Dice {score:.3f}")
+
+
+def finetuning(result: Result) -> None:
+    training(result)
+    kept = result["confirmed_voxels"] - result["confirmed_violated"]
+    console.print(f"{kept} of {result['confirmed_voxels']} confirmed voxels are kept by the new model")
+
+
+def predictions(result: Result) -> None:
+    rows = [(item["name"], _counts(item["voxels"]), item["seconds"], item["segmentation"]) for item in result["items"]]
+    _table(("Case", "Voxels", "Seconds", "Segmentation"), rows)
+
+
+def confidences(result: Result) -> None:
+    _table(
+        ("Case", "Mean confidence", "Map"),
+        [(item["name"], item["mean_confidence"], item["confidence"]) for item in result["items"]],
+    )
+
+
+def regions(result: Result) -> None:
+    """RAS mm, as Slicer shows it."""
+    rows = [
+        (
+            region["rank"],
+            region["case"],
+            region["class_name"],
+            region["suspicion"],
+            float(region["size_mm3"]),
+            region["mean_confidence"],
+            ", ".join(f"{x:.1f}" for x in region["centre_ras"]),
+        )
+        for region in result["regions"]
+    ]
+    _table(("Rank", "Case", "Class", "Suspected", "mm³", "Confidence", "Centre R, A, S"), rows)
+    console.print(f"List: {result['csv']}")
+
+
+def evaluation(result: Result) -> None:
+    """Every case, then the means; one table for each thing that was compared."""
+    for what in result["mean"]:
+        rows = [(item["name"], _scores(item[what])) for item in result["items"] if what in item]
+        rows.append(("mean", _scores(result["mean"][what])))
+        names = list(rows[-1][1])
+        console.print(what.replace("_", " ").capitalize())
+        _table(("Case", *names), [(name, *(scores.get(score) for score in names)) for name, scores in rows])
+
+
+def _scores(of: dict[str, Any]) -> dict[str, Any]:
+    """The numbers of a case: over its classes their mean."""
+    numbers = of.get("mean", of)
+    return {name: value for name, value in numbers.items() if value is None or isinstance(value, (int, float))}
+
+
+def simulation(result: Result) -> None:
+    rows = [(item["name"], item["dice"], item["label"]) for item in result["items"]]
+    _table(("Case", "Dice with the given label", "New label"), rows)
+
+
+def plan(result: Result) -> None:
+    _table(("Plan", ""), [(name, _text(value)) for name, value in result.items()])
+
+
+def inspection(result: Result) -> None:
+    rows = []
+    for case in result["cases"]:
+        geometry = case.get("geometry") or {}
+        rows.append(
+            (
+                case["name"],
+                _grid(geometry.get("size")),
+                _grid(geometry.get("spacing")),
+                case.get("channels"),
+                _counts(case.get("voxels") or {}, case.get("classes")),
+                case["split"],
+                case["problem"],
+            )
+        )
+    _table(("Case", "Size", "Spacing, mm", "Channels", "Voxels", "Split", "Problem"), rows)
+    console.print(f"{len(rows)} cases, {result['problems']} with a problem")
+
+
+def checks(result: Result) -> None:
+    rows = [("ok" if c["ok"] else "!!", c["name"], c["value"], c["advice"]) for c in result["checks"]]
+    _table(("", "", "Found", "Advice"), rows)
+
+
+def _counts(voxels: dict[str, int], names: dict[str, str] | None = None) -> str:
+    return ", ".join(f"{(names or {}).get(value, value)}: {count}" for value, count in voxels.items())
+
+
+def _grid(numbers: Sequence[float] | None) -> str:
+    return " × ".join(f"{number:g}" for number in numbers or ())
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name}: {item}" for name, item in value.items())
+    if isinstance(value, list):
+        return ", ".join(str(item) for item in value)
+    return str(value)

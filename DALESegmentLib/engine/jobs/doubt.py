@@ -1,0 +1,71 @@
+"""Label confidence of cases under a model: what `confidence` writes and `review` builds on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..cases.case import Case
+from ..cases.source import CaseSource
+from ..learn.bundle import load_bundle
+from ..learn.checkpoint import load_disagreement
+from ..learn.confidence_map import confidence_map
+from ..learn.device import choose_device
+from ..learn.folder import CHECKPOINT_FILE, find_bundle
+from ..learn.plan import Plan
+from ..learn.predictor import Predictor
+from ..learn.prepare import prepared_grid, to_native
+from ..process.progress import Progress
+from .outputs import write_map
+from .parameters import ModelParameters
+from .survey import read_labelled
+
+
+@dataclass
+class Doubt:
+    """A case with its model's probabilities (K, *grid) and its label confidence (*grid)."""
+
+    source: CaseSource
+    case: Case
+    plan: Plan
+    probabilities: np.ndarray
+    confidence: np.ndarray
+
+    def write_confidence(self, out: Path) -> str:
+        return write_map(self.source, out, "confidence", self.confidence, self.case.geometry)
+
+
+def doubts(asked: ModelParameters, progress: Progress) -> Iterator[Doubt]:
+    """One case after the other. Cases the model was trained on bring what training remembered of their label."""
+    device = choose_device(asked.device)
+    network, plan = load_bundle(asked.model, device)
+    predictor = Predictor(network, plan, device)
+    remembered = load_disagreement(find_bundle(asked.model).parent / CHECKPOINT_FILE)
+    sources = asked.cases.find()
+    for i, source in enumerate(sources):
+        progress.check()
+        progress.report(100.0 * i / len(sources), "confidence", f"Case {i + 1} of {len(sources)}")
+        case = read_labelled(source, plan.class_names)
+        probabilities = predictor.probabilities(case, progress)
+        disagreement = _native(remembered.get(source.name), case, plan)
+        confidence = confidence_map(case, plan, probabilities, disagreement)
+        yield Doubt(source, case, plan, probabilities, confidence)
+
+
+def _native(remembered: torch.Tensor | None, case: Case, plan: Plan) -> np.ndarray | None:
+    """What training remembered, on the case's own grid; None where it saw no such case."""
+    size, affine = prepared_grid(case.geometry, plan)
+    if remembered is None or tuple(remembered.shape) != size:
+        return None
+    return to_native(remembered.float().unsqueeze(0), affine, case.geometry)[0]
+
+
+def summary(doubt: Doubt, path: str) -> dict[str, Any]:
+    inside = doubt.confidence[np.asarray(doubt.case.label) > 0]
+    mean = float(inside.mean()) if inside.size else float(doubt.confidence.mean())
+    return {"name": doubt.case.name, "confidence": path, "mean_confidence": round(mean, 4)}

@@ -1,0 +1,89 @@
+"""Compare with a reference: predictions, the labels as given, and how well confidence finds the label errors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..cases.case import Case
+from ..cases.case_files import read_case, read_reference
+from ..cases.result_files import read_label_result, read_map_result
+from ..cases.source import CaseSource
+from ..errors import EngineError
+from ..learn.folder import write_json
+from ..measure.agreement import SCORES, agreement, mean_of
+from ..measure.label_errors import ErrorSample, error_sample, pooled, scores
+from ..process.progress import Progress
+from .parameters import CasesParameter, Parameters
+
+
+class EvaluateParameters(Parameters):
+    cases: CasesParameter
+    predictions: Path | None = None
+    confidence: Path | None = None
+    out: Path | None = None
+
+
+def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
+    asked = EvaluateParameters.model_validate(parameters)
+    sources = asked.cases.find()
+    items, samples = [], []
+    for i, source in enumerate(sources):
+        progress.check()
+        progress.report(100.0 * i / len(sources), "validating", f"Case {i + 1} of {len(sources)}")
+        item, sample = _evaluate(source, asked)
+        items.append(item)
+        samples += [sample] if sample is not None else []
+    result = {"items": items, "mean": _mean(items, samples)}
+    if asked.out is not None:
+        write_json(asked.out, result)
+    return result
+
+
+def _evaluate(source: CaseSource, asked: EvaluateParameters) -> tuple[dict[str, Any], ErrorSample | None]:
+    case = read_case(source)
+    reference = read_reference(source, case)
+    given = np.asarray(case.label) if case.label is not None else None
+    values = np.unique(np.concatenate([np.unique(a) for a in (reference, given) if a is not None]))
+    classes = [int(v) for v in values if v]
+    spacing = case.geometry.spacing
+    item: dict[str, Any] = {"name": case.name}
+    if asked.predictions is not None:
+        prediction = read_label_result(_result(asked.predictions, source, "segmentation"), case)
+        item["prediction"] = agreement(prediction, reference, spacing, classes)
+    if given is None:
+        return item, None
+    item["label"] = agreement(given, reference, spacing, classes)
+    confidence = _confidence(case, source, asked)
+    if confidence is None:
+        return item, None
+    sample = error_sample(given, reference, confidence, spacing)
+    return {**item, "label_errors": scores(sample)}, sample
+
+
+def _confidence(case: Case, source: CaseSource, asked: EvaluateParameters) -> np.ndarray | None:
+    if asked.confidence is not None:
+        return read_map_result(_result(asked.confidence, source, "confidence"), case)
+    return None if case.confidence is None else np.asarray(case.confidence)
+
+
+def _result(folder: Path, source: CaseSource, stem: str) -> Path:
+    """<folder>/<case>/<stem>.* as our own commands write it, or <folder>/<case>.*"""
+    for path in (*sorted((folder / source.name).glob(f"{stem}.*")), *sorted(folder.glob(f"{source.name}.*"))):
+        if path.is_file():
+            return path
+    raise EngineError("no-prediction", f"{folder.name} holds no {stem} for {source.name}; run it for this case first.")
+
+
+def _mean(items: list[dict[str, Any]], samples: Iterable[ErrorSample]) -> dict[str, Any]:
+    """Means over cases of the means over classes; label errors over all voxels together."""
+    mean: dict[str, Any] = {}
+    for what in ("prediction", "label"):
+        rows = [item[what]["mean"] for item in items if what in item]
+        if rows:
+            mean[what] = {score: mean_of(row[score] for row in rows) for score in SCORES}
+    samples = list(samples)
+    return {**mean, "label_errors": pooled(samples)} if samples else mean

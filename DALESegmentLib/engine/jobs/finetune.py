@@ -1,0 +1,123 @@
+"""Go on from a model with corrected cases; what a clinician confirmed counts fully."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from pydantic import Field
+
+from ..cases.source import CaseSource
+from ..errors import EngineError
+from ..learn.bundle import load_bundle
+from ..learn.checkpoint import load_disagreement
+from ..learn.confidence_map import label_classes
+from ..learn.device import choose_device
+from ..learn.folder import CHECKPOINT_FILE, RUN_FILE, find_bundle, open_run_folder, read_json
+from ..learn.plan import Plan
+from ..learn.predictor import Predictor
+from ..learn.settings import TrainSettings
+from ..process.progress import Progress
+from ..review.corrections import violations
+from .parameters import CasesParameter, Parameters
+from .survey import read_labelled
+from .training import Run, train_and_record
+
+
+class FinetuneParameters(Parameters):
+    model: Path
+    cases: CasesParameter
+    out: Path
+    seconds: float | None = Field(None, gt=0)
+    epochs: int = Field(10, ge=1)
+    steps_per_epoch: int = Field(20, ge=1)
+    learning_rate: float = Field(1e-3, gt=0)
+    seed: int = Field(0, ge=0)
+    device: str = "auto"
+    overwrite: bool = False
+
+
+def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
+    asked = FinetuneParameters.model_validate(parameters)
+    if asked.out.resolve() == _run_folder(asked.model).resolve():
+        raise EngineError(
+            "run-exists", "A fine-tune needs a folder of its own, so that the model it starts from is kept."
+        )
+    open_run_folder(asked.out, resume=False, overwrite=asked.overwrite)
+    device = choose_device(asked.device)
+    network, plan = load_bundle(asked.model, device)
+    earlier = _earlier_run(asked.model)
+    training, validation = _split(asked.cases.find(), set(earlier.get("validation", [])))
+    _check_classes(training, plan, progress.part(0, 5))
+    record = Run(asked.out, plan, _settings(asked, earlier), asked.cases, training, validation)
+    remembered = load_disagreement(_run_folder(asked.model) / CHECKPOINT_FILE)
+    torch.manual_seed(asked.seed)
+    result = train_and_record(record, network, device, progress.part(5, 92), remembered=remembered)
+    predictor = Predictor(network.eval(), plan, device)
+    return result | _confirmed(training, predictor, progress.part(92, 100))
+
+
+def _settings(asked: FinetuneParameters, earlier: dict[str, Any]) -> TrainSettings:
+    """DALE (or plain) as the model was trained, without a warm-up: the model is warm."""
+    stored = TrainSettings.model_validate(earlier["settings"]) if earlier else TrainSettings()
+    return stored.model_copy(
+        update={
+            "dale": stored.dale.model_copy(update={"warm_up": 0.0}),
+            "epochs": asked.epochs,
+            "steps_per_epoch": asked.steps_per_epoch,
+            "seconds": asked.seconds,
+            "seed": asked.seed,
+            "learning_rate": asked.learning_rate,
+            "focus_trusted": True,
+        }
+    )
+
+
+def _split(sources: list[CaseSource], held_out: set[str]) -> tuple[list[CaseSource], list[CaseSource]]:
+    """Cases the model was validated on stay validation cases, so that its score keeps its meaning."""
+    training = [s for s in sources if s.name not in held_out]
+    if not training:
+        raise EngineError(
+            "only-validation-cases",
+            "All the cases given are validation cases of this model; give at least one it may learn from.",
+        )
+    return training, [s for s in sources if s.name in held_out]
+
+
+def _check_classes(sources: list[CaseSource], plan: Plan, progress: Progress) -> None:
+    for i, source in enumerate(sources):
+        progress.report(100.0 * i / len(sources), "reading", f"Looking at case {i + 1} of {len(sources)}")
+        case = read_labelled(source, plan.class_names)
+        label_classes(case, plan)
+        if case.channels != plan.channels:
+            raise EngineError(
+                "wrong-channels",
+                f"{case.name} has {case.channels} channel(s), but the model was trained on {plan.channels}.",
+            )
+
+
+def _confirmed(sources: list[CaseSource], predictor: Predictor, progress: Progress) -> dict[str, Any]:
+    """How many confirmed voxels there are, and how many the new model contradicts all the same."""
+    confirmed = violated = 0
+    for i, source in enumerate(sources):
+        case = read_labelled(source, predictor.plan.class_names)
+        if case.trusted is None or not np.any(case.trusted):
+            continue
+        progress.report(100.0 * i / len(sources), "predicting", "Checking the confirmed voxels")
+        trusted = np.asarray(case.trusted, bool)
+        prediction = predictor.segmentation(predictor.probabilities(case, progress))
+        confirmed += int(trusted.sum())
+        violated += violations(trusted, np.asarray(case.label), prediction)
+    return {"confirmed_voxels": confirmed, "confirmed_violated": violated}
+
+
+def _run_folder(model: Path) -> Path:
+    return find_bundle(model).parent
+
+
+def _earlier_run(model: Path) -> dict[str, Any]:
+    """run.json of the training the model came from; empty for a bundle on its own."""
+    path = _run_folder(model) / RUN_FILE
+    return read_json(path) if path.is_file() else {}

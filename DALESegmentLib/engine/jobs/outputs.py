@@ -1,0 +1,29 @@
+"""Where results go: a folder a case, on the case's own grid, in a format that loses nothing of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from ..cases.atomic import replacing
+from ..cases.case_files import output_extension
+from ..cases.geometry import Geometry
+from ..cases.image_files import write_image
+from ..cases.source import CaseSource
+
+
+def write_map(source: CaseSource, out: Path, stem: str, array: np.ndarray, geometry: Geometry) -> str:
+    """Write a label map, a float map or (C, *grid) as <out>/<case>/<stem>.<extension>; returns the path.
+
+    Array cases get a .npy, everything else the family of format its image has.
+    """
+    folder = out / source.name
+    if source.arrays is not None:
+        path = folder / f"{stem}.npy"
+        with replacing(path) as temporary:
+            np.save(temporary, array)
+        return str(path)
+    path = folder / (stem + output_extension(source, floats=array.dtype.kind == "f"))
+    write_image(path, array, geometry)
+    return str(path)

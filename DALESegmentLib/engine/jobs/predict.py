@@ -1,0 +1,52 @@
+"""Segment images with a model."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from ..cases.case_files import read_case
+from ..learn.bundle import load_bundle
+from ..learn.device import choose_device
+from ..learn.predictor import Predictor
+from ..process.progress import Progress
+from .outputs import write_map
+from .parameters import ModelParameters
+
+
+class PredictParameters(ModelParameters):
+    probabilities: bool = False
+
+
+def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
+    asked = PredictParameters.model_validate(parameters)
+    device = choose_device(asked.device)
+    network, plan = load_bundle(asked.model, device)
+    predictor = Predictor(network, plan, device)
+    sources = asked.cases.find()
+    items = []
+    for i, source in enumerate(sources):
+        progress.check()
+        progress.report(100.0 * i / len(sources), "predicting", f"Case {i + 1} of {len(sources)}")
+        started = time.monotonic()
+        # a label beside the image is of no use here, and must not keep it from being segmented
+        case = read_case(replace(source, label=None, trusted=None, confidence=None), plan.class_names)
+        probabilities = predictor.probabilities(case, progress)
+        segmentation = predictor.segmentation(probabilities)
+        values, counts = np.unique(segmentation, return_counts=True)
+        item: dict[str, Any] = {
+            "name": case.name,
+            "segmentation": write_map(source, asked.out, "segmentation", segmentation, case.geometry),
+            "probabilities": None,
+            "classes": {str(v): name for v, name in plan.class_names.items()},
+            "voxels": {str(int(v)): int(n) for v, n in zip(values, counts, strict=True) if v},
+        }
+        if asked.probabilities:
+            item["probabilities"] = write_map(
+                source, asked.out, "probabilities", probabilities.astype(np.float32), case.geometry
+            )
+        items.append({**item, "seconds": round(time.monotonic() - started, 3)})
+    return {"items": items}

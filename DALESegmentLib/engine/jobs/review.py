@@ -1,0 +1,45 @@
+"""List the doubtful regions of all cases, worst first, with the maps they came from."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from pydantic import Field
+
+from ..process.progress import Progress
+from ..review.find_regions import find_regions
+from ..review.rank_regions import rank_regions
+from ..review.region_files import write_regions_csv, write_regions_json
+from .doubt import doubts, summary
+from .outputs import write_map
+from .parameters import ModelParameters
+
+
+class ReviewParameters(ModelParameters):
+    limit: int = Field(20, ge=1, description="regions a case")
+
+
+def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
+    asked = ReviewParameters.model_validate(parameters)
+    items, found = [], []
+    for doubt in doubts(asked, progress.part(0, 95)):
+        case, plan = doubt.case, doubt.plan
+        assert case.label is not None
+        # find_regions speaks in label values; spread the network's classes over them
+        by_value = np.zeros((max(plan.class_values) + 1, *case.label.shape), np.float32)
+        by_value[plan.class_values] = doubt.probabilities
+        names = {**plan.class_names, **case.class_names}
+        regions, region_map = find_regions(
+            case.name, case.label, doubt.confidence, by_value, case.geometry, names, case.trusted, asked.limit
+        )
+        item = summary(doubt, doubt.write_confidence(asked.out))
+        item["regions_map"] = write_map(doubt.source, asked.out, "regions", region_map, case.geometry)
+        items.append(item)
+        found.append(regions)
+    ranked = rank_regions(found)
+    progress.report(97, "writing", "Writing the list")
+    csv, json = asked.out / "regions.csv", asked.out / "regions.json"
+    write_regions_csv(ranked, csv)
+    write_regions_json(ranked, json)
+    return {"regions": [r.as_dict() for r in ranked], "csv": str(csv), "json": str(json), "items": items}

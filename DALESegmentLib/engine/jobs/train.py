@@ -1,0 +1,96 @@
+"""Train a model from nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from pydantic import Field, ValidationError
+
+from ..cases.source import CaseSource
+from ..dale.settings import DaleSettings
+from ..errors import EngineError
+from ..learn.device import choose_device
+from ..learn.folder import RUN_FILE, open_run_folder, read_json
+from ..learn.networks import LEARNING_RATE, LEARNING_RATES, build
+from ..learn.plan import Normalise, Plan, make_plan
+from ..learn.settings import TrainSettings
+from ..process.progress import Progress
+from .parameters import CasesParameter, Parameters
+from .survey import survey
+from .training import Run, train_and_record
+
+
+class TrainParameters(Parameters):
+    cases: CasesParameter | None = None
+    out: Path
+    method: Literal["dale", "plain"] = "dale"
+    network: str | None = None
+    dims: Literal[2, 3] | None = None
+    normalise: Normalise | None = None
+    epochs: int = Field(50, ge=1)
+    steps_per_epoch: int = Field(50, ge=1)
+    batch_size: int | None = Field(None, ge=1)
+    seconds: float | None = Field(None, gt=0)
+    seed: int = Field(0, ge=0)
+    learning_rate: float | None = Field(None, gt=0)
+    device: str = "auto"
+    dale: DaleSettings = DaleSettings()
+    validation: float = Field(0.2, ge=0.0, lt=1.0)
+    resume: bool = False
+    overwrite: bool = False
+
+    def settings(self, plan: Plan) -> TrainSettings:
+        shared = set(TrainSettings.model_fields) & set(type(self).model_fields)
+        values = {name: getattr(self, name) for name in shared}
+        rate = self.learning_rate or LEARNING_RATES.get(plan.network, LEARNING_RATE)
+        return TrainSettings(**{**values, "learning_rate": rate})
+
+
+def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
+    asked = TrainParameters.model_validate(parameters)
+    open_run_folder(asked.out, resume=asked.resume, overwrite=asked.overwrite)
+    device = choose_device(asked.device)
+    record = _resumed(asked) if asked.resume else _started(asked, device, progress.part(0, 10))
+    torch.manual_seed(record.settings.seed)
+    network = build(record.plan.network, record.plan.network_arguments)
+    return train_and_record(record, network, device, progress.part(10, 100), resume=asked.resume)
+
+
+def _started(asked: TrainParameters, device: torch.device, progress: Progress) -> Run:
+    if asked.cases is None:
+        raise EngineError("no-cases", "Name the cases to learn from: a folder, a list or items.")
+    sources = asked.cases.find()
+    facts = survey(sources, progress)
+    plan = make_plan(facts, network=asked.network, dims=asked.dims, device=device.type, normalise=asked.normalise)
+    if asked.batch_size is not None:
+        plan = plan.model_copy(update={"batch_size": asked.batch_size})
+    training, validation = split(sources, asked.validation, asked.seed)
+    return Run(asked.out, plan, asked.settings(plan), asked.cases, training, validation)
+
+
+def _resumed(asked: TrainParameters) -> Run:
+    """The run as it was started; what is asked now does not change it."""
+    stored = read_json(asked.out / RUN_FILE)
+    try:
+        cases = CasesParameter.model_validate(stored["cases"])
+        settings, plan = TrainSettings.model_validate(stored["settings"]), Plan.model_validate(stored["plan"])
+        names = stored["training"], stored["validation"]
+    except (KeyError, ValidationError) as error:
+        raise EngineError("unreadable-file", f"{RUN_FILE} is damaged; train again without resume.") from error
+    by_name = {source.name: source for source in cases.find()}
+    try:
+        training, validation = ([by_name[name] for name in part] for part in names)
+    except KeyError as error:
+        raise EngineError("case-gone", f"Case {error} of this training is no longer there; put it back.") from error
+    return Run(asked.out, plan, settings, cases, training, validation)
+
+
+def split(sources: list[CaseSource], share: float, seed: int) -> tuple[list[CaseSource], list[CaseSource]]:
+    """Training and validation cases. Fewer than five cases are all trained on: a validation would say nothing."""
+    count = round(share * len(sources)) if len(sources) >= 5 else 0
+    chosen = set(np.random.default_rng(seed).permutation(len(sources))[:count].tolist())
+    training = [s for i, s in enumerate(sources) if i not in chosen]
+    return training, [s for i, s in enumerate(sources) if i in chosen]

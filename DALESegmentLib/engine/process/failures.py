@@ -1,0 +1,133 @@
+"""What went wrong in a job, said so that its user can act on it."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from DALESegmentLib.engine.errors import EngineError
+
+from .protocol import bad_request
+
+_DISK_FULL = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
+_LONGEST_VALUE = 40
+
+
+def explain(problem: BaseException, command: str, parameters: Mapping[str, Any]) -> EngineError:
+    """The error to answer a request with. Paths, values of variables and the traceback stay out of it."""
+    if isinstance(problem, EngineError):
+        return problem
+    # a job's own model is called ...Parameters; another one has refused a file, not the request
+    if _is(problem, "pydantic", "ValidationError") and problem.title.endswith("Parameters"):  # type: ignore[attr-defined]
+        return _wrong_parameter(problem, command, parameters)
+    return (
+        _memory(problem)
+        or _gpu(problem)
+        or _file(problem)
+        or _package(problem)
+        or EngineError(
+            "internal",
+            f"An unexpected error ended {command} ({type(problem).__name__}); "
+            "try again, and report it with the engine's log if it comes back.",
+        )
+    )
+
+
+def _is(problem: BaseException, module: str, name: str) -> bool:
+    """Whether it is the module's exception; a module that was never imported has raised nothing."""
+    kind = getattr(sys.modules.get(module), name, None)
+    return isinstance(kind, type) and isinstance(problem, kind)
+
+
+def _wrong_parameter(problem: Any, command: str, parameters: Mapping[str, Any]) -> EngineError:
+    """The first finding of pydantic as a sentence."""
+    found = problem.errors(include_url=False)[0]
+    where = ".".join(str(part) for part in found["loc"])
+    if found["type"] == "missing":
+        return bad_request(f"{command} needs the parameter {where!r}; add it.")
+    if found["type"] == "extra_forbidden":
+        return bad_request(f"{command} has no parameter {where!r}; leave it out or correct its name.")
+    name = _given_name(found["loc"], parameters)
+    expected = found["msg"].removeprefix("Input ").removeprefix("Value error, ").rstrip(".")
+    value = repr(found["input"])
+    value = value if len(value) <= _LONGEST_VALUE else value[:_LONGEST_VALUE] + "..."
+    return bad_request(f"The parameter {name!r} of {command} is {value}, but {_it(expected)}.")
+
+
+def _it(expected: str) -> str:
+    return f"it {expected}" if expected.startswith("should") else expected[:1].lower() + expected[1:]
+
+
+def _given_name(place: tuple[str | int, ...], parameters: Any) -> str:
+    """The place as far as the user wrote it; pydantic appends the alternatives it tried."""
+    name, value = [], parameters
+    for part in place:
+        try:
+            value = value[part]
+        except (KeyError, IndexError, TypeError):
+            break
+        name.append(str(part))
+    return ".".join(name) or ".".join(str(part) for part in place)
+
+
+def _memory(problem: BaseException) -> EngineError | None:
+    text = str(problem)
+    if _is(problem, "torch", "OutOfMemoryError") or "CUDA out of memory" in text:
+        return EngineError(
+            "gpu-out-of-memory",
+            "The memory of the GPU ran out; "
+            "close other programs that use it, take a smaller batch size, or use the CPU.",
+        )
+    if isinstance(problem, MemoryError) or (
+        isinstance(problem, (RuntimeError, OSError))
+        and ("can't allocate memory" in text or "not enough memory" in text or _number(problem) == errno.ENOMEM)
+    ):
+        return EngineError(
+            "out-of-memory",
+            "Memory ran out; close other programs, or use fewer or smaller images.",
+        )
+    return None
+
+
+def _gpu(problem: BaseException) -> EngineError | None:
+    text = str(problem)
+    if not isinstance(problem, RuntimeError) or not any(name in text for name in ("CUDA error", "cuDNN", "CUDNN")):
+        return None
+    if "no kernel image" in text:
+        return EngineError(
+            "gpu-not-supported",
+            "The installed PyTorch does not support this GPU; install a PyTorch made for it, or use the CPU.",
+        )
+    return EngineError("gpu-failed", "The GPU failed; restart the engine and try again, or use the CPU.")
+
+
+def _file(problem: BaseException) -> EngineError | None:
+    if not isinstance(problem, OSError):
+        return None
+    if problem.errno in _DISK_FULL:
+        return EngineError("disk-full", "The disk is full; free some space or choose another folder.")
+    if isinstance(problem, PermissionError) or problem.errno == errno.EROFS:
+        name = os.path.basename(os.fsdecode(problem.filename)) if isinstance(problem.filename, (str, bytes)) else ""
+        what = f"{name!r}" if name else "a file"
+        return EngineError(
+            "no-permission",
+            f"The system does not allow access to {what}; change its permissions or choose another folder.",
+        )
+    return None
+
+
+def _number(problem: BaseException) -> int | None:
+    return problem.errno if isinstance(problem, OSError) else None
+
+
+def _package(problem: BaseException) -> EngineError | None:
+    if not isinstance(problem, ModuleNotFoundError) or not problem.name or problem.name.startswith("DALESegmentLib"):
+        return None
+    package = problem.name.partition(".")[0]
+    return EngineError(
+        "package-missing",
+        f"The Python package {package!r} is missing; run the doctor, it says what to install.",
+    )

@@ -1,0 +1,130 @@
+"""The engine process: requests in, answers out, and an end when nobody needs it any more."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from DALESegmentLib.engine import __version__, doctor
+
+from . import protocol
+from .failures import explain
+from .job_table import JOBS, WARM, Job
+from .protocol import BadRequest, Request
+from .streams import Answers, lines, take_standard_streams
+from .worker import Worker
+
+LOOK_SECONDS = 0.2
+GRACE_SECONDS = 1.5
+"""A running job has so long to notice that it should stop; then the process ends all the same."""
+
+
+class Server:
+    """Three threads: one reads, one works (`Worker`), and the main thread watches for the reasons to end.
+
+    jobs: the function that answers each command; warm: modules to import while there is nothing to do.
+    """
+
+    def __init__(self, jobs: Mapping[str, Job] = JOBS, warm: Iterable[str] = WARM) -> None:
+        self._source, sink = take_standard_streams()
+        self._answers = Answers(sink, broken=self.end)
+        self._worker = Worker(jobs, warm, self._answers.send)
+        self._controls: dict[str, Callable[[Request], None]] = {
+            "ping": self._ping,
+            "doctor": self._doctor,
+            "cancel": self._cancel,
+            "shutdown": self._shutdown,
+        }
+        self._ending = threading.Event()
+        self._signal = 0
+        self._parent = os.getppid()
+
+    def serve(self) -> None:
+        """Serve until the end of the process; does not return."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._note_signal)
+        self._answers.send(protocol.ready(__version__, os.getpid()))
+        threading.Thread(target=self._read, name="reader", daemon=True).start()
+        self._worker.start()
+        while not self._ending.wait(LOOK_SECONDS) and not self._signal and not self._orphaned():
+            pass
+        self._worker.stop()
+        self._worker.join(GRACE_SECONDS)
+        sys.stderr.flush()
+        os._exit(128 + self._signal if self._signal else 0)  # a native call that does not end is left behind
+
+    def end(self) -> None:
+        self._ending.set()
+
+    def _note_signal(self, number: int, _frame: Any) -> None:
+        self._signal = number  # and no lock taken: the handler may interrupt who holds it
+
+    def _orphaned(self) -> bool:
+        """Whether the parent is gone. Windows never tells; there the end of standard input does."""
+        return os.name == "posix" and os.getppid() != self._parent
+
+    def _read(self) -> None:
+        try:
+            for line in lines(self._source):
+                self._take(line)
+        except OSError:
+            traceback.print_exc()
+        self.end()
+
+    def _take(self, line: bytes) -> None:
+        try:
+            request = protocol.parse_request(line)
+            answer = self._controls.get(request.command)
+            if answer is None:
+                self._worker.add(request)
+            else:
+                answer(request)
+        except BadRequest as problem:
+            self._answers.send(protocol.error(problem.id, problem))
+
+    def _ping(self, request: Request) -> None:
+        _only(request)
+        self._answers.send(protocol.result(request.id, self._worker.state()))
+
+    def _cancel(self, request: Request) -> None:
+        target = _only(request, "target")
+        self._answers.send(protocol.result(request.id, {"cancelled": self._worker.cancel(target)}))
+
+    def _shutdown(self, request: Request) -> None:
+        _only(request)
+        self._answers.send(protocol.result(request.id, {}))
+        self.end()
+
+    def _doctor(self, request: Request) -> None:
+        """On a thread of its own: the first look at torch takes seconds, and a ping must not wait for it."""
+        folder = _only(request, "folder")
+
+        def examine() -> None:
+            try:
+                answer = protocol.result(request.id, {"checks": doctor.examine(folder)})
+            except Exception as problem:
+                traceback.print_exc()
+                answer = protocol.error(request.id, explain(problem, request.command, request.parameters))
+            self._answers.send(answer)
+
+        threading.Thread(target=examine, name="doctor", daemon=True).start()
+
+
+def _only(request: Request, name: str | None = None) -> str | None:
+    """The one text parameter a control command may have. Raises BadRequest for anything else."""
+    unknown = sorted(set(request.parameters) - {name})
+    if unknown:
+        raise protocol.bad_request(f"{request.command} has no parameter {unknown[0]!r}; leave it out.", request.id)
+    value = request.parameters.get(name) if name else None
+    if value is not None and not isinstance(value, str):
+        raise protocol.bad_request(f"The parameter {name!r} of {request.command} is a text.", request.id)
+    return value
+
+
+def serve() -> None:
+    Server().serve()

@@ -1,0 +1,141 @@
+"""Jobs one after the other, on one thread that lives as long as the process."""
+
+from __future__ import annotations
+
+import gc
+import sys
+import threading
+import traceback
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import Any
+
+from DALESegmentLib.engine.errors import Cancelled, EngineError
+
+from . import protocol
+from .failures import explain
+from .job_table import Job
+from .progress import Progress
+from .protocol import Request
+
+Send = Callable[[Mapping[str, Any]], None]
+
+
+@dataclass
+class _Task:
+    request: Request
+    cancelled: threading.Event = field(default_factory=threading.Event)
+
+
+class Worker(threading.Thread):
+    """One thread for all jobs: cuDNN keeps its plans for each thread, and imports never meet half-way.
+
+    While nothing is asked it imports the modules of `warm`, one at a time: a job waits for one at most.
+    """
+
+    def __init__(self, jobs: Mapping[str, Job], warm: Iterable[str], send: Send) -> None:
+        super().__init__(name="jobs", daemon=True)
+        self._jobs = jobs
+        self._warm = deque(warm)
+        self._send = send
+        self._changed = threading.Condition()
+        self._waiting: deque[_Task] = deque()
+        self._running: _Task | None = None
+        self._stopping = False
+
+    def add(self, request: Request) -> None:
+        """Raises BadRequest for a command that is not known and for an id that is still in use."""
+        if request.command not in self._jobs:
+            raise protocol.bad_request(
+                f"There is no command {request.command!r}; use one of {', '.join(self._jobs)}.", request.id
+            )
+        with self._changed:
+            if request.id in self._open_ids():
+                # without an id, or the caller would take it for the end of its first request
+                raise protocol.bad_request("A request with this id is still open; give each its own id.")
+            self._waiting.append(_Task(request))
+            self._changed.notify()
+
+    def cancel(self, target: str | None = None) -> list[str]:
+        """Cancel one request or all; returns the ids of those that were open. Waiting ones end at once."""
+        with self._changed:
+            dropped = [task for task in self._waiting if target in (None, task.request.id)]
+            self._waiting = deque(task for task in self._waiting if task not in dropped)
+            running = self._running if self._running and target in (None, self._running.request.id) else None
+            if running:
+                running.cancelled.set()
+        for task in dropped:
+            self._send(protocol.error(task.request.id, Cancelled()))
+        return [task.request.id for task in ([running] if running else []) + dropped]
+
+    def stop(self) -> None:
+        """Cancel everything and let the thread end; join() waits for that."""
+        with self._changed:
+            self._stopping = True
+            for task in self._open():
+                task.cancelled.set()
+            self._changed.notify()
+
+    def state(self) -> dict[str, Any]:
+        with self._changed:
+            running = self._running.request.id if self._running else None
+            return {"running": running, "waiting": [task.request.id for task in self._waiting]}
+
+    def run(self) -> None:
+        while (task := self._next()) is not None:
+            answer = self._do(task)
+            with self._changed:
+                self._running = None  # first, so that who has the answer finds the id free
+            self._send(answer)
+
+    def _next(self) -> _Task | None:
+        while True:
+            with self._changed:
+                if self._waiting:
+                    self._running = self._waiting.popleft()
+                    return self._running
+                if self._stopping:
+                    return None
+                if not self._warm:
+                    self._changed.wait()
+                    continue
+            with suppress(Exception):  # what cannot be imported is told when a job needs it
+                import_module(self._warm.popleft())
+
+    def _do(self, task: _Task) -> dict[str, Any]:
+        request = task.request
+        progress = Progress(lambda report: self._send(protocol.progress(request.id, report)), task.cancelled)
+        try:
+            progress.check()
+            answer = protocol.result(request.id, self._jobs[request.command](request.parameters, progress))
+            protocol.encode(answer)  # here, where a result that has no JSON form is the job's failure
+        except BaseException as problem:
+            answer = protocol.error(request.id, self._explained(problem, request))
+        progress.close()
+        if answer["event"] == "error":
+            _free_memory()
+        return answer
+
+    @staticmethod
+    def _explained(problem: BaseException, request: Request) -> EngineError:
+        error = explain(problem, request.command, request.parameters)
+        if error is not problem and error.code != "bad-request":
+            traceback.print_exception(problem, file=sys.stderr)
+        return error
+
+    def _open(self) -> list[_Task]:
+        return ([self._running] if self._running else []) + list(self._waiting)
+
+    def _open_ids(self) -> set[str]:
+        return {task.request.id for task in self._open()}
+
+
+def _free_memory() -> None:
+    """A failed job leaves cycles behind that hold its arrays; the next one may need the room."""
+    gc.collect()
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_initialized():
+        torch.cuda.empty_cache()

@@ -1,0 +1,234 @@
+"""The command as people and scripts use it: real processes, real exit codes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+import SimpleITK as sitk
+from typer.testing import CliRunner
+
+from DALESegmentLib.engine.cli import applying, learning, studying
+from DALESegmentLib.engine.cli.app import app
+from DALESegmentLib.engine.process.job_table import COMMANDS
+
+DALESEGMENT = (sys.executable, "-m", "DALESegmentLib.engine")
+
+
+def run(*arguments: object, **settings: Any) -> subprocess.CompletedProcess[str]:
+    command = [*DALESEGMENT, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, **settings)
+
+
+@pytest.fixture(scope="module")
+def two_cases(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("cases")
+    for name in ("first", "second"):
+        (folder / name).mkdir()
+        label = np.zeros((12, 20, 16), np.uint8)
+        label[4:8, 5:15, 4:12] = 1
+        for stem, array in (("image", label * 100.0), ("label", label)):
+            image = sitk.GetImageFromArray(array)
+            image.SetSpacing((1.0, 1.0, 2.0))
+            sitk.WriteImage(image, str(folder / name / f"{stem}.nii.gz"))
+    return folder
+
+
+@pytest.mark.parametrize("command", [None, *COMMANDS, "doctor", "serve"])
+def test_help_with_an_example(command):
+    done = CliRunner().invoke(app, ["--help"] if command is None else [command, "--help"])
+    assert done.exit_code == 0
+    assert "dalesegment" in done.output
+    assert command is None or "Example:" in done.output
+
+
+def test_the_help_tells_the_engines_defaults():
+    """The command line sends only what was given; its help repeats what the engine then does."""
+    pytest.importorskip("torch")
+    from DALESegmentLib.engine.jobs.finetune import FinetuneParameters as Finetune
+    from DALESegmentLib.engine.jobs.train import TrainParameters as Train
+
+    text = " ".join(CliRunner(env={"COLUMNS": "200"}).invoke(app, ["train", "--help"]).output.split())
+    for name in ("epochs", "steps_per_epoch"):
+        train, finetune = Train.model_fields[name].default, Finetune.model_fields[name].default
+        assert f"(train {train}, finetune {finetune})" in text
+    assert f"({Train.model_fields['validation'].default})" in text
+
+
+CASES = "--data d --image a,b --label l --split test --limit 3 --label-seed 1"
+LEARN = "--epochs 2 --steps 3 --seconds 4 --learning-rate 0.01 --seed 5 --device cpu --overwrite -o out"
+EVERYTHING = {
+    "inspect": f"{CASES} --reference votes:2",
+    "plan": f"{CASES} --network UNet --dims 2 --device cpu",
+    "train": f"{CASES} {LEARN} --method plain --network UNet --dims 3 --normalise ct --batch-size 2 --resume "
+    "--validation 0.1 --no-partition --no-confidence --no-alternation --no-alignment",
+    "finetune": f"{CASES} {LEARN} -m model",
+    "predict": "--data d --image a --split all --limit 2 -m model -o out --probabilities --device cpu",
+    "confidence": f"{CASES} -m model -o out --device cpu",
+    "review": f"{CASES} -m model -o out --regions 7 --device cpu",
+    "evaluate": f"{CASES} --reference r --predictions p --confidence c -o scores.json",
+    "simulate": f"{CASES} --kind walk --amount 2 --relative --share 0.5 --seed 3 -o out",
+}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_option_is_a_parameter_the_engine_knows(command, monkeypatch):
+    """What would be sent is caught on its way and read by the job's own model."""
+    pytest.importorskip("torch")
+    sent: list[dict[str, Any]] = []
+    for module in (learning, applying, studying):
+        monkeypatch.setattr(module, "perform", lambda _command, parameters, *_: sent.append(parameters))
+    done = CliRunner().invoke(app, [command, *EVERYTHING[command].split()])
+    assert done.exit_code == 0, done.output
+    job = import_module(f"DALESegmentLib.engine.jobs.{command}")
+    names = (f"{command.capitalize()}Parameters", "ModelParameters")
+    model = next(getattr(job, name) for name in names if hasattr(job, name))
+    read = model.model_validate(sent[0])
+    assert str(read.cases.folder) == "d"
+    if command == "train":
+        dale = read.dale
+        assert not any((dale.partition, dale.confidence, dale.alternation, dale.alignment))
+        assert (read.method, read.resume, read.steps_per_epoch) == ("plain", True, 3)
+
+
+def test_only_what_was_given_is_sent(monkeypatch):
+    sent: list[dict[str, Any]] = []
+    monkeypatch.setattr(learning, "perform", lambda _command, parameters, *_: sent.append(parameters))
+    CliRunner().invoke(app, ["train", "--data", "d", "-o", "out", "--no-alignment"])
+    assert sent[0]["dale"] == {"alignment": False}
+    assert "epochs" not in sent[0]
+    assert "limit" not in sent[0]["cases"]
+
+
+def test_json_is_all_there_is(two_cases):
+    done = run("inspect", "--data", two_cases, "--json")
+    assert (done.returncode, done.stderr) == (0, "")
+    result = json.loads(done.stdout)
+    assert [case["name"] for case in result["cases"]] == ["first", "second"]
+    assert result["cases"][0]["voxels"] == {"1": 4 * 10 * 8}
+
+
+def test_a_table_and_plain_lines_without_a_terminal(two_cases):
+    done = run("inspect", "--data", two_cases, "--label", "label")
+    assert done.returncode == 0
+    assert "16 × 20 × 12" in done.stdout
+    assert "2 cases, 0 with a problem" in done.stdout
+    assert "reading: Case 1 of 2" in done.stderr
+    assert "\x1b" not in done.stdout + done.stderr
+
+
+def test_a_job_with_a_result_on_disk(two_cases, tmp_path):
+    out = tmp_path / "out"
+    done = run("simulate", "--data", two_cases, "--kind", "erode", "--amount", 1, "-o", out, "--json")
+    assert done.returncode == 0, done.stderr
+    items = json.loads(done.stdout)["items"]
+    spoiled = sitk.GetArrayFromImage(sitk.ReadImage(items[0]["label"]))
+    assert 0 < spoiled.sum() < 4 * 10 * 8
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("inspect", "--data", "no-such-folder"),
+        ("predict", "--data", "{cases}", "-m", "no-such-model", "-o", "{out}"),
+        ("simulate", "--data", "{cases}", "--kind", "scribble", "--amount", "1", "-o", "{out}"),
+    ],
+)
+def test_what_cannot_be_done_is_one_sentence(arguments, two_cases, tmp_path):
+    done = run(*(a.format(cases=two_cases, out=tmp_path / "out") for a in arguments), "--json")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("Error: ")
+    assert done.stderr.count("\n") == 1
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("inspect",),
+        ("inspect", "--data", "a", "--list", "b"),
+        ("train", "--data", "a"),
+        ("train", "--data", "a", "-o", "b", "--epochs", "0"),
+        ("trian",),
+        ("inspect", "--dta", "a"),
+    ],
+)
+def test_wrong_usage_is_told_apart(arguments):
+    done = CliRunner().invoke(app, list(arguments))
+    assert done.exit_code == 2
+    assert "Traceback" not in done.output
+
+
+def test_the_doctor_speaks_to_people():
+    done = run("doctor")
+    assert done.returncode == 0
+    assert "torch" in done.stdout
+    assert "Disk" in done.stdout
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C of POSIX")
+def test_ctrl_c_cancels_politely(two_cases, tmp_path):
+    """As a terminal does it: the whole foreground group gets the signal."""
+    pytest.importorskip("torch")
+    training = _long_training(two_cases, tmp_path)
+    _read_until(training, lambda line: "training:" in line)
+    os.killpg(training.pid, signal.SIGINT)
+    started = time.monotonic()
+    _, rest = training.communicate(timeout=30)
+    assert training.returncode == 130
+    assert time.monotonic() - started < 5
+    assert "Error: Cancelled; everything finished before is kept." in rest
+    assert "Traceback" not in rest
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["status"] == "cancelled"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C of POSIX")
+def test_a_second_ctrl_c_does_not_wait(two_cases, tmp_path):
+    """For an engine that no longer answers: here it is stopped."""
+    training = _long_training(two_cases, tmp_path)
+    _read_until(training, lambda line: "reading:" in line)
+    (engine,) = psutil.Process(training.pid).children()
+    engine.suspend()
+    training.send_signal(signal.SIGINT)
+    _read_until(training, lambda line: "Stopping" in line)
+    training.send_signal(signal.SIGINT)
+    _, rest = training.communicate(timeout=10)
+    assert training.returncode == 130
+    assert rest.startswith("Error: Stopped at once")
+    assert not engine.is_running()
+
+
+def _long_training(cases: Path, folder: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [*DALESEGMENT, *f"train --data {cases} -o {folder}/run --epochs 500 --device cpu".split()],
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def _read_until(process: subprocess.Popen[str], condition: Callable[[str], bool]) -> None:
+    for line in process.stderr:
+        if condition(line):
+            return
+    raise AssertionError("the process ended too early")
+
+
+def test_torchrun_trains_in_its_own_processes(two_cases, tmp_path):
+    """With LOCAL_RANK set no engine is started: the training fails or succeeds here."""
+    environment = {**os.environ, "LOCAL_RANK": "0", "RANK": "0", "WORLD_SIZE": "1"}
+    arguments = f"train --data {two_cases} -o {tmp_path}/run --epochs 1 --steps 1 --device cpu --json".split()
+    done = run(*arguments, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["epochs"] == 1

@@ -1,0 +1,125 @@
+"""A training killed at any moment goes on from its last epoch, to the same end; its bundle is whole throughout."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from DALESegmentLib.engine.cases.exchange import save_array_case
+from DALESegmentLib.engine.errors import EngineError
+from DALESegmentLib.engine.jobs import train
+from DALESegmentLib.engine.learn.bundle import load_bundle
+from DALESegmentLib.engine.learn.folder import BUNDLE_FOLDER, CHECKPOINT_FILE, RUN_FILE
+from DALESegmentLib.engine.process.progress import Progress
+from Testing.engine.conftest import ball_case
+
+EPOCHS = 8
+CHILD = """
+import json, sys, torch
+torch.set_num_threads(1)
+from DALESegmentLib.engine.jobs import train
+from DALESegmentLib.engine.process.progress import Progress
+train.run(json.loads(sys.argv[1]), Progress())
+"""
+
+
+@pytest.fixture(scope="module")
+def cases(tmp_path_factory) -> dict:
+    root = tmp_path_factory.mktemp("cases")
+    items = []
+    for n in range(2):
+        save_array_case(ball_case(f"case{n}", seed=n), root / f"case{n}")
+        items.append({"name": f"case{n}", "arrays": str(root / f"case{n}")})
+    return {"items": items}
+
+
+def asked(cases: dict, out: Path, **more) -> dict:
+    return {"cases": cases, "out": str(out), "epochs": EPOCHS, "steps_per_epoch": 4, "device": "cpu", **more}
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(cases, tmp_path_factory) -> dict:
+    out = tmp_path_factory.mktemp("runs") / "whole"
+    subprocess.run([sys.executable, "-c", CHILD, json.dumps(asked(cases, out))], check=True)
+    return torch.load(out / BUNDLE_FOLDER / "models" / "model.pt", weights_only=True)
+
+
+def rows_on_disk(out: Path) -> int:
+    from safetensors import safe_open
+
+    if not (out / CHECKPOINT_FILE).exists():
+        return 0
+    with safe_open(out / CHECKPOINT_FILE, "pt") as file:
+        return len(json.loads(file.metadata()["progress"])["history"])
+
+
+def start(cases: dict, out: Path, **more) -> subprocess.Popen:
+    return subprocess.Popen([sys.executable, "-c", CHILD, json.dumps(asked(cases, out, **more))])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(3))
+def test_killed_and_resumed_it_ends_as_if_nothing_had_happened(seed, cases, uninterrupted, tmp_path):
+    out = tmp_path / "run"
+    process = start(cases, out)
+    wanted = random.Random(seed).randint(1, EPOCHS - 2)
+    while rows_on_disk(out) < wanted and process.poll() is None:
+        time.sleep(0.005)
+    time.sleep(random.Random(seed).random() * 0.1)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    before = rows_on_disk(out)
+    assert wanted <= before  # at most the running epoch is lost
+    load_bundle(out, torch.device("cpu"))  # and the model of the last epoch is whole
+
+    resumed = start(cases, out, resume=True)
+    assert resumed.wait(timeout=120) == 0
+    record = json.loads((out / RUN_FILE).read_text())
+    assert record["status"] == "finished"
+    assert len(record["history"]) == EPOCHS
+    weights = torch.load(out / BUNDLE_FOLDER / "models" / "model.pt", weights_only=True)
+    assert all(torch.equal(weights[key], uninterrupted[key]) for key in weights)
+
+
+def test_a_cancel_keeps_the_last_epoch_and_can_be_resumed(cases, tmp_path):
+    class StopsInTheThirdEpoch(Progress):
+        checks = 0
+
+        def part(self, start, stop):
+            return self
+
+        def check(self):
+            self.checks += 1
+            if rows_on_disk(out) == 2:
+                raise EngineError("cancelled", "Cancelled.")
+
+    out = tmp_path / "run"
+    with pytest.raises(EngineError):
+        train.run(asked(cases, out), StopsInTheThirdEpoch())
+    assert json.loads((out / RUN_FILE).read_text())["status"] == "cancelled"
+    assert rows_on_disk(out) == 2
+    result = train.run({"out": str(out), "resume": True, "device": "cpu"}, Progress())
+    assert result["epochs"] == EPOCHS
+
+
+def test_a_damaged_checkpoint_is_said_to_be_one(cases, tmp_path):
+    out = tmp_path / "run"
+    train.run(asked(cases, out, epochs=1), Progress())
+    path = out / CHECKPOINT_FILE
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(EngineError, match="damaged"):
+        train.run({"out": str(out), "resume": True, "device": "cpu"}, Progress())
+
+
+def test_resuming_nothing_is_refused(tmp_path):
+    with pytest.raises(EngineError, match="no training to resume"):
+        train.run({"out": str(tmp_path / "none"), "resume": True}, Progress())
