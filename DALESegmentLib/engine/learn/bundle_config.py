@@ -12,7 +12,7 @@ def inference_config(plan: Plan) -> dict[str, Any]:
     """`python -m monai.bundle run --config_file configs/inference.json --dataset_dir FOLDER` segments every image
     of the folder into output_dir. Needs pytorch-ignite, as every MONAI bundle with an evaluator does."""
     return {
-        "imports": ["$import glob", "$import os", "$import torch"],
+        "imports": ["$import glob", "$import os", "$import numpy as np", "$import torch"],
         "bundle_root": ".",
         "dataset_dir": "$@bundle_root + '/input'",
         "output_dir": "$@bundle_root + '/output'",
@@ -92,22 +92,15 @@ def _inferer(plan: Plan) -> dict[str, Any]:
 
 
 def _postprocessing(plan: Plan) -> list[dict[str, Any]]:
-    steps: list[dict[str, Any]] = [
-        {"_target_": "Activationsd", "keys": "pred", "softmax": True},
-        {
-            "_target_": "Invertd",
-            "keys": "pred",
-            "transform": "@preprocessing",
-            "orig_keys": "image",
-            "nearest_interp": False,
-            "to_tensor": True,
-        },
-        {"_target_": "AsDiscreted", "keys": "pred", "argmax": True},
-    ]
+    steps: list[dict[str, Any]] = [{"_target_": "Activationsd", "keys": "pred", "softmax": True}]
+    if not plan.planar:  # a plain picture keeps its grid all the way
+        back = {"transform": "@preprocessing", "orig_keys": "image", "nearest_interp": False, "to_tensor": True}
+        steps.append({"_target_": "Invertd", "keys": "pred", **back})
+    steps.append({"_target_": "AsDiscreted", "keys": "pred", "argmax": True})
     if plan.class_values != list(range(plan.classes)):
         values = {"orig_labels": list(range(plan.classes)), "target_labels": plan.class_values}
         steps.append({"_target_": "MapLabelValued", "keys": "pred", **values})
-    return [
-        *steps,
-        {"_target_": "SaveImaged", "keys": "pred", "output_dir": "@output_dir", "separate_folder": False},
-    ]
+    save: dict[str, Any] = {"output_dir": "@output_dir", "separate_folder": False}
+    if plan.planar:
+        save |= {"output_ext": ".png", "resample": False, "output_dtype": "$np.uint8"}
+    return [*steps, {"_target_": "SaveImaged", "keys": "pred", **save}]

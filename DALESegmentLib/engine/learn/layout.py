@@ -19,7 +19,8 @@ def to_canonical(array: np.ndarray, geometry: Geometry) -> np.ndarray:
     ijkc = np.transpose(array)  # (i, j(, k), C)
     if geometry.dims == 2:
         ijkc = ijkc[:, :, None]
-    return np.ascontiguousarray(np.moveaxis(apply_orientation(ijkc, _turn(geometry)), -1, 0))
+    # a copy: torch refuses negative strides, which `ascontiguousarray` leaves on axes of one voxel
+    return np.moveaxis(apply_orientation(ijkc, _turn(geometry)), -1, 0).copy()
 
 
 def from_canonical(array: np.ndarray, geometry: Geometry) -> np.ndarray:
@@ -28,7 +29,7 @@ def from_canonical(array: np.ndarray, geometry: Geometry) -> np.ndarray:
     ijkc = apply_orientation(np.moveaxis(array, 0, -1), back)
     if geometry.dims == 2:
         ijkc = ijkc[:, :, 0]
-    return np.ascontiguousarray(np.transpose(ijkc))
+    return np.transpose(ijkc).copy()
 
 
 def canonical_affine(geometry: Geometry) -> np.ndarray:
