@@ -14,6 +14,7 @@ from .confidence import consistent_margin, label_confidence, label_margin
 from .disagreement import contradiction, remember
 from .partition import fuzziness
 from .settings import DaleSettings
+from .trusted import emphasise_trusted
 from .weighted_loss import weighted_dice_ce
 
 
@@ -39,11 +40,13 @@ class StepResult:
 class Objective:
     """The loss of every step of a training, from its first (share 0) to its last (share 1).
 
-    settings None is plain training; the disagreement is still kept, because label confidence is of use there too.
+    settings None is plain training; its disagreement is kept all the same, because label confidence is of use there
+    too. trusted_share is for fine-tuning, see `emphasise_trusted`.
     """
 
-    def __init__(self, classes: int, settings: DaleSettings | None) -> None:
+    def __init__(self, classes: int, settings: DaleSettings | None, trusted_share: float = 0.0) -> None:
         self.classes = classes
+        self.trusted_share = trusted_share
         self.settings = settings
         self.memory = (settings or DaleSettings()).memory
         self.thresholds = torch.full((classes,), (settings or DaleSettings()).lowest_threshold)
@@ -57,13 +60,15 @@ class Objective:
         s = remember(batch.disagreement, now, self.memory)
         settings = self.settings
         if settings is None or share < settings.warm_up:
-            loss = weighted_dice_ce(logits, batch.label, torch.ones_like(s), batch.valid)
+            weights = emphasise_trusted(batch.valid, batch.trusted, self.trusted_share)
+            loss = weighted_dice_ce(logits, batch.label, weights, batch.valid)
             return StepResult(loss, s, 0.0)
 
         fuzzy_step = bool(step % 2) or not settings.alternation
         f = self._fuzziness(s, batch, settings)
         weights = step_weights(fuzzy_step, f, self._confidence(margin, s, settings))
         weights = keep_class_mass(weights * batch.valid, batch.label, self.classes, batch.trusted)
+        weights = emphasise_trusted(weights, batch.trusted, self.trusted_share)
         loss = weighted_dice_ce(logits, batch.label, weights, batch.valid)
         if settings.alignment and features is not None:
             loss = loss + self._alignment(features, detached, f, batch, fuzzy_step, share, settings)

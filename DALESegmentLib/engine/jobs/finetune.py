@@ -26,6 +26,10 @@ from .survey import read_labelled
 from .training import Run, train_and_record
 
 
+TRUSTED_SHARE = 0.3
+"""Of the loss of a batch that holds trusted voxels, at least so much is theirs."""
+
+
 class FinetuneParameters(Parameters):
     model: Path
     cases: CasesParameter
@@ -71,6 +75,7 @@ def _settings(asked: FinetuneParameters, earlier: dict[str, Any]) -> TrainSettin
             "seed": asked.seed,
             "learning_rate": asked.learning_rate,
             "focus_trusted": True,
+            "trusted_share": TRUSTED_SHARE,
         }
     )
 

@@ -22,6 +22,7 @@ class TrainSettings(BaseModel):
     seed: int = Field(0, ge=0)
     learning_rate: float = Field(3e-3, gt=0)
     focus_trusted: bool = False
+    trusted_share: float = Field(0.0, ge=0.0, lt=1.0)
 
     @property
     def objective_settings(self) -> DaleSettings | None:

@@ -51,7 +51,7 @@ class Trainer:
 
     def __post_init__(self) -> None:
         self.network.to(self.device)
-        self.objective = Objective(self.plan.classes, self.settings.objective_settings)
+        self.objective = Objective(self.plan.classes, self.settings.objective_settings, self.settings.trusted_share)
         self.optimizer = torch.optim.AdamW(self.network.parameters(), lr=self.settings.learning_rate, weight_decay=1e-5)
         self.predictor = Predictor(self.network, self.plan, self.device)
         self.tap = FeatureTap(self.network, self.plan.classes)

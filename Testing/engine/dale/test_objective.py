@@ -14,6 +14,7 @@ from DALESegmentLib.engine.dale.disagreement import contradiction, remember
 from DALESegmentLib.engine.dale.objective import Batch, Objective
 from DALESegmentLib.engine.dale.partition import class_thresholds, fuzziness
 from DALESegmentLib.engine.dale.settings import DaleSettings
+from DALESegmentLib.engine.dale.trusted import emphasise_trusted
 from DALESegmentLib.engine.dale.weighted_loss import weighted_dice_ce
 
 
@@ -149,6 +150,18 @@ def test_each_part_can_be_switched_off_and_matters(part, random):
         step = [Objective(3, DaleSettings(alternation=on))(batch, logits, None, 0, 0.95).loss for on in (True, False)]
         whole, without = float(step[0]), float(step[1])
     assert whole != pytest.approx(without, rel=1e-4)
+
+
+def test_trusted_voxels_are_raised_to_their_share_and_never_lowered():
+    weights = torch.ones(1, 100)
+    trusted = torch.zeros(1, 100, dtype=torch.bool)
+    trusted[0, :10] = True
+    raised = emphasise_trusted(weights, trusted, 0.3)
+    assert float(raised[trusted].sum() / raised.sum()) == pytest.approx(0.3)
+    assert torch.equal(raised[~trusted], weights[~trusted])
+    trusted[0, :80] = True
+    assert torch.equal(emphasise_trusted(weights, trusted, 0.3), weights)
+    assert torch.equal(emphasise_trusted(weights, torch.zeros_like(trusted), 0.3), weights)
 
 
 def test_the_wasserstein_distance_against_numbers(random):
