@@ -92,5 +92,5 @@ def test_the_scene_layer_runs_without_torch():
         "heavy = {'torch', 'monai', 'PySide6', 'qt', 'ctk'} & set(sys.modules)\n"
         "sys.exit(f'loaded: {sorted(heavy)}' if heavy else 0)"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, encoding="utf-8", timeout=120)
     assert done.returncode == 0, done.stderr

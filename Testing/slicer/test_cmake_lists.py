@@ -91,7 +91,7 @@ def test_cmake_configures_the_extension(tmp_path):
     ]
     # The compilers are of no concern to a module in Python.
     command += [f"-DCMAKE_{language}_COMPILER_FORCED=ON" for language in ("C", "CXX")]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", timeout=120)
     assert done.returncode == 0, done.stderr
     shipped = (build / "shipped.txt").read_text().split()
     assert sorted(shipped) == sorted(["DALESegment.py", *wanted_scripts(), *wanted_resources()])

@@ -28,7 +28,7 @@ DALESEGMENT = (sys.executable, "-m", "DALESegmentLib.engine")
 
 def run(*arguments: object, **settings: Any) -> subprocess.CompletedProcess[str]:
     command = [*DALESEGMENT, *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, **settings)
+    return subprocess.run(command, capture_output=True, encoding="utf-8", timeout=60, **settings)
 
 
 @pytest.fixture(scope="module")
@@ -213,7 +213,7 @@ def _long_training(cases: Path, folder: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [*DALESEGMENT, *f"train --data {cases} -o {folder}/run --epochs 500 --device cpu".split()],
         stderr=subprocess.PIPE,
-        text=True,
+        encoding="utf-8",
         start_new_session=True,
     )
 

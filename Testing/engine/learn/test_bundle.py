@@ -60,7 +60,7 @@ def test_monai_runs_the_bundle_to_the_same_segmentation(kind, tmp_path):
     image = case.image.astype(np.uint8) if case.geometry.dims == 2 else case.image
     write_image(bundle / "input" / f"scan{extension}", image, case.geometry)
     command = [sys.executable, "-m", "monai.bundle", "run", "--config_file", "configs/inference.json"]
-    done = subprocess.run([*command, "--device", "cpu"], cwd=bundle, capture_output=True, text=True, check=False)
+    done = subprocess.run([*command, "--device", "cpu"], cwd=bundle, capture_output=True, encoding="utf-8", check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     written = next((bundle / "output").glob("scan*"))
     ours = Predictor(network, plan, CPU)

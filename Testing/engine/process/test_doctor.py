@@ -57,7 +57,7 @@ def test_the_doctor_names_everything_and_nobody(tmp_path):
 
 def test_the_doctor_needs_no_patient():
     """Without torch, MONAI and psutil it still runs, and says what to install."""
-    done = subprocess.run([sys.executable, "-c", WITHOUT], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", WITHOUT], capture_output=True, encoding="utf-8", check=True)
     found = {check["name"]: check for check in json.loads(done.stdout)}
     for name in ("torch", "monai", "psutil"):
         assert not found[name]["ok"]

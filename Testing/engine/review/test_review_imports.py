@@ -15,5 +15,5 @@ def test_review_brings_no_torch():
     assert len(modules) > 5
     names = ", ".join(f"{review.__name__}.{module}" for module in modules)
     program = f"import sys, {names}; print([m for m in ('torch', 'monai', 'pydantic') if m in sys.modules])"
-    answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    answer = subprocess.run([sys.executable, "-c", program], capture_output=True, encoding="utf-8", check=True)
     assert answer.stdout.strip() == "[]"
