@@ -20,7 +20,7 @@ from .data import DemoData
 from .data_brain import brain_data
 from .data_folder import folder_data
 from .report import ReportCase, write_report
-from .rounds import Demonstration, Rounds
+from .rounds import Demonstration, Rounds, Say
 from .scene import write_scene
 from .tables import as_markdown, as_text, held_out_rows, label_rows, results
 
@@ -69,12 +69,13 @@ def _prepare_folder(out: Path) -> None:
         raise EngineError("cannot-write", f"{out.name} cannot be written to ({error.strerror}).") from error
 
 
-def _play(asked: argparse.Namespace, say, started: float) -> None:
+def _play(asked: argparse.Namespace, say: Say, started: float) -> None:
     say("Laying out the images")
     if asked.data is None:
         data = brain_data(asked.out / "data", asked.seed)
     else:
         data = folder_data(asked.data, asked.out / "data", asked.seed)
+    data.describe()
     for note in data.notes:
         print(f"         {note}", flush=True)
     with EngineClient() as engine:

@@ -23,7 +23,7 @@ from .spoil import Spoiling
 TEMPLATE = "mni_icbm152_{}_tal_nlin_sym_09a_converted.nii.gz"
 
 # The left half of the brain in voxels along k, j, i: where it starts, the size of a block, how many blocks.
-FIRST, BLOCK, BLOCKS = (8, 26, 26), (36, 60, 72), (4, 3, 1)
+FIRST, BLOCK, BLOCKS = (8, 26, 26), (24, 60, 72), (6, 3, 1)
 LEAST_SHARE = 0.08  # of a block that is white matter; others are left out
 HELD_OUT = 4  # every fourth block
 WANDER_MM = 1.5

@@ -63,7 +63,7 @@ def write_report(data: DemoData, done: Rounds, found: dict[str, Any], out: Path,
     """prediction: DALE's answer (*grid) on the case of the first region, or None."""
     plt.rcParams.update({"font.size": 10, "axes.titlesize": 11, "axes.titleweight": "bold"})
     figure = plt.figure(figsize=(17, 12.5), dpi=100, layout="constrained")
-    pictures, tiles, bottom = figure.subfigures(3, 1, height_ratios=[1.25, 1.0, 0.95])
+    pictures, tiles, bottom = figure.subfigures(3, 1, height_ratios=[1.25, 1.0, 0.95], hspace=0.06)
     cases = {r.case: ReportCase(data, out, r.case) for r in done.regions[:WORST]}
     if done.regions:
         first = cases[done.regions[0].case]
@@ -108,7 +108,9 @@ def _pictures(figure: Any, case: ReportCase, region: Region) -> None:
 
 
 def _tiles(figure: Any, cases: dict[str, ReportCase], regions: list[Region]) -> None:
-    figure.suptitle("The worst regions, in the order in which they should be looked at", fontsize=13, weight="bold")
+    figure.suptitle(
+        "The worst regions, in the order in which they should be looked at", fontsize=13, weight="bold", y=1.07
+    )
     for ax, region in zip(np.atleast_1d(figure.subplots(1, WORST)), [*regions, *[None] * WORST], strict=False):
         if region is None:
             ax.axis("off")
@@ -120,8 +122,10 @@ def _tiles(figure: Any, cases: dict[str, ReportCase], regions: list[Region]) -> 
         case.outline(ax, plane, case.reference, REFERENCE)
         case.outline(ax, plane, (case.regions == region.region_id).astype(int), MARK, 1.0)
         extent = max(b - a + 1 for a, b in zip(region.first_voxel, region.last_voxel, strict=True))
+        shape = plane.cut(case.image).shape
         half = max(TILE_MM / plane.x_spacing / 2, 0.8 * extent) if case.geometry.dims == 3 else 1.2 * extent
-        column, row = plane.place(plane.cut(case.image[0]).shape)
+        half = min(half, max(shape) / 2)
+        column, row = plane.place(shape)
         ax.set_xlim(column - half, column + half)
         ax.set_ylim(row + half / plane.aspect, row - half / plane.aspect)
         unit = "mm³" if case.geometry.dims == 3 else "pixels"
@@ -134,12 +138,19 @@ def _bottom(figure: Any, done: Rounds, found: dict[str, Any]) -> None:
     curves, scores, labels = figure.subplots(1, 3, width_ratios=[1.0, 1.15, 1.25])
     for name, colour, word in (("plain", "#0072B2", "plain"), ("dale", "#D55E00", "DALE")):
         history = done.histories[name]
-        curves.plot([r["epoch"] for r in history], [r["loss"] for r in history], color=colour, label=word)
+        curves.plot(
+            [r["epoch"] for r in history],
+            [r["loss"] for r in history],
+            color=colour,
+            marker="o",
+            markersize=3,
+            label=word,
+        )
     curves.set_title("Training loss")
     curves.set_xlabel("epoch")
     curves.spines[["top", "right"]].set_visible(False)
     curves.legend(frameon=False)
-    _table(scores, "Held-out cases against the reference", held_out_rows(found), 0.36)
+    _table(scores, "Held-out cases against the reference", held_out_rows(found), 0.34)
     _table(labels, "What was found in the labels", label_rows(found), 0.8)
 
 

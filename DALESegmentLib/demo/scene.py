@@ -10,7 +10,7 @@ import numpy as np
 
 from .data import DemoData
 from .report import ReportCase
-from .rounds import Rounds, Say
+from .rounds import WORST, Rounds, Say
 
 
 def write_scene(data: DemoData, done: Rounds, case: ReportCase, out: Path, say: Say) -> None:
@@ -39,7 +39,7 @@ def write_scene(data: DemoData, done: Rounds, case: ReportCase, out: Path, say: 
     heat = showConfidence(case.confidence, geometry, "Label confidence", label)
     regions = [region for region in done.regions if region.case == name]
     updateRegionTable(regions)
-    updateRegionMarkups(regions)
+    updateRegionMarkups(regions[:WORST])  # more would only hide the image
     updateCurves(done.histories["dale"])
     _picture(out, volume, given, heat, regions[0].centre_ras)
     saveScene(out / "scene.mrb")

@@ -39,7 +39,7 @@ def results(data: DemoData, done: Rounds, seed: int, seconds: float) -> dict[str
 
 def held_out_rows(found: dict[str, Any]) -> list[list[str]]:
     """Header and one row a model: Dice, IoU, HD95, NSD against the reference of the held-out cases."""
-    rows = [["model", "Dice", "IoU", "HD95 (mm)", "NSD at 2 mm"]]
+    rows = [["model", "Dice", "IoU", "HD95, mm", "NSD, 2 mm"]]
     for name, scores in found["held_out"].items():
         rows.append([NAMES[name], *(_number(scores[key]) for key in ("dice", "iou", "hd95_mm", "nsd"))])
     return rows

@@ -11,7 +11,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import SimpleITK as sitk
 import slicer
 
 from DALESegmentLib.engine.cases.geometry import Geometry
@@ -57,7 +56,7 @@ def showConfidence(confidence: np.ndarray, geometry: Geometry, name: str, label:
     display.SetAutoWindowLevel(False)
     display.SetWindowLevelMinMax(0.0, 1.0)
     setHeatMapThreshold(node, THRESHOLD)
-    _layOver(node)
+    showHeatMap(node)
     return node
 
 
@@ -73,6 +72,24 @@ def setHeatMapOpacity(node: Any, opacity: float) -> None:
     """Opacity in [0, 1] of the heat map in every view that shows it."""
     for view in _viewsShowing(node):
         view.SetForegroundOpacity(float(opacity))
+
+
+def showInEmptyViews(node: Any) -> None:
+    """Make the heat map visible in views that were opened after it, whose foreground is fully transparent."""
+    for view in _viewsShowing(node):
+        if view.GetForegroundOpacity() == 0:
+            view.SetForegroundOpacity(OPACITY)
+
+
+def showHeatMap(node: Any) -> None:
+    """Lay the heat map over every slice view; what it covers comes back with `hideHeatMap`."""
+    for view in slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode", currentScene()):
+        covered = currentScene().GetNodeByID(view.GetForegroundVolumeID() or "")
+        if covered is None or covered.GetAttribute(ROLE) != HEAT_MAP:
+            view.SetNodeReferenceID(COVERED, covered.GetID() if covered else None)
+            view.SetAttribute(COVERED_OPACITY, str(view.GetForegroundOpacity()))
+            view.SetForegroundOpacity(OPACITY)
+        view.SetForegroundVolumeID(node.GetID())
 
 
 def hideHeatMap(node: Any) -> None:
@@ -93,14 +110,10 @@ def removeHeatMap(node: Any) -> None:
                 currentScene().RemoveNode(belonging)
 
 
-def _layOver(node: Any) -> None:
-    for view in slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode", currentScene()):
-        covered = currentScene().GetNodeByID(view.GetForegroundVolumeID() or "")
-        if covered is None or covered.GetAttribute(ROLE) != HEAT_MAP:
-            view.SetNodeReferenceID(COVERED, covered.GetID() if covered else None)
-            view.SetAttribute(COVERED_OPACITY, str(view.GetForegroundOpacity()))
-            view.SetForegroundOpacity(OPACITY)
-        view.SetForegroundVolumeID(node.GetID())
+def heatMapIds() -> list[str]:
+    """The IDs of all heat maps of the scene: none of them is an image to work on."""
+    nodes = slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode", currentScene())
+    return [node.GetID() for node in nodes if node.GetAttribute(ROLE) == HEAT_MAP]
 
 
 def _viewsShowing(node: Any) -> list[Any]:
@@ -125,6 +138,8 @@ def _colours() -> Any:
 
 def _nearBoundary(label: np.ndarray, geometry: Geometry) -> np.ndarray:
     """Voxels within the boundary band of any class of label (k, j, i)."""
+    import SimpleITK as sitk  # here, because Slicer reads this file whenever it starts
+
     near = np.zeros(label.shape, bool)
     spacing = (*geometry.spacing, 1.0)[:3]
     margin = [int(np.ceil(BOUNDARY_BAND_MM / s)) + 1 for s in reversed(spacing)]

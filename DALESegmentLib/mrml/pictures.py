@@ -11,6 +11,7 @@ import slicer
 import vtk
 from vtk.util.numpy_support import numpy_to_vtk, vtk_to_numpy
 
+from .heat_map import showInEmptyViews
 from .scene import currentScene, startHeadless
 from .views import centreSliceViews
 from .volumes import asList, geometryFromVolume
@@ -52,6 +53,8 @@ def renderSlices(
         view.set_background_volume_id(volumeNode.GetID())
         view.set_foreground_volume_id(heatMapNode.GetID() if heatMapNode else None)
         view.fit_view_to_content()
+    if heatMapNode:
+        showInEmptyViews(heatMapNode)
     geometry = geometryFromVolume(volumeNode)
     middle = geometry.index_to_ras(tuple((n - 1) / 2 for n in geometry.size))
     centreSliceViews(middle if ras is None else ras, frameMm)

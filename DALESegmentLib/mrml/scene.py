@@ -10,6 +10,8 @@ from typing import Any
 import slicer
 
 ROLE = "DALESegment.Role"
+IMAGE = "DALESegment.Image"
+SEGMENTATION = "DALESegment.Segmentation"
 
 _headless: Any = None
 
@@ -60,11 +62,24 @@ def ensureNodeWithRole(className: str, role: str, name: str) -> Any:
     return node
 
 
+def setMadeFor(node: Any, image: Any, segmentation: Any) -> None:
+    """Note on a result which image and segmentation it is about. It survives saving, loading and renaming."""
+    for role, source in ((IMAGE, image), (SEGMENTATION, segmentation)):
+        node.SetNodeReferenceID(role, source.GetID() if source is not None else None)
+
+
+def madeFor(node: Any) -> tuple[Any, Any]:
+    """The image and the segmentation a result is about; None for one that is no longer in the scene."""
+    if node is None:
+        return None, None
+    return node.GetNodeReference(IMAGE), node.GetNodeReference(SEGMENTATION)
+
+
 def removeWithDisplay(node: Any) -> None:
     """Remove a displayable node together with its display and storage nodes."""
     belongings = [node.GetNthDisplayNode(i) for i in range(node.GetNumberOfDisplayNodes())]
     belongings.append(node.GetStorageNode())
     currentScene().RemoveNode(node)
     for belonging in belongings:
-        if belonging is not None:
+        if belonging is not None and belonging.GetScene() is not None:
             currentScene().RemoveNode(belonging)

@@ -29,7 +29,7 @@ def labelFromSegmentation(
     Returns (label, classNames, segmentIds, overlapVoxels): label (k, j, i) uint8 or uint16, whose value v is
     the v-th of segmentIds; classNames {value: name}; overlapVoxels counts voxels claimed by more than one
     segment, where the later one wins. Segments drawn on another grid are resampled by Slicer (nearest).
-    Raises EngineError "no-segment", and those of `geometryFromVolume`.
+    Raises EngineError "no-segment", "surface-segmentation", and those of `geometryFromVolume`.
     """
     segmentation = segmentationNode.GetSegmentation()
     ids = list(segmentation.GetSegmentIDs() if segmentIds is None else segmentIds)
@@ -62,15 +62,17 @@ def addSegmentation(
 
     label: (k, j, i) on `geometry`. The node lies under the reference volume's parent transform, so that the
     two move together. Segments named like one of likeSegmentationNode take its ID, colour and terminology.
+    Raises EngineError "geometry-mismatch".
     """
     scene = currentScene()
+    array = gridArray(label, geometry)  # first, so that a label which does not fit leaves no node behind
     node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", scene.GenerateUniqueName(name))
     transform = referenceVolumeNode.GetParentTransformNode()
     node.SetAndObserveTransformNodeID(transform.GetID() if transform else None)
     node.SetReferenceImageGeometryParameterFromVolumeNode(referenceVolumeNode)
     node.SetSourceRepresentationToBinaryLabelmap()
     # One labelmap shared by all segments: they cannot overlap, and Slicer handles them in one pass.
-    labelmap = _orientedImage(gridArray(label, geometry), geometry, node)
+    labelmap = _orientedImage(array, geometry, node)
     for order, (value, className) in enumerate(sorted(classNames.items())):
         segment = slicer.vtkSegment()
         likeId = _likeSegmentId(likeSegmentationNode, value, className)
@@ -128,11 +130,21 @@ def _asLabelmaps(segmentationNode: Any, referenceVolumeNode: Any) -> Any:
     """The node itself or, where it holds surfaces only, a passing copy with labelmaps."""
     if segmentationNode.GetSegmentation().ContainsRepresentation(_labelmapName()):
         return segmentationNode
-    copy = currentScene().AddNewNodeByClass("vtkMRMLSegmentationNode", "passing copy")
+    copy = currentScene().CreateNodeByClass("vtkMRMLSegmentationNode")
+    copy.UnRegister(None)
+    copy.SetName("passing copy")
+    copy.SetHideFromEditors(True)  # no selector and no list shows it while it lives
+    currentScene().AddNode(copy)
     copy.GetSegmentation().DeepCopy(segmentationNode.GetSegmentation())
     copy.SetAndObserveTransformNodeID(segmentationNode.GetTransformNodeID())
     copy.SetReferenceImageGeometryParameterFromVolumeNode(referenceVolumeNode)
-    copy.CreateBinaryLabelmapRepresentation()
+    if not copy.CreateBinaryLabelmapRepresentation():
+        currentScene().RemoveNode(copy)
+        raise EngineError(
+            "surface-segmentation",
+            f"“{segmentationNode.GetName()}” could not be converted to voxels; create its “Binary labelmap” "
+            "representation in the Segmentations module first.",
+        )
     return copy
 
 

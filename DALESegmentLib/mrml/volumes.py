@@ -12,6 +12,8 @@ import vtk
 from DALESegmentLib.engine.cases.geometry import Geometry
 from DALESegmentLib.engine.errors import EngineError
 
+from .scene import ROLE, currentScene
+
 # Cosine between two axes of a grid above which it counts as sheared; headers are rounded to about 1e-6.
 SHEAR = 1e-4
 
@@ -104,6 +106,24 @@ def gridArray(array: np.ndarray, geometry: Geometry) -> np.ndarray:
             f"{' × '.join(map(str, geometry.size))}; choose the result that belongs to this volume.",
         )
     return array[None] if array.ndim == 2 else array
+
+
+def imageOnScreen() -> Any:
+    """The image in the background of the slice views, else the first of the scene; None without any.
+
+    Label maps, hidden volumes and what this module made itself are no images.
+    """
+    scene = currentScene()
+    views = slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode", scene)
+    shown = [scene.GetNodeByID(view.GetBackgroundVolumeID() or "") for view in views]
+    volumes = slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode", scene)
+    return next(filter(_isImage, [*shown, *volumes]), None)
+
+
+def _isImage(node: Any) -> bool:
+    if node is None or not node.IsA("vtkMRMLScalarVolumeNode") or node.IsA("vtkMRMLLabelMapVolumeNode"):
+        return False
+    return not node.GetHideFromEditors() and node.GetAttribute(ROLE) is None
 
 
 def asList(nodes: Any | Sequence[Any]) -> list[Any]:

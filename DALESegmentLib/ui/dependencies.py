@@ -6,6 +6,7 @@ gets their versions as constraints.
 
 from __future__ import annotations
 
+import importlib
 import importlib.metadata
 import importlib.util
 import re
@@ -13,6 +14,7 @@ import tempfile
 from pathlib import Path
 
 import slicer
+from slicer.i18n import tr as _
 
 from DALESegmentLib.engine.errors import EngineError
 
@@ -76,24 +78,48 @@ def _installTorch() -> None:
         )
     import PyTorchUtils
 
-    if PyTorchUtils.PyTorchUtilsLogic().installTorch(askConfirmation=True) is None:
+    try:
+        torch = PyTorchUtils.PyTorchUtilsLogic().installTorch(askConfirmation=True)
+    except Exception as error:
+        raise _failed(error) from error
+    if torch is None:
         raise EngineError("torch-missing", "PyTorch was not installed; it is needed for training and prediction.")
 
 
 def _installPackages(missing: list[str]) -> None:
-    packaging = getattr(slicer, "packaging", None)
-    if packaging is None:
+    """Ask, install, look whether it is there. A Slicer under test is never changed."""
+    question = _("DALESegment needs Python packages that Slicer does not have yet. Install them now?")
+    agreed = not slicer.app.testingEnabled() and slicer.util.confirmOkCancelDisplay(
+        question, windowTitle="DALESegment", detailedText="\n".join(missing)
+    )
+    if not agreed:
         raise EngineError(
             "packages-missing",
-            f"Python packages are missing ({', '.join(missing)}); use Slicer 5.12 or newer, which can install them.",
+            f"Python packages are missing ({', '.join(missing)}); try again and let Slicer install them.",
         )
     with tempfile.TemporaryDirectory() as folder:
         kept = Path(folder) / "constraints.txt"
         kept.write_text("\n".join(constraints()) + "\n", encoding="utf-8")
         try:
-            packaging.pip_ensure(missing, constraints=str(kept), requester="DALESegment")
+            _pip(missing, str(kept))
         except Exception as error:
-            raise EngineError(
-                "install-failed",
-                f"The Python packages could not be installed ({error}); check the network connection and try again.",
-            ) from error
+            raise _failed(error) from error
+    importlib.invalidate_caches()
+    if not all(_satisfied(line) for line in missing):
+        raise _failed(RuntimeError("pip reported no error, but they are not there"))
+
+
+def _pip(missing: list[str], constraintsFile: str) -> None:
+    try:
+        from slicer.packaging import pip_ensure
+    except ImportError:  # Slicer 5.10 and older
+        slicer.util.pip_install(["-c", constraintsFile, *missing])
+    else:
+        pip_ensure(missing, constraints=constraintsFile, prompt_install=False, requester="DALESegment")
+
+
+def _failed(error: Exception) -> EngineError:
+    return EngineError(
+        "install-failed",
+        f"The Python packages could not be installed ({error}); check the network connection and try again.",
+    )

@@ -193,7 +193,7 @@ def slicerPython() -> str:
 def _environment() -> qt.QProcessEnvironment:
     environment = qt.QProcessEnvironment.systemEnvironment()
     paths = [str(LIBRARY_FOLDER), environment.value("PYTHONPATH")]
-
     environment.insert("PYTHONPATH", os.pathsep.join(p for p in paths if p))
     environment.insert("PYTHONUTF8", "1")
+    environment.insert("PYTHONSAFEPATH", "1")  # a random.py in the user's working folder is not ours to import
     return environment

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import re
+import shutil
 import uuid
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import slicer
 
 from DALESegmentLib.engine.cases.case import Case
 from DALESegmentLib.engine.cases.exchange import save_array_case
-from DALESegmentLib.engine.cases.geometry import Geometry
 from DALESegmentLib.engine.errors import EngineError
 from DALESegmentLib.mrml.cases import caseFromNodes
+from DALESegmentLib.mrml.heat_map import heatMapIds
+
+from .trust import keepTrust, trustKept
+
+HANDED_OVER = "case"
 
 
 class Session:
@@ -44,48 +47,62 @@ class Session:
 
     def newFolder(self, kind: str) -> Path:
         """A folder for the next result of a kind, not made yet: model-1, model-2, …"""
-        taken = [int(p.name.split("-")[-1]) for p in self.folder.glob(f"{kind}-*")]
+        taken = [int(p.name.split("-")[-1]) for p in self._folders(kind)]
         return self.folder / f"{kind}-{max(taken, default=0) + 1}"
-
-    @property
-    def caseFolder(self) -> Path:
-        """Where the chosen image and segmentation are handed over; what is trusted stays with them."""
-        nodes = (self.state.image, self.state.secondImage, self.state.segmentation)
-        return self.folder / "-".join(["case", *(_serial(node) for node in nodes)])
 
     def sceneCase(self, labelled: bool = True) -> Case:
         """What is chosen in the scene: with its label and the voxels trusted so far, or the image alone.
 
-        Raises EngineError "no-image", "no-segmentation" and those of `caseFromNodes`.
+        Raises EngineError "no-image", "not-an-image", "no-segmentation" and those of `caseFromNodes`.
         """
         state = self.state
         if state.image is None:
             raise EngineError("no-image", "Choose an image under Data first.")
+        for image in (state.image, state.secondImage):
+            if image is not None and image.GetID() in heatMapIds():
+                raise EngineError("not-an-image", f"“{image.GetName()}” is a heat map; choose the image itself.")
         if labelled and state.segmentation is None:
             raise EngineError("no-segmentation", "Choose the segmentation to judge under Data first.")
         volumes = [node for node in (state.image, state.secondImage) if node is not None]
-        name = re.sub(r"[^\w.-]+", "_", state.image.GetName()).strip("._") or "case"
         if not labelled:
-            return caseFromNodes(volumes, name=name)
-        case = caseFromNodes(volumes, state.segmentation, name=name)
-        case.trusted = self._trustedSoFar(case)
+            return caseFromNodes(volumes, name=_caseName(state.image))
+        return self.labelledCase(volumes, state.segmentation)
+
+    def labelledCase(self, images: list[Any], segmentation: Any) -> Case:
+        """The case of these nodes, with the voxels trusted so far."""
+        case = caseFromNodes(images, segmentation, name=_caseName(images[0]))
+        case.trusted = trustKept(self._trustFile(images[0], segmentation), case)
         return case
 
+    def keepTrust(self, case: Case, image: Any, segmentation: Any) -> None:
+        """Remember case.trusted for these two nodes."""
+        keepTrust(self._trustFile(image, segmentation), case)
+
     def handOver(self, case: Case, folder: Path | None = None) -> dict[str, Any]:
-        """Write the case for the engine; returns the request's `cases`."""
-        target = folder or self.caseFolder
+        """Write the case into a folder of its own for the engine; returns the request's `cases`.
+
+        Never over an earlier one: the engine may still have that mapped, and Windows then refuses to replace
+        it. What can be removed of the earlier ones is removed.
+        """
+        target = folder or self.newFolder(HANDED_OVER)
+        if folder is None:
+            for earlier in self._folders(HANDED_OVER):
+                shutil.rmtree(earlier, ignore_errors=True)
         save_array_case(case, target)
         return {"items": [{"name": case.name, "arrays": str(target)}]}
 
-    def _trustedSoFar(self, case: Case) -> np.ndarray | None:
-        """What was trusted when these nodes were handed over last, if they still lie on the same voxels."""
-        trusted, description = self.caseFolder / "trusted.npy", self.caseFolder / "case.json"
-        if not trusted.exists():
-            return None
-        earlier = Geometry.from_dict(json.loads(description.read_text(encoding="utf-8"))["geometry"])
-        return None if case.geometry.difference(earlier) else np.load(trusted)
+    def _folders(self, kind: str) -> list[Path]:
+        return [p for p in self.folder.glob(f"{kind}-*") if p.name[len(kind) + 1 :].isdigit()]
+
+    def _trustFile(self, image: Any, segmentation: Any) -> Path:
+        return self.folder / f"trusted-{_serial(image)}-{_serial(segmentation)}.npz"
+
+
+def _caseName(image: Any) -> str:
+    """The image's name as the name of a folder."""
+    return re.sub(r"[^\w.-]+", "_", image.GetName() or "").strip("._") or "case"
 
 
 def _serial(node: Any) -> str:
     """What tells a node from the others of its class: the end of its ID."""
-    return "0" if node is None else re.sub(r"\D", "", node.GetID()) or node.GetID()
+    return re.sub(r"\D", "", node.GetID()) or node.GetID()

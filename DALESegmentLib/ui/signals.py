@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
+import qt
 import slicer
 
 from DALESegmentLib.engine.errors import EngineError
@@ -38,3 +39,8 @@ def showProblem(sentence: str) -> None:
         logging.warning(sentence)
     else:
         slicer.util.warningDisplay(sentence, windowTitle="DALESegment")
+
+
+def showProblemSoon(sentence: str) -> None:
+    """The same once Qt is back in its loop: a dialog inside a process's signal would hold up that process."""
+    qt.QTimer.singleShot(0, lambda: showProblem(sentence))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,22 @@ def read_case(source: CaseSource, class_names: Mapping[int, str] | None = None) 
 
     Raises EngineError with the codes of `read_image`, `read_label`, `to_label_map` and `checks`.
     """
+    with naming(source.name):
+        return _read_case(source, class_names)
+
+
+@contextmanager
+def naming(case_name: str) -> Iterator[None]:
+    """Say in every error which case it is about: a hundred cases have a file label.nii.gz."""
+    try:
+        yield
+    except EngineError as error:
+        if case_name in error.sentence:
+            raise
+        raise EngineError(error.code, f"{case_name}: {error.sentence}") from error
+
+
+def _read_case(source: CaseSource, class_names: Mapping[int, str] | None) -> Case:
     if source.arrays is not None:
         return load_array_case(source.arrays, source.name)
     if not source.images:
@@ -48,8 +65,9 @@ def read_case(source: CaseSource, class_names: Mapping[int, str] | None = None) 
     return case
 
 
-def read_reference(source: CaseSource, case: Case) -> np.ndarray:
+def read_reference(source: CaseSource, case: Case, class_names: Mapping[int, str] | None = None) -> np.ndarray:
     """The reference label (*grid) int16 on the case's grid; with a threshold 1 where value >= threshold.
+    class_names: as in `read_case`; the case's own without it.
 
     Raises EngineError("no-reference") and what `read_case` raises. A reference may be empty.
     """
@@ -57,10 +75,15 @@ def read_reference(source: CaseSource, case: Case) -> np.ndarray:
         raise EngineError(
             "no-reference", f"{source.name} has no reference label to compare with; say which file it is."
         )
+    with naming(source.name):
+        return _read_reference(source, source.reference, case, class_names)
+
+
+def _read_reference(source: CaseSource, path: Path, case: Case, class_names: Mapping[int, str] | None) -> np.ndarray:
     if source.reference_threshold is None:
-        names = case.class_names or None
-        return read_label_on(source.reference, case.geometry, case.name, names)[0]
-    votes = read_map_on(source.reference, case.geometry, case.name)
+        names = class_names or case.class_names or None
+        return read_label_on(path, case.geometry, case.name, names)[0]
+    votes = read_map_on(path, case.geometry, case.name)
     return (votes >= source.reference_threshold).astype(np.int16)
 
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..errors import EngineError
+from .atomic import replacing
 from .checks import label_values
+
+DESCRIPTION = "dataset.json"
 
 
 def read_json(path: Path) -> Any:
@@ -29,11 +33,32 @@ def names_for(label: np.ndarray, label_path: Path) -> dict[int, str]:
 def _names_beside(label_path: Path) -> dict[int, str]:
     """Names in the dataset.json of the label's folder or the folder above."""
     for folder in (label_path.parent, label_path.parent.parent):
-        description = folder / "dataset.json"
-        if description.is_file():
-            data = read_json(description)
-            return names_in(data.get("labels")) if isinstance(data, dict) else {}
+        if (folder / DESCRIPTION).is_file():
+            return names_in_folder(folder)
     return {}
+
+
+def names_in_folder(folder: Path | None) -> dict[int, str]:
+    """{value: name} (not 0) of the folder's dataset.json; empty without one. Raises EngineError("bad-json")."""
+    if folder is None or not (folder / DESCRIPTION).is_file():
+        return {}
+    data = read_json(folder / DESCRIPTION)
+    return names_in(data.get("labels")) if isinstance(data, dict) else {}
+
+
+def write_names(folder: Path, names: Mapping[int, str]) -> None:
+    """Let label maps in the folder keep their names. Somebody else's dataset.json there is left as it is.
+
+    Raises EngineError("bad-json" or "cannot-write").
+    """
+    path = folder / DESCRIPTION
+    if path.is_file():
+        data = read_json(path)
+        if not isinstance(data, dict) or set(data) != {"labels"}:
+            return
+    labels = {"0": "background", **{str(value): name for value, name in sorted(names.items())}}
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps({"labels": labels}, indent=1, ensure_ascii=False), encoding="utf-8")
 
 
 def names_in(labels: Any) -> dict[int, str]:

@@ -31,12 +31,12 @@ def find_cases(
 
     Exactly one of folder, list and items is given. Nothing is read but names and lists.
 
-    Raises EngineError("cases-unnamed", "no-cases", "duplicate-case", "missing-file") and the codes of
+    Raises EngineError("cases-unnamed", "no-cases", "bad-name", "duplicate-case", "missing-file") and the codes of
     `folder_layouts`, `case_lists` and `roles`.
     """
     wanted = _names(image)
     found = _found(folder, list, items, wanted)
-    _check_unique(found)
+    _check_names(found)
     chosen = [case for case in found if split in ("all", case.split)]
     if not chosen:
         raise EngineError(
@@ -72,7 +72,14 @@ def _found(
     return cases
 
 
-def _check_unique(cases: Iterable[FoundCase]) -> None:
+def _check_names(cases: Iterable[FoundCase]) -> None:
+    """Each is there once; it becomes a folder of results, so it must not lead out of them."""
+    for case in cases:
+        parts = Path(case.name.replace("\\", "/")).parts
+        if not parts or ".." in parts or Path(case.name).is_absolute():
+            raise EngineError(
+                "bad-name", f"The case name {case.name} leads out of the results' folder; give it another name."
+            )
     name, times = Counter(case.name for case in cases).most_common(1)[0]
     if times > 1:
         raise EngineError("duplicate-case", f"{times} cases are called {name}; give each a name of its own.")

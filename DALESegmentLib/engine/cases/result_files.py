@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +13,11 @@ from .case_files import read_label_on, read_map_on
 from .checks import unreadable
 
 
-def read_label_result(path: Path, case: Case) -> np.ndarray:
+def read_label_result(path: Path, case: Case, class_names: Mapping[int, str] | None = None) -> np.ndarray:
     """A label map (*grid) on the case's grid. Raises EngineError where it does not lie there."""
     if path.suffix == ".npy":
         return _array(path, case, "iu")
-    return read_label_on(path, case.geometry, case.name, case.class_names or None)[0]
+    return read_label_on(path, case.geometry, case.name, class_names or case.class_names or None)[0]
 
 
 def read_map_result(path: Path, case: Case) -> np.ndarray:

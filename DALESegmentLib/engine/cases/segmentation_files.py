@@ -8,7 +8,7 @@ different layers. What the header says beside that stands in key-value pairs `Se
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,7 +18,7 @@ import SimpleITK as sitk
 from ..errors import EngineError
 from .atomic import replacing
 from .checks import check_label, unreadable
-from .file_formats import SEGMENTATION
+from .file_formats import SEGMENTATION, extension_of
 from .geometry import Geometry
 from .grid_alignment import onto_grid
 from .image_files import channels_of, geometry_of, load_itk, placed, save_itk
@@ -82,15 +82,24 @@ def read_segmentation(path: Path | str) -> Segmentation:
     entries = {key: image.GetMetaData(key) for key in image.GetMetaDataKeys() if key.startswith("Segment")}
     layers = channels_of(image)
     check_label(layers, path.name)
-    numbers = sorted({int(m[1]) for key in entries if (m := re.match(r"Segment(\d+)_", key))})
-    segments = [_segment(entries, number, path, len(layers)) for number in numbers]
-    if not segments:
-        raise EngineError(
-            "segmentation-header", f"{path.name} lists no segments; save it from Slicer as a segmentation."
-        )
+    segments = _segments(entries, path, len(layers))
     prefix = "Segmentation_"
     attributes = {key.removeprefix(prefix): text for key, text in entries.items() if key.startswith(prefix)}
     return Segmentation(segments, layers, geometry_of(image), attributes)
+
+
+def segment_values(paths: Iterable[Path], known: Mapping[int, str] | None = None) -> dict[int, str]:
+    """{value: name} that gives a segment's name one value in all these files, in whatever order each lists them.
+
+    known: values given already; names it lacks get the next free ones. Files of other kinds are passed over.
+    """
+    names = dict(known or {})
+    for path in paths:
+        if extension_of(path) == SEGMENTATION:
+            for segment in read_segmentation(path).segments:
+                if segment.name not in names.values():
+                    names[max(names, default=0) + 1] = segment.name
+    return names
 
 
 def write_segmentation(path: Path | str, segmentation: Segmentation) -> None:
@@ -125,7 +134,7 @@ def to_label_map(
 
     Where segments overlap, the later one wins. Values are 1, 2, ... in the order of the segments, or
     `values[name]`. Raises EngineError("geometry-mismatch") where a resampling would be needed, and
-    ("unknown-segment") for a name that `values` lacks.
+    ("unknown-segment") for a name that `values` lacks, unless that segment is empty.
     """
     layers = onto_grid(segmentation.layers, segmentation.geometry, geometry)
     if layers is None:
@@ -138,18 +147,29 @@ def to_label_map(
     covered = np.zeros(geometry.array_shape, np.int16)
     class_names: dict[int, str] = {}
     for number, segment in enumerate(segmentation.segments, 1):
+        inside = layers[segment.layer] == segment.label_value
         if values is not None and segment.name not in values:
+            if not inside.any():
+                continue
             raise EngineError(
                 "unknown-segment",
                 f"{name} has the segment {segment.name}, which is none of the classes {', '.join(values)}; "
                 "rename or remove it.",
             )
         value = number if values is None else values[segment.name]
-        inside = layers[segment.layer] == segment.label_value
         label[inside] = value
         covered += inside
         class_names[value] = segment.name
     return label, class_names, int(np.count_nonzero(covered > 1))
+
+
+def _segments(entries: Mapping[str, str], path: Path, layers: int) -> list[Segment]:
+    numbers = sorted({int(m[1]) for key in entries if (m := re.match(r"Segment(\d+)_", key))})
+    if not numbers:
+        raise EngineError(
+            "segmentation-header", f"{path.name} lists no segments; save it from Slicer as a segmentation."
+        )
+    return [_segment(entries, number, path, layers) for number in numbers]
 
 
 def _segment(entries: Mapping[str, str], number: int, path: Path, layers: int) -> Segment:

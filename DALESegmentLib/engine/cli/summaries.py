@@ -47,12 +47,18 @@ def training(result: Result) -> None:
 
 def finetuning(result: Result) -> None:
     training(result)
+    if not result["confirmed_voxels"]:
+        console.print("No voxel of these cases is confirmed; their labels counted as before")
+        return
     kept = result["confirmed_voxels"] - result["confirmed_violated"]
     console.print(f"{kept} of {result['confirmed_voxels']} confirmed voxels are kept by the new model")
 
 
 def predictions(result: Result) -> None:
-    rows = [(item["name"], _counts(item["voxels"]), item["seconds"], item["segmentation"]) for item in result["items"]]
+    rows = [
+        (item["name"], _counts(item["voxels"], item["classes"]), item["seconds"], item["segmentation"])
+        for item in result["items"]
+    ]
     _table(("Case", "Voxels", "Seconds", "Segmentation"), rows)
 
 
@@ -92,8 +98,8 @@ def evaluation(result: Result) -> None:
 
 
 def _scores(of: dict[str, Any]) -> dict[str, Any]:
-    """The numbers of a case: over its classes their mean."""
-    numbers = of.get("mean", of)
+    """The numbers of a case: over its classes their mean, over its voxels all of them."""
+    numbers = of.get("mean") or of.get("overall") or of
     return {name: value for name, value in numbers.items() if value is None or isinstance(value, (int, float))}
 
 

@@ -23,7 +23,7 @@ def keep_class_mass(weights: Tensor, label: Tensor, classes: int, fixed: Tensor 
     """Scale ω so that each class keeps the mass it had with ω = 1.
 
     Without it, down-weighting the boundary on one side lets the other side pull it over. A heuristic; the scale
-    is limited to LARGEST_SCALE. `fixed` marks voxels (trusted ones) that are never scaled below their weight.
+    is limited to LARGEST_SCALE. `fixed` marks voxels (trusted ones) that keep their weight and are not counted.
     weights, label, fixed: (B, *grid); weights 0 outside the image are not counted.
     """
     flat, index = weights.flatten(), label.flatten().long()

@@ -64,7 +64,7 @@ class Objective:
             loss = weighted_dice_ce(logits, batch.label, weights, batch.valid)
             return StepResult(loss, s, 0.0)
 
-        fuzzy_step = bool(step % 2) or not settings.alternation
+        fuzzy_step = bool(step % 2) or not settings.alternates
         f = self._fuzziness(s, batch, settings)
         weights = step_weights(fuzzy_step, f, self._confidence(margin, s, settings))
         weights = keep_class_mass(weights * batch.valid, batch.label, self.classes, batch.trusted)
@@ -102,7 +102,7 @@ class Objective:
         grid = features.shape[2:]
         f, valid = (_at(t, grid).flatten() for t in (f, batch.valid))
         flat = features.movedim(1, -1).flatten(0, -2)
-        if not fuzzy_step or not settings.alternation:
+        if not fuzzy_step or not settings.alternates:
             label = _at(batch.label.float(), grid).flatten().long()
             self.alignment.observe(flat, label, (f < 0.5) & (valid > 0))
         if not fuzzy_step or share <= settings.alignment_start:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class DaleSettings(BaseModel):
     """The switches of the method's parts and their constants; the defaults are meant to be kept.
 
     confidence: weigh fuzzy voxels by label confidence (off: a fuzzy voxel has weight 0).
-    partition: tell fuzzy from stable voxels (off: every untrusted voxel is fuzzy).
+    partition: tell fuzzy from stable voxels (off: every untrusted voxel is fuzzy, and every step a fuzzy step).
     alternation: stable and fuzzy steps in turn (off: every step is a fuzzy step).
     alignment: draw the features of fuzzy voxels towards those of stable ones.
     """
@@ -29,3 +29,14 @@ class DaleSettings(BaseModel):
     warm_up: float = Field(0.3, ge=0.0, lt=1.0, description="share of the training that is plain")
     alignment_weight: float = Field(0.01, ge=0.0)
     alignment_start: float = Field(0.6, ge=0.0, le=1.0, description="share of the training before alignment")
+
+    @property
+    def alternates(self) -> bool:
+        """Without a partition no voxel is stable, and there is nothing to take turns with."""
+        return self.alternation and self.partition
+
+    @model_validator(mode="after")
+    def _learns(self) -> DaleSettings:
+        if not (self.partition or self.confidence):
+            raise ValueError("without partition and confidence no voxel has a weight; keep one of them, or train plain")
+        return self

@@ -8,18 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from ..cases.case import Case
 from ..cases.source import CaseSource
 from ..learn.bundle import load_bundle
-from ..learn.checkpoint import load_disagreement
 from ..learn.confidence_map import confidence_map
 from ..learn.device import choose_device
-from ..learn.folder import CHECKPOINT_FILE, find_bundle
+from ..learn.folder import find_bundle
 from ..learn.plan import Plan
 from ..learn.predictor import Predictor
-from ..learn.prepare import prepared_grid, to_native
+from ..learn.prepare import prepare_label, to_native
+from ..learn.remembered import Remembered, load_remembered
 from ..process.progress import Progress
 from .outputs import write_map
 from .parameters import ModelParameters
@@ -45,7 +44,7 @@ def doubts(asked: ModelParameters, progress: Progress) -> Iterator[Doubt]:
     device = choose_device(asked.device)
     network, plan = load_bundle(asked.model, device)
     predictor = Predictor(network, plan, device)
-    remembered = load_disagreement(find_bundle(asked.model).parent / CHECKPOINT_FILE)
+    remembered = load_remembered(find_bundle(asked.model).parent)
     sources = asked.cases.find()
     for i, source in enumerate(sources):
         progress.check()
@@ -57,12 +56,13 @@ def doubts(asked: ModelParameters, progress: Progress) -> Iterator[Doubt]:
         yield Doubt(source, case, plan, probabilities, confidence)
 
 
-def _native(remembered: torch.Tensor | None, case: Case, plan: Plan) -> np.ndarray | None:
-    """What training remembered, on the case's own grid; None where it saw no such case."""
-    size, affine = prepared_grid(case.geometry, plan)
-    if remembered is None or tuple(remembered.shape) != size:
+def _native(remembered: Remembered | None, case: Case, plan: Plan) -> np.ndarray | None:
+    """What training remembered of this label, on the case's own grid; None where it saw no such case."""
+    if remembered is None:
         return None
-    return to_native(remembered.float().unsqueeze(0), affine, case.geometry)[0]
+    label, affine = prepare_label(case, plan)
+    known = remembered.about(label)
+    return None if known is None else to_native(known.float().unsqueeze(0), affine, case.geometry)[0]
 
 
 def summary(doubt: Doubt, path: str) -> dict[str, Any]:

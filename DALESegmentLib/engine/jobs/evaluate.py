@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,9 @@ import numpy as np
 
 from ..cases.case import Case
 from ..cases.case_files import read_case, read_reference
+from ..cases.class_names import names_in_folder
 from ..cases.result_files import read_label_result, read_map_result
+from ..cases.segmentation_files import segment_values
 from ..cases.source import CaseSource
 from ..errors import EngineError
 from ..learn.folder import write_json
@@ -30,11 +33,13 @@ class EvaluateParameters(Parameters):
 def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
     asked = EvaluateParameters.model_validate(parameters)
     sources = asked.cases.find()
+    files = [path for s in sources for path in (s.label, s.reference) if path is not None]
+    names = segment_values(files, names_in_folder(asked.predictions))
     items, samples = [], []
     for i, source in enumerate(sources):
         progress.check()
         progress.report(100.0 * i / len(sources), "validating", f"Case {i + 1} of {len(sources)}")
-        item, sample = _evaluate(source, asked)
+        item, sample = _evaluate(source, asked, names)
         items.append(item)
         samples += [sample] if sample is not None else []
     result = {"items": items, "mean": _mean(items, samples)}
@@ -43,16 +48,19 @@ def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
     return result
 
 
-def _evaluate(source: CaseSource, asked: EvaluateParameters) -> tuple[dict[str, Any], ErrorSample | None]:
-    case = read_case(source)
-    reference = read_reference(source, case)
+def _evaluate(
+    source: CaseSource, asked: EvaluateParameters, names: dict[int, str]
+) -> tuple[dict[str, Any], ErrorSample | None]:
+    """names: {value: name} of the predictions and of all segments, so that a value means the same everywhere."""
+    case = read_case(source, names)
+    reference = read_reference(source, case, names)
     given = np.asarray(case.label) if case.label is not None else None
     values = np.unique(np.concatenate([np.unique(a) for a in (reference, given) if a is not None]))
     classes = [int(v) for v in values if v]
     spacing = case.geometry.spacing
     item: dict[str, Any] = {"name": case.name}
     if asked.predictions is not None:
-        prediction = read_label_result(_result(asked.predictions, source, "segmentation"), case)
+        prediction = read_label_result(_result(asked.predictions, source, "segmentation"), case, names)
         item["prediction"] = agreement(prediction, reference, spacing, classes)
     if given is None:
         return item, None
@@ -72,7 +80,10 @@ def _confidence(case: Case, source: CaseSource, asked: EvaluateParameters) -> np
 
 def _result(folder: Path, source: CaseSource, stem: str) -> Path:
     """<folder>/<case>/<stem>.* as our own commands write it, or <folder>/<case>.*"""
-    for path in (*sorted((folder / source.name).glob(f"{stem}.*")), *sorted(folder.glob(f"{source.name}.*"))):
+    for path in (
+        *sorted((folder / source.name).glob(f"{stem}.*")),
+        *sorted(folder.glob(f"{glob.escape(source.name)}.*")),
+    ):
         if path.is_file():
             return path
     raise EngineError("no-prediction", f"{folder.name} holds no {stem} for {source.name}; run it for this case first.")

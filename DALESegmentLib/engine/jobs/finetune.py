@@ -12,19 +12,18 @@ from pydantic import Field
 from ..cases.source import CaseSource
 from ..errors import EngineError
 from ..learn.bundle import load_bundle
-from ..learn.checkpoint import load_disagreement
 from ..learn.confidence_map import label_classes
 from ..learn.device import choose_device
-from ..learn.folder import CHECKPOINT_FILE, RUN_FILE, find_bundle, open_run_folder, read_json
+from ..learn.folder import RUN_FILE, check_run_folder, find_bundle, read_json
 from ..learn.plan import Plan
 from ..learn.predictor import Predictor
-from ..learn.settings import TrainSettings
+from ..learn.remembered import load_remembered
+from ..learn.settings import LARGEST_SEED, TrainSettings
 from ..process.progress import Progress
 from ..review.corrections import violations
 from .parameters import CasesParameter, Parameters
 from .survey import read_labelled
 from .training import Run, train_and_record
-
 
 TRUSTED_SHARE = 0.3
 """Of the loss of a batch that holds trusted voxels, at least so much is theirs."""
@@ -38,7 +37,7 @@ class FinetuneParameters(Parameters):
     epochs: int = Field(10, ge=1)
     steps_per_epoch: int = Field(20, ge=1)
     learning_rate: float = Field(1e-3, gt=0)
-    seed: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0, le=LARGEST_SEED)
     device: str = "auto"
     overwrite: bool = False
 
@@ -49,16 +48,22 @@ def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
         raise EngineError(
             "run-exists", "A fine-tune needs a folder of its own, so that the model it starts from is kept."
         )
-    open_run_folder(asked.out, resume=False, overwrite=asked.overwrite)
+    check_run_folder(asked.out, overwrite=asked.overwrite)
     device = choose_device(asked.device)
     network, plan = load_bundle(asked.model, device)
     earlier = _earlier_run(asked.model)
     training, validation = _split(asked.cases.find(), set(earlier.get("validation", [])))
-    _check_classes(training, plan, progress.part(0, 5))
+    _check_cases([*training, *validation], plan, progress.part(0, 5))
     record = Run(asked.out, plan, _settings(asked, earlier), asked.cases, training, validation)
-    remembered = load_disagreement(_run_folder(asked.model) / CHECKPOINT_FILE)
     torch.manual_seed(asked.seed)
-    result = train_and_record(record, network, device, progress.part(5, 92), remembered=remembered)
+    result = train_and_record(
+        record,
+        network,
+        device,
+        progress.part(5, 92),
+        overwrite=asked.overwrite,
+        remembered=load_remembered(_run_folder(asked.model)),
+    )
     predictor = Predictor(network.eval(), plan, device)
     return result | _confirmed(training, predictor, progress.part(92, 100))
 
@@ -91,7 +96,7 @@ def _split(sources: list[CaseSource], held_out: set[str]) -> tuple[list[CaseSour
     return training, [s for s in sources if s.name in held_out]
 
 
-def _check_classes(sources: list[CaseSource], plan: Plan, progress: Progress) -> None:
+def _check_cases(sources: list[CaseSource], plan: Plan, progress: Progress) -> None:
     for i, source in enumerate(sources):
         progress.report(100.0 * i / len(sources), "reading", f"Looking at case {i + 1} of {len(sources)}")
         case = read_labelled(source, plan.class_names)

@@ -32,7 +32,7 @@ def _row(source: CaseSource) -> dict[str, Any]:
     try:
         case = read_case(source)
     except EngineError as error:
-        return {**row, "problem": error.sentence}
+        return {**row, "problem": error.sentence.removeprefix(f"{source.name}: ")}
     row |= {"geometry": case.geometry.as_dict(), "channels": case.channels}
     if case.label is not None:
         values, counts = np.unique(case.label, return_counts=True)

@@ -11,6 +11,7 @@ from ..cases.case_files import output_extension
 from ..cases.geometry import Geometry
 from ..cases.image_files import write_image
 from ..cases.source import CaseSource
+from ..errors import EngineError
 
 
 def write_map(source: CaseSource, out: Path, stem: str, array: np.ndarray, geometry: Geometry) -> str:
@@ -19,6 +20,7 @@ def write_map(source: CaseSource, out: Path, stem: str, array: np.ndarray, geome
     Array cases get a .npy, everything else the family of format its image has.
     """
     folder = out / source.name
+    _check_free(source, folder, stem)
     if source.arrays is not None:
         path = folder / f"{stem}.npy"
         with replacing(path) as temporary:
@@ -27,3 +29,16 @@ def write_map(source: CaseSource, out: Path, stem: str, array: np.ndarray, geome
     path = folder / (stem + output_extension(source, floats=array.dtype.kind == "f"))
     write_image(path, array, geometry)
     return str(path)
+
+
+def _check_free(source: CaseSource, folder: Path, stem: str) -> None:
+    """Results may lie beside the data, but never take the place of what they were made from."""
+    inputs = [p for p in (*source.images, source.label, source.trusted, source.reference) if p is not None]
+    if source.arrays is not None:
+        inputs = [source.arrays / f"{part}.npy" for part in ("image", "label", "trusted")]
+    taken = {path.resolve() for path in inputs}
+    if any(path.resolve() in taken for path in folder.glob(f"{stem}.*")):
+        raise EngineError(
+            "would-overwrite",
+            f"The {stem} of {source.name} would replace the one it is made from; choose another results folder.",
+        )

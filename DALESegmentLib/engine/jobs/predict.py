@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..cases.case_files import read_case
+from ..cases.class_names import write_names
 from ..learn.bundle import load_bundle
 from ..learn.device import choose_device
 from ..learn.predictor import Predictor
@@ -48,5 +49,7 @@ def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
             item["probabilities"] = write_map(
                 source, asked.out, "probabilities", probabilities.astype(np.float32), case.geometry
             )
+        if i == 0:
+            write_names(asked.out, plan.class_names)
         items.append({**item, "seconds": round(time.monotonic() - started, 3)})
     return {"items": items}

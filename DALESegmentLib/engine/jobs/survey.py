@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from ..cases.case import Case
 from ..cases.case_files import read_case
 from ..cases.checks import check_same_channels, check_same_classes
+from ..cases.file_formats import SEGMENTATION, extension_of
+from ..cases.segmentation_files import segment_values
 from ..cases.source import CaseSource
 from ..errors import EngineError
 from ..learn.plan import CaseFacts
@@ -23,10 +25,13 @@ def read_labelled(source: CaseSource, class_names: Mapping[int, str] | None = No
 
 def survey(sources: Sequence[CaseSource], progress: Progress) -> list[CaseFacts]:
     facts = []
+    # segments are known by their names; each file may list them in an order of its own
+    names = segment_values(s.label for s in sources if s.label is not None)
     for i, source in enumerate(sources):
         progress.check()
         progress.report(100.0 * i / len(sources), "reading", f"Looking at case {i + 1} of {len(sources)}")
-        facts.append(CaseFacts.of(read_labelled(source)))
+        named = source.label is not None and extension_of(source.label) == SEGMENTATION
+        facts.append(CaseFacts.of(read_labelled(source, names if named else None)))
     check_same_channels({f.name: f.channels for f in facts})
     check_same_classes({f.name: f.class_names for f in facts})
     return facts

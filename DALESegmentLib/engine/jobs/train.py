@@ -13,10 +13,10 @@ from ..cases.source import CaseSource
 from ..dale.settings import DaleSettings
 from ..errors import EngineError
 from ..learn.device import choose_device
-from ..learn.folder import RUN_FILE, open_run_folder, read_json
+from ..learn.folder import RUN_FILE, check_run_folder, read_json
 from ..learn.networks import LEARNING_RATE, LEARNING_RATES, build
 from ..learn.plan import Normalise, Plan, make_plan
-from ..learn.settings import TrainSettings
+from ..learn.settings import LARGEST_SEED, TrainSettings
 from ..process.progress import Progress
 from .parameters import CasesParameter, Parameters
 from .survey import survey
@@ -34,7 +34,7 @@ class TrainParameters(Parameters):
     steps_per_epoch: int = Field(50, ge=1)
     batch_size: int | None = Field(None, ge=1)
     seconds: float | None = Field(None, gt=0)
-    seed: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0, le=LARGEST_SEED)
     learning_rate: float | None = Field(None, gt=0)
     device: str = "auto"
     dale: DaleSettings = DaleSettings()
@@ -51,12 +51,14 @@ class TrainParameters(Parameters):
 
 def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
     asked = TrainParameters.model_validate(parameters)
-    open_run_folder(asked.out, resume=asked.resume, overwrite=asked.overwrite)
+    check_run_folder(asked.out, resume=asked.resume, overwrite=asked.overwrite)
     device = choose_device(asked.device)
     record = _resumed(asked) if asked.resume else _started(asked, device, progress.part(0, 10))
     torch.manual_seed(record.settings.seed)
     network = build(record.plan.network, record.plan.network_arguments)
-    return train_and_record(record, network, device, progress.part(10, 100), resume=asked.resume)
+    return train_and_record(
+        record, network, device, progress.part(10, 100), resume=asked.resume, overwrite=asked.overwrite
+    )
 
 
 def _started(asked: TrainParameters, device: torch.device, progress: Progress) -> Run:

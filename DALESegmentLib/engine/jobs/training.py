@@ -14,9 +14,10 @@ from torch import nn
 from .. import __version__
 from ..cases.source import CaseSource
 from ..errors import EngineError
-from ..learn.folder import BUNDLE_FOLDER, RUN_FILE, write_json
+from ..learn.folder import BUNDLE_FOLDER, RUN_FILE, claim_run_folder, write_json
 from ..learn.plan import Plan
 from ..learn.prepare import PreparedCase, prepare_case
+from ..learn.remembered import Remembered, save_labels
 from ..learn.settings import TrainSettings
 from ..learn.trainer import Trainer
 from ..process.progress import Progress
@@ -67,18 +68,27 @@ def train_and_record(
     progress: Progress,
     *,
     resume: bool = False,
-    remembered: dict[str, torch.Tensor] | None = None,
+    overwrite: bool = False,
+    remembered: dict[str, Remembered] | None = None,
 ) -> dict[str, Any]:
-    """Train, keeping run.json true at every moment. remembered: disagreement by case from an earlier run."""
+    """Train and record how it ended. remembered: by case name, from the run the network comes from.
+
+    Until every case is prepared, the folder is left as it is."""
     started = time.monotonic()
-    run.write("training", [])
     cases = prepare_all(run.training, run.plan, progress.part(0, 8))
     validation = prepare_all(run.validation, run.plan, progress.part(8, 10))
     for case in cases:
         recall(case, (remembered or {}).get(case.name))
     trainer = Trainer(run.plan, run.settings, network, cases, validation, run.folder, device, progress.part(10, 100))
+    if resume:
+        trainer.resume()
+    else:
+        claim_run_folder(run.folder, overwrite=overwrite)
+    run.write("training", trainer.history)
+    if not resume:
+        save_labels(run.folder, cases)
     try:
-        history = trainer.run(resume=resume)
+        history = trainer.run()
     except EngineError as error:
         run.write("cancelled" if error.code == "cancelled" else "failed", trainer.history)
         raise
@@ -95,9 +105,10 @@ def train_and_record(
     }
 
 
-def recall(case: PreparedCase, remembered: torch.Tensor | None) -> None:
-    """Start from what an earlier run learned about this case, where its grid is the same; a label that was
-    confirmed or corrected since has nothing to be held against it."""
-    if remembered is not None and remembered.shape == case.disagreement.shape:
-        case.disagreement.copy_(remembered)
+def recall(case: PreparedCase, remembered: Remembered | None) -> None:
+    """Start from what an earlier run learned about this very label; one that was confirmed or corrected has nothing
+    to be held against it."""
+    known = remembered.about(case.label) if remembered is not None else None
+    if known is not None:
+        case.disagreement.copy_(known)
     case.disagreement[case.trusted] = 0.0

@@ -70,18 +70,6 @@ def load_checkpoint(
     return progress
 
 
-def load_disagreement(path: Path) -> dict[str, Tensor]:
-    """The disagreement of every case a training saw, by case name; empty where there is no checkpoint."""
-    if not path.is_file():
-        return {}
-    try:
-        with safe_open(path, "pt") as file:
-            names = [n for n in file.keys() if n.startswith("disagreement/")]  # noqa: SIM118
-            return {name.split("/", 1)[1]: file.get_tensor(name) for name in names}
-    except (OSError, SafetensorError) as error:
-        raise EngineError("checkpoint-unusable", f"{path.name} is damaged; train the model again.") from error
-
-
 def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {n.split("/", 1)[1]: t for n, t in tensors.items() if n.startswith(prefix + "/")}
 

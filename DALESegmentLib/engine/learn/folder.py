@@ -2,6 +2,7 @@
 
 run.json                 settings, plan, split, history, status
 checkpoint.safetensors   everything needed to resume
+labels.safetensors       the labels that were learned from, see `remembered`
 bundle/                  the model, a MONAI bundle; whole at every moment from the first epoch on
 """
 
@@ -10,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +20,13 @@ from ..errors import EngineError
 
 RUN_FILE = "run.json"
 CHECKPOINT_FILE = "checkpoint.safetensors"
+LABELS_FILE = "labels.safetensors"
 BUNDLE_FOLDER = "bundle"
 
 
-def open_run_folder(folder: Path, *, resume: bool, overwrite: bool) -> None:
-    """Make or check the folder a training writes to. Raises EngineError rather than touch an earlier run."""
-    exists = (folder / RUN_FILE).exists()
+def check_run_folder(folder: Path, *, resume: bool = False, overwrite: bool = False) -> None:
+    """May a training write there? Makes the folder and touches nothing in it. Raises EngineError."""
+    exists = os.path.exists(folder / RUN_FILE)
     if resume and not exists:
         raise EngineError(
             "nothing-to-resume", f"There is no training to resume in {folder.name}; start without resume."
@@ -33,18 +36,30 @@ def open_run_folder(folder: Path, *, resume: bool, overwrite: bool) -> None:
             "run-exists",
             f"{folder.name} already holds a training; choose another folder, resume it, or allow overwriting.",
         )
-    if not exists and folder.is_dir() and any(folder.iterdir()):
-        raise EngineError("folder-not-empty", f"{folder.name} holds other files; choose an empty or a new folder.")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        if overwrite and not resume:
-            for name in (RUN_FILE, CHECKPOINT_FILE):
-                (folder / name).unlink(missing_ok=True)
-            shutil.rmtree(folder / BUNDLE_FOLDER, ignore_errors=True)
+        if not exists and any(folder.iterdir()):
+            raise EngineError("folder-not-empty", f"{folder.name} holds other files; choose an empty or a new folder.")
+        with tempfile.TemporaryFile(dir=folder):  # now, not after the first epoch
+            pass
     except OSError as error:
-        raise EngineError(
-            "cannot-write", f"{folder.name} cannot be written to ({error.strerror}); choose another folder."
-        ) from error
+        raise _cannot_write(folder, error) from error
+
+
+def claim_run_folder(folder: Path, *, overwrite: bool) -> None:
+    """Make the folder a new training's own: the last thing before its first file, so that an earlier run is lost
+    only to one that can start. Raises EngineError where another training was there first."""
+    check_run_folder(folder, overwrite=overwrite)
+    try:
+        for name in (RUN_FILE, CHECKPOINT_FILE, LABELS_FILE):
+            (folder / name).unlink(missing_ok=True)
+        shutil.rmtree(folder / BUNDLE_FOLDER, ignore_errors=True)
+    except OSError as error:
+        raise _cannot_write(folder, error) from error
+
+
+def _cannot_write(folder: Path, error: OSError) -> EngineError:
+    return EngineError("cannot-write", f"{folder.name} cannot be written to ({error.strerror}); choose another folder.")
 
 
 def find_bundle(model: Path) -> Path:

@@ -45,25 +45,26 @@ def prepare_case(case: Case, plan: Plan) -> PreparedCase:
     prepared voxel keeps the label some clinician gave."""
     assert case.label is not None
     image = prepare_image(case, plan)
-    classes = np.zeros(max(int(case.label.max()), max(plan.class_values)) + 1, np.int16)
-    classes[plan.class_values] = np.arange(plan.classes)
-    label = _on_plan_grid(classes[np.asarray(case.label, np.int64)][None], case.geometry, plan, "nearest")
+    label, _ = prepare_label(case, plan)
     trusted = np.zeros(case.label.shape, bool) if case.trusted is None else case.trusted
     return PreparedCase(
         case.name,
         case.geometry,
         image.affine,
         image.as_tensor().contiguous(),
-        label.as_tensor()[0].to(torch.int16).contiguous(),
+        label,
         _on_plan_grid(trusted[None], case.geometry, plan, "nearest").as_tensor()[0].bool().contiguous(),
-        torch.full(label.shape[1:], disagreement.START, dtype=torch.float16),
+        torch.full(label.shape, disagreement.START, dtype=torch.float16),
     )
 
 
-def prepared_grid(geometry: Geometry, plan: Plan) -> tuple[tuple[int, ...], Tensor]:
-    """Size (x, y, z) and affine that preparing an image on this grid gives."""
-    empty = _on_plan_grid(np.zeros((1, *geometry.array_shape)), geometry, plan, "nearest")
-    return tuple(empty.shape[1:]), empty.affine
+def prepare_label(case: Case, plan: Plan) -> tuple[Tensor, Tensor]:
+    """The label as network classes (x, y, z) int16, and the affine of that grid."""
+    assert case.label is not None
+    classes = np.zeros(max(int(case.label.max()), max(plan.class_values)) + 1, np.int16)
+    classes[plan.class_values] = np.arange(plan.classes)
+    label = _on_plan_grid(classes[np.asarray(case.label, np.int64)][None], case.geometry, plan, "nearest")
+    return label.as_tensor()[0].to(torch.int16).contiguous(), label.affine
 
 
 def to_native(values: Tensor, affine: Tensor, geometry: Geometry) -> np.ndarray:

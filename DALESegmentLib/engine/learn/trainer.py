@@ -60,10 +60,8 @@ class Trainer:
         self.sampler = PatchSampler(self.cases, self.plan, focus_trusted=focus)
         self.spent = 0.0
 
-    def run(self, *, resume: bool = False) -> list[dict[str, Any]]:
+    def run(self) -> list[dict[str, Any]]:
         """Train to the end of the epochs or of the time; returns the history, one row an epoch."""
-        if resume:
-            self._resume()
         started = time.monotonic() - self.spent
         for epoch in range(len(self.history), self.settings.epochs):
             if self._over(started):
@@ -169,7 +167,8 @@ class Trainer:
         )
         save_bundle(self.folder, self.network, self.plan, {"history": self.history})
 
-    def _resume(self) -> None:
+    def resume(self) -> None:
+        """Put everything back as the last finished epoch left it; `run` goes on from there."""
         path = self.folder / CHECKPOINT_FILE
         if not path.exists():  # killed before the first epoch ended: start over
             return

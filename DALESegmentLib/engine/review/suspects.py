@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy import ndimage
+from scipy.spatial import cKDTree
 
 from .boundary import Box
 
@@ -120,17 +121,25 @@ def compact_pieces(
         return [(tuple(slice(0, n) for n in part.shape), part)]
     sigma = [size_mm / 4 / step for step in sampling]
     heat = ndimage.gaussian_filter(np.where(part, excess, 0).astype(np.float32), sigma, mode="constant")[part]
-    gap = np.full(len(points), np.inf)
-    owner = np.zeros(len(points), np.int32)
-    while (free := gap > size_mm).any():
-        centre = np.flatnonzero(free)[heat[free].argmax()]
-        distance = np.linalg.norm(points - points[centre], axis=1)
-        owner[distance < gap] = owner.max() + 1
-        gap = np.minimum(gap, distance)
+    centres = points[_strongest_apart(points, heat, size_mm)]
+    owner = cKDTree(centres).query(points)[1] + 1
     cut = np.zeros(part.shape, np.int32)
     cut[part] = owner
     boxes = enumerate(ndimage.find_objects(cut), start=1)
     return [(box, cut[box] == number) for number, box in boxes if box is not None]
+
+
+def _strongest_apart(points: np.ndarray, heat: np.ndarray, gap_mm: float) -> list[int]:
+    """Points by falling heat, without those within `gap_mm` of one taken before. A tree keeps it near linear, where
+    a fresh model doubts half the image."""
+    tree = cKDTree(points)
+    free = np.ones(len(points), bool)
+    taken = []
+    for point in np.argsort(-heat, kind="stable").tolist():
+        if free[point]:
+            taken.append(point)
+            free[tree.query_ball_point(points[point], gap_mm)] = False
+    return taken
 
 
 def _within(outer: Box, inner: Box) -> Box:

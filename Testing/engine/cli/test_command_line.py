@@ -72,7 +72,7 @@ EVERYTHING = {
     "inspect": f"{CASES} --reference votes:2",
     "plan": f"{CASES} --network UNet --dims 2 --device cpu",
     "train": f"{CASES} {LEARN} --method plain --network UNet --dims 3 --normalise ct --batch-size 2 --resume "
-    "--validation 0.1 --no-partition --no-confidence --no-alternation --no-alignment",
+    "--validation 0.1 --partition --no-confidence --no-alternation --no-alignment",
     "finetune": f"{CASES} {LEARN} -m model",
     "predict": "--data d --image a --split all --limit 2 -m model -o out --probabilities --device cpu",
     "confidence": f"{CASES} -m model -o out --device cpu",
@@ -98,7 +98,8 @@ def test_every_option_is_a_parameter_the_engine_knows(command, monkeypatch):
     assert str(read.cases.folder) == "d"
     if command == "train":
         dale = read.dale
-        assert not any((dale.partition, dale.confidence, dale.alternation, dale.alignment))
+        assert dale.partition
+        assert not any((dale.confidence, dale.alternation, dale.alignment))
         assert (read.method, read.resume, read.steps_per_epoch) == ("plain", True, 3)
 
 

@@ -37,6 +37,22 @@ def a_batch(random: torch.Generator, s: float = 0.5) -> tuple[Batch, Tensor]:
     return batch, logits
 
 
+def test_without_a_partition_every_step_learns(random):
+    """A stable step has no stable voxels then, and would learn nothing."""
+    batch, logits = a_batch(random)
+    objective = Objective(3, DaleSettings(partition=False, alignment=False))
+    losses = [objective(batch, logits, None, step, 0.9).loss for step in (0, 1)]
+    for loss in losses:
+        (gradient,) = torch.autograd.grad(loss, logits, retain_graph=True)
+        assert gradient.abs().max() > 0
+    assert torch.equal(*losses)
+
+
+def test_settings_that_would_learn_from_no_voxel_are_refused():
+    with pytest.raises(ValueError, match="no voxel has a weight"):
+        DaleSettings(partition=False, confidence=False)
+
+
 def test_with_all_weights_one_the_loss_is_monais(random):
     batch, logits = a_batch(random)
     ours = weighted_dice_ce(logits, batch.label, torch.ones_like(batch.valid), batch.valid)

@@ -13,7 +13,7 @@ from DALESegmentLib.engine.cases.case import Case
 from DALESegmentLib.engine.cases.geometry import Geometry
 from DALESegmentLib.engine.learn.layout import canonical_affine, canonical_size, from_canonical, to_canonical
 from DALESegmentLib.engine.learn.plan import CaseFacts, make_plan
-from DALESegmentLib.engine.learn.prepare import prepare_case, prepare_image, prepared_grid, to_native
+from DALESegmentLib.engine.learn.prepare import prepare_case, prepare_image, prepare_label, to_native
 
 
 @st.composite
@@ -55,8 +55,8 @@ def test_without_resampling_the_label_comes_back_exactly(a_case, spacing):
     prepared = prepare_case(a_case, plan)
     back = to_native(prepared.label.unsqueeze(0).float(), prepared.affine, a_case.geometry)
     assert np.array_equal(back[0], a_case.label)
-    size, affine = prepared_grid(a_case.geometry, plan)
-    assert size == tuple(prepared.label.shape)
+    label, affine = prepare_label(a_case, plan)
+    assert torch.equal(label, prepared.label)
     assert torch.allclose(affine, prepared.affine)
 
 

@@ -59,7 +59,9 @@ import DALESegmentLib.engine.process.server, DALESegmentLib.engine.doctor
 known = set(sys.stdlib_module_names) | {'DALESegmentLib', '__main__'}
 print(*sorted(m for m in sys.modules if m.partition('.')[0] not in known and not m.startswith('_')))
 """
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, encoding="utf-8", check=True).stdout.split()
+    found = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, encoding="utf-8", check=True
+    ).stdout.split()
     # what site hooks of other packages import at the start of Python is not ours
     bare = subprocess.run(
         [sys.executable, "-c", "import sys; print(*sys.modules)"], capture_output=True, encoding="utf-8", check=True

@@ -1,0 +1,55 @@
+"""What a training learned about the labels it saw, and which labels these were.
+
+Disagreement belongs to one label: where that was corrected, or another rater's is looked at, it says nothing. The
+labels are kept once a run, beside the checkpoint that is written every epoch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from ..dale.disagreement import START
+from ..errors import EngineError
+from .folder import CHECKPOINT_FILE, LABELS_FILE, write_atomically
+from .prepare import PreparedCase
+
+
+@dataclass(frozen=True)
+class Remembered:
+    """label (x, y, z) uint8 network classes, disagreement (x, y, z) float16; both on the case's prepared grid."""
+
+    label: Tensor
+    disagreement: Tensor
+
+    def about(self, label: Tensor) -> Tensor | None:
+        """The disagreement of the voxels that still have the label it is about, START elsewhere; None where the
+        grid is another one. label: (x, y, z) network classes."""
+        if label.shape != self.label.shape:
+            return None
+        return self.disagreement.masked_fill(label != self.label, START)
+
+
+def save_labels(run_folder: Path, cases: Sequence[PreparedCase]) -> None:
+    labels = {case.name: case.label.to(torch.uint8).contiguous() for case in cases}
+    write_atomically(run_folder / LABELS_FILE, save(labels))
+
+
+def load_remembered(run_folder: Path) -> dict[str, Remembered]:
+    """By case name; empty where the folder holds a model on its own. Raises EngineError("checkpoint-unusable")."""
+    checkpoint, labels = run_folder / CHECKPOINT_FILE, run_folder / LABELS_FILE
+    if not (checkpoint.is_file() and labels.is_file()):
+        return {}
+    prefix = "disagreement/"
+    try:
+        with safe_open(checkpoint, "pt") as s, safe_open(labels, "pt") as label:
+            names = {n for n in label.keys() if prefix + n in s.keys()}  # noqa: SIM118
+            return {n: Remembered(label.get_tensor(n), s.get_tensor(prefix + n)) for n in names}
+    except (OSError, SafetensorError) as error:
+        raise EngineError("checkpoint-unusable", f"{checkpoint.name} is damaged; train the model again.") from error

@@ -1,0 +1,84 @@
+"""Slicer segmentations are understood by the names of their segments, whatever the order in each file."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from DALESegmentLib.engine.cases.class_names import write_names
+from DALESegmentLib.engine.cases.image_files import read_label, write_image
+from DALESegmentLib.engine.cases.segmentation_files import Segment, from_masks, write_segmentation
+from DALESegmentLib.engine.jobs import confidence, evaluate, plan, predict, train
+from DALESegmentLib.engine.process.progress import Progress
+from Testing.engine.conftest import ball_case
+
+
+@pytest.fixture(scope="module")
+def cases(tmp_path_factory) -> Path:
+    """In each case the left half of the ball is `left`; the second lists its segments the other way round, the
+    third has an empty segment of another name as well."""
+    root = tmp_path_factory.mktemp("segmentations")
+    orders = (["left", "right"], ["right", "left"], ["scratch", "left", "right"])
+    for n, order in enumerate(orders):
+        case = ball_case(f"case{n}", seed=n)
+        half = np.zeros(case.label.shape, bool)
+        half[:, :, : case.label.shape[2] // 2] = True
+        masks = {"left": (case.label > 0) & half, "right": (case.label > 0) & ~half, "scratch": half & ~half}
+        write_image(root / case.name / "image.nrrd", case.image, case.geometry)
+        write_image(root / case.name / "truth.nrrd", masks["left"] + 2 * masks["right"], case.geometry)
+        segments = [Segment(f"Segment_{i}", name) for i, name in enumerate(order, 1)]
+        write_segmentation(
+            root / case.name / "label.seg.nrrd", from_masks([masks[name] for name in order], segments, case.geometry)
+        )
+    return root
+
+
+@pytest.fixture(scope="module")
+def model(cases, tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("runs") / "run"
+    asked = {"cases": {"folder": str(cases)}, "out": str(out), "epochs": 2, "steps_per_epoch": 4, "device": "cpu"}
+    train.run(asked, Progress())
+    return out
+
+
+def test_one_class_has_one_value_in_all_cases(cases, model):
+    planned = plan.run({"cases": {"folder": str(cases)}, "device": "cpu"}, Progress())
+    assert (planned["class_values"], planned["class_names"]) == ([0, 1, 2], {"1": "left", "2": "right"})
+    assert json.loads((model / "run.json").read_text())["plan"]["class_names"] == {"1": "left", "2": "right"}
+
+
+def test_labels_are_compared_by_name(cases):
+    mean = evaluate.run({"cases": {"folder": str(cases), "reference": "truth"}}, Progress())["mean"]
+    assert mean["label"]["dice"] == 1
+
+
+def test_predictions_keep_their_names_and_are_compared_by_them(cases, model, tmp_path):
+    """The case whose file lists `right` first, on its own: its order must not decide what a value means."""
+    named = {"items": [{"name": "case1", "images": [str(cases / "case1" / "image.nrrd")]}]}
+    asked = {"model": str(model), "cases": named, "out": str(tmp_path), "device": "cpu"}
+    predict.run(asked, Progress())
+    assert json.loads((tmp_path / "dataset.json").read_text())["labels"] == {
+        "0": "background",
+        "1": "left",
+        "2": "right",
+    }
+    truth, geometry = read_label(cases / "case1" / "truth.nrrd")
+    write_image(tmp_path / "case1" / "segmentation.nrrd", truth, geometry)  # a perfect prediction
+    named["items"][0]["reference"] = str(cases / "case1" / "label.seg.nrrd")
+    mean = evaluate.run({"cases": named, "predictions": str(tmp_path)}, Progress())["mean"]
+    assert mean["prediction"]["dice"] == 1
+
+
+def test_confidence_reads_an_empty_segment_the_model_does_not_know(cases, model, tmp_path):
+    asked = {"model": str(model), "cases": {"folder": str(cases)}, "out": str(tmp_path), "device": "cpu"}
+    assert len(confidence.run(asked, Progress())["items"]) == 3
+
+
+def test_somebody_elses_dataset_json_is_left_alone(tmp_path):
+    theirs = '{"name": "theirs", "labels": {"0": "background", "1": "liver"}}'
+    (tmp_path / "dataset.json").write_text(theirs)
+    write_names(tmp_path, {1: "left"})
+    assert (tmp_path / "dataset.json").read_text() == theirs
