@@ -21,6 +21,8 @@ def write_scene(data: DemoData, done: Rounds, case: ReportCase, out: Path, say: 
     if find_library("EGL") is None:
         say("The system library EGL is missing (Debian: libegl1): scene.mrb was left out.")
         return
+    import vtk
+
     from DALESegmentLib.mrml.charts import updateCurves
     from DALESegmentLib.mrml.heat_map import showConfidence
     from DALESegmentLib.mrml.regions import updateRegionMarkups, updateRegionTable
@@ -30,6 +32,7 @@ def write_scene(data: DemoData, done: Rounds, case: ReportCase, out: Path, say: 
     from DALESegmentLib.mrml.volumes import addVolume
 
     startHeadless()
+    vtk.vtkObject.GlobalWarningDisplayOff()  # it would list every file it packs
     name, geometry, label = case.case.name, case.geometry, np.asarray(case.case.label)
     volume = addVolume(case.image, geometry, name)
     given = addSegmentation(label, geometry, data.class_names, volume, "Label as given")

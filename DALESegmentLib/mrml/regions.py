@@ -64,7 +64,7 @@ def updateRegionTable(regions: Sequence[Region], tableNode: Any = None) -> Any:
     kept = [states.get(regionIdentity(region), OPEN) for region in ordered]
     _addColumn(node, STATE_COLUMN, vtk.vtkStringArray, kept)
     node.SetAttribute(REGIONS, json.dumps([region.as_dict() for region in ordered]))
-    node.SetUseColumnNameAsColumnHeader(True)
+    node.SetUseColumnTitleAsColumnHeader(True)
     node.SetLocked(True)
     node.EndModify(modified)
     return node

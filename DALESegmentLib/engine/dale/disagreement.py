@@ -2,7 +2,9 @@
 
 Our reading of the paper's two quantities, an average error and an error rate:
 
-    s <- μ s + (1 - μ) ½ [ (1 - p_y) + 1(argmax z ≠ y) ],   s_0 = ½
+    s <- μ s + (1 - μ) ½ [ (1 - p_y) + 1(argmax z ≠ y) ]
+
+s starts as what the first look at the voxel gives; until then it holds ½, which says nothing.
 
 One number a labelled voxel. It is stored as float16, whose spacing near 1 is 1/2048, so μ must leave room to
 move: with μ = 0.999 a float16 average stands still, μ ≤ 0.9 is safe.
@@ -28,4 +30,5 @@ def contradiction(logits: Tensor, label: Tensor, margin: Tensor) -> Tensor:
 
 def remember(disagreement: Tensor, now: Tensor, memory: float) -> Tensor:
     """The next s, float32. disagreement and now have one shape; memory is μ."""
-    return torch.lerp(now.float(), disagreement.float(), memory)
+    s, now = disagreement.float(), now.float()
+    return torch.where(s == START, now, torch.lerp(now, s, memory))

@@ -25,7 +25,7 @@ from .parameters import CasesParameter, Parameters
 from .survey import read_labelled
 from .training import Run, train_and_record
 
-TRUSTED_SHARE = 0.3
+TRUSTED_SHARE = 0.2
 """Of the loss of a batch that holds trusted voxels, at least so much is theirs."""
 
 
@@ -36,7 +36,7 @@ class FinetuneParameters(Parameters):
     seconds: float | None = Field(None, gt=0)
     epochs: int = Field(10, ge=1)
     steps_per_epoch: int = Field(20, ge=1)
-    learning_rate: float = Field(1e-3, gt=0)
+    learning_rate: float = Field(5e-4, gt=0)
     seed: int = Field(0, ge=0, le=LARGEST_SEED)
     device: str = "auto"
     overwrite: bool = False

@@ -131,7 +131,8 @@ class PatchSampler:
             jitter = self.random.integers(-(patch // 4), patch // 4 + 1)
             start = points[int(self.random.integers(len(points)))] - patch // 2 + jitter
         else:
-            start = self.random.integers(0, grid - patch + 1)
+            # beyond the border and back by the clip below: corners would otherwise hardly ever be seen
+            start = self.random.integers(-(patch // 2), grid - patch + patch // 2 + 1)
         start = np.clip(start, 0, grid - patch)
         flips = tuple(axis for axis in range(3) if patch[axis] > 1 and self.random.random() < 0.5)
         turns = int(self.random.integers(4)) if self.may_turn else 0

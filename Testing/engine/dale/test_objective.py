@@ -76,9 +76,15 @@ def test_padding_has_no_part_in_the_loss(random):
 
 def test_the_float16_average_moves_at_the_default_memory():
     s = torch.full((1,), 0.5, dtype=torch.float16)
+    s += 0.01
     for _ in range(60):
         s = remember(s.float(), torch.ones(1), DaleSettings().memory).to(torch.float16)
     assert float(s) > 0.99
+
+
+def test_the_first_look_replaces_the_starting_value():
+    s = remember(torch.tensor([0.5, 0.2]), torch.tensor([0.1, 0.1]), 0.8)
+    assert s.tolist() == pytest.approx([0.1, 0.18])
 
 
 def test_contradiction_by_hand():

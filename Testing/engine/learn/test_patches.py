@@ -91,3 +91,13 @@ def test_fine_tuning_looks_where_the_clinician_did():
     sampler.seed(0, 0)
     batch, _ = sampler.draw(torch.device("cpu"))
     assert float(batch.trusted.flatten(1).any(1).float().mean()) > 0.5
+
+
+def test_corners_are_seen_as_well():
+    case = ball_case(size=(60, 60, 12))
+    plan = make_plan([CaseFacts.of(case)]).model_copy(update={"patch_size": (32, 32, 8), "batch_size": 100})
+    sampler = PatchSampler([prepare_case(case, plan)], plan)
+    sampler.seed(0, 0)
+    _, poses = sampler.draw(torch.device("cpu"))
+    sampler.write_back(poses, torch.full((100, 32, 32, 8), 0.25))
+    assert (sampler.cases[0].disagreement == 0.25).float().mean() > 0.97
