@@ -78,7 +78,10 @@ def save_itk(image: sitk.Image, path: Path, name: str) -> None:
     """Raises EngineError("cannot-write"), calling the file `name`."""
     try:
         sitk.WriteImage(image, str(path), useCompression=True)
-    except RuntimeError as error:
+        check_complete(path)  # on a full disk ITK leaves half a NIfTI file and says nothing
+    except (RuntimeError, EngineError) as error:
+        if isinstance(error, EngineError) and error.code != "unreadable-file":
+            raise
         raise EngineError(
             "cannot-write",
             f"{name} could not be written; check the free space and your rights in that folder.",
