@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
@@ -30,5 +30,4 @@ def replacing(target: Path) -> Iterator[Path]:
             f"{target.name} could not be written ({reason}); check the free space and your rights there.",
         ) from error
     finally:
-        with suppress(OSError):  # where even the name is impossible, the sentence above must still be heard
-            temporary.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)

@@ -78,10 +78,7 @@ def save_itk(image: sitk.Image, path: Path, name: str) -> None:
     """Raises EngineError("cannot-write"), calling the file `name`."""
     try:
         sitk.WriteImage(image, str(path), useCompression=True)
-        check_complete(path)  # on a full disk ITK leaves half a NIfTI file and says nothing
-    except (RuntimeError, EngineError) as error:
-        if isinstance(error, EngineError) and error.code != "unreadable-file":
-            raise
+    except RuntimeError as error:
         raise EngineError(
             "cannot-write",
             f"{name} could not be written; check the free space and your rights in that folder.",
