@@ -34,14 +34,14 @@ try:
 except ImportError:  # not built: the library lies beside this file's folder
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from DALESegmentLib.mrml.volumes import imageOnScreen
 from DALESegmentLib.ui.data_panel import DataPanel
-from DALESegmentLib.ui.dependencies import ensureInstalled, installedVersion
+from DALESegmentLib.ui.dependencies import ensureInstalled, installedVersion, missingRequirements
 from DALESegmentLib.ui.engine_process import EngineProcess
 from DALESegmentLib.ui.learn_panel import LearnPanel
 from DALESegmentLib.ui.progress_panel import ProgressPanel
 from DALESegmentLib.ui.result_panel import ResultPanel
 from DALESegmentLib.ui.review_panel import ReviewPanel
-from DALESegmentLib.ui.session import Session
 from DALESegmentLib.ui.workflow import Workflow
 
 
@@ -94,7 +94,7 @@ class DALESegmentParameterNode:
     casesFolder: str
     workFolder: str
     method: TrainingMethod = TrainingMethod.dale
-    minutes: Annotated[float, WithinRange(0.05, 240.0)] = 5.0
+    minutes: Annotated[float, WithinRange(0.1, 240.0)] = 5.0
     model: str
     previousModel: str
     heatMap: vtkMRMLScalarVolumeNode
@@ -119,7 +119,7 @@ class DALESegmentLogic(ScriptedLoadableModuleLogic):
 
     def open(self, parameterNode) -> None:
         """Work on what this parameter node names; on nothing with None."""
-        self.workflow.session = Session(parameterNode) if parameterNode else None
+        self.workflow.open(parameterNode)
 
     def close(self) -> None:
         """End the engine process."""
@@ -151,22 +151,26 @@ class DALESegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         kinds = (DataPanel, LearnPanel, ReviewPanel, ResultPanel, ProgressPanel)
         self._panels = [kind(self.ui, workflow) for kind in kinds]
         workflow.onChanged = self.refresh
-        self._observeScene()
+        for event, method in (
+            (slicer.mrmlScene.StartCloseEvent, self._onSceneStartClose),
+            (slicer.mrmlScene.EndCloseEvent, self._onSceneReplaced),
+            (slicer.mrmlScene.EndImportEvent, self._onSceneReplaced),
+        ):
+            self.addObserver(slicer.mrmlScene, event, method)
         self._follow(self.logic.getParameterNode())
 
     def enter(self) -> None:
-        self._observeScene()
         self._follow(self.logic.getParameterNode())
 
     def exit(self) -> None:
-        """The panel is left: nothing of it listens any more; a running step goes on, and its result comes."""
+        """The panel is left. A running step goes on and its result comes, unless the scene is closed meanwhile."""
         self._unbind()
-        self.removeObservers()
 
     def cleanup(self) -> None:
-        self._follow(None)
+        if self.logic is not None:
+            self._follow(None)
+            self.logic.close()
         self.removeObservers()
-        self.logic.close()
 
     def onReload(self) -> None:
         """Take the library's modules along, so that a reload is one."""
@@ -180,21 +184,13 @@ class DALESegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             for panel in self._panels:
                 panel.refresh()
 
-    def _observeScene(self) -> None:
-        for event, method in (
-            (slicer.mrmlScene.StartCloseEvent, self._onSceneStartClose),
-            (slicer.mrmlScene.EndCloseEvent, self._onSceneReplaced),
-            (slicer.mrmlScene.EndImportEvent, self._onSceneReplaced),
-        ):
-            if not self.hasObserver(slicer.mrmlScene, event, method):
-                self.addObserver(slicer.mrmlScene, event, method)
-
     def _onSceneStartClose(self, caller, event) -> None:
         self.logic.workflow.cancel()
         self._follow(None)
 
     def _onSceneReplaced(self, caller, event) -> None:
-        self._follow(self.logic.getParameterNode())
+        if self.parent.isEntered:  # else on entering: a scene that this module never saw keeps nothing of it
+            self._follow(self.logic.getParameterNode())
 
     def _follow(self, parameterNode) -> None:
         """Bind the panel to another parameter node, or to none."""
@@ -203,7 +199,7 @@ class DALESegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         if parameterNode is None:
             return
         if parameterNode.image is None:
-            parameterNode.image = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLScalarVolumeNode")
+            parameterNode.image = imageOnScreen()
         if parameterNode.segmentation is None:
             parameterNode.segmentation = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLSegmentationNode")
         self._parameterNode = parameterNode
@@ -229,8 +225,9 @@ class DALESegmentTest(ScriptedLoadableModuleTest):
 
     def runTest(self):
         self.setUp()
-        if installedVersion("torch") is None or installedVersion("monai") is None:
-            print("DALESegment test skipped: torch or MONAI is not installed.")
+        missing = missingRequirements(resourceFile("requirements.txt"))
+        if missing or installedVersion("torch") is None:
+            print("DALESegment test skipped: not installed:", ", ".join(missing) or "torch")
             return
         self.test_wholeFlow()
 
@@ -244,9 +241,10 @@ class DALESegmentTest(ScriptedLoadableModuleTest):
             for step in ("train", "showConfidence", "listRegions"):
                 self.finish(logic, step)
             assert state.heatMap is not None
-            for region in logic.workflow.regions()[:1]:
-                logic.workflow.decide(region, "confirmed")
-            if logic.workflow.regions():
+            review = logic.workflow.review
+            for region in review.regions()[:1]:
+                review.decide(region, "confirmed")
+            if review.regions():
                 self.finish(logic, "fineTune")
             self.finish(logic, "predict")
             assert state.result.GetSegmentation().GetNumberOfSegments() == 1

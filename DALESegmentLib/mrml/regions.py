@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -98,7 +99,8 @@ def setRegionState(tableNode: Any, region: Region, state: str) -> None:
 
 def updateRegionMarkups(regions: Sequence[Region], markupsNode: Any = None) -> Any:
     """One locked point a region at its centre, in markupsNode (default: the scene's review marks)."""
-    node = markupsNode or ensureNodeWithRole("vtkMRMLMarkupsFiducialNode", MARKUPS, "Doubtful regions")
+    with _samePlaceNode():
+        node = markupsNode or ensureNodeWithRole("vtkMRMLMarkupsFiducialNode", MARKUPS, "Doubtful regions")
     modified = node.StartModify()
     node.RemoveAllControlPoints()
     for region in sorted(regions, key=lambda region: region.rank):
@@ -113,6 +115,17 @@ def updateRegionMarkups(regions: Sequence[Region], markupsNode: Any = None) -> A
     display.SetSelectedColor(1.0, 1.0, 1.0)  # legible on the image and on the heat map
     node.EndModify(modified)
     return node
+
+
+@contextmanager
+def _samePlaceNode() -> Iterator[None]:
+    """Slicer takes every new markups node for the one that the next click adds a point to; this undoes that."""
+    selection = currentScene().GetFirstNodeByClass("vtkMRMLSelectionNode")
+    before = selection and (selection.GetActivePlaceNodeClassName(), selection.GetActivePlaceNodeID())
+    yield
+    if selection:
+        selection.SetReferenceActivePlaceNodeClassName(before[0])
+        selection.SetReferenceActivePlaceNodeID(before[1])
 
 
 def jumpToRegion(region: Region, geometry: Geometry | None = None) -> None:

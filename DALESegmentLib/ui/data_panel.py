@@ -6,6 +6,8 @@ from typing import Any
 
 from slicer.i18n import tr as _
 
+from DALESegmentLib.mrml.heat_map import heatMapIds
+
 from .path_field import PathField
 from .signals import connect
 from .workflow import Workflow
@@ -27,10 +29,19 @@ class DataPanel:
         state, ui = self._workflow.state, self._ui
         for path in self._paths:
             path.refresh()
+        self._hideHeatMaps()
         folder = state.source.name == "folder"
         ui.casesFolderEdit.enabled = folder
         ready = bool(state.casesFolder) if folder else state.image is not None and state.segmentation is not None
         ui.checkButton.enabled = ready and not self._workflow.busy
+
+    def _hideHeatMaps(self) -> None:
+        """A heat map is a volume too, but no image to choose."""
+        made = tuple(heatMapIds())
+        for selector in (self._ui.imageSelector, self._ui.secondImageSelector):
+            filtered = selector.sortFilterProxyModel()
+            if tuple(filtered.hiddenNodeIDs) != made:
+                filtered.hiddenNodeIDs = list(made)
 
     def _check(self) -> None:
         self._workflow.checkData(self._showFindings)
@@ -39,6 +50,6 @@ class DataPanel:
         cases = answer["cases"]
         problems = [f"{case['name']}: {case['problem']}" for case in cases if case["problem"]]
         classes = sorted({name for case in cases for name in case.get("classes", {}).values()})
-        lines = [_("{count} cases, segments: {names}.").format(count=len(cases), names=", ".join(classes) or "–")]
+        lines = [_("Cases: {count}. Segments: {names}.").format(count=len(cases), names=", ".join(classes) or "–")]
         self._ui.dataLabel.setText("\n".join(lines + problems[:5]))
         self._ui.dataLabel.visible = True

@@ -31,6 +31,7 @@ class ReviewPanel:
             (ui.opacitySlider, "valueChanged(double)", self._restyle),
             (ui.thresholdSlider, "valueChanged(double)", self._restyle),
             (ui.regionsTable, "itemSelectionChanged()", self._jump),
+            (ui.regionsTable, "cellClicked(int,int)", self._jump),  # also on the row that is selected already
             (ui.confirmButton, "clicked()", lambda: self._decide("confirmed")),
             (ui.unsureButton, "clicked()", lambda: self._decide("unsure")),
             (ui.correctButton, "clicked()", self._correct),
@@ -55,15 +56,29 @@ class ReviewPanel:
         free = not self._workflow.busy
         judgeable = bool(state.model) and state.image is not None and state.segmentation is not None
         ui.confidenceButton.enabled = ui.regionsButton.enabled = free and judgeable
-        ui.fineTuneButton.enabled = free and judgeable and bool(state.regionMap)
-        ui.opacitySlider.enabled = ui.thresholdSlider.enabled = state.heatMap is not None
+        review = self._workflow.review
+        ui.fineTuneButton.enabled = free and judgeable and review.fits(state.regionTable)
+        ui.opacitySlider.enabled = ui.thresholdSlider.enabled = review.fits(state.heatMap)
+        review.matchViews()
+        self._sayWhose()
         self._fillTable()
         for button in (ui.confirmButton, ui.unsureButton, ui.correctButton):
             button.enabled = self._selected() is not None
 
+    def _sayWhose(self) -> None:
+        """Where the list is about other nodes than the chosen ones: of which, and how it comes back."""
+        review = self._workflow.review
+        names = " / ".join(f"“{name}”" for name in review.reviewedNames())
+        lost = _("The list was made for an image or a segmentation that is no longer here. List the regions again.")
+        hidden = _("The list was made for {names}. Choose these under Data to go on with it.").format(names=names)
+        whole = len(review.reviewedNames()) == 2
+        self._ui.reviewNote.setText((hidden if whole else lost) if review.outOfPlace else "")
+        self._ui.reviewNote.visible = review.outOfPlace
+
     def _fillTable(self) -> None:
-        decisions = self._workflow.decisions()
-        rows = [(r, decisions.get(regionIdentity(r), "open")) for r in self._workflow.regions()]
+        review = self._workflow.review
+        decisions = review.decisions()
+        rows = [(r, decisions.get(regionIdentity(r), "open")) for r in review.regions()]
         if rows == self._shown:
             return
         keepRow = [r for r, _d in rows] == [r for r, _d in self._shown]
@@ -100,21 +115,25 @@ class ReviewPanel:
     def _decide(self, decision: str) -> None:
         """Note the decision and go on to the next region."""
         row = self._ui.regionsTable.currentRow()
-        self._workflow.decide(self._shown[row][0], decision)
+        self._workflow.review.decide(self._shown[row][0], decision)
+        self.refresh()
         if row + 1 < len(self._shown):
             self._ui.regionsTable.setCurrentCell(row + 1, 0)
 
     def _correct(self) -> None:
-        """Open the Segment Editor on what is reviewed; it takes the nodes when its panel is shown."""
-        self._workflow.decide(self._selected(), "corrected")
+        """Open the Segment Editor on the segment that is reviewed; it takes the nodes when its panel is shown."""
+        region, state = self._selected(), self._workflow.state
+        self._workflow.review.decide(region, "corrected")
+        self.refresh()
         slicer.util.selectModule("SegmentEditor")
         editor = getattr(getattr(slicer.modules, "SegmentEditorWidget", None), "editor", None)
         if editor is not None:
-            editor.setSegmentationNode(self._workflow.state.segmentation)
-            editor.setSourceVolumeNode(self._workflow.state.image)
+            editor.setSegmentationNode(state.segmentation)
+            editor.setSourceVolumeNode(state.image)
+            editor.setCurrentSegmentID(state.segmentation.GetSegmentation().GetNthSegmentID(region.label_value - 1))
 
     def _restyle(self) -> None:
-        if self._workflow.session is None or self._workflow.state.heatMap is None:
+        if self._workflow.session is None or not self._workflow.review.fits(self._workflow.state.heatMap):
             return
         node = self._workflow.state.heatMap
         heat_map.setHeatMapOpacity(node, self._ui.opacitySlider.value)

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from DALESegmentLib.engine.cases.exchange import load_array_case
 from DALESegmentLib.engine.errors import EngineError
 from DALESegmentLib.engine.review.region import Region
-from DALESegmentLib.mrml import charts, heat_map, regions, segmentations
+from DALESegmentLib.mrml import charts, segmentations
+from DALESegmentLib.mrml.scene import madeFor
 
-from .corrections import trustedVoxels
 from .engine_process import EngineProcess
+from .review import OPENED, Review, requireUnmoved
 from .session import Session
-from .signals import showProblem
+from .signals import showProblemSoon
 
 
 class Workflow:
@@ -31,10 +32,16 @@ class Workflow:
         self.engine = engine
         self.prepare = prepare
         self.session: Session | None = None
+        self.review: Review | None = None
         self.running: str | None = None  # id of the request under way
         self.onChanged: Callable[[], None] = lambda: None
         self.onProgress: Callable[[dict], None] = lambda event: None
         self.onMessage: Callable[[str], None] = lambda sentence: None
+
+    def open(self, parameterNode: Any) -> None:
+        """Work on the scene of this parameter node; on nothing with None."""
+        self.session = Session(parameterNode) if parameterNode else None
+        self.review = Review(parameterNode) if parameterNode else None
 
     @property
     def busy(self) -> bool:
@@ -63,13 +70,12 @@ class Workflow:
         """Go on training from what was corrected and confirmed in the region list."""
         model = self._model()
         case = self.session.sceneCase()
-        if not self.state.reviewFolder or not Path(self.state.regionMap).is_file():
-            raise EngineError("no-review", "List the doubtful regions, correct or confirm some, then fine-tune.")
-        opened = load_array_case(Path(self.state.reviewFolder) / "opened")
-        regionMap = np.load(self.state.regionMap)
-        case.trusted = trustedVoxels(opened, case, regionMap, self._confirmed())
+        if self.review.outOfPlace:
+            raise EngineError("no-review", "The list belongs to another image; list the doubtful regions of this one.")
+        case.trusted = self.review.decided(case)
         if not case.trusted.any():
             raise EngineError("nothing-trusted", "Nothing was corrected or confirmed yet; do so, then fine-tune.")
+        self.session.keepTrust(case, self.state.image, self.state.segmentation)
         parameters = {
             "model": model,
             "cases": self.session.handOver(case),
@@ -81,25 +87,32 @@ class Workflow:
     def showConfidence(self) -> None:
         """Colour the slices by how far each voxel's label can be trusted."""
         case = self.session.sceneCase()
-        out = self.session.newFolder("confidence")
-        parameters = {"model": self._model(), "cases": self.session.handOver(case), "out": str(out)}
-        self._request("confidence", parameters, lambda result: self._showHeatMap(result["items"][0], case))
-
-    def listRegions(self) -> None:
-        """Rank the places where the label is doubtful; corrections count from here on."""
-        case = self.session.sceneCase()
-        out = self.session.newFolder("review")
-        parameters = {"model": self._model(), "cases": self.session.handOver(case), "out": str(out)}
-        self.session.handOver(case, out / "opened")
+        model, out = self._model(), self.session.newFolder("confidence")
+        sources = self.state.image, self.state.segmentation
+        parameters = {"model": model, "cases": self.session.handOver(case), "out": str(out)}
 
         def done(result: dict) -> None:
             item = result["items"][0]
-            self._showHeatMap(item, case)
+            self.review.showHeatMap(item["confidence"], case, sources)
+            self.onMessage(f"Mean label confidence {item['mean_confidence']:.2f}.")
+
+        self._request("confidence", parameters, done)
+
+    def listRegions(self) -> None:
+        """Rank the places where the label is doubtful; corrections count from here on."""
+        model = self._model()
+        self._keepDecisions()
+        case = self.session.sceneCase()
+        out = self.session.newFolder("review")
+        sources = self.state.image, self.state.segmentation
+        parameters = {"model": model, "cases": self.session.handOver(case, out / OPENED), "out": str(out)}
+
+        def done(result: dict) -> None:
+            item = result["items"][0]
             found = [Region.from_dict(region) for region in result["regions"]]
-            self.state.regionTable = regions.updateRegionTable(found, self.state.regionTable)
-            self.state.regionMarkups = regions.updateRegionMarkups(found, self.state.regionMarkups)
-            self.state.reviewFolder, self.state.regionMap = str(out), item["regions_map"]
-            self.onMessage(f"{len(found)} doubtful regions, the most doubtful first.")
+            self.review.showHeatMap(item["confidence"], case, sources)
+            self.review.showRegions(found, out, item["regions_map"], sources)
+            self.onMessage(_found(len(found)))
 
         self._request("review", parameters, done)
 
@@ -107,16 +120,17 @@ class Workflow:
         """Segment the chosen image into a new segmentation; nothing that exists is touched."""
         case = self.session.sceneCase(labelled=False)
         out = self.session.newFolder("prediction")
-        cases = self.session.handOver(case, out / "case")
-        parameters = {"model": self._model(), "cases": cases, "out": str(out)}
+        parameters = {"model": self._model(), "cases": self.session.handOver(case), "out": str(out)}
         image, like = self.state.image, self.state.segmentation
 
         def done(result: dict) -> None:
+            requireUnmoved(image, case)
             item = result["items"][0]
             label = np.load(item["segmentation"])
             names = {int(value): name for value, name in item["classes"].items()}
             name = f"{image.GetName()} predicted"
-            node = segmentations.addSegmentation(label, case.geometry, names, image, name, like)
+            there = like if like is not None and like.GetScene() is not None else None
+            node = segmentations.addSegmentation(label, case.geometry, names, image, name, there)
             self.state.result = node
             volumes = _volumes(item["voxels"], names, case.geometry.voxel_volume)
             self.onMessage(f"New segmentation “{node.GetName()}”: {volumes}.")
@@ -135,22 +149,18 @@ class Workflow:
         if self.running is not None:
             self.engine.cancel(self.running)
 
-    def regions(self) -> list[Region]:
-        """The review list, most doubtful first."""
-        return regions.regionsFromTable(self.state.regionTable) if self.state.regionTable else []
-
-    def decisions(self) -> dict[tuple, str]:
-        """What was decided about the regions, by `regionIdentity`."""
-        return regions.regionStates(self.state.regionTable) if self.state.regionTable else {}
-
-    def decide(self, region: Region, decision: str) -> None:
-        """Note a decision: "confirmed" (the label is right), "unsure", "corrected"."""
-        regions.setRegionState(self.state.regionTable, region, decision)
-        self.onChanged()
-
-    def _confirmed(self) -> list[int]:
-        decisions = self.decisions()
-        return [r.region_id for r in self.regions() if decisions.get(regions.regionIdentity(r)) == "confirmed"]
+    def _keepDecisions(self) -> None:
+        """Remember what the review in hand has decided, before another list takes its place."""
+        image, segmentation = madeFor(self.state.regionTable)
+        if image is None or segmentation is None or not Path(self.state.regionMap).is_file():
+            return
+        try:
+            case = self.session.labelledCase([image], segmentation)
+            case.trusted = self.review.decided(case)
+        except EngineError as problem:  # the reviewed segments are no more
+            logging.warning("DALESegment: earlier decisions were not kept. %s", problem.sentence)
+        else:
+            self.session.keepTrust(case, image, segmentation)
 
     def _trainingCases(self) -> dict[str, Any]:
         if self.state.source.name != "folder":
@@ -174,17 +184,6 @@ class Workflow:
         kept = f", {result['confirmed_violated']} of {confirmed} confirmed voxels not followed" if confirmed else ""
         self.onMessage(f"Trained {result['epochs']} epochs in {result['seconds']:.0f} s; {judged}{kept}.")
 
-    def _showHeatMap(self, item: dict, case: Any) -> None:
-        state = self.state
-        if state.heatMap is not None:
-            heat_map.removeHeatMap(state.heatMap)
-        confidence = np.load(item["confidence"])
-        name = f"{state.image.GetName()} label confidence"
-        state.heatMap = heat_map.showConfidence(confidence, case.geometry, name, label=case.label)
-        heat_map.setHeatMapOpacity(state.heatMap, state.heatMapOpacity)
-        heat_map.setHeatMapThreshold(state.heatMap, state.heatMapThreshold)
-        self.onMessage(f"Mean label confidence {item['mean_confidence']:.2f}.")
-
     def _request(self, command: str, parameters: dict[str, Any], onDone: Callable[[dict], None]) -> None:
         if self.busy:
             raise EngineError("busy", "A step is still running; wait for it or cancel it.")
@@ -193,8 +192,16 @@ class Workflow:
 
         def result(answer: dict) -> None:
             self.running = None
-            if self.session is not None and self.state.token == token:  # else the scene was closed meanwhile
-                onDone(answer)
+            try:
+                if self.session is not None and self.state.token == token:
+                    onDone(answer)
+                else:
+                    self.onMessage("The scene was closed meanwhile; the result was left out.")
+            except EngineError as problem:
+                error(problem.code, problem.sentence)
+            except Exception:
+                logging.exception("DALESegment: the answer to %s could not be used.", command)
+                error("internal", "The result could not be put into the scene; the log says more. Try again.")
             self.onChanged()
 
         def error(code: str, sentence: str) -> None:
@@ -202,10 +209,16 @@ class Workflow:
             self.onMessage(sentence)
             self.onChanged()
             if code != "cancelled":
-                showProblem(sentence)
+                showProblemSoon(sentence)
 
         self.running = self.engine.request(command, parameters, lambda event: self.onProgress(event), result, error)
         self.onChanged()
+
+
+def _found(count: int) -> str:
+    if count == 0:
+        return "No doubtful region was found."
+    return "1 doubtful region." if count == 1 else f"{count} doubtful regions, the most doubtful first."
 
 
 def _volumes(voxels: dict[str, int], names: dict[int, str], voxelVolume: float) -> str:

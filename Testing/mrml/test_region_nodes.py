@@ -110,3 +110,16 @@ def test_a_jump_frames_the_region_and_keeps_the_aspect(a_volume_node, a_scene, a
     large = replace(small, first_voxel=(10, 30, 10), last_voxel=(39, 31, 10))  # 30 voxels of 0.8 mm
     jumpToRegion(large, a_geometry)
     assert view.GetFieldOfView()[:2] == pytest.approx((2 * 96, 96))
+
+
+def test_the_users_own_list_stays_the_one_that_points_are_placed_in(a_scene, some_regions):
+    selection = a_scene.CreateNodeByClass("vtkMRMLSelectionNode")
+    selection.UnRegister(None)
+    selection.SetSingletonTag("Singleton")
+    selection = a_scene.AddNode(selection)
+    own = a_scene.AddNewNodeByClass("vtkMRMLMarkupsLineNode", "own")
+    assert selection.GetActivePlaceNodeID() == own.GetID(), "Slicer takes the newest"
+    updateRegionMarkups(some_regions)
+    assert selection.GetActivePlaceNodeID() == own.GetID()
+    assert selection.GetActivePlaceNodeClassName() == "vtkMRMLMarkupsLineNode"
+    a_scene.RemoveNode(selection)

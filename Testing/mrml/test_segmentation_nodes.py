@@ -136,3 +136,13 @@ def test_a_label_that_does_not_fit_is_refused(a_segmentation_node, a_label, a_ge
     with pytest.raises(EngineError) as error:
         updateSegments(a_segmentation_node, a_label[1:], a_geometry, {1: ids_of(a_segmentation_node)[0]})
     assert error.value.code == "geometry-mismatch"
+
+
+def test_a_label_that_does_not_fit_leaves_no_node_behind(a_scene, a_volume_node, a_geometry):
+    from DALESegmentLib.engine.errors import EngineError
+
+    before = a_scene.GetNumberOfNodes()
+    with pytest.raises(EngineError) as caught:
+        addSegmentation(np.zeros((2, 2, 2), np.uint8), a_geometry, {1: "lesion"}, a_volume_node, "new")
+    assert caught.value.code == "geometry-mismatch"
+    assert a_scene.GetNumberOfNodes() == before

@@ -93,3 +93,20 @@ def test_nothing_chosen_and_nothing_loaded(a_scene):
     empty = a_scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "empty")
     with pytest.raises(EngineError, match="no image"):
         geometryFromVolume(empty)
+
+
+def test_the_image_on_screen_comes_first_and_maps_never(a_scene, an_image, a_geometry):
+    from DALESegmentLib.mrml.heat_map import heatMapIds, showConfidence
+    from DALESegmentLib.mrml.volumes import imageOnScreen
+
+    assert imageOnScreen() is None
+    a_scene.AddNewNodeByClass("vtkMRMLLabelMapVolumeNode", "labels")
+    heat_map = showConfidence(np.ones(a_geometry.array_shape, np.float32), a_geometry, "heat map")
+    assert imageOnScreen() is None
+    assert heatMapIds() == [heat_map.GetID()]
+    first, second = (addVolume(an_image, a_geometry, name) for name in ("first", "second"))
+    assert imageOnScreen().GetID() == first.GetID()
+    view = a_scene.AddNewNodeByClass("vtkMRMLSliceCompositeNode")
+    view.SetBackgroundVolumeID(second.GetID())
+    assert imageOnScreen().GetID() == second.GetID()
+    a_scene.RemoveNode(view)

@@ -7,7 +7,8 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import standin
-from PySide6 import QtCore, QtTest, QtWidgets
+from PySide6 import QtCore, QtTest
+from standin.application import qSlicerScriptedLoadableModuleWidget
 
 MODULE = Path(__file__).parents[2] / "DALESegment" / "DALESegment.py"
 WIDTH = 380
@@ -19,14 +20,26 @@ def open_module():
 
     slicer.modules.dalesegment = SimpleNamespace(path=str(MODULE))
     module = importlib.import_module("DALESegment")
-    window = QtWidgets.QWidget()
-    QtWidgets.QVBoxLayout(window).setContentsMargins(0, 0, 0, 0)
+    window = qSlicerScriptedLoadableModuleWidget()
     window.resize(WIDTH, 1000)
     widget = module.DALESegmentWidget(standin.wrap(window))
     widget.window = window
     widget.setup()
+    enter(widget)
     window.show()
     return widget
+
+
+def enter(widget) -> None:
+    """The module is chosen."""
+    widget.window.entered = True
+    widget.enter()
+
+
+def leave(widget) -> None:
+    """Another module is chosen."""
+    widget.window.entered = False
+    widget.exit()
 
 
 def click(wrapped) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from importlib.metadata import version
 from pathlib import Path
 
@@ -48,46 +49,92 @@ def test_constraints_hold_what_is_installed(dependencies):
     assert any(line.startswith("torch==") for line in dependencies.constraints())
 
 
-def test_an_old_slicer_says_so(dependencies, requirements):
+@pytest.fixture
+def clinician(monkeypatch, desktop):
+    """Somebody sits at Slicer and agrees to what it asks; what was asked is kept."""
+    import slicer
+
+    asked = []
+
+    def ask(text, windowTitle=None, parent=None, **keywords):
+        asked.append(keywords["detailedText"])
+        return True
+
+    monkeypatch.setattr(slicer.app, "testingEnabled", lambda: False)
+    monkeypatch.setattr(slicer.util, "confirmOkCancelDisplay", ask)
+    return asked
+
+
+@pytest.fixture
+def packaging(monkeypatch):
+    """slicer.packaging of Slicer 5.12; as there, `import slicer` alone does not bring it."""
+    import types
+
+    calls = []
+    module = types.ModuleType("slicer.packaging")
+    module.pip_ensure = lambda wanted, constraints, prompt_install, requester: calls.append(
+        (wanted, Path(constraints).read_text(), prompt_install, requester)
+    )
+    monkeypatch.setitem(sys.modules, "slicer.packaging", module)
+    return calls
+
+
+def problem_of(call) -> tuple[str, str]:
     from DALESegmentLib.engine.errors import EngineError
 
     with pytest.raises(EngineError) as caught:
-        dependencies.ensureInstalled(requirements("no-such-package>=1"))
-    assert caught.value.code == "packages-missing"
-    assert "no-such-package>=1" in caught.value.sentence
+        call()
+    return caught.value.code, caught.value.sentence
 
 
-def test_installing_goes_through_slicer_with_constraints(dependencies, requirements, monkeypatch):
+def test_installing_goes_through_slicer_with_constraints(dependencies, requirements, clinician, packaging, monkeypatch):
+    file = requirements("no-such-package>=1", "numpy")
+    satisfied = dependencies._satisfied
+    monkeypatch.setattr(dependencies, "_satisfied", lambda line: bool(packaging) or satisfied(line))
+    assert dependencies.ensureInstalled(file) is True
+    ((wanted, constraints, prompt, requester),) = packaging
+    assert wanted == ["no-such-package>=1"]
+    assert f"numpy=={version('numpy')}" in constraints
+    assert (prompt, requester) == (False, "DALESegment")
+    assert clinician == ["no-such-package>=1"], "asked once, by us"
+
+
+def test_slicer_5_10_installs_through_slicer_util(dependencies, requirements, clinician, monkeypatch):
     import slicer
 
-    asked = {}
-
-    class Packaging:
-        @staticmethod
-        def pip_ensure(wanted, constraints, requester):
-            asked.update(wanted=wanted, constraints=Path(constraints).read_text(), requester=requester)
-
-    monkeypatch.setattr(slicer, "packaging", Packaging, raising=False)
-    assert dependencies.ensureInstalled(requirements("no-such-package>=1", "numpy")) is True
-    assert asked["wanted"] == ["no-such-package>=1"]
-    assert f"numpy=={version('numpy')}" in asked["constraints"]
-    assert asked["requester"] == "DALESegment"
+    calls = []
+    monkeypatch.setitem(sys.modules, "slicer.packaging", None)  # an import of it fails
+    monkeypatch.setattr(slicer.util, "pip_install", lambda arguments: calls.append(arguments))
+    code, _sentence = problem_of(lambda: dependencies.ensureInstalled(requirements("no-such-package>=1")))
+    assert code == "install-failed", "pip was silent, and the package is still not there"
+    ((option, _file, *wanted),) = calls
+    assert (option, wanted) == ("-c", ["no-such-package>=1"])
 
 
-def test_a_refusal_is_a_sentence(dependencies, requirements, monkeypatch):
+def test_who_declines_is_told_what_is_missing(dependencies, requirements, clinician, packaging, monkeypatch):
     import slicer
 
-    from DALESegmentLib.engine.errors import EngineError
+    monkeypatch.setattr(slicer.util, "confirmOkCancelDisplay", lambda *a, **k: False)
+    code, sentence = problem_of(lambda: dependencies.ensureInstalled(requirements("no-such-package>=1")))
+    assert code == "packages-missing"
+    assert "no-such-package>=1" in sentence
+    assert not packaging
 
-    class Packaging:
-        @staticmethod
-        def pip_ensure(wanted, constraints, requester):
-            raise RuntimeError("User declined package installation")
 
-    monkeypatch.setattr(slicer, "packaging", Packaging, raising=False)
-    with pytest.raises(EngineError) as caught:
-        dependencies.ensureInstalled(requirements("no-such-package>=1"))
-    assert caught.value.code == "install-failed"
+def test_a_slicer_under_test_is_not_changed(dependencies, requirements, packaging):
+    code, _sentence = problem_of(lambda: dependencies.ensureInstalled(requirements("no-such-package>=1")))
+    assert code == "packages-missing"
+    assert not packaging
+
+
+def test_a_failed_installation_is_a_sentence(dependencies, requirements, clinician, packaging, monkeypatch):
+    def fail(*arguments, **keywords):
+        raise OSError("no route to host")
+
+    monkeypatch.setattr(sys.modules["slicer.packaging"], "pip_ensure", fail)
+    code, sentence = problem_of(lambda: dependencies.ensureInstalled(requirements("no-such-package>=1")))
+    assert code == "install-failed"
+    assert "no route to host" in sentence
 
 
 def test_without_torch_the_extension_is_named(dependencies, requirements, monkeypatch):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from slicer_window import WIDTH, click, click_row, open_module, picture, wait_until
+from slicer_window import WIDTH, click, click_row, enter, leave, open_module, picture, wait_until
 
 QUICK = str(Path(__file__).with_name("quick_engine.py"))
 
@@ -69,7 +69,7 @@ def test_only_what_can_be_done_is_enabled(widget):
 
 def test_check_data_says_what_is_there(widget):
     step(widget, widget.ui.checkButton)
-    assert "1 cases, segments: ball" in widget.ui.dataLabel.text
+    assert "Cases: 1. Segments: ball." in widget.ui.dataLabel.text
 
 
 def test_the_whole_flow(widget, tmp_path):
@@ -89,7 +89,7 @@ def test_the_whole_flow(widget, tmp_path):
     picture(widget, tmp_path / "review.png")
 
     click_row(ui.regionsTable, 0)
-    region = workflow.regions()[0]
+    region = workflow.review.regions()[0]
     click(ui.confirmButton)
     assert ui.regionsTable.item(0, 4).text() == "confirmed"
     assert ui.regionsTable.currentRow() == 1
@@ -99,7 +99,7 @@ def test_the_whole_flow(widget, tmp_path):
     changed = label_of(segmentation, image) != drawn
     assert changed.any()
     assert "confirmed voxels" in step(widget, ui.fineTuneButton)
-    trusted = np.load(workflow.session.caseFolder / "trusted.npy")
+    trusted = workflow.session.sceneCase().trusted
     assert trusted[changed].all()
     region_map = np.load(workflow.state.regionMap)
     assert trusted[region_map == region.region_id].all()
@@ -141,7 +141,7 @@ def test_clicking_a_region_moves_the_slice_views(widget):
     step(widget, widget.ui.trainButton)
     step(widget, widget.ui.regionsButton)
     seen = set()
-    for row, region in enumerate(widget.logic.workflow.regions()[:2]):
+    for row, region in enumerate(widget.logic.workflow.review.regions()[:2]):
         click_row(widget.ui.regionsTable, row)
         assert view.GetSliceOffset() == pytest.approx(region.centre_ras[2], abs=1.0)
         centre = [view.GetSliceToRAS().GetElement(axis, 3) for axis in range(3)]
@@ -190,14 +190,16 @@ def test_a_users_mistake_is_said_in_a_sentence_and_nothing_runs(widget, caplog):
 
 
 def test_the_state_survives_leaving_and_coming_back(widget):
+    import slicer
+
     ui = widget.ui
     step(widget, ui.trainButton)
     ui.minutesSlider.value = 7.5
     ui.methodComboBox.currentIndex = 1
-    widget.exit()
-    assert not widget.Observations
+    leave(widget)
+    assert {row[0] for row in widget.Observations} == {slicer.mrmlScene}
     ui.minutesSlider.value = 3.0  # nobody listens now
-    widget.enter()
+    enter(widget)
     assert ui.minutesSlider.value == 7.5
     assert ui.methodComboBox.currentIndex == 1
     assert ui.modelEdit.currentPath.endswith("model-1")
@@ -205,8 +207,8 @@ def test_the_state_survives_leaving_and_coming_back(widget):
 
 def test_a_step_started_before_leaving_arrives(widget):
     click(widget.ui.trainButton)
-    widget.exit()
-    widget.enter()
+    leave(widget)
+    enter(widget)
     assert wait_until(lambda: not widget.logic.workflow.busy)
     assert widget.ui.modelEdit.currentPath.endswith("model-1")
 
@@ -350,7 +352,8 @@ def test_trust_stays_with_the_image_and_prediction_does_not_lose_it(widget):
     click(widget.ui.confirmButton)
     step(widget, widget.ui.fineTuneButton)
     session = widget.logic.workflow.session
-    trusted = np.load(session.caseFolder / "trusted.npy")
+    trusted = session.sceneCase().trusted
+    assert trusted.any()
     step(widget, widget.ui.predictButton)
     step(widget, widget.ui.regionsButton)
     assert np.array_equal(session.sceneCase().trusted, trusted)

@@ -11,7 +11,7 @@ def module(desktop, tmp_path, monkeypatch):
 
     slicer.mrmlScene.Clear(True)
     slicer.app.temporaryPath = str(tmp_path)
-    monkeypatch.setenv("DALESEGMENT_TEST_MINUTES", "0.05")
+    monkeypatch.setenv("DALESEGMENT_TEST_MINUTES", "0.1")
     import DALESegment
 
     yield DALESegment

@@ -7,7 +7,8 @@ import tempfile
 from typing import Any
 
 import slicer
-from PySide6.QtCore import QObject, Signal
+from PySide6.QtCore import Property, QObject, Signal
+from PySide6.QtWidgets import QVBoxLayout, QWidget
 
 from .proxy import wrap
 
@@ -22,6 +23,17 @@ __all__ = [
 
 class _ModuleManager(QObject):
     moduleAboutToBeUnloaded = Signal(str)
+
+
+class qSlicerScriptedLoadableModuleWidget(QWidget):
+    """What Slicer makes around the module's Python widget: it knows whether the panel is the one on screen."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        QVBoxLayout(self).setContentsMargins(0, 0, 0, 0)
+        self.entered = False
+
+    isEntered = Property(bool, lambda self: self.entered)
 
 
 class Application:

@@ -11,7 +11,15 @@ import json
 import sys
 from pathlib import Path
 
-CLASSES = ("ctkCollapsibleButton", "ctkPathLineEdit", "ctkSliderWidget", "qMRMLNodeComboBox", "qMRMLWidget")
+CLASSES = (
+    "ctkCollapsibleButton",
+    "ctkPathLineEdit",
+    "ctkSliderWidget",
+    "qMRMLNodeComboBox",
+    "qMRMLSegmentEditorWidget",
+    "qMRMLSortFilterProxyModel",
+    "qMRMLWidget",
+)
 
 
 def extract(dump: dict) -> dict:

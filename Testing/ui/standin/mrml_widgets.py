@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from PySide6.QtCore import Property, Signal
+from PySide6.QtCore import Property, QObject, Signal
 from PySide6.QtWidgets import QComboBox, QHBoxLayout, QWidget
 
 
@@ -27,6 +27,20 @@ class qMRMLWidget(QWidget):
         return self._scene
 
 
+class qMRMLSortFilterProxyModel(QObject):
+    """Which nodes of the right type a selector leaves out."""
+
+    def __init__(self, selector: qMRMLNodeComboBox) -> None:
+        super().__init__(selector)
+        self._hidden: list[str] = []
+
+    def _hide(self, node_ids: list[str]) -> None:
+        self._hidden = list(node_ids)
+        self.parent()._refresh()
+
+    hiddenNodeIDs = Property("QStringList", lambda self: self._hidden, _hide)
+
+
 class qMRMLNodeComboBox(QWidget):
     """Choose a node of the scene; follows what is added, removed and renamed."""
 
@@ -46,6 +60,8 @@ class qMRMLNodeComboBox(QWidget):
         self._scene: Any = None
         self._tags: list[int] = []
         self._types: list[str] = []
+        self._hidden_types: list[str] = []
+        self._proxy = qMRMLSortFilterProxyModel(self)
         self._flags = {
             "noneEnabled": False,
             "addEnabled": True,
@@ -69,6 +85,8 @@ class qMRMLNodeComboBox(QWidget):
 
     def _matches(self, node: Any) -> bool:
         if node.GetHideFromEditors() and not self._flags["showHidden"]:
+            return False
+        if node.GetID() in self._proxy._hidden or any(node.IsA(t) for t in self._hidden_types):
             return False
         exact = not self._flags["showChildNodeTypes"]
         return any(node.GetClassName() == t if exact else node.IsA(t) for t in self._types)
@@ -120,6 +138,13 @@ class qMRMLNodeComboBox(QWidget):
         self._types = [t for t in types if t]
         self._refresh()
 
+    def sortFilterProxyModel(self) -> qMRMLSortFilterProxyModel:
+        return self._proxy
+
+    def _set_hidden_types(self, types: list[str]) -> None:
+        self._hidden_types = [t for t in types if t]
+        self._refresh()
+
     def _set_none_text(self, text: str) -> None:
         self._none_text = text
         self._refresh()
@@ -135,6 +160,7 @@ class qMRMLNodeComboBox(QWidget):
         return Property(bool, lambda self: self._flags[name], write)
 
     nodeTypes = Property("QStringList", lambda self: self._types, _set_types)
+    hideChildNodeTypes = Property("QStringList", lambda self: self._hidden_types, _set_hidden_types)
     currentNodeID = Property(str, lambda self: self._combo.currentData() or "", setCurrentNodeID)
     noneDisplay = Property(str, lambda self: self._none_text, _set_none_text)
     baseName = Property(str, lambda self: self._base_name, _set_base_name)

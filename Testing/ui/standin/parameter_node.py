@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 import json
 import typing
+import weakref
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,8 +32,12 @@ def parameterNodeWrapper(cls: type | None = None) -> Any:
         return parameterNodeWrapper
     hints = typing.get_type_hints(cls, include_extras=True)
     fields = {name: _Field(name, hint, getattr(cls, name, None)) for name, hint in hints.items()}
-    body = {name: property(field.read_from, field.write_to) for name, field in fields.items()}
+    body = {name: property(_reader(name), field.write_to) for name, field in fields.items()}
     return type(cls.__name__, (_Wrapper,), {"_fields": fields, "__doc__": cls.__doc__, **body})
+
+
+def _reader(name: str) -> Any:
+    return lambda wrapper: wrapper._values[name]
 
 
 class _Field:
@@ -85,11 +90,23 @@ class _Field:
 
 class _Wrapper:
     _fields: dict[str, _Field]
+    _values: dict[str, Any]
+    _next = 0
 
     def __init__(self, parameterNode: Any) -> None:
         self.parameterNode = parameterNode
         self._bound: dict[int, dict[str, _Connector]] = {}
+        self._tags: dict[int, int] = {}
         self._updating = False
+        self._read()
+        # As in Slicer: what is read comes from a copy that is renewed when the node says that it changed, and
+        # the node must not keep the wrapper alive.
+        weak = weakref.ref(self)
+        tag = parameterNode.AddObserver(vtk.vtkCommand.ModifiedEvent, lambda *_: weak() and weak()._read())
+        weakref.finalize(self, parameterNode.RemoveObserver, tag).atexit = False
+
+    def _read(self) -> None:
+        self._values = {name: field.read_from(self) for name, field in self._fields.items()}
 
     def connectGui(self, gui: Any) -> int:
         widgets = [w for w in vars(gui).values() if w.property(PROPERTY)]
@@ -98,22 +115,26 @@ class _Wrapper:
         if unknown:
             raise ValueError(f"No parameter is named {sorted(unknown)}")
         connectors = {name: _Connector(w, self._fields[name]) for name, w in bound.items()}
-        tag = len(self._bound)
+        tag = self._next
+        self._next += 1
         self._bound[tag] = connectors
         for name, connector in connectors.items():
             connector.write(getattr(self, name))
             connector.start(self._taker(name, connector))
-        self.AddObserver(vtk.vtkCommand.ModifiedEvent, lambda *_: self._to_gui())
+        self._tags[tag] = self.AddObserver(vtk.vtkCommand.ModifiedEvent, lambda *_: self._to_gui())
         return tag
 
     def disconnectGui(self, tag: int) -> None:
         for connector in self._bound.pop(tag, {}).values():
             connector.stop()
+        if tag in self._tags:
+            self.RemoveObserver(self._tags.pop(tag))
 
     def _taker(self, name: str, connector: _Connector) -> Any:
         def take() -> None:
-            if not self._updating:
-                setattr(self, name, connector.read())
+            with slicer.util.NodeModify(self):
+                if not self._updating:
+                    setattr(self, name, connector.read())
 
         return take
 
