@@ -6,6 +6,7 @@ import importlib
 from pathlib import Path
 from types import SimpleNamespace
 
+import shiboken6
 import standin
 from PySide6 import QtCore, QtTest
 from standin.application import qSlicerScriptedLoadableModuleWidget
@@ -40,6 +41,12 @@ def leave(widget) -> None:
     """Another module is chosen."""
     widget.window.entered = False
     widget.exit()
+
+
+def close(widget) -> None:
+    """Slicer quits: the module is told, and its widgets go at once, not when Python comes to collect them."""
+    widget.cleanup()
+    shiboken6.delete(widget.window)
 
 
 def click(wrapped) -> None:

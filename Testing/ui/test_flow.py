@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from slicer_window import WIDTH, click, click_row, enter, leave, open_module, picture, wait_until
+from slicer_window import WIDTH, click, click_row, close, enter, leave, open_module, picture, wait_until
 
 QUICK = str(Path(__file__).with_name("quick_engine.py"))
 
@@ -27,8 +27,7 @@ def widget(desktop, tmp_path):
     widget.logic.workflow.engine = EngineProcess(arguments=[QUICK])
     widget.case = image, segmentation
     yield widget
-    widget.cleanup()
-    widget.window.close()
+    close(widget)
     slicer.mrmlScene.Clear(True)
 
 

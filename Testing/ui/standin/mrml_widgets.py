@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from typing import Any
 
 from PySide6.QtCore import Property, QObject, Signal
@@ -25,6 +26,12 @@ class qMRMLWidget(QWidget):
 
     def mrmlScene(self) -> Any:
         return self._scene
+
+
+def _stop_observing(observed: list[tuple[Any, int]]) -> None:
+    while observed:
+        scene, tag = observed.pop()
+        scene.RemoveObserver(tag)
 
 
 class qMRMLSortFilterProxyModel(QObject):
@@ -58,7 +65,9 @@ class qMRMLNodeComboBox(QWidget):
         row.addWidget(self._combo)
         self._combo.currentIndexChanged.connect(lambda _index: self._announce())
         self._scene: Any = None
-        self._tags: list[int] = []
+        # As in Slicer, a selector that is gone hears no more of the scene.
+        observed = self._observed = []
+        self.destroyed.connect(lambda *_: _stop_observing(observed))
         self._types: list[str] = []
         self._hidden_types: list[str] = []
         self._proxy = qMRMLSortFilterProxyModel(self)
@@ -75,12 +84,13 @@ class qMRMLNodeComboBox(QWidget):
 
     # --- scene
     def setMRMLScene(self, scene: Any) -> None:
-        for tag in self._tags:
-            self._scene.RemoveObserver(tag)
-        self._scene, self._tags = scene, []
+        _stop_observing(self._observed)
+        self._scene = scene
         if scene is not None:
-            events = (scene.NodeAddedEvent, scene.NodeRemovedEvent, scene.EndCloseEvent)
-            self._tags = [scene.AddObserver(event, lambda *_: self._refresh()) for event in events]
+            weak = weakref.ref(self)
+            for event in (scene.NodeAddedEvent, scene.NodeRemovedEvent, scene.EndCloseEvent):
+                tag = scene.AddObserver(event, lambda *_: weak() and weak()._refresh())
+                self._observed.append((scene, tag))
         self._refresh()
 
     def _matches(self, node: Any) -> bool:
