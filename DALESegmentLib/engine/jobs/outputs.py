@@ -8,6 +8,7 @@ import numpy as np
 
 from ..cases.atomic import replacing
 from ..cases.case_files import output_extension
+from ..cases.file_formats import stem_of
 from ..cases.geometry import Geometry
 from ..cases.image_files import write_image
 from ..cases.source import CaseSource
@@ -36,8 +37,7 @@ def _check_free(source: CaseSource, folder: Path, stem: str) -> None:
     inputs = [p for p in (*source.images, source.label, source.trusted, source.reference) if p is not None]
     if source.arrays is not None:
         inputs = [source.arrays / f"{part}.npy" for part in ("image", "label", "trusted")]
-    taken = {path.resolve() for path in inputs}
-    if any(path.resolve() in taken for path in folder.glob(f"{stem}.*")):
+    if any(stem_of(path).removesuffix(".npy") == stem and path.parent.resolve() == folder.resolve() for path in inputs):
         raise EngineError(
             "would-overwrite",
             f"The {stem} of {source.name} would replace the one it is made from; choose another results folder.",

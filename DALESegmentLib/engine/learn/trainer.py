@@ -137,7 +137,7 @@ class Trainer:
     def _validates(self, epoch: int, started: float) -> bool:
         if not self.validation:
             return False
-        every = max(1, self.settings.epochs // VALIDATIONS)
+        every = -(-self.settings.epochs // VALIDATIONS)
         return (epoch + 1) % every == 0 or epoch + 1 == self.settings.epochs or self._over(started)
 
     def _update_thresholds(self) -> None:

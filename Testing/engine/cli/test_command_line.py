@@ -19,7 +19,7 @@ import pytest
 import SimpleITK as sitk
 from typer.testing import CliRunner
 
-from DALESegmentLib.engine.cli import applying, learning, studying
+from DALESegmentLib.engine.cli import applying, learning, studying, summaries
 from DALESegmentLib.engine.cli.app import app
 from DALESegmentLib.engine.process.job_table import COMMANDS
 
@@ -233,3 +233,19 @@ def test_torchrun_trains_in_its_own_processes(two_cases, tmp_path):
     done = run(*arguments, env=environment)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["epochs"] == 1
+
+
+def test_the_tables_show_the_names_and_the_scores(capsys):
+    scores = {"voxels": 10, "prevalence": 0.125, "auroc": 0.875, "auprc": 0.5, "ece": 0.25, "reliability": []}
+    found = {"overall": scores, "band": scores}
+    item = {"name": "a", "label_errors": found}
+    summaries.evaluation({"items": [item], "mean": {"label_errors": found}})
+    predicted = {"name": "a", "voxels": {"3": 7}, "classes": {"3": "liver"}, "seconds": 1.0, "segmentation": "a.nii.gz"}
+    summaries.predictions({"items": [predicted]})
+    trained = {"model": "m", "epochs": 1, "seconds": 1.0, "device": "cpu", "validation_dice": None}
+    summaries.finetuning({**trained, "confirmed_voxels": 0, "confirmed_violated": 0})
+    text = capsys.readouterr().out
+    assert "auroc" in text
+    assert text.count("0.875") == 2  # the case and the mean
+    assert "liver: 7" in text
+    assert "0 of 0" not in text

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from DALESegmentLib.engine.cases.exchange import save_array_case
 from DALESegmentLib.engine.cases.image_files import read_label, write_image
@@ -81,6 +82,15 @@ def test_spoiled_labels_never_replace_the_given_ones(cases):
     assert contents(cases) == before
 
 
+def test_nor_do_those_of_an_array_case(tmp_path):
+    save_array_case(ball_case("ball"), tmp_path / "ball")
+    before = contents(tmp_path)
+    items = [{"name": "ball", "arrays": str(tmp_path / "ball")}]
+    with pytest.raises(EngineError, match="another results folder"):
+        simulate.run({"cases": {"items": items}, "out": str(tmp_path), "kind": "erode", "amount": 1.0}, Progress())
+    assert contents(tmp_path) == before
+
+
 def test_results_cannot_leave_their_folder(cases, model, tmp_path):
     image = str(cases / "case0" / "image.nii.gz")
     for name in ("../escaped", "..", str(tmp_path / "escaped")):
@@ -131,3 +141,11 @@ def test_predictions_of_a_case_with_brackets_in_its_name_are_found(cases, model,
     write_image(tmp_path / "flat" / "scan [1].nii.gz", label, geometry)
     asked = {"cases": {"folder": str(tmp_path / "data"), "reference": "label"}, "predictions": str(tmp_path / "flat")}
     assert evaluate.run(asked, Progress())["mean"]["prediction"]["dice"] == 1
+
+
+@pytest.mark.parametrize("seed", [2**31, 10**20])
+def test_a_seed_too_large_is_a_wrong_parameter(seed, cases, tmp_path):
+    asked = {"cases": {"folder": str(cases)}, "out": str(tmp_path / "run"), **QUICK, "seed": seed}
+    with pytest.raises(ValidationError, match="seed"):
+        train.run(asked, Progress())
+    train.run({**asked, "seed": 2**31 - 1}, Progress())

@@ -63,6 +63,14 @@ def test_training_learns_and_says_how_well(model):
     assert record["history"][-1]["validation_dice"] > 0.8
 
 
+def test_a_training_validates_ten_times_at_most(folder, tmp_path):
+    cases = {"folder": str(folder), "label": "label"}
+    asked = {"cases": cases, "out": str(tmp_path / "run"), **SHORT, "epochs": 19, "steps_per_epoch": 1}
+    validated = ["validation_dice" in row for row in train.run(asked, Progress())["history"]]
+    assert 1 < sum(validated) <= 10
+    assert validated[-1]
+
+
 def test_prediction_lies_on_the_images_own_grid(model, folder, tmp_path):
     asked = {"model": str(model), "cases": {"folder": str(folder)}, "out": str(tmp_path), "device": "cpu"}
     items = predict.run({**asked, "probabilities": True}, Progress())["items"]
