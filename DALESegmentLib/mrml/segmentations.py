@@ -75,7 +75,7 @@ def addSegmentation(
     labelmap = _orientedImage(array, geometry, node)
     for order, (value, className) in enumerate(sorted(classNames.items())):
         segment = slicer.vtkSegment()
-        likeId = _likeSegmentId(likeSegmentationNode, value, className)
+        likeId = segmentIdOf(likeSegmentationNode, value, className)
         if likeId:
             segment.DeepCopyMetadata(likeSegmentationNode.GetSegmentation().GetSegment(likeId))
             segment.RemoveTag(slicer.vtkSlicerSegmentationsModuleLogic.GetStatusTagName())
@@ -115,6 +115,16 @@ def updateSegments(segmentationNode: Any, label: np.ndarray, geometry: Geometry,
         segmentation.SeparateSegmentLabelmap(segmentId)
         labelmap = _orientedImage((array == value).astype(np.uint8), geometry, segmentationNode)
         logic.SetBinaryLabelmapToSegment(labelmap, segmentationNode, segmentId, logic.MODE_REPLACE)
+
+
+def segmentIdOf(segmentationNode: Any, value: int, name: str) -> str:
+    """ID of the segment of that name, or ""; where several have it, the one at the place the value says."""
+    if segmentationNode is None:
+        return ""
+    segmentation = segmentationNode.GetSegmentation()
+    named = [i for i in segmentation.GetSegmentIDs() if segmentation.GetSegment(i).GetName() == name]
+    placed = segmentation.GetNthSegmentID(value - 1) if value <= segmentation.GetNumberOfSegments() else ""
+    return placed if placed in named else next(iter(named), "")
 
 
 def _requireSegments(segmentationNode: Any, segmentIds: list[str]) -> None:
@@ -185,16 +195,6 @@ def _orientedImage(array: np.ndarray, geometry: Geometry, node: Any) -> Any:
     image.GetPointData().SetScalars(numpy_to_vtk(np.ascontiguousarray(array).ravel(), deep=True))
     image.SetImageToWorldMatrix(slicer.util.vtkMatrixFromArray(affine))
     return image
-
-
-def _likeSegmentId(segmentationNode: Any, value: int, name: str) -> str:
-    """ID of the segment of that name, or ""; where several have it, the one at the place the value says."""
-    if segmentationNode is None:
-        return ""
-    segmentation = segmentationNode.GetSegmentation()
-    named = [i for i in segmentation.GetSegmentIDs() if segmentation.GetSegment(i).GetName() == name]
-    placed = segmentation.GetNthSegmentID(value - 1) if value <= segmentation.GetNumberOfSegments() else ""
-    return placed if placed in named else next(iter(named), "")
 
 
 def _labelmapName() -> str:

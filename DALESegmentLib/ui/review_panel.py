@@ -11,6 +11,7 @@ from slicer.i18n import tr as _
 from DALESegmentLib.engine.review.region import Region
 from DALESegmentLib.mrml import heat_map
 from DALESegmentLib.mrml.regions import jumpToRegion, regionIdentity
+from DALESegmentLib.mrml.segmentations import segmentIdOf
 
 from .signals import connect
 from .workflow import Workflow
@@ -130,7 +131,9 @@ class ReviewPanel:
         if editor is not None:
             editor.setSegmentationNode(state.segmentation)
             editor.setSourceVolumeNode(state.image)
-            editor.setCurrentSegmentID(state.segmentation.GetSegmentation().GetNthSegmentID(region.label_value - 1))
+            segmentId = segmentIdOf(state.segmentation, region.label_value, region.class_name)
+            if segmentId:  # it may have been renamed since
+                editor.setCurrentSegmentID(segmentId)
 
     def _restyle(self) -> None:
         if self._workflow.session is None or not self._workflow.review.fits(self._workflow.state.heatMap):

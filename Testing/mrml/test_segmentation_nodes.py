@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 from scene_helpers import node_counts
 
+from DALESegmentLib.engine.cases.exchange import load_array_case, save_array_case
 from DALESegmentLib.engine.cases.geometry import Geometry
 from DALESegmentLib.engine.errors import EngineError
+from DALESegmentLib.mrml.cases import caseFromNodes
 from DALESegmentLib.mrml.segmentations import addSegmentation, labelFromSegmentation, updateSegments
 
 TERMINOLOGY = (
@@ -28,6 +30,19 @@ def test_segments_are_numbered_in_the_order_asked_for(a_segmentation_node, a_vol
     label, names, ids, overlap = labelFromSegmentation(a_segmentation_node, a_volume_node, [oedema, lesion])
     np.testing.assert_array_equal(label, np.array([0, 2, 1], np.uint8)[a_label])
     assert (names, ids, overlap) == ({1: "oedema", 2: "lesion"}, [oedema, lesion], 0)
+
+
+def test_a_model_knows_segments_of_another_order_by_their_names(
+    a_segmentation_node, a_volume_node, a_label, a_geometry, tmp_path
+):
+    """Scene -> files -> engine: what is called oedema has the model's value of oedema."""
+    swapped = np.array([0, 2, 1], np.uint8)[a_label]
+    other = addSegmentation(swapped, a_geometry, {1: "oedema", 2: "lesion"}, a_volume_node, "another patient")
+    for number, node in enumerate((a_segmentation_node, other)):
+        save_array_case(caseFromNodes(a_volume_node, node), tmp_path / str(number))
+        case = load_array_case(tmp_path / str(number), known_names={1: "lesion", 2: "oedema"})
+        np.testing.assert_array_equal(case.label, a_label)
+        assert case.class_names == {1: "lesion", 2: "oedema"}
 
 
 def test_reading_leaves_nothing_behind(a_segmentation_node, a_volume_node, a_scene):

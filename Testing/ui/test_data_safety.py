@@ -255,7 +255,9 @@ def test_clicking_the_selected_region_jumps_again(reviewed):
     assert view.GetSliceOffset() == pytest.approx(region.centre_ras[2], abs=1.0)
 
 
-def test_correct_hands_the_reviewed_segment_to_the_segment_editor(reviewed, monkeypatch):
+@pytest.fixture
+def editor_calls(desktop, monkeypatch):
+    """What is asked of the Segment Editor."""
     from types import SimpleNamespace
 
     import slicer
@@ -269,11 +271,38 @@ def test_correct_hands_the_reviewed_segment_to_the_segment_editor(reviewed, monk
             return lambda value: calls.append((name, value))
 
     monkeypatch.setattr(slicer.modules, "SegmentEditorWidget", SimpleNamespace(editor=Editor()), raising=False)
+    return calls
+
+
+def test_correct_hands_the_reviewed_segment_to_the_segment_editor(reviewed, editor_calls):
+    """By its name: the model's value 1 is `ball`, whatever place that has in this segmentation."""
+    image, segmentation = reviewed.case
+    segmentation.GetSegmentation().AddEmptySegment("other", "other")
+    assert segmentation.GetSegmentation().SetSegmentIndex("other", 0)
     click_row(reviewed.ui.regionsTable, 0)
     click(reviewed.ui.correctButton)
-    image, segmentation = reviewed.case
-    assert calls == [
+    assert editor_calls == [
         ("setSegmentationNode", segmentation),
         ("setSourceVolumeNode", image),
         ("setCurrentSegmentID", "ball"),
     ]
+
+
+def test_a_segment_that_was_renamed_meanwhile_is_left_for_the_reader_to_choose(reviewed, editor_calls):
+    reviewed.case[1].GetSegmentation().GetSegment("ball").SetName("renamed")
+    click_row(reviewed.ui.regionsTable, 0)
+    click(reviewed.ui.correctButton)
+    assert [name for name, _value in editor_calls] == ["setSegmentationNode", "setSourceVolumeNode"]
+
+
+def test_cases_are_handed_over_with_the_names_of_their_segments(widget):  # noqa: F811
+    from DALESegmentLib.engine.cases.exchange import load_array_case
+
+    session = widget.logic.workflow.session
+    segmentation = widget.case[1].GetSegmentation()
+    segmentation.AddEmptySegment("other", "other")
+    assert segmentation.SetSegmentIndex("other", 0)
+    folder = session.handOver(session.sceneCase())["items"][0]["arrays"]
+    assert load_array_case(folder).class_names == {1: "other", 2: "ball"}
+    label = load_array_case(folder, known_names={1: "ball"}).label
+    assert np.array_equal(label, label_of(widget.case[1], widget.case[0]) > 0)

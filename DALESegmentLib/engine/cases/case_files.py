@@ -24,9 +24,9 @@ from .source import CaseSource
 def read_case(source: CaseSource, class_names: Mapping[int, str] | None = None) -> Case:
     """Read and check everything the source names.
 
-    class_names: the whole data set's {value: name}; segments of a `.seg.nrrd` get the values of their names,
-    without it 1, 2, ... in their own order. A label map stored with other axes or flips is turned
-    onto the image's grid.
+    class_names: the whole data set's {value: name}; segments of a `.seg.nrrd` and of an array case get the values
+    of their names; without it, those of a file 1, 2, ... in their own order, those of arrays what they have. A
+    label map stored with other axes or flips is turned onto the image's grid.
 
     Raises EngineError with the codes of `read_image`, `read_label`, `to_label_map` and `checks`.
     """
@@ -47,7 +47,7 @@ def naming(case_name: str) -> Iterator[None]:
 
 def _read_case(source: CaseSource, class_names: Mapping[int, str] | None) -> Case:
     if source.arrays is not None:
-        return load_array_case(source.arrays, source.name)
+        return load_array_case(source.arrays, source.name, class_names)
     if not source.images:
         raise EngineError("no-image", f"{source.name} has no image; say which file it is.")
     image, geometry = _read_channels(source.images)

@@ -1,9 +1,9 @@
-"""What label values are called, from the `dataset.json` that lies with nnU-Net and decathlon data."""
+"""What label values are called: from the `dataset.json` that lies with nnU-Net and decathlon data, or by segments."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,46 @@ def read_json(path: Path) -> Any:
 def names_for(label: np.ndarray, label_path: Path) -> dict[int, str]:
     """{value: name} of every value in the label (not 0), "class <value>" where no name is known."""
     known = _names_beside(label_path)
-    return {v: known.get(v, f"class {v}") for v in label_values(label) if v}
+    return {v: known.get(v, nameless(v)) for v in label_values(label) if v}
+
+
+def nameless(value: int) -> str:
+    """What a value is called where no name is known."""
+    return f"class {value}"
+
+
+def matching_values(
+    own: Mapping[int, str], known: Mapping[int, str], present: Iterable[int], case_name: str
+) -> dict[int, int]:
+    """{value in the case: value that `known` gives to the same name}, for the values present in its label.
+
+    own, known: {value: name}. A value without a name of its own keeps its value where the case names nothing at
+    all; and a lone class that was never named takes a lone segment, whatever that is called.
+    Raises EngineError("unknown-segment") for a name that is not known.
+    """
+    present = [v for v in present if v]
+    if not _named(own):
+        return {v: v for v in present}
+    if len(known) == len(present) == 1 and not _named(known):
+        return dict(zip(present, known, strict=True))
+    values = {v: _value_of(v, own.get(v, nameless(v)), known) for v in present}
+    for value, there in values.items():
+        if there is None:
+            raise EngineError(
+                "unknown-segment",
+                f"{case_name} has the segment {own.get(value, nameless(value))}, which is none of the classes "
+                f"{', '.join(known.values())}; rename or remove it.",
+            )
+    return {value: there for value, there in values.items() if there is not None}
+
+
+def _named(names: Mapping[int, str]) -> bool:
+    return any(name != nameless(value) for value, name in names.items())
+
+
+def _value_of(value: int, name: str, known: Mapping[int, str]) -> int | None:
+    """The value of that name; where several have it, its own."""
+    return value if known.get(value) == name else next((v for v, n in known.items() if n == name), None)
 
 
 def _names_beside(label_path: Path) -> dict[int, str]:

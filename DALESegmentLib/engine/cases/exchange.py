@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from .checks import (
     label_values,
     unreadable,
 )
-from .class_names import read_json
+from .class_names import matching_values, nameless, read_json
 from .geometry import Geometry
 
 DESCRIPTION = "case.json"
@@ -51,11 +52,14 @@ def save_array_case(case: Case, folder: Path | str) -> None:
         temporary.write_text(json.dumps(description, indent=1), encoding="utf-8")
 
 
-def load_array_case(folder: Path | str, name: str | None = None) -> Case:
+def load_array_case(folder: Path | str, name: str | None = None, known_names: Mapping[int, str] | None = None) -> Case:
     """The case in a folder, its arrays memory-mapped and read-only, checked like any other case.
 
-    Raises EngineError("missing-file", "unreadable-file", "bad-json", "array-shape", "bad-geometry") and the
-    codes of `checks`.
+    known_names: a model's or the whole data set's {value: name}; each value of the label is exchanged for the
+    one that has its name there (the label is then a copy where the two differ). Without it values stay.
+
+    Raises EngineError("missing-file", "unreadable-file", "bad-json", "array-shape", "bad-geometry",
+    "unknown-segment") and the codes of `checks`.
     """
     folder = Path(folder)
     check_exists(folder / DESCRIPTION)
@@ -71,10 +75,33 @@ def load_array_case(folder: Path | str, name: str | None = None) -> Case:
         check_label(label, f"The label of {name}")
         if trusted is None or not trusted.any():
             check_foreground(label, f"The label of {name}")
-        class_names = {v: f"class {v}" for v in label_values(label) if v} | class_names
+        label, class_names = _by_name(label, class_names, known_names, name)
     if confidence is not None:
         check_confidence(confidence, f"The confidence of {name}")
     return Case(name, image, geometry, label, trusted, confidence, class_names)
+
+
+def names_in_case(folder: Path | str) -> dict[int, str]:
+    """{value: name} as the case says it. Raises EngineError("missing-file", "bad-json")."""
+    check_exists(Path(folder) / DESCRIPTION)
+    return _described(read_json(Path(folder) / DESCRIPTION))[2]
+
+
+def _by_name(
+    label: np.ndarray, names: dict[int, str], known: Mapping[int, str] | None, case_name: str
+) -> tuple[np.ndarray, dict[int, str]]:
+    """The label with the values that `known` gives to the names in it, and {value: name} of it."""
+    present = [v for v in label_values(label) if v]
+    names = {v: nameless(v) for v in present} | names
+    if not known:
+        return label, names
+    values = matching_values(names, known, present, case_name)
+    if any(value != there for value, there in values.items()):
+        table = np.zeros(max(present) + 1, np.int16 if max(values.values()) < 2**15 else np.int32)
+        table[list(values)] = list(values.values())
+        label = table[label]
+    unnamed = {v for v in values if names[v] == nameless(v)}
+    return label, {to: known.get(to, names[v]) if v in unnamed else names[v] for v, to in values.items()}
 
 
 def _typed(case: Case) -> dict[str, np.ndarray | None]:

@@ -34,7 +34,7 @@ def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
         progress.report(100.0 * i / len(sources), "predicting", f"Case {i + 1} of {len(sources)}")
         started = time.monotonic()
         # a label beside the image is of no use here, and must not keep it from being segmented
-        case = read_case(replace(source, label=None, trusted=None, confidence=None), plan.class_names)
+        case = read_case(replace(source, label=None, trusted=None, confidence=None))
         probabilities = predictor.probabilities(case, progress)
         segmentation = predictor.segmentation(probabilities)
         values, counts = np.unique(segmentation, return_counts=True)

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from ..cases.case import Case
 from ..cases.case_files import read_case
 from ..cases.checks import check_same_channels, check_same_classes
+from ..cases.exchange import names_in_case
 from ..cases.file_formats import SEGMENTATION, extension_of
 from ..cases.segmentation_files import segment_values
 from ..cases.source import CaseSource
@@ -25,13 +26,27 @@ def read_labelled(source: CaseSource, class_names: Mapping[int, str] | None = No
 
 def survey(sources: Sequence[CaseSource], progress: Progress) -> list[CaseFacts]:
     facts = []
-    # segments are known by their names; each file may list them in an order of its own
-    names = segment_values(s.label for s in sources if s.label is not None)
+    names = _names_of_all(sources)
     for i, source in enumerate(sources):
         progress.check()
         progress.report(100.0 * i / len(sources), "reading", f"Looking at case {i + 1} of {len(sources)}")
-        named = source.label is not None and extension_of(source.label) == SEGMENTATION
-        facts.append(CaseFacts.of(read_labelled(source, names if named else None)))
+        facts.append(CaseFacts.of(read_labelled(source, names if _names_itself(source) else None)))
     check_same_channels({f.name: f.channels for f in facts})
     check_same_classes({f.name: f.class_names for f in facts})
     return facts
+
+
+def _names_of_all(sources: Sequence[CaseSource]) -> dict[int, str]:
+    """{value: name}. Segments are known by their names; each case may list them in an order of its own."""
+    names = segment_values(s.label for s in sources if s.label is not None)
+    for folder in (s.arrays for s in sources if s.arrays is not None):
+        for value, name in names_in_case(folder).items():
+            if name not in names.values():
+                names[value if value not in names else max(names) + 1] = name
+    return names
+
+
+def _names_itself(source: CaseSource) -> bool:
+    if source.arrays is not None:
+        return bool(names_in_case(source.arrays))
+    return source.label is not None and extension_of(source.label) == SEGMENTATION

@@ -65,6 +65,39 @@ def test_2d_and_missing_names(tmp_path):
     assert back.geometry == flat
 
 
+@pytest.mark.parametrize(
+    ("own", "known", "becomes"),
+    [
+        ({1: "liver", 2: "lesion"}, {1: "lesion", 2: "liver"}, {1: 2, 2: 1}),
+        ({1: "liver", 2: "lesion"}, {7: "liver", 40000: "lesion", 3: "spleen"}, {1: 7, 2: 40000}),
+        ({1: "a", 2: "a"}, {1: "b", 3: "a"}, {1: 3, 2: 3}),
+        ({1: "a", 2: "a"}, {1: "a", 2: "a"}, {1: 1, 2: 2}),
+        ({}, {2: "liver", 5: "lesion"}, {1: 1, 2: 2}),
+        ({1: "class 1", 2: "class 2"}, {2: "liver", 5: "lesion"}, {1: 1, 2: 2}),
+        ({1: "liver", 2: "lesion"}, {}, {1: 1, 2: 2}),
+    ],
+)
+def test_values_follow_the_names(tmp_path, own, known, becomes):
+    label = blob(GEOMETRY, 2)
+    save_array_case(Case("a", noise(GEOMETRY), GEOMETRY, label, class_names=own), tmp_path)
+    back = load_array_case(tmp_path, known_names=known)
+    for value, there in becomes.items():
+        assert (back.label[label == value] == there).all()
+        assert back.class_names[there] == known.get(there, own.get(value, f"class {value}"))
+    assert (back.label[label == 0] == 0).all()
+
+
+def test_a_lone_class_that_was_never_named_takes_a_lone_segment(tmp_path, refused):
+    label = blob(GEOMETRY, 1)
+    save_array_case(Case("a", noise(GEOMETRY), GEOMETRY, label * 2, class_names={1: "scratch", 2: "tumour"}), tmp_path)
+    back = load_array_case(tmp_path, known_names={1: "class 1"})
+    assert np.array_equal(back.label, label)
+    assert back.class_names == {1: "tumour"}
+    for known in ({1: "class 1", 2: "class 2"}, {1: "liver"}):
+        with refused("unknown-segment", "tumour", *known.values()):
+            load_array_case(tmp_path, known_names=known)
+
+
 def test_read_case_takes_it_under_the_name_asked_for(case, tmp_path):
     save_array_case(case, tmp_path)
     assert read_case(CaseSource("other", arrays=tmp_path)).name == "other"

@@ -7,11 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors import safe_open
 
 from DALESegmentLib.engine.cases.class_names import write_names
+from DALESegmentLib.engine.cases.exchange import load_array_case, save_array_case
 from DALESegmentLib.engine.cases.image_files import read_label, write_image
 from DALESegmentLib.engine.cases.segmentation_files import Segment, from_masks, write_segmentation
-from DALESegmentLib.engine.jobs import confidence, evaluate, plan, predict, train
+from DALESegmentLib.engine.errors import EngineError
+from DALESegmentLib.engine.jobs import confidence, evaluate, finetune, plan, predict, review, train
 from DALESegmentLib.engine.process.progress import Progress
 from Testing.engine.conftest import ball_case
 
@@ -75,6 +78,64 @@ def test_predictions_keep_their_names_and_are_compared_by_them(cases, model, tmp
 def test_confidence_reads_an_empty_segment_the_model_does_not_know(cases, model, tmp_path):
     asked = {"model": str(model), "cases": {"folder": str(cases)}, "out": str(tmp_path), "device": "cpu"}
     assert len(confidence.run(asked, Progress())["items"]) == 3
+
+
+def arrays_of(folder: Path, order: list[str], case_number: int = 0) -> dict:
+    """The ball as an array case whose values 1, 2, ... are its halves in that order, as Slicer hands it over."""
+    case = ball_case(f"case{case_number}", seed=case_number)
+    half = np.arange(case.label.shape[2]) < case.label.shape[2] // 2
+    masks = {"left": (case.label > 0) & half, "right": (case.label > 0) & ~half}
+    case.label = np.zeros(case.label.shape, np.uint8)
+    for value, name in enumerate(order, 1):
+        case.label[masks.get(name, np.zeros(case.label.shape, bool))] = value
+    case.class_names = dict(enumerate(order, 1))
+    save_array_case(case, folder)
+    return {"items": [{"name": case.name, "arrays": str(folder)}]}
+
+
+def test_arrays_are_matched_to_the_model_by_name(model, tmp_path):
+    """The same patient, handed over with the segments in two orders, gets the same confidence and regions."""
+    found = {}
+    for order in (("left", "right"), ("scratch", "right", "left")):
+        out = tmp_path / order[0]
+        asked = {"model": str(model), "cases": arrays_of(out / "case", list(order)), "out": str(out), "device": "cpu"}
+        answer = review.run(asked, Progress())
+        listed = [{k: v for k, v in region.items() if k != "case"} for region in answer["regions"]]
+        found[order[0]] = np.load(answer["items"][0]["confidence"]), listed
+    np.testing.assert_array_equal(found["left"][0], found["scratch"][0])
+    assert found["left"][1] == found["scratch"][1]
+    assert {(r["label_value"], r["class_name"]) for r in found["left"][1]} <= {(1, "left"), (2, "right")}
+
+
+def test_fine_tuning_learns_arrays_by_name(model, tmp_path):
+    cases = arrays_of(tmp_path / "case", ["right", "left"])
+    asked = {"model": str(model), "cases": cases, "out": str(tmp_path / "run"), "epochs": 1, "steps_per_epoch": 1}
+    finetune.run({**asked, "device": "cpu"}, Progress())
+    with safe_open(tmp_path / "run" / "labels.safetensors", "pt") as stored:
+        learned = stored.get_tensor("case0").numpy()
+    straight = load_array_case(Path(arrays_of(tmp_path / "straight", ["left", "right"])["items"][0]["arrays"]))
+    assert [(learned == v).sum() for v in (1, 2)] == [(straight.label == v).sum() for v in (1, 2)]
+
+
+def test_a_segment_that_the_model_does_not_know_is_named(model, tmp_path):
+    cases = arrays_of(tmp_path / "case", ["left", "right"])
+    description = tmp_path / "case" / "case.json"
+    description.write_text(description.read_text().replace('"right"', '"tumour"'))
+    asked = {"model": str(model), "cases": cases, "out": str(tmp_path / "out"), "device": "cpu"}
+    with pytest.raises(EngineError) as caught:
+        confidence.run(asked, Progress())
+    assert caught.value.code == "unknown-segment"
+    assert "tumour, which is none of the classes left, right" in caught.value.sentence
+    predict.run(asked, Progress())  # where the label is of no use, it is no obstacle
+
+
+def test_arrays_in_different_orders_are_learned_together(tmp_path):
+    items = [
+        *arrays_of(tmp_path / "a", ["left", "right"], 0)["items"],
+        *arrays_of(tmp_path / "b", ["right", "left"], 1)["items"],
+    ]
+    planned = plan.run({"cases": {"items": items}, "device": "cpu"}, Progress())
+    assert (planned["class_values"], planned["class_names"]) == ([0, 1, 2], {"1": "left", "2": "right"})
 
 
 def test_somebody_elses_dataset_json_is_left_alone(tmp_path):

@@ -150,12 +150,14 @@ def test_simulated_labels_differ_from_the_given_ones(folder, tmp_path):
     assert all(0.4 < item["dice"] < 0.98 for item in items)
 
 
-def test_a_case_with_a_class_the_model_does_not_know_is_refused(model, folder, tmp_path):
+@pytest.mark.parametrize(("names", "told"), [({}, "value 7"), ({1: "ball", 7: "wire"}, "segment ball")])
+def test_a_case_with_a_class_the_model_does_not_know_is_refused(names, told, model, folder, tmp_path):
     case = ball_case("strange")
+    case.class_names = names
     case.label[0, 0, 0] = 7
     save_array_case(case, tmp_path / "strange")
     cases = {"items": [{"name": "strange", "arrays": str(tmp_path / "strange")}]}
-    with pytest.raises(EngineError, match="value 7"):
+    with pytest.raises(EngineError, match=told):
         confidence.run({"model": str(model), "cases": cases, "out": str(tmp_path), "device": "cpu"}, Progress())
 
 
