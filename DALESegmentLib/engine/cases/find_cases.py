@@ -29,7 +29,8 @@ def find_cases(
 ) -> list[CaseSource]:
     """The cases a user means, in the order of their names or of their list; docs/protocol.md, "Naming cases".
 
-    Exactly one of folder, list and items is given. Nothing is read but names and lists.
+    Exactly one of folder, list and items is given. Nothing is read but names and lists. split: "train", "test",
+    "all", or "learn": the cases called train or, where none is, all that are not called test.
 
     Raises EngineError("cases-unnamed", "no-cases", "bad-name", "duplicate-case", "missing-file") and the codes of
     `folder_layouts`, `case_lists` and `roles`.
@@ -37,11 +38,12 @@ def find_cases(
     wanted = _names(image)
     found = _found(folder, list, items, wanted)
     _check_names(found)
-    chosen = [case for case in found if split in ("all", case.split)]
+    chosen = _part(found, split)
     if not chosen:
+        wanted_part = "train" if split == "learn" else split
         raise EngineError(
             "no-cases",
-            f"None of the {len(found)} cases belongs to the split {split}; choose all, or list them there.",
+            f"None of the {len(found)} cases belongs to the split {wanted_part}; choose all, or list them there.",
         )
     if limit is not None and limit < len(chosen):
         drawn = sorted(share(label_seed, "limit " + case.name) for case in chosen)[:limit]
@@ -50,6 +52,24 @@ def find_cases(
     for source in sources:
         _check_files(source)
     return sources
+
+
+def left_aside(
+    folder: Path | str | None = None,
+    list: Path | str | None = None,
+    items: Iterable[Mapping[str, Any]] | None = None,
+    image: str | Sequence[str] | None = None,
+) -> int:
+    """How many of the cases the split "learn" leaves aside. Raises as `find_cases` does."""
+    found = _found(folder, list, items, _names(image))
+    return len(found) - len(_part(found, "learn"))
+
+
+def _part(cases: Sequence[FoundCase], split: str) -> Sequence[FoundCase]:
+    if split == "learn":
+        called_train = [case for case in cases if case.split == "train"]
+        return called_train or [case for case in cases if case.split != "test"]
+    return [case for case in cases if split in ("all", case.split)]
 
 
 def _names(image: str | Sequence[str] | None) -> tuple[str, ...]:

@@ -53,6 +53,15 @@ Reference = Annotated[
     ),
 ]
 SplitOption = Annotated[Split, typer.Option("--split", help="Which cases.", rich_help_panel=DATA)]
+LearningSplit = Annotated[
+    Split | None,
+    typer.Option(
+        "--split",
+        help="Which cases; by default those for training where the data says so, else all.",
+        show_default=False,
+        rich_help_panel=DATA,
+    ),
+]
 Limit = Annotated[
     int | None,
     typer.Option("--limit", min=1, help="At most so many cases.", show_default=False, rich_help_panel=DATA),
@@ -78,7 +87,7 @@ def cases(
     image: str | None = None,
     label: str | None = None,
     reference: str | None = None,
-    split: Split = Split.all,
+    split: Split | None = Split.all,
     limit: int | None = None,
     label_seed: int = 0,
 ) -> dict[str, Any]:
@@ -91,7 +100,7 @@ def cases(
         image=image,
         label=label,
         reference=reference,
-        split=split.value,
+        split=None if split is None else split.value,
         limit=limit,
         label_seed=label_seed,
     )

@@ -42,6 +42,8 @@ def training(result: Result) -> None:
     score = result["validation_dice"]
     console.print(f"Model: {result['model']}")
     console.print(f"{result['epochs']} epochs in {duration(result['seconds'])} on {result['device']}")
+    if result["left_aside"]:
+        console.print(f"Cases left aside for tests: {result['left_aside']} (--split all learns from them, too)")
     console.print("No validation cases" if score is None else f"Validation Dice {score:.3f}")
 
 

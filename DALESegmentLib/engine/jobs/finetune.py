@@ -22,7 +22,7 @@ from ..learn.settings import LARGEST_SEED, TrainSettings
 from ..process.progress import Progress
 from ..review.corrections import violations
 from .parameters import CasesParameter, Parameters
-from .survey import read_labelled
+from .survey import read_labelled, tell_left_aside
 from .training import Run, train_and_record
 
 TRUSTED_SHARE = 0.2
@@ -52,7 +52,8 @@ def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
     device = choose_device(asked.device)
     network, plan = load_bundle(asked.model, device)
     earlier = _earlier_run(asked.model)
-    training, validation = _split(asked.cases.find(), set(earlier.get("validation", [])))
+    training, validation = _split(asked.cases.find_to_learn(), set(earlier.get("validation", [])))
+    tell_left_aside(asked.cases, progress)
     _check_cases([*training, *validation], plan, progress.part(0, 5))
     record = Run(asked.out, plan, _settings(asked, earlier), asked.cases, training, validation)
     torch.manual_seed(asked.seed)

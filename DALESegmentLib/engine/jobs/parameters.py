@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from ..cases.find_cases import find_cases
+from ..cases.find_cases import find_cases, left_aside
 from ..cases.source import CaseSource
 
 
@@ -39,18 +39,30 @@ class CasesParameter(Parameters):
     image: str | Names | None = None
     label: str | None = None
     reference: str | None = None
-    split: Literal["train", "test", "all"] = "all"
+    split: Literal["train", "test", "all"] | None = None
     label_seed: int = 0
     limit: int | None = Field(None, ge=1)
 
     def find(self) -> Sources:
-        """The cases' files. Raises EngineError where there are none or the folder is not understood."""
-        values: dict[str, Any] = {name: getattr(self, name) for name in type(self).model_fields}
-        if self.items is not None:
-            values["items"] = [item.model_dump(exclude_none=True) for item in self.items]
-        if isinstance(self.image, str):
-            values["image"] = [part.strip() for part in self.image.split(",") if part.strip()]
-        return find_cases(**values)
+        """The cases' files; all, where no split is asked for. Raises EngineError where there are none or the folder
+        is not understood."""
+        return find_cases(**self._values(), **self._choice("all"))
+
+    def find_to_learn(self) -> Sources:
+        """As `find`, without the cases that are kept for tests, where no split is asked for."""
+        return find_cases(**self._values(), **self._choice("learn"))
+
+    def left_aside(self) -> int:
+        """How many cases `find_to_learn` leaves aside because they are kept for tests."""
+        return left_aside(**self._values()) if self.split is None else 0
+
+    def _values(self) -> dict[str, Any]:
+        items = None if self.items is None else [item.model_dump(exclude_none=True) for item in self.items]
+        return {"folder": self.folder, "list": self.list, "items": items, "image": self.image}
+
+    def _choice(self, split: str) -> dict[str, Any]:
+        names = ("label", "reference", "label_seed", "limit")
+        return {"split": self.split or split, **{name: getattr(self, name) for name in names}}
 
 
 class ModelParameters(Parameters):

@@ -21,6 +21,6 @@ class PlanParameters(Parameters):
 def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
     asked = PlanParameters.model_validate(parameters)
     device = choose_device(asked.device)
-    facts = survey(asked.cases.find(), progress)
+    facts = survey(asked.cases.find_to_learn(), progress)
     plan = make_plan(facts, network=asked.network, dims=asked.dims, device=device.type)
     return {**plan.model_dump(mode="json"), "classes": plan.classes, "device": str(device)}

@@ -14,6 +14,7 @@ from ..cases.source import CaseSource
 from ..errors import EngineError
 from ..learn.plan import CaseFacts
 from ..process.progress import Progress
+from .parameters import CasesParameter
 
 
 def read_labelled(source: CaseSource, class_names: Mapping[int, str] | None = None) -> Case:
@@ -22,6 +23,13 @@ def read_labelled(source: CaseSource, class_names: Mapping[int, str] | None = No
     if case.label is None:
         raise EngineError("no-label", f"{source.name} has no label; say which file it is, or leave the case out.")
     return case
+
+
+def tell_left_aside(cases: CasesParameter, progress: Progress) -> None:
+    """Say how many cases are kept for tests, before any other is read."""
+    count = cases.left_aside()
+    if count:
+        progress.report(0, "reading", f"{count} {'case is' if count == 1 else 'cases are'} left aside for tests")
 
 
 def survey(sources: Sequence[CaseSource], progress: Progress) -> list[CaseFacts]:

@@ -19,7 +19,7 @@ from ..learn.plan import Normalise, Plan, make_plan
 from ..learn.settings import LARGEST_SEED, TrainSettings
 from ..process.progress import Progress
 from .parameters import CasesParameter, Parameters
-from .survey import survey
+from .survey import survey, tell_left_aside
 from .training import Run, train_and_record
 
 
@@ -64,7 +64,8 @@ def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
 def _started(asked: TrainParameters, device: torch.device, progress: Progress) -> Run:
     if asked.cases is None:
         raise EngineError("no-cases", "Name the cases to learn from: a folder, a list or items.")
-    sources = asked.cases.find()
+    sources = asked.cases.find_to_learn()
+    tell_left_aside(asked.cases, progress)
     facts = survey(sources, progress)
     plan = make_plan(facts, network=asked.network, dims=asked.dims, device=device.type, normalise=asked.normalise)
     if asked.batch_size is not None:
@@ -82,7 +83,7 @@ def _resumed(asked: TrainParameters) -> Run:
         names = stored["training"], stored["validation"]
     except (KeyError, ValidationError) as error:
         raise EngineError("unreadable-file", f"{RUN_FILE} is damaged; train again without resume.") from error
-    by_name = {source.name: source for source in cases.find()}
+    by_name = {source.name: source for source in cases.find_to_learn()}
     try:
         training, validation = ([by_name[name] for name in part] for part in names)
     except KeyError as error:

@@ -75,6 +75,7 @@ def train_and_record(
 
     Until every case is prepared, the folder is left as it is."""
     started = time.monotonic()
+    left_aside = run.cases.left_aside()  # now: at the end the data may have gone
     cases = prepare_all(run.training, run.plan, progress.part(0, 8))
     validation = prepare_all(run.validation, run.plan, progress.part(8, 10))
     for case in cases:
@@ -102,6 +103,7 @@ def train_and_record(
         "validation_dice": scores[-1] if scores else None,
         "history": history,
         "device": str(device),
+        "left_aside": left_aside,
     }
 
 

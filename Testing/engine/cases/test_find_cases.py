@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from DALESegmentLib.engine.cases.find_cases import find_cases
+from DALESegmentLib.engine.cases.find_cases import find_cases, left_aside
 
 
 def lay(folder: Path, *names: str) -> Path:
@@ -40,6 +40,8 @@ def test_case_folders_with_split(tmp_path):
     assert (a.images, a.label) == ((tmp_path / "a/image.nii.gz",), tmp_path / "a/label.nii.gz")
     assert (a.trusted, a.confidence) == (tmp_path / "a/trusted.nii.gz", tmp_path / "a/confidence.nii.gz")
     assert names(find_cases(tmp_path, split="test")) == ["c"]
+    assert names(find_cases(tmp_path, split="learn")) == ["a", "b"]
+    assert left_aside(tmp_path) == 1
     assert sources[1].trusted is None
 
 
@@ -318,3 +320,27 @@ def test_links_in_a_circle_and_deep_trees_do_no_harm(tmp_path):
     os.symlink(tmp_path, tmp_path / "loop")
     os.symlink(tmp_path / "nowhere", tmp_path / "broken")
     assert names(find_cases(tmp_path)) == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("divided", "learned"),
+    [
+        ({}, ["a", "b", "c"]),
+        ({"test": ["c"]}, ["a", "b"]),
+        ({"train": ["a"]}, ["a"]),
+        ({"train": ["a"], "test": ["c"]}, ["a"]),
+    ],
+)
+def test_what_is_kept_for_tests_is_not_learned(tmp_path, divided, learned):
+    for name in "abc":
+        lay(tmp_path, f"{name}/image.png", f"{name}/label.png")
+    (tmp_path / "split.json").write_text(json.dumps(divided))
+    assert names(find_cases(tmp_path, split="learn")) == learned
+    assert left_aside(tmp_path) == 3 - len(learned)
+
+
+def test_test_cases_alone_are_nothing_to_learn_from(tmp_path, refused):
+    lay(tmp_path, "a/image.png", "a/label.png")
+    (tmp_path / "split.json").write_text(json.dumps({"test": ["a"]}))
+    with refused("no-cases", "train", "all"):
+        find_cases(tmp_path, split="learn")

@@ -109,7 +109,7 @@ def test_only_what_was_given_is_sent(monkeypatch):
     CliRunner().invoke(app, ["train", "--data", "d", "-o", "out", "--no-alignment"])
     assert sent[0]["dale"] == {"alignment": False}
     assert "epochs" not in sent[0]
-    assert "limit" not in sent[0]["cases"]
+    assert sent[0]["cases"].keys() & {"limit", "split"} == set()
 
 
 def test_json_is_all_there_is(two_cases):
@@ -242,7 +242,7 @@ def test_the_tables_show_the_names_and_the_scores(capsys):
     summaries.evaluation({"items": [item], "mean": {"label_errors": found}})
     predicted = {"name": "a", "voxels": {"3": 7}, "classes": {"3": "liver"}, "seconds": 1.0, "segmentation": "a.nii.gz"}
     summaries.predictions({"items": [predicted]})
-    trained = {"model": "m", "epochs": 1, "seconds": 1.0, "device": "cpu", "validation_dice": None}
+    trained = {"model": "m", "epochs": 1, "seconds": 1.0, "device": "cpu", "validation_dice": None, "left_aside": 0}
     summaries.finetuning({**trained, "confirmed_voxels": 0, "confirmed_violated": 0})
     text = capsys.readouterr().out
     assert "auroc" in text
