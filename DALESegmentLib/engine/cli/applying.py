@@ -39,7 +39,7 @@ def predict(
         bool,
         typer.Option("--probabilities", help="Write the probability maps, too.", rich_help_panel=RESULT),
     ] = False,
-    device: Device = "auto",
+    device: Device = None,
     as_json: Json = False,
 ) -> None:
     """Segment images."""
@@ -57,8 +57,8 @@ def confidence(
     label: Label = None,
     split: SplitOption = Split.all,
     limit: Limit = None,
-    label_seed: LabelSeed = 0,
-    device: Device = "auto",
+    label_seed: LabelSeed = None,
+    device: Device = None,
     as_json: Json = False,
 ) -> None:
     """Write a map of label confidence for every labelled case."""
@@ -76,11 +76,11 @@ def review(
     label: Label = None,
     split: SplitOption = Split.all,
     limit: Limit = None,
-    label_seed: LabelSeed = 0,
+    label_seed: LabelSeed = None,
     regions: Annotated[
         int | None, typer.Option(min=1, help="Regions a case at most (20).", rich_help_panel=RESULT)
     ] = None,
-    device: Device = "auto",
+    device: Device = None,
     as_json: Json = False,
 ) -> None:
     """List the doubtful regions of labels, worst first."""

@@ -81,10 +81,10 @@ def plan(
     label: Label = None,
     split: LearningSplit = None,
     limit: Limit = None,
-    label_seed: LabelSeed = 0,
+    label_seed: LabelSeed = None,
     network: Network = None,
     dims: Dims = None,
-    device: Device = "auto",
+    device: Device = None,
     as_json: Json = False,
 ) -> None:
     """Show the network, patch size and spacing a training would use, without training."""
@@ -100,14 +100,15 @@ def train(
     label: Label = None,
     split: LearningSplit = None,
     limit: Limit = None,
-    label_seed: LabelSeed = 0,
+    label_seed: LabelSeed = None,
     validation: Annotated[
         float | None,
         typer.Option(min=0.0, max=0.99, help="Share of the cases to validate on (0.2).", rich_help_panel=METHOD),
     ] = None,
-    method: Annotated[Method, typer.Option(help="plain: without label confidence.", rich_help_panel=METHOD)] = (
-        Method.dale
-    ),
+    method: Annotated[
+        Method | None,
+        typer.Option(help="plain: without label confidence (dale).", show_default=False, rich_help_panel=METHOD),
+    ] = None,
     network: Network = None,
     dims: Dims = None,
     normalise: Annotated[
@@ -123,23 +124,26 @@ def train(
     batch_size: BatchSize = None,
     seconds: Seconds = None,
     learning_rate: LearningRate = None,
-    seed: Seed = 0,
-    device: Device = "auto",
+    seed: Seed = None,
+    device: Device = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with the run in --out.", rich_help_panel=COMPUTING)
+        bool,
+        typer.Option(
+            "--resume",
+            help="Go on with the run in --out, as it was started; other settings are refused.",
+            rich_help_panel=COMPUTING,
+        ),
     ] = False,
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
     """Train a model that learns how far each label voxel can be trusted."""
-    named = None
-    if not resume or data is not None or case_list is not None:
-        named = cases(data, case_list, image, label, None, split, limit, label_seed)
+    named = cases(data, case_list, image, label, None, split, limit, label_seed, optional=resume)
     switches = given(partition=partition, confidence=confidence, alternation=alternation, alignment=alignment)
     parameters = given(
-        cases=named,
+        cases=named or None,
         out=out,
-        method=method.value,
+        method=None if method is None else method.value,
         network=network,
         dims=dims,
         normalise=None if normalise is None else normalise.value,
@@ -167,13 +171,13 @@ def finetune(
     label: Label = None,
     split: LearningSplit = None,
     limit: Limit = None,
-    label_seed: LabelSeed = 0,
+    label_seed: LabelSeed = None,
     epochs: Epochs = None,
     steps: Steps = None,
     seconds: Seconds = None,
     learning_rate: LearningRate = None,
-    seed: Seed = 0,
-    device: Device = "auto",
+    seed: Seed = None,
+    device: Device = None,
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:

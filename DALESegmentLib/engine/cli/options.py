@@ -66,7 +66,10 @@ Limit = Annotated[
     int | None,
     typer.Option("--limit", min=1, help="At most so many cases.", show_default=False, rich_help_panel=DATA),
 ]
-LabelSeed = Annotated[int, typer.Option("--label-seed", help="Draws labels and limited cases.", rich_help_panel=DATA)]
+LabelSeed = Annotated[
+    int | None,
+    typer.Option("--label-seed", help="Draws labels and limited cases (0).", show_default=False, rich_help_panel=DATA),
+]
 
 Out = Annotated[Path, typer.Option("--out", "-o", help="Folder for the results.", rich_help_panel=RESULT)]
 Overwrite = Annotated[
@@ -77,8 +80,14 @@ Json = Annotated[
 ]
 
 Model = Annotated[Path, typer.Option("--model", "-m", help="A bundle folder, or the run folder of a training.")]
-Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.", rich_help_panel=COMPUTING)]
-Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of all chance.", rich_help_panel=COMPUTING)]
+Device = Annotated[
+    str | None,
+    typer.Option("--device", help="auto, cpu, cuda or cuda:N (auto).", show_default=False, rich_help_panel=COMPUTING),
+]
+Seed = Annotated[
+    int | None,
+    typer.Option("--seed", min=0, help="Seed of all chance (0).", show_default=False, rich_help_panel=COMPUTING),
+]
 
 
 def cases(
@@ -89,10 +98,13 @@ def cases(
     reference: str | None = None,
     split: Split | None = Split.all,
     limit: int | None = None,
-    label_seed: int = 0,
+    label_seed: int | None = None,
+    *,
+    optional: bool = False,
 ) -> dict[str, Any]:
-    """The `cases` parameter. Raises typer.BadParameter unless exactly one of data and case_list is given."""
-    if (data is None) == (case_list is None):
+    """The `cases` parameter. Raises typer.BadParameter unless exactly one of data and case_list is given, or none
+    where they are optional."""
+    if (data is None) == (case_list is None) and not (optional and data is None):
         raise typer.BadParameter("name the cases by --data or by --list")
     return given(
         folder=data,

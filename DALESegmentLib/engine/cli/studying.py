@@ -38,7 +38,7 @@ def inspect(
     reference: Reference = None,
     split: SplitOption = Split.all,
     limit: Limit = None,
-    label_seed: LabelSeed = 0,
+    label_seed: LabelSeed = None,
     as_json: Json = False,
 ) -> None:
     """List cases with their geometry, classes and problems."""
@@ -54,7 +54,7 @@ def evaluate(
     reference: Reference = None,
     split: SplitOption = Split.all,
     limit: Limit = None,
-    label_seed: LabelSeed = 0,
+    label_seed: LabelSeed = None,
     predictions: Annotated[Path | None, typer.Option(help="Folder that predict wrote.", rich_help_panel=RESULT)] = None,
     confidence: Annotated[
         Path | None, typer.Option(help="Folder that confidence wrote.", rich_help_panel=RESULT)
@@ -83,7 +83,7 @@ def simulate(
     label: Label = None,
     split: SplitOption = Split.all,
     limit: Limit = None,
-    label_seed: LabelSeed = 0,
+    label_seed: LabelSeed = None,
     relative: Annotated[
         bool,
         typer.Option("--relative", help="The amount is a share of the lesion's radius.", rich_help_panel=HAND),
@@ -92,7 +92,7 @@ def simulate(
         float | None,
         typer.Option(min=0.0, max=1.0, help="Share of the cases to spoil (all).", rich_help_panel=HAND),
     ] = None,
-    seed: Seed = 0,
+    seed: Seed = None,
     as_json: Json = False,
 ) -> None:
     """Spoil labels the way annotators do, for studies where the truth is known."""

@@ -7,20 +7,21 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from ..cases.source import CaseSource
 from ..dale.settings import DaleSettings
 from ..errors import EngineError
 from ..learn.device import choose_device
-from ..learn.folder import RUN_FILE, check_run_folder, read_json
+from ..learn.folder import check_run_folder
 from ..learn.networks import LEARNING_RATE, LEARNING_RATES, build
 from ..learn.plan import Normalise, Plan, make_plan
 from ..learn.settings import LARGEST_SEED, TrainSettings
 from ..process.progress import Progress
 from .parameters import CasesParameter, Parameters
+from .resumed import resumed
 from .survey import survey, tell_left_aside
-from .training import Run, train_and_record
+from .training import Run, train_and_record, validation_count
 
 
 class TrainParameters(Parameters):
@@ -53,7 +54,7 @@ def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
     asked = TrainParameters.model_validate(parameters)
     check_run_folder(asked.out, resume=asked.resume, overwrite=asked.overwrite)
     device = choose_device(asked.device)
-    record = _resumed(asked) if asked.resume else _started(asked, device, progress.part(0, 10))
+    record = resumed(asked) if asked.resume else _started(asked, device, progress.part(0, 10))
     torch.manual_seed(record.settings.seed)
     network = build(record.plan.network, record.plan.network_arguments)
     return train_and_record(
@@ -74,26 +75,9 @@ def _started(asked: TrainParameters, device: torch.device, progress: Progress) -
     return Run(asked.out, plan, asked.settings(plan), asked.cases, training, validation)
 
 
-def _resumed(asked: TrainParameters) -> Run:
-    """The run as it was started; what is asked now does not change it."""
-    stored = read_json(asked.out / RUN_FILE)
-    try:
-        cases = CasesParameter.model_validate(stored["cases"])
-        settings, plan = TrainSettings.model_validate(stored["settings"]), Plan.model_validate(stored["plan"])
-        names = stored["training"], stored["validation"]
-    except (KeyError, ValidationError) as error:
-        raise EngineError("unreadable-file", f"{RUN_FILE} is damaged; train again without resume.") from error
-    by_name = {source.name: source for source in cases.find_to_learn()}
-    try:
-        training, validation = ([by_name[name] for name in part] for part in names)
-    except KeyError as error:
-        raise EngineError("case-gone", f"Case {error} of this training is no longer there; put it back.") from error
-    return Run(asked.out, plan, settings, cases, training, validation)
-
-
 def split(sources: list[CaseSource], share: float, seed: int) -> tuple[list[CaseSource], list[CaseSource]]:
     """Training and validation cases. Fewer than five cases are all trained on: a validation would say nothing."""
-    count = round(share * len(sources)) if len(sources) >= 5 else 0
+    count = validation_count(share, len(sources))
     chosen = set(np.random.default_rng(seed).permutation(len(sources))[:count].tolist())
     training = [s for i, s in enumerate(sources) if i not in chosen]
     return training, [s for i, s in enumerate(sources) if i in chosen]

@@ -52,6 +52,11 @@ class Run:
         )
 
 
+def validation_count(share: float, cases: int) -> int:
+    """How many of the cases are validated on; none of fewer than five, where a validation would say nothing."""
+    return round(share * cases) if cases >= 5 else 0
+
+
 def prepare_all(sources: Sequence[CaseSource], plan: Plan, progress: Progress) -> list[PreparedCase]:
     cases = []
     for i, source in enumerate(sources):

@@ -108,8 +108,26 @@ def test_only_what_was_given_is_sent(monkeypatch):
     monkeypatch.setattr(learning, "perform", lambda _command, parameters, *_: sent.append(parameters))
     CliRunner().invoke(app, ["train", "--data", "d", "-o", "out", "--no-alignment"])
     assert sent[0]["dale"] == {"alignment": False}
-    assert "epochs" not in sent[0]
-    assert sent[0]["cases"].keys() & {"limit", "split"} == set()
+    assert sent[0].keys() == {"cases", "out", "dale", "resume", "overwrite"}
+    assert sent[0]["cases"].keys() == {"folder"}
+
+
+@pytest.mark.parametrize(
+    ("options", "given"),
+    [
+        ("", {}),
+        ("--seed 0", {"seed": 0}),
+        ("--method dale --device cpu", {"method": "dale", "device": "cpu"}),
+        ("--label rater1 --split all", {"cases": {"label": "rater1", "split": "all"}}),
+    ],
+)
+def test_a_resumed_training_is_asked_for_what_was_given(options, given, monkeypatch):
+    """The engine refuses what differs from the stored settings; a default must not pass for a wish."""
+    sent: list[dict[str, Any]] = []
+    monkeypatch.setattr(learning, "perform", lambda _command, parameters, *_: sent.append(parameters))
+    done = CliRunner().invoke(app, ["train", "-o", "out", "--resume", *options.split()])
+    assert done.exit_code == 0, done.output
+    assert sent == [{"out": Path("out"), "resume": True, "overwrite": False, **given}]
 
 
 def test_json_is_all_there_is(two_cases):

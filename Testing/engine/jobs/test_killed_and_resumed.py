@@ -123,3 +123,52 @@ def test_a_damaged_checkpoint_is_said_to_be_one(cases, tmp_path):
 def test_resuming_nothing_is_refused(tmp_path):
     with pytest.raises(EngineError, match="no training to resume"):
         train.run({"out": str(tmp_path / "none"), "resume": True}, Progress())
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory) -> Path:
+    root = tmp_path_factory.mktemp("finished")
+    for n in range(5):
+        save_array_case(ball_case(f"case{n}", seed=n), root / "cases" / f"case{n}")
+    asked = {"cases": {"folder": str(root / "cases")}, "out": str(root / "run"), "network": "UNet", "seconds": 900}
+    train.run({**asked, "epochs": 1, "steps_per_epoch": 1, "dale": {"alignment": False}, "device": "cpu"}, Progress())
+    return root / "run"
+
+
+@pytest.mark.parametrize(
+    ("setting", "told"),
+    [
+        ({"epochs": 20}, "epochs is 20, but the training in run was started with 1;"),
+        ({"steps_per_epoch": 9}, "steps_per_epoch is 9, but the training in run was started with 1;"),
+        ({"seconds": 60}, "seconds is 60.0, but the training in run was started with 900.0;"),
+        ({"seed": 3}, "seed is 3, but the training in run was started with 0;"),
+        ({"learning_rate": 1e-4}, "learning_rate is 0.0001, but the training in run was started with 0.003;"),
+        ({"method": "plain"}, "method is plain, but the training in run was started with dale;"),
+        ({"network": "SegResNet"}, "network is SegResNet, but the training in run was started with UNet;"),
+        ({"dims": 2}, "dims is 2, but the training in run was started with 3;"),
+        ({"normalise": "slice"}, "normalise is slice, but the training in run was started with case;"),
+        ({"batch_size": 7}, "batch_size is 7, but the training in run was started with "),
+        ({"dale": {"alignment": True}}, "dale.alignment is True, but the training in run was started with False;"),
+        ({"validation": 0.5}, "validation is 0.5, but the training in run was started with 1 of 5 cases;"),
+        ({"cases": {"folder": "other"}}, "cases.folder is other, but the training in run was started with cases;"),
+        ({"cases": {"folder": "cases"}}, "cases.folder is cases in another place, but the training in run"),
+        ({"cases": {"label": "b"}}, "cases.label is b, but the training in run was started with its default;"),
+        ({"cases": {"items": [{"name": "a"}]}}, "cases.items is a list of 1, but the training in run was started with"),
+    ],
+)
+def test_other_settings_are_refused(setting, told, finished):
+    before = (finished / RUN_FILE).read_bytes()
+    with pytest.raises(EngineError) as caught:
+        train.run({"out": str(finished), "resume": True, "device": "cpu", **setting}, Progress())
+    assert caught.value.code == "settings-changed"
+    assert told in caught.value.sentence
+    assert (finished / RUN_FILE).read_bytes() == before
+
+
+def test_the_same_settings_are_no_obstacle(finished):
+    record = json.loads((finished / RUN_FILE).read_text())
+    given = {name: record["settings"][name] for name in ("epochs", "steps_per_epoch", "seconds", "seed", "method")}
+    cases = {"folder": os.path.relpath(record["cases"]["folder"]), "label_seed": 0}
+    more = {"dale": {"alignment": False}, "validation": 0.2, "network": "UNet", "dims": 3, "batch_size": None}
+    asked = {"out": str(finished), "resume": True, "device": "cpu", "cases": cases, **given, **more}
+    assert train.run(asked, Progress())["epochs"] == 1
