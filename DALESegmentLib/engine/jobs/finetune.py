@@ -18,6 +18,7 @@ from ..learn.folder import RUN_FILE, check_run_folder, find_bundle, read_json
 from ..learn.plan import Plan
 from ..learn.predictor import Predictor
 from ..learn.remembered import load_remembered
+from ..learn.run_lock import only_training_in
 from ..learn.settings import LARGEST_SEED, TrainSettings
 from ..process.progress import Progress
 from ..review.corrections import violations
@@ -49,6 +50,11 @@ def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
             "run-exists", "A fine-tune needs a folder of its own, so that the model it starts from is kept."
         )
     check_run_folder(asked.out, overwrite=asked.overwrite)
+    with only_training_in(asked.out):
+        return _finetune(asked, progress)
+
+
+def _finetune(asked: FinetuneParameters, progress: Progress) -> dict[str, Any]:
     device = choose_device(asked.device)
     network, plan = load_bundle(asked.model, device)
     earlier = _earlier_run(asked.model)

@@ -16,6 +16,7 @@ from ..learn.device import choose_device
 from ..learn.folder import check_run_folder
 from ..learn.networks import LEARNING_RATE, LEARNING_RATES, build
 from ..learn.plan import Normalise, Plan, make_plan
+from ..learn.run_lock import only_training_in
 from ..learn.settings import LARGEST_SEED, TrainSettings
 from ..process.progress import Progress
 from .parameters import CasesParameter, Parameters
@@ -53,6 +54,11 @@ class TrainParameters(Parameters):
 def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
     asked = TrainParameters.model_validate(parameters)
     check_run_folder(asked.out, resume=asked.resume, overwrite=asked.overwrite)
+    with only_training_in(asked.out):
+        return _train(asked, progress)
+
+
+def _train(asked: TrainParameters, progress: Progress) -> dict[str, Any]:
     device = choose_device(asked.device)
     record = resumed(asked) if asked.resume else _started(asked, device, progress.part(0, 10))
     torch.manual_seed(record.settings.seed)

@@ -3,6 +3,7 @@
 run.json                 settings, plan, split, history, status
 checkpoint.safetensors   everything needed to resume
 labels.safetensors       the labels that were learned from, see `remembered`
+run.lock                 who is training there, while somebody is, see `run_lock`
 bundle/                  the model, a MONAI bundle; whole at every moment from the first epoch on
 """
 
@@ -21,6 +22,7 @@ from ..errors import EngineError
 RUN_FILE = "run.json"
 CHECKPOINT_FILE = "checkpoint.safetensors"
 LABELS_FILE = "labels.safetensors"
+LOCK_FILE = "run.lock"
 BUNDLE_FOLDER = "bundle"
 
 
@@ -38,12 +40,12 @@ def check_run_folder(folder: Path, *, resume: bool = False, overwrite: bool = Fa
         )
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        if not exists and any(folder.iterdir()):
+        if not exists and any(path.name != LOCK_FILE for path in folder.iterdir()):
             raise EngineError("folder-not-empty", f"{folder.name} holds other files; choose an empty or a new folder.")
         with tempfile.TemporaryFile(dir=folder):  # now, not after the first epoch
             pass
     except OSError as error:
-        raise _cannot_write(folder, error) from error
+        raise cannot_write(folder, error) from error
 
 
 def claim_run_folder(folder: Path, *, overwrite: bool) -> None:
@@ -55,10 +57,11 @@ def claim_run_folder(folder: Path, *, overwrite: bool) -> None:
             (folder / name).unlink(missing_ok=True)
         shutil.rmtree(folder / BUNDLE_FOLDER, ignore_errors=True)
     except OSError as error:
-        raise _cannot_write(folder, error) from error
+        raise cannot_write(folder, error) from error
 
 
-def _cannot_write(folder: Path, error: OSError) -> EngineError:
+def cannot_write(folder: Path, error: OSError) -> EngineError:
+    """The error for a run folder the system does not let us write to."""
     return EngineError("cannot-write", f"{folder.name} cannot be written to ({error.strerror}); choose another folder.")
 
 
