@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from uuid import uuid4
 
 from ..errors import EngineError
+
+DISK_FULL = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
+_NEXT_TO_NOTHING = 1 << 20
+"""Bytes. Who writes in blocks gives up while a few are left."""
 
 
 @contextmanager
@@ -16,7 +22,7 @@ def replacing(target: Path) -> Iterator[Path]:
     """Give a name beside `target` to write to; on success it takes the target's place, on failure it goes.
 
     The name keeps the target's extension and starts with a dot, so that no search for cases finds it.
-    Makes missing parent folders. Raises EngineError("cannot-write").
+    Makes missing parent folders. Raises EngineError("cannot-write" or "disk-full").
     """
     temporary = target.with_name(f".{uuid4().hex}-{target.name}")
     try:
@@ -24,10 +30,28 @@ def replacing(target: Path) -> Iterator[Path]:
         yield temporary
         os.replace(temporary, target)
     except OSError as error:
-        reason = error.strerror or "unknown reason"
-        raise EngineError(
-            "cannot-write",
-            f"{target.name} could not be written ({reason}); check the free space and your rights there.",
-        ) from error
+        raise not_written(target.name, target.parent, error) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # where not even the name is possible, the sentence above must still be heard
+            temporary.unlink(missing_ok=True)
+
+
+def not_written(name: str, folder: Path, error: BaseException | None = None) -> EngineError:
+    """The error for a file that could not be written, or of which only a part could: is the disk full?"""
+    number = error.errno if isinstance(error, OSError) else None
+    if number in DISK_FULL or (number is None and _free_bytes(folder) < _NEXT_TO_NOTHING):
+        return EngineError(
+            "disk-full",
+            f"{name} could not be written because the disk is full; free some space or choose another folder.",
+        )
+    reason = f" ({error.strerror})" if isinstance(error, OSError) and error.strerror else ""
+    return EngineError(
+        "cannot-write", f"{name} could not be written{reason}; check the free space and your rights there."
+    )
+
+
+def _free_bytes(folder: Path) -> float:
+    try:
+        return shutil.disk_usage(folder).free
+    except OSError:
+        return float("inf")

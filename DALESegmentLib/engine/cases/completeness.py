@@ -1,7 +1,8 @@
 """Is all of a file there and unharmed? ITK reads many formats without a word when they are not.
 
 It fills what is missing of NIfTI and JPEG with zeros or grey, drops the missing pages of a TIFF, and does not
-look at the checksums of compressed NRRD and MetaImage.
+look at the checksums of compressed NRRD and MetaImage. Nor does it say a word where a full disk takes only half of
+what it writes.
 """
 
 from __future__ import annotations
@@ -18,25 +19,43 @@ from .tiff_pages import tiff_complete
 
 _CHUNK = 1 << 22
 _HEADER_BYTES = 1 << 20
+_PNG_END = b"IEND\xaeB`\x82"
+
+
+_BROKEN = (EOFError, OSError, zlib.error, struct.error)
 
 
 def check_complete(path: Path) -> None:
     """Raises EngineError("unreadable-file"), or ("image-not-finite") for a NIfTI file with NaN."""
-    extension = extension_of(path)
     try:
-        if extension in NIFTI:
-            bad = count_not_finite(path)
-            if bad:
-                raise not_finite(path.name, bad)
-        complete = (
-            (extension not in (".jpg", ".jpeg") or _jpeg_complete(path.read_bytes()))
-            and (extension not in (".tif", ".tiff") or tiff_complete(path))
-            and (not extension.endswith((".nrrd", ".mha")) or _checksum_right(path))
-        )
-    except (EOFError, OSError, zlib.error, struct.error) as error:
+        complete, bad = _looked_through(path)
+    except _BROKEN as error:
         raise unreadable(path) from error
+    if bad:
+        raise not_finite(path.name, bad)
     if not complete:
         raise unreadable(path)
+
+
+def is_complete(path: Path) -> bool:
+    """Whether the file is whole, whatever its voxels are."""
+    try:
+        return _looked_through(path)[0]
+    except _BROKEN:
+        return False
+
+
+def _looked_through(path: Path) -> tuple[bool, int]:
+    """Whether it is whole, and how many voxels of a NIfTI file are NaN or infinite. Raises one of _BROKEN."""
+    extension = extension_of(path)
+    if extension in NIFTI:
+        return True, count_not_finite(path)
+    return (
+        (extension not in (".jpg", ".jpeg") or _jpeg_complete(path.read_bytes()))
+        and (extension != ".png" or _PNG_END in path.read_bytes())
+        and (extension not in (".tif", ".tiff") or tiff_complete(path))
+        and (not extension.endswith((".nrrd", ".mha")) or _checksum_right(path))
+    ), 0
 
 
 def _jpeg_complete(data: bytes) -> bool:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
 
 from ..errors import EngineError
-from .atomic import replacing
+from .atomic import not_written, replacing
 from .checks import check_exists, check_label, label_values, unreadable
-from .completeness import check_complete
+from .completeness import check_complete, is_complete
 from .dicom_series import read_series
 from .file_formats import NIFTI, extension_of, is_picture
 from .geometry import Geometry
@@ -64,7 +66,8 @@ def write_image(path: Path | str, array: np.ndarray, geometry: Geometry) -> None
 
     Whole numbers become the smallest of uint8, uint16, int16, int32; others float32.
 
-    Raises EngineError("unknown-format", "array-shape", "geometry-lost", "format-limits" or "cannot-write").
+    Raises EngineError("unknown-format", "array-shape", "geometry-lost", "format-limits", "cannot-write" or
+    "disk-full").
     """
     path = Path(path)
     array = _storable(array)
@@ -75,14 +78,36 @@ def write_image(path: Path | str, array: np.ndarray, geometry: Geometry) -> None
 
 
 def save_itk(image: sitk.Image, path: Path, name: str) -> None:
-    """Raises EngineError("cannot-write"), calling the file `name`."""
+    """Write the file, make sure that the disk has it, and look whether it is whole: ITK does not say so.
+
+    Raises EngineError("cannot-write" or "disk-full"), calling the file `name`.
+    """
+    reason: Exception | None = None
     try:
         sitk.WriteImage(image, str(path), useCompression=True)
-    except RuntimeError as error:
-        raise EngineError(
-            "cannot-write",
-            f"{name} could not be written; check the free space and your rights in that folder.",
-        ) from error
+        with path.open("r+b") as file:
+            os.fsync(file.fileno())
+        if is_complete(path) and _size_in(path) == _without_ones(image.GetSize()):
+            return
+    except (RuntimeError, OSError) as error:
+        reason = error
+    problem = not_written(name, path.parent, reason)
+    with suppress(OSError):
+        os.truncate(path, 0)  # where ITK keeps it open, removing it alone would not free its place
+    raise problem from reason
+
+
+def _size_in(path: Path) -> tuple[int, ...]:
+    """What the header says: a TIFF whose last pages are missing is a whole file, but a smaller image."""
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(str(path))
+    reader.ReadImageInformation()
+    return _without_ones(reader.GetSize())
+
+
+def _without_ones(size: tuple[int, ...]) -> tuple[int, ...]:
+    """Formats differ in how many axes of one voxel they keep at the end."""
+    return _without_ones(size[:-1]) if size and size[-1] == 1 else tuple(size)
 
 
 def load_itk(path: Path) -> sitk.Image:

@@ -8,11 +8,11 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
+from DALESegmentLib.engine.cases.atomic import DISK_FULL
 from DALESegmentLib.engine.errors import EngineError
 
 from .protocol import bad_request
 
-_DISK_FULL = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
 _LONGEST_VALUE = 40
 
 
@@ -107,7 +107,7 @@ def _gpu(problem: BaseException) -> EngineError | None:
 def _file(problem: BaseException) -> EngineError | None:
     if not isinstance(problem, OSError):
         return None
-    if problem.errno in _DISK_FULL:
+    if problem.errno in DISK_FULL:
         return EngineError("disk-full", "The disk is full; free some space or choose another folder.")
     if isinstance(problem, PermissionError) or problem.errno == errno.EROFS:
         name = os.path.basename(os.fsdecode(problem.filename)) if isinstance(problem.filename, (str, bytes)) else ""
