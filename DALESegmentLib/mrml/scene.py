@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import uuid
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,6 +13,7 @@ import slicer
 ROLE = "DALESegment.Role"
 IMAGE = "DALESegment.Image"
 SEGMENTATION = "DALESegment.Segmentation"
+LASTING_ID = "DALESegment.ID"
 
 _headless: Any = None
 
@@ -60,6 +62,18 @@ def ensureNodeWithRole(className: str, role: str, name: str) -> Any:
         node = currentScene().AddNewNodeByClass(className, currentScene().GenerateUniqueName(name))
         node.SetAttribute(ROLE, role)
     return node
+
+
+def lastingId(node: Any) -> str:
+    """An ID that a node keeps when it is saved, loaded and imported, where MRML may give it another; a copy gets
+    one of its own."""
+    own = node.GetAttribute(LASTING_ID)
+    alike = slicer.util.getNodesByClass(node.GetClassName(), currentScene())
+    first = next((other for other in alike if own and other.GetAttribute(LASTING_ID) == own), None)
+    if first is None or first.GetID() != node.GetID():
+        own = uuid.uuid4().hex
+        node.SetAttribute(LASTING_ID, own)
+    return own
 
 
 def setMadeFor(node: Any, image: Any, segmentation: Any) -> None:

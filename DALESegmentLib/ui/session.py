@@ -15,8 +15,9 @@ from DALESegmentLib.engine.cases.exchange import save_array_case
 from DALESegmentLib.engine.errors import EngineError
 from DALESegmentLib.mrml.cases import caseFromNodes
 from DALESegmentLib.mrml.heat_map import heatMapIds
+from DALESegmentLib.mrml.scene import lastingId
 
-from .trust import keepTrust, trustKept
+from .trust import imageFingerprint, keepTrust, trustKept
 
 HANDED_OVER = "case"
 
@@ -35,13 +36,12 @@ class Session:
     @property
     def folder(self) -> Path:
         """The folder of this scene, in the place the user chose or among Slicer's temporary files."""
-        root = Path(self.state.workFolder or Path(slicer.app.temporaryPath) / "DALESegment")
-        folder = root / f"scene-{self.state.token}"
+        folder = self._root / f"scene-{self.state.token}"
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise EngineError(
-                "cannot-write", f"The folder {root} cannot be written; choose another one under Data."
+                "cannot-write", f"The folder {self._root} cannot be written; choose another one under Data."
             ) from error
         return folder
 
@@ -71,12 +71,12 @@ class Session:
     def labelledCase(self, images: list[Any], segmentation: Any) -> Case:
         """The case of these nodes, with the voxels trusted so far."""
         case = caseFromNodes(images, segmentation, name=_caseName(images[0]))
-        case.trusted = trustKept(self._trustFile(images[0], segmentation), case)
+        case.trusted = trustKept(self._trustFile(segmentation, case), case)
         return case
 
-    def keepTrust(self, case: Case, image: Any, segmentation: Any) -> None:
-        """Remember case.trusted for these two nodes."""
-        keepTrust(self._trustFile(image, segmentation), case)
+    def keepTrust(self, case: Case, segmentation: Any) -> None:
+        """Remember case.trusted for this segmentation, of this image."""
+        keepTrust(self._trustFile(segmentation, case), case)
 
     def handOver(self, case: Case, folder: Path | None = None) -> dict[str, Any]:
         """Write the case into a folder of its own for the engine; returns the request's `cases`.
@@ -94,15 +94,15 @@ class Session:
     def _folders(self, kind: str) -> list[Path]:
         return [p for p in self.folder.glob(f"{kind}-*") if p.name[len(kind) + 1 :].isdigit()]
 
-    def _trustFile(self, image: Any, segmentation: Any) -> Path:
-        return self.folder / f"trusted-{_serial(image)}-{_serial(segmentation)}.npz"
+    @property
+    def _root(self) -> Path:
+        return Path(self.state.workFolder or Path(slicer.app.temporaryPath) / "DALESegment")
+
+    def _trustFile(self, segmentation: Any, case: Case) -> Path:
+        """Not in the scene's own folder: an import brings segmentations, and changes the scene's token."""
+        return self._root / "trusted" / f"{lastingId(segmentation)}-{imageFingerprint(case)}.npz"
 
 
 def _caseName(image: Any) -> str:
     """The image's name as the name of a folder."""
     return re.sub(r"[^\w.-]+", "_", image.GetName() or "").strip("._") or "case"
-
-
-def _serial(node: Any) -> str:
-    """What tells a node from the others of its class: the end of its ID."""
-    return re.sub(r"\D", "", node.GetID()) or node.GetID()

@@ -16,30 +16,50 @@ from DALESegmentLib.engine.cases.geometry import Geometry
 
 
 def keepTrust(file: Path, case: Case) -> None:
-    """Write case.trusted with what tells its image from any other. Raises EngineError "cannot-write"."""
+    """Write case.trusted with the label it is about, and with what tells its image from any other.
+
+    Raises EngineError "cannot-write" and "disk-full".
+    """
+    trusted = np.asarray(case.trusted, bool)
     with replacing(file) as temporary:
         np.savez_compressed(
             temporary,
-            trusted=np.asarray(case.trusted, bool),
+            trusted=trusted,
+            label=np.where(trusted, case.label, 0),
+            names=json.dumps(case.class_names),
             geometry=json.dumps(case.geometry.as_dict()),
-            image=_fingerprint(case),
+            image=imageFingerprint(case),
         )
 
 
 def trustKept(file: Path, case: Case) -> np.ndarray | None:
-    """(k, j, i) bool as kept for this very image on these very voxels, else None."""
+    """(k, j, i) bool as kept for this very image on these very voxels, where the label is still the one that was
+    trusted; else None."""
     if not file.is_file():
         return None
     try:
         with np.load(file, allow_pickle=False) as kept:
             there = Geometry.from_dict(json.loads(str(kept["geometry"])))
-            same = not case.geometry.difference(there) and str(kept["image"]) == _fingerprint(case)
-            return kept["trusted"] if same else None
+            same = not case.geometry.difference(there) and str(kept["image"]) == imageFingerprint(case)
+            if not same:
+                return None
+            names = {int(value): name for value, name in json.loads(str(kept["names"])).items()}
+            return kept["trusted"] & (_withValuesOf(case, kept["label"], names) == case.label)
     except (OSError, ValueError, KeyError, zipfile.BadZipFile):
         logging.warning("DALESegment: %s cannot be read; nothing counts as confirmed so far.", file)
         return None
 
 
-def _fingerprint(case: Case) -> str:
+def _withValuesOf(case: Case, label: np.ndarray, names: dict[int, str]) -> np.ndarray:
+    """The label, whose values are called `names`, with the case's values of these names; -1 where it has none."""
+    values = {name: value for value, name in case.class_names.items()}
+    table = np.full(max([int(label.max()), *names]) + 1, -1, np.int32)
+    table[0] = 0
+    for value, name in names.items():
+        table[value] = values.get(name, -1)
+    return table[label]
+
+
+def imageFingerprint(case: Case) -> str:
     """Of the first channel: a second image may be chosen or left out while the trust stays."""
     return hashlib.blake2b(np.ascontiguousarray(case.image[0]), digest_size=16).hexdigest()

@@ -75,7 +75,7 @@ class Workflow:
         case.trusted = self.review.decided(case)
         if not case.trusted.any():
             raise EngineError("nothing-trusted", "Nothing was corrected or confirmed yet; do so, then fine-tune.")
-        self.session.keepTrust(case, self.state.image, self.state.segmentation)
+        self.session.keepTrust(case, self.state.segmentation)
         parameters = {
             "model": model,
             "cases": self.session.handOver(case),
@@ -160,7 +160,7 @@ class Workflow:
         except EngineError as problem:  # the reviewed segments are no more
             logging.warning("DALESegment: earlier decisions were not kept. %s", problem.sentence)
         else:
-            self.session.keepTrust(case, image, segmentation)
+            self.session.keepTrust(case, segmentation)
 
     def _trainingCases(self) -> dict[str, Any]:
         if self.state.source.name != "folder":
