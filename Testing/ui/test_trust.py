@@ -1,0 +1,93 @@
+"""What was confirmed stays confirmed: for that image, that segmentation and that label, and for nothing else."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from slicer_window import leave
+from test_flow import widget  # noqa: F401  (a fixture)
+
+
+def test_trust_is_for_the_image_it_was_given_to(widget, tmp_path):  # noqa: F811
+    from DALESegmentLib.ui.trust import keepTrust, trustKept
+
+    case = widget.logic.workflow.session.sceneCase()
+    case.trusted = case.label > 0
+    keepTrust(tmp_path / "trust.npz", case)
+    assert np.array_equal(trustKept(tmp_path / "trust.npz", case), case.trusted)
+    case.image = case.image + 1
+    assert trustKept(tmp_path / "trust.npz", case) is None
+    (tmp_path / "trust.npz").write_bytes(b"half a file")
+    assert trustKept(tmp_path / "trust.npz", case) is None
+
+
+def test_trust_is_for_the_label_that_was_there(widget, tmp_path):  # noqa: F811
+    """Also where the segments have another order by now; what was drawn anew or renamed is not vouched for."""
+    from DALESegmentLib.ui.trust import keepTrust, trustKept
+
+    case = widget.logic.workflow.session.sceneCase()
+    case.label = np.array(case.label)
+    case.label[:, :20] *= 2
+    case.class_names = {1: "ball", 2: "cap"}
+    case.trusted = np.ones(case.label.shape, bool)
+    keepTrust(tmp_path / "trust.npz", case)
+
+    case.label[case.label > 0] = 3 - case.label[case.label > 0]
+    case.class_names = {1: "cap", 2: "ball"}
+    case.label[0, 0, 0] = 2
+    trusted = trustKept(tmp_path / "trust.npz", case)
+    assert not trusted[0, 0, 0]
+    assert np.count_nonzero(~trusted) == 1
+
+    case.class_names = {1: "cap", 2: "renamed"}
+    assert np.array_equal(trustKept(tmp_path / "trust.npz", case), (case.label != 2) & trusted)
+
+
+@pytest.fixture
+def trusting(widget):  # noqa: F811
+    """A session, and the half of the scene's case that is trusted in it."""
+    session = widget.logic.workflow.session
+    case = session.sceneCase()
+    case.trusted = np.zeros(case.label.shape, bool)
+    case.trusted[:, :, :24] = True
+    session.keepTrust(case, widget.case[1])
+    return session, case.trusted
+
+
+def test_trust_survives_an_import_that_renumbers_the_nodes(widget, trusting, tmp_path):  # noqa: F811
+    import slicer
+
+    import DALESegment
+    from DALESegmentLib.mrml.scene_file import saveScene
+    from DALESegmentLib.ui.session import Session
+
+    saved = saveScene(tmp_path / "first.mrb")
+    leave(widget)
+    slicer.mrmlScene.Clear(False)
+    image, segmentation = DALESegment.DALESegmentTest().makeCase()
+    image.SetName("Second"), segmentation.SetName("Second")
+    session = Session(DALESegment.DALESegmentLogic().getParameterNode())
+    case = session.labelledCase([image], segmentation)
+    assert case.trusted is None
+    case.trusted = ~trusting[1]
+    session.keepTrust(case, segmentation)
+
+    token = session.state.token
+    assert slicer.mrmlScene.ReadFromMRB(saved.as_posix(), False)  # False: beside what is there
+    session = Session(DALESegment.DALESegmentLogic().getParameterNode())
+    assert session.state.token != token
+    first = [slicer.mrmlScene.GetFirstNodeByName(name) for name in ("Ball", "Drawn")]
+    assert first[1].GetID() != "vtkMRMLSegmentationNode1"
+    assert np.array_equal(session.labelledCase([first[0]], first[1]).trusted, trusting[1])
+    assert np.array_equal(session.labelledCase([image], segmentation).trusted, ~trusting[1])
+
+
+def test_a_copy_of_a_segmentation_is_not_trusted_for_the_first(widget, trusting):  # noqa: F811
+    import slicer
+
+    session, trusted = trusting
+    image, segmentation = widget.case
+    copy = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "Copy")
+    copy.Copy(segmentation)
+    assert session.labelledCase([image], copy).trusted is None
+    assert np.array_equal(session.labelledCase([image], segmentation).trusted, trusted)
