@@ -22,8 +22,9 @@ from .spoil import Spoiling
 
 TEMPLATE = "mni_icbm152_{}_tal_nlin_sym_09a_converted.nii.gz"
 
-# The left half of the brain in voxels along k, j, i: where it starts, the size of a block, how many blocks.
-FIRST, BLOCK, BLOCKS = (8, 26, 26), (24, 60, 72), (6, 3, 1)
+# The left half of the brain above the deep nuclei, which on T1 are nearly as bright as white matter. In voxels along
+# k, j, i: where it starts, the size of a block, how many blocks.
+FIRST, BLOCK, BLOCKS = (86, 26, 26), (16, 45, 72), (4, 4, 1)
 LEAST_SHARE = 0.08  # of a block that is white matter; others are left out
 HELD_OUT = 4  # every fourth block
 WANDER_MM = 1.5
@@ -31,9 +32,9 @@ WANDER_MM = 1.5
 NOTES = (
     "Images: the ICBM 152 template, a T1 image averaged over 152 brains, with the probability of white matter in "
     "every voxel. Both come inside the nilearn package; nothing is downloaded.",
-    "Its halves are mirror images of each other, so only the left half is used, in {blocks} blocks of "
-    "{size} mm that do not overlap: {train} to learn from, {test} held out for testing. All of them come from one "
-    "averaged brain, so the numbers show how the method works, not how well it does in other patients.",
+    "Its halves are mirror images of each other, so only the left half is used, above the deep nuclei, in {blocks} "
+    "blocks of {size} mm that do not overlap: {train} to learn from, {test} held out for testing. All of them come "
+    "from one averaged brain, so the numbers show how the method works, not how well it does in other patients.",
     "Reference: white matter, where its probability exceeds one half. Its boundary is truly soft: in {soft:.0f} % of "
     "the reference's voxels white matter is less than 80 % probable.",
 )

@@ -169,4 +169,7 @@ def _notes(source: Path, raters: dict[str, list[Path]], seed: int, found: _Read,
             "task here, searching the whole image is not."
         )
     if found.scaled_slices:
-        yield "Every slice was scaled by itself, so brightness is normalised slice by slice."
+        yield (
+            "Every slice was scaled by itself, so brightness is normalised slice by slice, and the network looks at "
+            "one slice at a time."
+        )

@@ -1,4 +1,4 @@
-"""report.png: one page on which a radiologist sees what was doubted, what was right, and what it gave."""
+"""report.png: one page on which a radiologist sees what was doubted, whether rightly, and what it led to."""
 
 from __future__ import annotations
 
@@ -9,166 +9,195 @@ import matplotlib as mpl
 
 mpl.use("Agg")
 import matplotlib.pyplot as plt
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.patheffects import withStroke
+from matplotlib.ticker import MaxNLocator
 
-from DALESegmentLib.engine.cases.case_files import read_case
-from DALESegmentLib.engine.cases.source import CaseSource
 from DALESegmentLib.engine.review.region import Region
 
 from .data import DemoData
 from .planes import AxialPlane
-from .rounds import WORST, Rounds, load
-from .tables import held_out_rows, label_rows
+from .report_case import GIVEN, MODEL, REFERENCE, REGION, ReportCase
+from .rounds import Rounds
+from .tables import Rows, agreement_rows, label_rows, verdict
 
-# Okabe and Ito's colours, which most colour-blind people can tell apart.
-GIVEN, REFERENCE, MODEL, MARK = "#E69F00", "#56B4E9", "#CC79A7", "#F0E442"
+# Inches; a page is 1600 points wide, and as high as the shape of the image wants.
+DOTS, WIDTH, EDGE = 100, 16.0, 0.25
+PANEL, PANEL_STEP = 3.55, 3.74
+HIGHEST, LOWEST = 3.7, 1.8
+TILE, TILE_STEP = 1.8, 3.12
 TILE_MM = 24.0
+BLUE, VERMILION = "#0072B2", "#D55E00"
+DARK, FAINT = "#222222", "#777777"
+TITLE: dict[str, Any] = {"fontsize": 12.5, "weight": "bold"}
 
 
-class ReportCase:
-    """One training case with all its maps, and what can be drawn of it."""
+class Page:
+    """A figure on which things are placed in inches from its left upper corner."""
 
-    def __init__(self, data: DemoData, out: Path, name: str) -> None:
-        self.item = data.items([name])[0]
-        self.case, self.reference = load(self.item)
-        self.geometry = self.case.geometry
-        self.confidence = self._map(out / "review" / name / ("confidence" + data.extension))
-        self.regions = self._map(out / "review" / name / ("regions" + data.extension))
-        shown = self.case.image[0] if self.case.channels != 3 else self.case.image.mean(0)
-        self.image = shown
-        self.window = np.percentile(shown, (1, 99.5))
-        self.prediction: np.ndarray | None = None
+    def __init__(self, height: float) -> None:
+        self.height = height
+        self.figure = plt.figure(figsize=(WIDTH, height), dpi=DOTS, facecolor="white")
 
-    def _map(self, path: Path) -> np.ndarray:
-        return read_case(CaseSource(path.name, images=(path,))).image[0]
+    def axes(self, left: float, top: float, width: float, height: float) -> Axes:
+        place = (left / WIDTH, 1 - (top + height) / self.height, width / WIDTH, height / self.height)
+        return self.figure.add_axes(place)
 
-    def plane(self, region: Region) -> AxialPlane:
-        return AxialPlane(self.geometry, region.centre_ras)
-
-    def grey(self, ax: Axes, plane: AxialPlane) -> None:
-        low, high = self.window
-        ax.imshow(plane.cut(self.image), cmap="gray", vmin=low, vmax=high, aspect=plane.aspect)
-        ax.set_xticks([])
-        ax.set_yticks([])
-
-    def outline(self, ax: Axes, plane: AxialPlane, label: np.ndarray, colour: str, width: float = 1.6) -> None:
-        cut = plane.cut(label)
-        for value in np.unique(cut[cut > 0]):
-            ax.contour(cut == value, [0.5], colors=colour, linewidths=width)
+    def text(self, left: float, top: float, words: str, **style: Any) -> None:
+        self.figure.text(left / WIDTH, 1 - top / self.height, words, va="top", **style)
 
 
-def write_report(data: DemoData, done: Rounds, found: dict[str, Any], out: Path, prediction: np.ndarray | None) -> Path:
-    """prediction: DALE's answer (*grid) on the case of the first region, or None."""
-    plt.rcParams.update({"font.size": 10, "axes.titlesize": 11, "axes.titleweight": "bold"})
-    figure = plt.figure(figsize=(17, 12.5), dpi=100, layout="constrained")
-    pictures, tiles, bottom = figure.subfigures(3, 1, height_ratios=[1.25, 1.0, 0.95], hspace=0.06)
-    cases = {r.case: ReportCase(data, out, r.case) for r in done.regions[:WORST]}
-    if done.regions:
-        first = cases[done.regions[0].case]
-        first.prediction = prediction
-        _pictures(pictures, first, done.regions[0])
-        _tiles(tiles, cases, done.regions[:WORST])
-    else:
-        pictures.text(0.5, 0.5, "No doubtful region was found.", ha="center")
-    _bottom(bottom, done, found)
-    path = out / "report.png"
-    figure.savefig(path)
-    plt.close(figure)
-    return path
+def write_report(data: DemoData, done: Rounds, found: dict[str, Any], out: Path) -> Path:
+    """Needs all that the rounds wrote under `out`. Returns the path of the picture."""
+    cases = {region.case: ReportCase(data, out, region.case) for region in done.worst}
+    plane = cases[done.worst[0].case].plane(done.worst[0]) if cases else None
+    high = min(max(PANEL * plane.height / plane.width, LOWEST), HIGHEST) if plane else LOWEST
+    with plt.rc_context({"font.size": 10.5, "text.color": DARK, "axes.edgecolor": FAINT}):
+        page = Page(7.35 + high)
+        first, *others = verdict(found)
+        page.text(EDGE, 0.2, first, fontsize=15, weight="bold")
+        page.text(EDGE, 0.53, " ".join(others))
+        if plane is not None:
+            _pictures(page, cases[done.worst[0].case], plane, done.worst[0], high)
+            _tiles(page, cases, done, 1.75 + high)
+        else:
+            page.text(EDGE, 2.0, "No doubtful place was found in the labels.", **TITLE)
+        _curves(page, done, 4.55 + high)
+        _tables(page, found, 4.55 + high)
+        page.figure.savefig(out / "report.png")
+        plt.close(page.figure)
+    return out / "report.png"
 
 
-def _pictures(figure: Any, case: ReportCase, region: Region) -> None:
-    figure.suptitle(f"Case {region.case}: the slice through the most doubtful region", fontsize=14, weight="bold")
+def _pictures(page: Page, case: ReportCase, plane: AxialPlane, region: Region, high: float) -> None:
+    page.text(EDGE, 0.95, f"Case {case.name}, the slice with most of the worst region", **TITLE)
+    _legend(page, 0.97)
+    panels = [page.axes(EDGE + n * PANEL_STEP, 1.55, PANEL, high) for n in range(4)]
+    titles = ("Image", "Label as given, and reference", "DALE's segmentation, and reference", "Label confidence")
+    for ax, title in zip(panels, titles, strict=True):
+        case.draw_image(ax, plane)
+        ax.set_title(title, fontsize=11, pad=5)
+    image, drawn, answer, heat = panels
+    _sides(image, plane)
+    case.draw_outline(drawn, plane, case.reference, REFERENCE)
+    case.draw_outline(drawn, plane, case.label, GIVEN)
+    case.draw_outline(answer, plane, case.reference, REFERENCE)
+    case.draw_outline(answer, plane, case.prediction, MODEL)
+    colours = case.draw_heat(heat, plane)
+    case.draw_outline(heat, plane, case.label, GIVEN, 1.2)
+    case.draw_outline(drawn, plane, case.mask(region), REGION, 1.2)
+    for ax in (drawn, heat):
+        _number(ax, case, plane, region)
+    bar = page.figure.colorbar(colours, cax=page.axes(15.27, 1.6, 0.13, high - 0.1), ticks=[0, 0.45, 0.9])  # type: ignore[arg-type]
+    bar.ax.set_yticklabels(["0\nwrong", "0.45", "0.9\nright"], fontsize=9)
+    bar.ax.set_ylim(0, 0.9)
+
+
+def _legend(page: Page, top: float) -> None:
+    entries = {"label as given": GIVEN, "reference": REFERENCE, "DALE": MODEL}
+    keys: list[Any] = [Line2D([], [], color=colour, linewidth=3) for colour in entries.values()]
+    keys.append(Patch(color=REGION, alpha=0.6))
+    place = (1 - EDGE / WIDTH, 1 - (top - 0.12) / page.height)
+    words = [*entries, "suspected region"]
+    page.figure.legend(keys, words, loc="upper right", bbox_to_anchor=place, ncols=4, frameon=False)
+
+
+def _number(ax: Axes, case: ReportCase, plane: AxialPlane, region: Region) -> None:
+    """The rank, at the upper right corner of the region's box, or inside it where there is no room."""
+    _, top, right, bottom = plane.box(case.mask(region))
+    style: dict[str, Any] = {"color": "white", "fontsize": 15, "weight": "bold", "va": "center"}
+    inside = right > 0.94 * plane.width
+    text = ax.text(right, (top + bottom) / 2, f" {region.rank} ", ha="right" if inside else "left", **style)
+    text.set_path_effects([withStroke(linewidth=3, foreground="black")])
+
+
+def _sides(ax: Axes, plane: AxialPlane) -> None:
+    """Patient sides and a scale, which only volumes have."""
+    if plane.geometry.dims == 2:
+        return
+    style: dict[str, Any] = {"color": "white", "fontsize": 11, "weight": "bold"}
+    marks = [ax.text(0.02, 0.5, "R", va="center", transform=ax.transAxes, **style)]
+    marks += [ax.text(0.98, 0.5, "L", va="center", ha="right", transform=ax.transAxes, **style)]
+    marks += [ax.text(0.5, 0.97, "A", ha="center", va="top", transform=ax.transAxes, **style)]
+    length = next((mm for mm in (50, 20, 10, 5) if mm < 0.4 * plane.width), 2)
+    x, y = 0.04 * plane.width, 0.95 * plane.height
+    for colour, width in (("black", 5), ("white", 3)):
+        ax.plot([x, x + length], [y, y], color=colour, linewidth=width, solid_capstyle="butt")
+    marks.append(ax.text(x, y - 0.03 * plane.height, f"{length} mm", **style))
+    for mark in marks:
+        mark.set_path_effects([withStroke(linewidth=2.5, foreground="black")])
+
+
+def _tiles(page: Page, cases: dict[str, ReportCase], done: Rounds, top: float) -> None:
+    title = f"The {len(done.worst)} worst regions of all training cases, in the order of the review list"
+    page.text(EDGE, top, title, **TITLE)
+    for n, (region, share) in enumerate(zip(done.worst, done.review["truly_wrong_each"], strict=True)):
+        left = EDGE + n * TILE_STEP
+        _tile(page.axes(left, top + 0.4, TILE, TILE), cases[region.case], region)
+        caption = _caption(region, share, cases[region.case])
+        page.text(left + TILE + 0.07, top + 0.4, caption, fontsize=9.5, linespacing=1.6)
+
+
+def _tile(ax: Axes, case: ReportCase, region: Region) -> None:
     plane = case.plane(region)
-    image, drawn, answer, heat = figure.subplots(1, 4)
-    for ax, title in (
-        (image, "Image"),
-        (drawn, "Label as given and reference"),
-        (answer, "DALE's segmentation and reference"),
-        (heat, "Label confidence"),
-    ):
-        case.grey(ax, plane)
-        ax.set_title(title)
-    case.outline(drawn, plane, np.asarray(case.case.label), GIVEN)
-    case.outline(drawn, plane, case.reference, REFERENCE)
-    _legend(drawn, {"as given": GIVEN, "reference": REFERENCE})
-    if case.prediction is not None:
-        case.outline(answer, plane, case.prediction, MODEL)
-        case.outline(answer, plane, case.reference, REFERENCE)
-        _legend(answer, {"DALE": MODEL, "reference": REFERENCE})
-    confidence = plane.cut(case.confidence)
-    shown = np.ma.masked_where(confidence > 0.9, confidence)
-    mesh = heat.imshow(shown, cmap="inferno_r", vmin=0, vmax=1, alpha=0.75, aspect=plane.aspect)
-    case.outline(heat, plane, np.asarray(case.case.label), GIVEN, 1.0)
-    figure.colorbar(mesh, ax=heat, shrink=0.8, label="0: surely wrong        1: surely right")
-    column, row = plane.place(confidence.shape)
-    heat.plot(column, row, marker="o", markersize=16, markerfacecolor="none", markeredgecolor=MARK, markeredgewidth=2)
+    case.draw_image(ax, plane)
+    case.draw_region(ax, plane, region)
+    case.draw_outline(ax, plane, case.reference, REFERENCE)
+    case.draw_outline(ax, plane, case.label, GIVEN)
+    left, top, edge = plane.window(case.mask(region), TILE_MM)
+    ax.set(xlim=(left, left + edge), ylim=(top + edge, top))
 
 
-def _tiles(figure: Any, cases: dict[str, ReportCase], regions: list[Region]) -> None:
-    figure.suptitle(
-        "The worst regions, in the order in which they should be looked at", fontsize=13, weight="bold", y=1.07
+def _caption(region: Region, truly_wrong: float, case: ReportCase) -> str:
+    unit = "mm³" if case.geometry.dims == 3 else "pixels"
+    lines = (
+        f"{region.rank}.  {region.suspicion}",
+        region.case,
+        region.class_name,
+        f"{region.size_mm3:.0f} {unit}",
+        f"confidence {region.mean_confidence:.2f}",
+        f"truly wrong {100 * truly_wrong:.0f} %",
     )
-    for ax, region in zip(np.atleast_1d(figure.subplots(1, WORST)), [*regions, *[None] * WORST], strict=False):
-        if region is None:
-            ax.axis("off")
-            continue
-        case = cases[region.case]
-        plane = case.plane(region)
-        case.grey(ax, plane)
-        case.outline(ax, plane, np.asarray(case.case.label), GIVEN)
-        case.outline(ax, plane, case.reference, REFERENCE)
-        case.outline(ax, plane, (case.regions == region.region_id).astype(int), MARK, 1.0)
-        extent = max(b - a + 1 for a, b in zip(region.first_voxel, region.last_voxel, strict=True))
-        shape = plane.cut(case.image).shape
-        half = max(TILE_MM / plane.x_spacing / 2, 0.8 * extent) if case.geometry.dims == 3 else 1.2 * extent
-        half = min(half, max(shape) / 2)
-        column, row = plane.place(shape)
-        ax.set_xlim(column - half, column + half)
-        ax.set_ylim(row + half / plane.aspect, row - half / plane.aspect)
-        unit = "mm³" if case.geometry.dims == 3 else "pixels"
-        ax.set_title(f"{region.rank}. {region.class_name}: {region.suspicion}")
-        ax.set_xlabel(f"{region.case}\n{region.size_mm3:.0f} {unit}, confidence {region.mean_confidence:.2f}")
-    _legend(figure, {"as given": GIVEN, "reference": REFERENCE, "region": MARK}, loc="outside right upper")
+    return "\n".join(lines)
 
 
-def _bottom(figure: Any, done: Rounds, found: dict[str, Any]) -> None:
-    curves, scores, labels = figure.subplots(1, 3, width_ratios=[1.0, 1.15, 1.25])
-    for name, colour, word in (("plain", "#0072B2", "plain"), ("dale", "#D55E00", "DALE")):
+def _curves(page: Page, done: Rounds, top: float) -> None:
+    page.text(EDGE, top, "Training loss", **TITLE)
+    ax = page.axes(EDGE + 0.4, top + 0.4, 3.2, 1.65)
+    for name, colour, words in (("plain", BLUE, "plain"), ("dale", VERMILION, "DALE")):
         history = done.histories[name]
-        curves.plot(
-            [r["epoch"] for r in history],
-            [r["loss"] for r in history],
-            color=colour,
-            marker="o",
-            markersize=3,
-            label=word,
-        )
-    curves.set_title("Training loss")
-    curves.set_xlabel("epoch")
-    curves.spines[["top", "right"]].set_visible(False)
-    curves.legend(frameon=False)
-    _table(scores, "Held-out cases against the reference", held_out_rows(found), 0.34)
-    _table(labels, "What was found in the labels", label_rows(found), 0.8)
+        ax.plot([r["epoch"] for r in history], [r["loss"] for r in history], color=colour, linewidth=2, label=words)
+    ax.set_xlabel("epoch\nDALE weighs its loss: the heights do not compare", fontsize=9.5)
+    ax.set_ylim(bottom=0)
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.legend(frameon=False)
 
 
-def _table(ax: Axes, title: str, rows: list[list[str]], first: float) -> None:
+def _tables(page: Page, found: dict[str, Any], top: float) -> None:
+    page.text(4.25, top, "Held-out cases against the reference", **TITLE)
+    _table(page.axes(4.25, top + 0.35, 5.7, 2.2), agreement_rows(found, "held_out"), 0.46)
+    page.text(10.2, top, "What was found in the labels", **TITLE)
+    _table(page.axes(10.2, top + 0.35, 5.55, 2.2), label_rows(found)[1:], 0.66)
+
+
+def _table(ax: Axes, rows: Rows, first: float) -> None:
     ax.axis("off")
-    ax.set_title(title)
     rest = (1 - first) / (len(rows[0]) - 1)
-    table = ax.table(rows, loc="upper center", cellLoc="left", colWidths=[first, *[rest] * (len(rows[0]) - 1)])
+    height = min(1 / len(rows), 0.13)
+    table = ax.table(
+        rows,
+        bbox=(0, 1 - height * len(rows), 1, height * len(rows)),
+        cellLoc="left",
+        colWidths=[first, *[rest] * (len(rows[0]) - 1)],
+    )
     table.auto_set_font_size(False)
-    table.set_fontsize(10)
-    table.scale(1, 1.55)
-    for (row, _), cell in table.get_celld().items():
+    table.set_fontsize(10.5)
+    for (row, column), cell in table.get_celld().items():
         cell.set_edgecolor("#cccccc")
         cell.visible_edges = "B"
-        if row == 0:
+        cell.PAD = 0.02
+        if row == 0 and column and not rows[0][0]:
             cell.set_text_props(weight="bold")
-
-
-def _legend(where: Any, entries: dict[str, str], loc: str = "lower left") -> None:
-    lines = [Line2D([], [], color=colour, linewidth=2) for colour in entries.values()]
-    where.legend(lines, list(entries), loc=loc, fontsize=9, framealpha=0.8)

@@ -1,30 +1,38 @@
-"""scene.mrb: one case as it would stand in Slicer, and a picture of it by Slicer's own slice views."""
+"""scene.mrb: one case as it stands in Slicer, and a picture of it by Slicer's own slice views."""
 
 from __future__ import annotations
 
 from ctypes.util import find_library
 from importlib.util import find_spec
 from pathlib import Path
-
-import numpy as np
+from typing import Any
 
 from .data import DemoData
-from .report import ReportCase
-from .rounds import WORST, Rounds, Say
+from .narrator import Narrator
+from .report_case import ReportCase
+from .rounds import Rounds
+
+PIXELS, FRAME_MM = 500, 60.0  # what each slice view has along its edge
 
 
-def write_scene(data: DemoData, done: Rounds, case: ReportCase, out: Path, say: Say) -> None:
-    """Needs slicer-core; says so in one sentence where it is not installed."""
-    if find_spec("slicer") is None or find_spec("trame_slicer") is None:
-        say("Slicer's scene classes (slicer-core) are not installed here: scene.mrb was left out.")
-        return
-    if find_library("EGL") is None:
-        say("The system library EGL is missing (Debian: libegl1): scene.mrb was left out.")
-        return
+def write_scene(data: DemoData, done: Rounds, out: Path, say: Narrator) -> None:
+    """The case with the worst region. What is missing for it is said in one sentence."""
+    if not done.worst:
+        say("No doubtful place was found, so there is no scene to show.")
+    elif find_spec("slicer") is None or find_spec("trame_slicer") is None:
+        say("Slicer's scene classes (pip package slicer-core) are not installed: scene.mrb was left out.")
+    elif find_library("EGL") is None:
+        say("The system library EGL is missing (Debian package libegl1): scene.mrb was left out.")
+    else:
+        _write(data, done, ReportCase(data, out, done.worst[0].case), out)
+
+
+def _write(data: DemoData, done: Rounds, case: ReportCase, out: Path) -> None:
     import vtk
 
     from DALESegmentLib.mrml.charts import updateCurves
     from DALESegmentLib.mrml.heat_map import showConfidence
+    from DALESegmentLib.mrml.pictures import renderSlices, writePicture
     from DALESegmentLib.mrml.regions import updateRegionMarkups, updateRegionTable
     from DALESegmentLib.mrml.scene import startHeadless
     from DALESegmentLib.mrml.scene_file import saveScene
@@ -32,23 +40,18 @@ def write_scene(data: DemoData, done: Rounds, case: ReportCase, out: Path, say: 
     from DALESegmentLib.mrml.volumes import addVolume
 
     startHeadless()
-    vtk.vtkObject.GlobalWarningDisplayOff()  # it would list every file it packs
-    name, geometry, label = case.case.name, case.geometry, np.asarray(case.case.label)
-    volume = addVolume(case.image, geometry, name)
-    given = addSegmentation(label, geometry, data.class_names, volume, "Label as given")
-    addSegmentation(case.reference, geometry, data.class_names, volume, "Reference")
-    if case.prediction is not None:
-        addSegmentation(case.prediction, geometry, data.class_names, volume, "DALE")
-    heat = showConfidence(case.confidence, geometry, "Label confidence", label)
-    regions = [region for region in done.regions if region.case == name]
+    vtk.vtkOutputWindow.SetInstance(vtk.vtkStringOutputWindow())  # else every file that is packed is listed
+    vtk.vtkLogger.SetStderrVerbosity(vtk.vtkLogger.VERBOSITY_OFF)
+    volumes = [addVolume(channel, case.geometry, case.name) for channel in case.channels]
+    segmentations: list[Any] = [
+        addSegmentation(label, case.geometry, data.class_names, volumes[0], name)
+        for name, label in (("Label as given", case.label), ("DALE", case.prediction), ("Reference", case.reference))
+    ]
+    heat = showConfidence(case.confidence, case.geometry, "Label confidence", case.label)
+    regions = [region for region in done.regions if region.case == case.name]
     updateRegionTable(regions)
-    updateRegionMarkups(regions[:WORST])  # more would only hide the image
+    updateRegionMarkups(done.worst[:1])  # more would only hide the image
     updateCurves(done.histories["dale"])
-    _picture(out, volume, given, heat, regions[0].centre_ras)
+    picture = renderSlices(volumes[0], segmentations[:1], heat, regions[0].centre_ras, PIXELS, FRAME_MM)
+    writePicture(out / "slicer-views.png", picture)
     saveScene(out / "scene.mrb")
-
-
-def _picture(out: Path, volume: object, given: object, heat: object, ras: tuple[float, float, float]) -> None:
-    from DALESegmentLib.mrml.pictures import renderSlices, writePicture
-
-    writePicture(out / "slicer-views.png", renderSlices(volume, [given], heat, ras, 500))

@@ -4,93 +4,160 @@ from __future__ import annotations
 
 import os
 import platform
+from importlib.metadata import version
 from typing import Any
 
 from .data import DemoData
-from .rounds import STEPS, Rounds
+from .rounds import Rounds
 
-NAMES = {"plain": "plain", "dale": "DALE", "tuned": "DALE, fine-tuned"}
+NAMES = {"plain": "plain training", "dale": "DALE", "tuned": "DALE, after the corrections"}
+SCORES = {"dice": ("Dice", 3), "hd95_mm": ("HD95, mm", 2), "nsd": ("NSD, 2 mm", 3)}
+LEVEL = 0.005  # Dice; below this two models are called level
+
+Rows = list[list[str]]
 
 
-def results(data: DemoData, done: Rounds, seed: int, seconds: float) -> dict[str, Any]:
-    """Everything in the tables, and what they were made with."""
-    import torch
-
+def results(data: DemoData, done: Rounds, seed: int, seconds: dict[str, float]) -> dict[str, Any]:
+    """Everything in the tables, and what they were made with. seconds: by step."""
+    effort = done.effort
     return {
-        "data": {"notes": list(data.notes), "train": len(data.train), "test": len(data.test)},
+        "data": {
+            "notes": list(data.notes),
+            "given": data.given,
+            "train": list(data.train),
+            "test": list(data.test),
+            "normalise": data.normalise or "automatic",
+        },
         "seed": seed,
-        "steps": {name: len(history) * STEPS for name, history in done.histories.items() if name != "tuned"},
+        "steps": {
+            "plain": effort.epochs * effort.steps,
+            "dale": effort.epochs * effort.steps,
+            "tuned": effort.tune_epochs * effort.tune_steps,
+        },
         "machine": {
-            "cores": os.cpu_count(),
+            "cores": _cores(),
             "device": done.device,
-            "torch": torch.__version__.split("+")[0],
+            "torch": version("torch").split("+")[0],
+            "monai": version("monai"),
             "python": platform.python_version(),
         },
-        "seconds": {**done.seconds, "all": round(seconds, 1)},
-        "held_out": {name: scores["prediction"] for name, scores in done.scores.items()},
-        "labels": {
-            "dice": done.labels["label"]["dice"],
-            "errors": {place: _without_bins(done.labels["label_errors"][place]) for place in ("overall", "band")},
+        "seconds": {name: round(s, 1) for name, s in seconds.items()} | {"all": round(sum(seconds.values()), 1)},
+        "held_out": _agreement(done.held_out),
+        "training_cases": _agreement(done.training),
+        "label_errors": {
+            place: {key: value for key, value in scores.items() if key != "reliability"}
+            for place, scores in done.labels["label_errors"].items()
         },
-        "worst_regions": done.worst,
+        "review": done.review,
         "fine_tune": done.tuned,
     }
 
 
-def held_out_rows(found: dict[str, Any]) -> list[list[str]]:
-    """Header and one row a model: Dice, IoU, HD95, NSD against the reference of the held-out cases."""
-    rows = [["model", "Dice", "IoU", "HD95, mm", "NSD, 2 mm"]]
-    for name, scores in found["held_out"].items():
-        rows.append([NAMES[name], *(_number(scores[key]) for key in ("dice", "iou", "hd95_mm", "nsd"))])
-    return rows
+def _agreement(scores: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """By model, and as "given" the labels as given on the same cases: what a person reached."""
+    given = next(iter(scores.values()))["label"]
+    return {"given": given} | {name: mean["prediction"] for name, mean in scores.items()}
 
 
-def label_rows(found: dict[str, Any]) -> list[list[str]]:
-    """Header and rows on the labels that were learned from."""
-    errors, worst, tuned = found["labels"]["errors"], found["worst_regions"], found["fine_tune"]
+def verdict(found: dict[str, Any]) -> list[str]:
+    """What the table says, in three sentences, whichever way it went."""
+    dice = {name: scores["dice"] for name, scores in found["held_out"].items()}
+    gain, tuned = dice["dale"] - dice["plain"], dice["tuned"] - dice["dale"]
+    if abs(gain) < LEVEL:
+        first = "On the held-out cases DALE and plain training are level"
+    elif gain > 0:
+        first = f"On the held-out cases DALE is better than plain training by {100 * gain:.1f} Dice points"
+    else:
+        first = f"On the held-out cases plain training is better than DALE by {-100 * gain:.1f} Dice points"
+    count, cases = found["review"]["regions"], len(found["data"]["test"])
     return [
-        ["the labels learned from", "value"],
-        ["Dice of the labels as given against the reference", _number(found["labels"]["dice"])],
-        ["label-error AUROC, all voxels", _number(errors["overall"]["auroc"])],
-        ["label-error AUROC, within 3 mm of the outline", _number(errors["band"]["auroc"])],
-        ["label-error AUPRC, all voxels", _number(errors["overall"]["auprc"])],
-        ["calibration error (ECE) of the confidence", _number(errors["overall"]["ece"])],
-        [f"truly wrong voxels in the {worst['regions']} worst regions", _percent(worst["truly_wrong"])],
-        ["truly wrong voxels within 3 mm of the outline", _percent(worst["wrong_in_band"])],
-        ["Dice of the corrected labels, before", _number(worst["label_dice_before"])],
-        ["Dice of the corrected labels, after", _number(worst["label_dice_after"])],
-        ["confirmed voxels", str(tuned["confirmed_voxels"])],
-        ["of these, contradicted after the fine-tune", str(tuned["confirmed_violated"])],
+        f"{first}.",
+        f"Correcting the {count} worst regions and fine-tuning changed DALE by {100 * tuned:+.1f} Dice points.",
+        f"One seed, {cases} test cases: another seed gives another difference; --seed 1 shows how much.",
     ]
 
 
+def agreement_rows(found: dict[str, Any], where: str) -> Rows:
+    """Header and one row a model; where: "held_out" or "training_cases"."""
+    names = NAMES | {"given": f"to compare: {found['data']['given']}"}
+    rows = [["", *(title for title, _ in SCORES.values())]]
+    for name in (*NAMES, "given"):
+        scores = found[where][name]
+        rows.append([names[name], *(_number(scores[key], digits) for key, (_, digits) in SCORES.items())])
+    return rows
+
+
+def label_rows(found: dict[str, Any]) -> Rows:
+    """Header and rows on the labels that were learned from."""
+    overall, band = found["label_errors"]["overall"], found["label_errors"]["band"]
+    review, tuned = found["review"], found["fine_tune"]
+    dice = [_number(review[f"label_dice_{when}"], 4) for when in ("before", "after")]
+    rows = [
+        ["Dice of the labels, as given → corrected", " → ".join(dice)],
+        ["wrong voxels found (AUROC)", _number(overall["auroc"])],
+        ["   the same within 3 mm of the outline", _number(band["auroc"])],
+        ["wrong voxels found (AUPRC; by chance)", f"{_number(overall['auprc'])} ({_number(overall['prevalence'])})"],
+        ["calibration error of the confidence (ECE)", _number(overall["ece"])],
+        [f"truly wrong in the {review['regions']} worst regions", _percent(review["truly_wrong"])],
+        ["   anywhere; within 3 mm of the outline", _chance(review)],
+        ["share of all label errors in these regions", _percent(review["share_of_all_errors"])],
+        ["confirmed voxels; contradicted afterwards", _confirmed(tuned)],
+    ]
+    return [["the labels learned from", ""], *rows]
+
+
+def _chance(review: dict[str, Any]) -> str:
+    return f"{_percent(review['by_chance'])}; {_percent(review['by_chance_near_outline'])}"
+
+
+def _confirmed(tuned: dict[str, Any]) -> str:
+    return f"{tuned['confirmed_voxels']}; {tuned['confirmed_violated']}"
+
+
 def as_markdown(found: dict[str, Any]) -> str:
-    parts = ["# DALESegment: the demonstration's results", *found["data"]["notes"]]
-    for rows in (held_out_rows(found), label_rows(found)):
-        lines = ["| " + " | ".join(row) + " |" for row in rows]
-        parts.append("\n".join([lines[0], "|" + "---|" * len(rows[0]), *lines[1:]]))
-    machine = found["machine"]
-    steps = ", ".join(f"{NAMES[name]} {count}" for name, count in found["steps"].items())
-    parts.append(
-        f"Seed {found['seed']}; steps: {steps}; {machine['cores']} cores, device {machine['device']}, "
-        f"torch {machine['torch']}, Python {machine['python']}; {found['seconds']['all']:.0f} s in all."
-    )
+    parts = ["# DALESegment: what the demonstration found", *verdict(found)]
+    for title, rows in _tables(found):
+        lines = ["| " + " | ".join(cell.strip() for cell in row) + " |" for row in rows]
+        parts += [f"## {title}", "\n".join([lines[0], "|---" * len(rows[0]) + "|", *lines[1:]])]
+    parts += ["## How it was made", *found["data"]["notes"], made_with(found)]
     return "\n\n".join(parts) + "\n"
 
 
-def as_text(rows: list[list[str]]) -> str:
-    """Columns lined up for a terminal."""
-    widths = [max(len(row[c]) for row in rows) for c in range(len(rows[0]))]
-    return "\n".join("   " + "  ".join(v.ljust(w) for v, w in zip(row, widths, strict=True)).rstrip() for row in rows)
+def as_text(found: dict[str, Any]) -> str:
+    """The same tables lined up for a terminal."""
+    parts = []
+    for title, rows in _tables(found):
+        widths = [max(len(row[c]) for row in rows) for c in range(len(rows[0]))]
+        lines = ["  ".join(v.ljust(w) for v, w in zip(row, widths, strict=True)).rstrip() for row in rows]
+        parts.append("\n".join([title, "-" * len(title), *lines]))
+    return "\n\n".join([*parts, "\n".join(verdict(found))])
 
 
-def _without_bins(scores: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in scores.items() if key != "reliability"}
+def made_with(found: dict[str, Any]) -> str:
+    machine, steps = found["machine"], found["steps"]
+    return (
+        f"Seed {found['seed']}; {steps['plain']} steps each for plain training and DALE, {steps['tuned']} for the "
+        f"fine-tune; {machine['cores']} cores, device {machine['device']}; torch {machine['torch']}, "
+        f"MONAI {machine['monai']}, Python {machine['python']}; {found['seconds']['all']:.0f} s without the pictures."
+    )
 
 
-def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3f}"
+def _tables(found: dict[str, Any]) -> list[tuple[str, Rows]]:
+    return [
+        ("Held-out cases against the reference", agreement_rows(found, "held_out")),
+        ("Training cases against the reference", agreement_rows(found, "training_cases")),
+        ("What was found in the labels", label_rows(found)),
+    ]
+
+
+def _cores() -> int:
+    """Those this process may use, which in a container are fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _number(value: float | None, digits: int = 3) -> str:
+    return "–" if value is None else f"{value:.{digits}f}"
 
 
 def _percent(value: float | None) -> str:
-    return "–" if value is None else f"{100 * value:.0f} %"
+    return "–" if value is None else f"{100 * value:.1f} %"

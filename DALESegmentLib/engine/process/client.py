@@ -183,6 +183,8 @@ class EngineClient:
 def _spawn(command: Sequence[str]) -> subprocess.Popen[bytes]:
     paths = (str(LIBRARY_FOLDER), os.environ.get("PYTHONPATH"))
     environment = {
+        # Threads that wait for each other soon sleep; spinning made steps many times slower beside a busy program.
+        "GOMP_SPINCOUNT": "1000",
         **os.environ,
         "PYTHONPATH": os.pathsep.join(path for path in paths if path),
         "PYTHONUTF8": "1",

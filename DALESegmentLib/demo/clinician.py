@@ -1,0 +1,114 @@
+"""The clinician's part, played: the worst regions are redrawn from the reference, and trusted from then on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from DALESegmentLib.engine.cases.case import Case
+from DALESegmentLib.engine.cases.case_files import read_case, read_reference
+from DALESegmentLib.engine.cases.find_cases import find_cases
+from DALESegmentLib.engine.cases.image_files import write_image
+from DALESegmentLib.engine.cases.source import CaseSource
+from DALESegmentLib.engine.measure.overlap import mean_dice
+from DALESegmentLib.engine.measure.review_value import review_value
+from DALESegmentLib.engine.review.boundary import boundary_distance
+from DALESegmentLib.engine.review.corrections import correct_from_reference
+from DALESegmentLib.engine.review.region import Region
+
+from .data import DemoData
+
+BAND_MM = 3.0
+
+
+@dataclass
+class Played:
+    """items: all training cases, the corrected ones with their new label and trusted mask. facts: what the review
+    was worth, for the tables."""
+
+    items: list[dict[str, Any]]
+    facts: dict[str, Any]
+
+
+@dataclass
+class _Walk:
+    """The training cases one behind the other, voxel by voxel: regions (by rank), label errors, near an outline."""
+
+    ranks: list[np.ndarray] = field(default_factory=list)
+    wrong: list[np.ndarray] = field(default_factory=list)
+    near: list[np.ndarray] = field(default_factory=list)
+    before: list[float] = field(default_factory=list)
+    after: list[float] = field(default_factory=list)
+
+
+def load(item: dict[str, Any]) -> tuple[Case, np.ndarray]:
+    """A case with its label, and its reference (*grid), from the item the engine was given."""
+    (source,) = find_cases(items=[item])
+    case = read_case(source)
+    return case, read_reference(source, case)
+
+
+def read_map(path: Path) -> np.ndarray:
+    """(*grid) of a map the engine wrote."""
+    return read_case(CaseSource(path.name, images=(path,))).image[0]
+
+
+def play(data: DemoData, worst: list[Region], out: Path) -> Played:
+    """Correct these regions. Writes corrected/<case>/label and trusted under `out`, where something was looked at."""
+    items, walk = data.items(data.train), _Walk()
+    for item in items:
+        case, reference = load(item)
+        label = np.asarray(case.label)
+        here = {region.region_id: region.rank for region in worst if region.case == case.name}
+        region_map = read_map(out / "review" / case.name / ("regions" + data.extension)).astype(int)
+        ranks = np.zeros_like(region_map)
+        for region_id, rank in here.items():
+            ranks[region_map == region_id] = rank
+        _take_down(walk, case, reference, ranks)
+        walk.before.append(_dice(label, reference))
+        if here:
+            spacing = case.geometry.spacing
+            label, trusted = correct_from_reference(label, reference, region_map, list(here), spacing)
+            for role, array in (("label", label), ("trusted", trusted.astype(np.uint8))):
+                path = out / "corrected" / case.name / (role + data.extension)
+                write_image(path, array, case.geometry)
+                item[role] = str(path.absolute())
+        walk.after.append(_dice(label, reference))
+    return Played(items, _facts(walk, [region.rank for region in worst]))
+
+
+def _take_down(walk: _Walk, case: Case, reference: np.ndarray, ranks: np.ndarray) -> None:
+    label = np.asarray(case.label)
+    distance, _ = boundary_distance(label, tuple(reversed(case.geometry.spacing)), BAND_MM + 1)
+    walk.ranks.append(ranks.ravel())
+    walk.wrong.append((label != reference).ravel())
+    walk.near.append((np.abs(distance) <= BAND_MM).ravel())
+
+
+def _facts(walk: _Walk, ranks: list[int]) -> dict[str, Any]:
+    """truly_wrong: share of label errors among the voxels of each region, and of all; by_chance: what as many
+    voxels drawn at random hold, from the whole images and from the band round the outlines."""
+    rank, wrong, near = (np.concatenate(parts) for parts in (walk.ranks, walk.wrong, walk.near))
+    value = review_value(rank, ranks, wrong, near)
+    found, share = value["found"], [float(wrong[rank == r].mean()) for r in ranks]
+    return {
+        "regions": len(ranks),
+        "voxels": int((rank > 0).sum()),
+        "truly_wrong_each": share,
+        "truly_wrong": float(wrong[rank > 0].mean()) if ranks else None,
+        "by_chance": float(wrong.mean()),
+        "by_chance_near_outline": float(wrong[near].mean()) if near.any() else None,
+        "gain_near_outline": value["gain"],
+        "share_of_all_errors": found[-1] if found else None,
+        "label_dice_before": float(np.mean(walk.before)),
+        "label_dice_after": float(np.mean(walk.after)),
+        "band_mm": BAND_MM,
+    }
+
+
+def _dice(label: np.ndarray, reference: np.ndarray) -> float:
+    score = mean_dice(label, reference)
+    return 1.0 if score is None else score
