@@ -10,6 +10,7 @@ from torch import Tensor
 
 from .alignment import FeatureAlignment
 from .alternation import keep_class_mass, step_weights
+from .class_prior import ClassPrior
 from .confidence import consistent_margin, label_confidence, label_margin
 from .disagreement import contradiction, remember
 from .partition import fuzziness
@@ -50,26 +51,27 @@ class Objective:
         self.settings = settings
         self.memory = (settings or DaleSettings()).memory
         self.thresholds = torch.full((classes,), (settings or DaleSettings()).lowest_threshold)
+        self.prior = ClassPrior(classes)
         self.alignment = FeatureAlignment(classes)
 
     def __call__(self, batch: Batch, logits: Tensor, features: Tensor | None, step: int, share: float) -> StepResult:
         """step counts all steps so far (its parity is the phase); share is the part of the training done."""
         detached = logits.detach().float()
-        margin = label_margin(detached, batch.label)
-        now = contradiction(detached, batch.label, margin)
-        s = remember(batch.disagreement, now, self.memory)
+        self.prior.observe(detached, batch.label, batch.valid)
+        judged = self.prior.judged(detached)
+        margin = label_margin(judged, batch.label)
+        s = remember(batch.disagreement, contradiction(judged, batch.label, margin), self.memory)
         settings = self.settings
         if settings is None or share < settings.warm_up:
             weights = emphasise_trusted(batch.valid, batch.trusted, self.trusted_share)
-            loss = weighted_dice_ce(logits, batch.label, weights, batch.valid)
+            loss = weighted_dice_ce(logits, batch.label, weights, weights, batch.valid)
             return StepResult(loss, s, 0.0)
 
         fuzzy_step = bool(step % 2) or not settings.alternates
         f = self._fuzziness(s, batch, settings)
-        weights = step_weights(fuzzy_step, f, self._confidence(margin, s, settings))
-        weights = keep_class_mass(weights * batch.valid, batch.label, self.classes, batch.trusted)
-        weights = emphasise_trusted(weights, batch.trusted, self.trusted_share)
-        loss = weighted_dice_ce(logits, batch.label, weights, batch.valid)
+        pair = step_weights(fuzzy_step, f, self._confidence(margin, s, batch, settings), settings)
+        ce, dice = (self._balanced(weights, batch) for weights in pair)
+        loss = weighted_dice_ce(logits, batch.label, ce, dice, batch.valid)
         if settings.alignment and features is not None:
             loss = loss + self._alignment(features, detached, f, batch, fuzzy_step, share, settings)
         fuzzy_share = (f * batch.valid).sum() / batch.valid.sum().clamp_min(1)
@@ -83,10 +85,15 @@ class Objective:
         return f.masked_fill(batch.trusted, 0.0)
 
     @staticmethod
-    def _confidence(margin: Tensor, s: Tensor, settings: DaleSettings) -> Tensor:
+    def _confidence(margin: Tensor, s: Tensor, batch: Batch, settings: DaleSettings) -> Tensor:
         if not settings.confidence:
-            return torch.zeros_like(s)
-        return label_confidence(consistent_margin(margin, s), temperature=settings.temperature)
+            return batch.trusted.float()
+        w = label_confidence(consistent_margin(margin, s), temperature=settings.temperature)
+        return w.masked_fill(batch.trusted, 1.0)
+
+    def _balanced(self, weights: Tensor, batch: Batch) -> Tensor:
+        weights = keep_class_mass(weights * batch.valid, batch.label, self.classes, batch.trusted)
+        return emphasise_trusted(weights, batch.trusted, self.trusted_share)
 
     def _alignment(
         self,

@@ -8,9 +8,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 class DaleSettings(BaseModel):
     """The switches of the method's parts and their constants; the defaults are meant to be kept.
 
-    confidence: weigh fuzzy voxels by label confidence (off: a fuzzy voxel has weight 0).
-    partition: tell fuzzy from stable voxels (off: every untrusted voxel is fuzzy, and every step a fuzzy step).
-    alternation: stable and fuzzy steps in turn (off: every step is a fuzzy step).
+    confidence: weigh fuzzy voxels by label confidence (off: by 0).
+    partition: tell fuzzy from stable voxels (off: label confidence weighs every untrusted voxel, in every step).
+    alternation: stable and fuzzy steps in turn (off: every step is the mean of both).
     alignment: draw the features of fuzzy voxels towards those of stable ones.
     """
 
@@ -24,7 +24,7 @@ class DaleSettings(BaseModel):
     memory: float = Field(0.8, ge=0.0, le=0.9, description="share of the old disagreement kept at an update")
     temperature: float = Field(1.0, gt=0.0, description="T of the label confidence")
     sharpness: float = Field(0.05, gt=0.0, description="T_f of the soft partition")
-    lowest_threshold: float = Field(0.7, ge=0.0, le=1.0, description="disagreement below this is never fuzzy")
+    lowest_threshold: float = Field(0.8, ge=0.0, le=1.0, description="disagreement below this is never fuzzy")
     largest_fuzzy_share: float = Field(0.3, gt=0.0, le=1.0, description="of the voxels of a class")
     warm_up: float = Field(0.3, ge=0.0, lt=1.0, description="share of the training that is plain")
     alignment_weight: float = Field(0.01, ge=0.0)

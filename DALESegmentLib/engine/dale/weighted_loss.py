@@ -1,7 +1,7 @@
-"""Dice + cross-entropy with a weight a voxel. With all weights 1 it is MONAI's DiceCELoss (batch Dice).
+"""Dice + cross-entropy with a weight a voxel for each. With all weights 1 it is MONAI's DiceCELoss (batch Dice).
 
 CE   = Σ ω l / Σ valid
-Dice = 1 - mean_c ( 2 Σ ω p_c y_c + ε ) / ( Σ ω p_c + Σ ω y_c + ε ),   c = 1 .. K-1
+Dice = 1 - mean_c ( 2 Σ δ p_c y_c + ε ) / ( Σ δ p_c + Σ δ y_c + ε ),   c = 1 .. K-1
 """
 
 from __future__ import annotations
@@ -13,16 +13,15 @@ from torch import Tensor
 SMOOTH = 1e-5
 
 
-def weighted_dice_ce(logits: Tensor, label: Tensor, weights: Tensor, valid: Tensor) -> Tensor:
-    """logits: (B, K, *grid); label, weights: (B, *grid); valid: (B, *grid), 0 in padding. A scalar."""
+def weighted_dice_ce(logits: Tensor, label: Tensor, ce_weights: Tensor, dice_weights: Tensor, valid: Tensor) -> Tensor:
+    """A scalar. logits: (B, K, *grid); label, ω, δ: (B, *grid); valid: (B, *grid), 0 in padding."""
     logits, label = logits.float(), label.long()
-    weights = weights * valid
-    cross_entropy = (weights * F.cross_entropy(logits, label, reduction="none")).sum() / valid.sum().clamp_min(1)
+    cross_entropy = (ce_weights * valid * F.cross_entropy(logits, label, reduction="none")).sum()
     probability = logits.softmax(1)
     one_hot = torch.zeros_like(probability).scatter_(1, label.unsqueeze(1), 1.0)
     axes = [0, *range(2, logits.ndim)]
-    w = weights.unsqueeze(1)
+    w = (dice_weights * valid).unsqueeze(1)
     overlap = (w * probability * one_hot).sum(axes)
     size = (w * (probability + one_hot)).sum(axes)
     dice = (2 * overlap + SMOOTH) / (size + SMOOTH)
-    return cross_entropy + 1.0 - dice[1:].mean()
+    return cross_entropy / valid.sum().clamp_min(1) + 1.0 - dice[1:].mean()

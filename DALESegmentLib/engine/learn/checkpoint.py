@@ -31,7 +31,7 @@ def save_checkpoint(
     slots = optimizer.state_dict()["state"]
     tensors |= {f"optimizer/{i}/{name}": value for i, slot in slots.items() for name, value in slot.items()}
     tensors |= {f"disagreement/{case.name}": case.disagreement for case in cases}
-    tensors["dale/thresholds"] = objective.thresholds
+    tensors |= {"dale/thresholds": objective.thresholds, "dale/prior": objective.prior.state}
     alignment = objective.alignment
     if alignment.mean is not None and alignment.std is not None:
         tensors |= {"dale/mean": alignment.mean, "dale/std": alignment.std}
@@ -57,7 +57,7 @@ def load_checkpoint(
         _load_optimizer(optimizer, _under(tensors, "optimizer"), device)
         for case in cases:
             case.disagreement.copy_(tensors[f"disagreement/{case.name}"])
-        objective.thresholds = tensors["dale/thresholds"]
+        objective.thresholds, objective.prior.state = tensors["dale/thresholds"], tensors["dale/prior"]
         if "dale/mean" in tensors:
             objective.alignment.mean = tensors["dale/mean"].to(device)
             objective.alignment.std = tensors["dale/std"].to(device)

@@ -40,8 +40,8 @@ def a_batch(random: torch.Generator, s: float = 0.5) -> tuple[Batch, Tensor]:
 def test_without_a_partition_every_step_learns(random):
     """A stable step has no stable voxels then, and would learn nothing."""
     batch, logits = a_batch(random)
-    objective = Objective(3, DaleSettings(partition=False, alignment=False))
-    losses = [objective(batch, logits, None, step, 0.9).loss for step in (0, 1)]
+    settings = DaleSettings(partition=False, alignment=False)
+    losses = [Objective(3, settings)(batch, logits, None, step, 0.9).loss for step in (0, 1)]
     for loss in losses:
         (gradient,) = torch.autograd.grad(loss, logits, retain_graph=True)
         assert gradient.abs().max() > 0
@@ -55,7 +55,7 @@ def test_settings_that_would_learn_from_no_voxel_are_refused():
 
 def test_with_all_weights_one_the_loss_is_monais(random):
     batch, logits = a_batch(random)
-    ours = weighted_dice_ce(logits, batch.label, torch.ones_like(batch.valid), batch.valid)
+    ours = weighted_dice_ce(logits, batch.label, *[torch.ones_like(batch.valid)] * 2, batch.valid)
     monai = DiceCELoss(
         include_background=False, softmax=True, to_onehot_y=True, batch=True, smooth_nr=1e-5, smooth_dr=1e-5
     )
@@ -66,11 +66,11 @@ def test_with_all_weights_one_the_loss_is_monais(random):
 
 def test_padding_has_no_part_in_the_loss(random):
     batch, logits = a_batch(random)
-    whole = weighted_dice_ce(logits, batch.label, torch.ones_like(batch.valid), batch.valid)
+    whole = weighted_dice_ce(logits, batch.label, *[torch.ones_like(batch.valid)] * 2, batch.valid)
     padded_logits = torch.nn.functional.pad(logits, (0, 2, 0, 0, 0, 3), value=7.0)
     pads = (0, 2, 0, 0, 0, 3)
     label, valid = (torch.nn.functional.pad(t, pads) for t in (batch.label, batch.valid))
-    padded = weighted_dice_ce(padded_logits, label, torch.ones_like(valid), valid)
+    padded = weighted_dice_ce(padded_logits, label, *[torch.ones_like(valid)] * 2, valid)
     assert float(padded) == pytest.approx(float(whole), rel=1e-5)
 
 
@@ -131,10 +131,30 @@ def test_each_class_keeps_its_mass_and_fixed_voxels_their_weight():
     assert float(out[0, 3:5].sum()) == pytest.approx(2.0)
 
 
-def test_stable_steps_ignore_fuzzy_voxels_and_fuzzy_steps_weigh_them():
+def test_stable_steps_weigh_fuzzy_voxels_and_fuzzy_steps_hear_them_in_full():
     f, w = torch.tensor([0.0, 1.0, 1.0]), torch.tensor([0.3, 0.3, 0.9])
-    assert step_weights(False, f, w).tolist() == [1.0, 0.0, 0.0]
-    assert step_weights(True, f, w).tolist() == pytest.approx([1.0, 0.3, 0.9])
+    stable, dice = step_weights(False, f, w, DaleSettings())
+    fuzzy, dice_again = step_weights(True, f, w, DaleSettings())
+    assert stable.tolist() == pytest.approx([1.0, 0.3, 0.9])
+    assert fuzzy.tolist() == [1.0, 1.0, 1.0]
+    assert dice.tolist() == dice_again.tolist() == [1.0, 0.0, 0.0]
+
+
+def test_without_alternation_every_step_is_the_mean_of_both():
+    f, w = torch.rand(2, 50)
+    both = [step_weights(fuzzy, f, w, DaleSettings())[0] for fuzzy in (False, True)]
+    for fuzzy in (False, True):
+        mean, _ = step_weights(fuzzy, f, w, DaleSettings(alternation=False))
+        assert torch.allclose(mean, (both[0] + both[1]) / 2)
+
+
+def test_with_good_labels_dale_is_plain_training(random):
+    """Nothing is fuzzy where the history is good, even if today's network contradicts a label."""
+    batch, logits = a_batch(random, s=0.02)
+    plain = Objective(3, None)(batch, logits, None, 1, 0.9)
+    for step in (0, 1):
+        dale = Objective(3, DaleSettings(alignment=False))(batch, logits, None, step, 0.9)
+        assert float(dale.loss) == pytest.approx(float(plain.loss), rel=1e-3)
 
 
 def test_dale_is_plain_before_the_warm_up_ends_and_differs_after_it(random):
@@ -142,7 +162,7 @@ def test_dale_is_plain_before_the_warm_up_ends_and_differs_after_it(random):
     plain = Objective(3, None)(batch, logits, None, 1, 0.9)
     dale = Objective(3, DaleSettings())
     assert float(dale(batch, logits, None, 1, 0.1).loss) == pytest.approx(float(plain.loss))
-    assert float(dale(batch, logits, None, 1, 0.9).loss) != pytest.approx(float(plain.loss), rel=1e-3)
+    assert float(dale(batch, logits, None, 0, 0.9).loss) != pytest.approx(float(plain.loss), rel=1e-3)
 
 
 def test_where_all_is_trusted_dale_is_plain(random):
@@ -168,8 +188,8 @@ def test_each_part_can_be_switched_off_and_matters(part, random):
     batch.disagreement[:, :, :4] = 0.02
     whole = loss_of(DaleSettings(alignment_weight=1.0))
     without = loss_of(DaleSettings(alignment_weight=1.0, **{part: False}))
-    if part == "alternation":  # a fuzzy step is a fuzzy step; the stable ones differ
-        step = [Objective(3, DaleSettings(alternation=on))(batch, logits, None, 0, 0.95).loss for on in (True, False)]
+    if part == "confidence":  # only stable steps weigh by it
+        step = [Objective(3, DaleSettings(confidence=on))(batch, logits, None, 0, 0.95).loss for on in (True, False)]
         whole, without = float(step[0]), float(step[1])
     assert whole != pytest.approx(without, rel=1e-4)
 
