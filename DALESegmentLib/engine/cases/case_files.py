@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -40,7 +41,7 @@ def naming(case_name: str) -> Iterator[None]:
     try:
         yield
     except EngineError as error:
-        if case_name in error.sentence:
+        if re.search(rf"(?<!\w){re.escape(case_name)}(?!\w)", error.sentence):
             raise
         raise EngineError(error.code, f"{case_name}: {error.sentence}") from error
 

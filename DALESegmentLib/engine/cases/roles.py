@@ -44,6 +44,11 @@ def give_roles(
     )
 
 
+def check_reference(reference: str) -> None:
+    """Raises EngineError("bad-reference") for a threshold that is no number."""
+    _threshold(reference)
+
+
 def share(seed: int, name: str) -> int:
     """A number that depends on the seed and the name alone, for draws that other cases do not change."""
     return int.from_bytes(hashlib.sha256(f"{seed}/{name}".encode()).digest()[:8], "big")

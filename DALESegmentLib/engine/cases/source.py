@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..errors import EngineError
+
 
 @dataclass(frozen=True)
 class CaseSource:
@@ -25,3 +27,12 @@ class CaseSource:
     reference_threshold: float | None = None
     arrays: Path | None = None
     split: str = ""
+
+
+@dataclass(frozen=True)
+class UnusableCase:
+    """A case that was found, but whose files are missing or not understood."""
+
+    name: str
+    split: str
+    problem: EngineError

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..cases.case_files import read_case
-from ..cases.source import CaseSource
+from ..cases.source import CaseSource, UnusableCase
 from ..errors import EngineError
 from ..process.progress import Progress
 from .parameters import CasesParameter, Parameters
@@ -18,7 +18,7 @@ class InspectParameters(Parameters):
 
 
 def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
-    sources = InspectParameters.model_validate(parameters).cases.find()
+    sources = InspectParameters.model_validate(parameters).cases.find_each()
     rows = []
     for i, source in enumerate(sources):
         progress.report(100.0 * i / len(sources), "reading", f"Case {i + 1} of {len(sources)}")
@@ -27,9 +27,11 @@ def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
     return {"cases": rows, "problems": sum(row["problem"] is not None for row in rows)}
 
 
-def _row(source: CaseSource) -> dict[str, Any]:
+def _row(source: CaseSource | UnusableCase) -> dict[str, Any]:
     row: dict[str, Any] = {"name": source.name, "split": source.split, "problem": None}
     try:
+        if isinstance(source, UnusableCase):
+            raise source.problem
         case = read_case(source)
     except EngineError as error:
         return {**row, "problem": error.sentence.removeprefix(f"{source.name}: ")}

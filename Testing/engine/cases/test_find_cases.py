@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from DALESegmentLib.engine.cases.find_cases import find_cases, left_aside
+from DALESegmentLib.engine.cases.find_cases import find_cases, find_each, left_aside
 
 
 def lay(folder: Path, *names: str) -> Path:
@@ -239,6 +239,30 @@ def test_items(tmp_path, refused):
         find_cases(items=[])
     with refused("missing-file", "gone.nii.gz"):
         find_cases(items=[{**item, "label": str(tmp_path / "gone.nii.gz")}])
+
+
+def test_a_missing_file_is_told_with_its_case(tmp_path, refused):
+    """One word of a case's name may stand in the sentence by chance: a file `label.nii.gz`, a case `a`."""
+    lay(tmp_path, "one.nii.gz", "two.nii.gz", "label.nii.gz")
+    (tmp_path / "cases.csv").write_text(
+        "name,image,label\nb,one.nii.gz,label.nii.gz\na,two.nii.gz,gone/label.nii.gz\nc,gone.nii.gz,\n"
+    )
+    with refused("missing-file", "a: label.nii.gz is not there"):
+        find_cases(list=tmp_path / "cases.csv")
+    b, a, c = find_each(list=tmp_path / "cases.csv")
+    assert b.label == tmp_path / "label.nii.gz"
+    assert (a.name, a.problem.code) == ("a", "missing-file")
+    assert "gone.nii.gz" in c.problem.sentence
+
+
+def test_a_case_that_is_not_understood_does_not_hide_the_others(tmp_path, refused):
+    lay(tmp_path, "a/image.nii.gz", "p/flair.nii.gz", "p/t1.nii.gz", "p/label.nii.gz")
+    (tmp_path / "split.json").write_text(json.dumps({"test": ["p"]}))
+    a, p = find_each(tmp_path)
+    assert a.images == (tmp_path / "a/image.nii.gz",)
+    assert (p.name, p.split, p.problem.code) == ("p", "test", "image-unclear")
+    with refused("bad-reference", "votes:two"):
+        find_each(tmp_path, reference="votes:two")
 
 
 def test_array_cases_in_a_folder(tmp_path):
