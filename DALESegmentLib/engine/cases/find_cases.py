@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from ..errors import EngineError
 from .case_files import naming
@@ -63,7 +63,7 @@ def find_each(
     check_reference(reference or "")
     found = _found(folder, list, items, wanted)
     _check_names(found)
-    chosen = _part(found, split)
+    chosen = part(found, split)
     if not chosen:
         wanted_part = "train" if split == "learn" else split
         raise EngineError(
@@ -84,10 +84,19 @@ def left_aside(
 ) -> int:
     """How many of the cases the split "learn" leaves aside. Raises as `find_cases` does."""
     found = _found(folder, list, items, _names(image))
-    return len(found) - len(_part(found, "learn"))
+    return len(found) - len(part(found, "learn"))
 
 
-def _part(cases: Sequence[FoundCase], split: str) -> Sequence[FoundCase]:
+class _Divided(Protocol):
+    @property
+    def split(self) -> str: ...
+
+
+Divided = TypeVar("Divided", bound=_Divided)
+
+
+def part(cases: Sequence[Divided], split: str) -> Sequence[Divided]:
+    """Those of the cases that `split` means, as `find_cases` does."""
     if split == "learn":
         called_train = [case for case in cases if case.split == "train"]
         return called_train or [case for case in cases if case.split != "test"]
