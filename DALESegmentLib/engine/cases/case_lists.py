@@ -25,6 +25,8 @@ def cases_in_list(path: Path) -> list[FoundCase]:
     Raises EngineError("missing-file", "bad-list", "bad-json" or "no-cases").
     """
     check_exists(path)
+    if path.is_dir():
+        raise EngineError("bad-list", f"{path.name} is a folder and no list; give it as the data instead.")
     cases = _decathlon(path) if path.suffix.lower() == ".json" else _table(path)
     if not cases:
         raise EngineError("no-cases", f"{path.name} lists no cases; add one line for each.")
@@ -65,8 +67,7 @@ def _table(path: Path) -> list[FoundCase]:
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             text = file.read()
-        dialect = csv.Sniffer().sniff(text.partition("\n")[0], ",;\t") if text.strip() else csv.excel
-        rows = list(csv.DictReader(text.splitlines(), dialect=dialect))
+        rows = list(csv.DictReader(text.splitlines(), dialect=_dialect(text.partition("\n")[0])))
     except (UnicodeDecodeError, csv.Error) as error:
         raise EngineError("bad-list", f"{path.name} is not a readable CSV; save it again as CSV UTF-8.") from error
     cases = []
@@ -88,6 +89,13 @@ def _table(path: Path) -> list[FoundCase]:
     return cases
 
 
+def _dialect(first_line: str) -> type[csv.Dialect]:
+    try:
+        return csv.Sniffer().sniff(first_line, ",;\t")
+    except csv.Error:  # a single column, or nothing
+        return csv.excel
+
+
 def _column_number(column: str) -> int:
     return int(re.sub(r"\D", "", column) or 1)
 
@@ -106,7 +114,10 @@ def _decathlon(path: Path) -> list[FoundCase]:
         raise EngineError("bad-list", f"{path.name} is no decathlon list; it needs a section training.")
     cases = []
     for section, split in SECTIONS.items():
-        for entry in data.get(section) or ():
+        entries = data.get(section) or []
+        if not isinstance(entries, list):
+            raise EngineError("bad-list", f"{section} in {path.name} must be a list of cases; mend it.")
+        for entry in entries:
             fields = dict(entry) if isinstance(entry, dict) else {"image": entry}
             images = fields.pop("image", None)
             images = [images] if isinstance(images, str) else images

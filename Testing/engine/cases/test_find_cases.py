@@ -266,6 +266,25 @@ def test_csv(tmp_path, separator):
     assert (b.images, b.label) == ((tmp_path / "b.nii.gz",), None)
 
 
+def test_csv_with_a_single_column(tmp_path):
+    lay(tmp_path, "a.nii.gz", "b c.nii.gz")
+    (tmp_path / "cases.csv").write_text("image\na.nii.gz\nb c.nii.gz\n")
+    assert names(find_cases(list=tmp_path / "cases.csv")) == ["a", "b c"]
+
+
+@pytest.mark.parametrize("section", [5, "a.nii.gz", {"image": "a.nii.gz"}, [5], [None], [["a.nii.gz", 5]]])
+def test_a_decathlon_section_that_is_no_list_of_cases(tmp_path, refused, section):
+    (tmp_path / "d.json").write_text(json.dumps({"training": section}))
+    with refused("bad-list", "training", "d.json"):
+        find_cases(list=tmp_path / "d.json")
+
+
+def test_a_folder_is_no_list(tmp_path, refused):
+    lay(tmp_path / "cases.csv", "a/image.nii.gz")
+    with refused("bad-list", "cases.csv is a folder"):
+        find_cases(list=tmp_path / "cases.csv")
+
+
 def test_csv_columns_take_the_options(tmp_path):
     lay(tmp_path, "i.png", "r1.png", "r2.png", "votes.png")
     (tmp_path / "c.csv").write_text("name,image,rater1,rater2,votes\nA,i.png,r1.png,r2.png,votes.png\n")
