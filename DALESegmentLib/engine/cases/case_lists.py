@@ -5,13 +5,14 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ..errors import EngineError
 from .case_folder import FoundCase
 from .checks import check_exists
-from .class_names import read_json
+from .class_names import names_in, read_json
 from .file_formats import stem_of
 
 IMAGE_COLUMN = re.compile(r"image\d*$")
@@ -108,11 +109,11 @@ def _usual_name(image: str) -> str:
 
 
 def _decathlon(path: Path) -> list[FoundCase]:
-    """{"training": [{"image": file or files, "label": file}], "validation" or "test": [...]}."""
+    """{"training": [{"image": file or files, "label": file}], "validation" or "test": [...], "labels": {"1": name}}."""
     data = read_json(path)
     if not isinstance(data, dict):
         raise EngineError("bad-list", f"{path.name} is no decathlon list; it needs a section training.")
-    cases = []
+    cases, class_names = [], names_in(data.get("labels"))
     for section, split in SECTIONS.items():
         entries = data.get(section) or []
         if not isinstance(entries, list):
@@ -125,5 +126,6 @@ def _decathlon(path: Path) -> list[FoundCase]:
                 raise EngineError("bad-list", f"An entry under {section} in {path.name} has no image; add it.")
             name = str(fields.pop("name", "") or _usual_name(images[0]))
             files = {k: v for k, v in fields.items() if isinstance(v, str)}
-            cases.append(_case(name, images, path.parent, files, split))
+            case = _case(name, images, path.parent, files, split)
+            cases.append(replace(case, class_names=class_names))
     return cases

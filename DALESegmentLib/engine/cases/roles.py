@@ -41,6 +41,7 @@ def give_roles(
         case.files.get(reference_name or "reference"),
         threshold,
         split=case.split,
+        class_names=case.class_names,
     )
 
 

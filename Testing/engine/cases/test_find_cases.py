@@ -312,6 +312,16 @@ def test_decathlon_list(tmp_path):
     assert a.label == tmp_path / "d/am.nii.gz"
 
 
+def test_a_decathlon_list_names_its_classes(tmp_path):
+    lay(tmp_path, "a.nii.gz", "am.nii.gz", "b.nii.gz")
+    entries = {"training": [{"image": "a.nii.gz", "label": "am.nii.gz"}], "test": ["b.nii.gz"]}
+    for labels in ({"0": "background", "1": "ant", "2": "post"}, {"background": 0, "ant": 1, "post": 2}):
+        (tmp_path / "d.json").write_text(json.dumps({"labels": labels} | entries))
+        assert [s.class_names for s in find_cases(list=tmp_path / "d.json")] == [{1: "ant", 2: "post"}] * 2
+    (tmp_path / "d.json").write_text(json.dumps(entries))
+    assert find_cases(list=tmp_path / "d.json")[0].class_names == {}
+
+
 def test_items(tmp_path, refused):
     lay(tmp_path, "a.nii.gz", "b.nii.gz", "m.nii.gz", "arrays/case.json")
     item = {"name": "A", "images": [str(tmp_path / "a.nii.gz"), str(tmp_path / "b.nii.gz")], "label": None}

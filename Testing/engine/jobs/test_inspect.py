@@ -117,3 +117,23 @@ def test_segments_have_one_value_in_all_rows(tmp_path):
         {"1": "left", "2": "right"},
         {"1": "left", "2": "right"},
     ]
+
+
+def test_the_class_names_of_a_decathlon_list(tmp_path):
+    """They go before those of a dataset.json beside the label, and a segmentation's own before both."""
+    for name in ("a", "b"):
+        write_case(tmp_path / name)
+    (tmp_path / "b" / "dataset.json").write_text(json.dumps({"labels": {"1": "mass"}}))
+    case = ball_case("c")
+    write_image(tmp_path / "c" / "image.nrrd", case.image, case.geometry)
+    write_segmentation(
+        tmp_path / "c" / "label.seg.nrrd", from_masks([case.label > 0], [Segment("s", "tumour")], case.geometry)
+    )
+    entries = [
+        {"image": f"{name}/image.nrrd", "label": f"{name}/label{end}.nrrd"}
+        for name, end in (("a", ""), ("b", ""), ("c", ".seg"))
+    ]
+    (tmp_path / "d.json").write_text(json.dumps({"labels": {"1": "ball", "2": "none"}, "training": entries}))
+    rows = inspect.run({"cases": {"list": str(tmp_path / "d.json")}}, Progress())["cases"]
+    assert [row.get("classes") for row in rows] == [{"1": "ball"}, {"1": "ball"}, {"1": "tumour"}]
+    assert [row["problem"] is None for row in rows] == [True, True, False]
