@@ -70,6 +70,12 @@ def _image_names(case: FoundCase, wanted: Sequence[str]) -> tuple[str, ...]:
     for candidates in (pairs, plain):
         if len(candidates) == 1:
             return (candidates[0],)
+    if not plain:
+        raise EngineError(
+            "no-image",
+            f"{case.name} holds {', '.join(case.files)} but no image of a known kind; add it, or say with the option "
+            "image which file it is.",
+        )
     raise EngineError(
         "image-unclear",
         f"{case.name} holds {', '.join(case.files)}; say with the option image which of them are images.",

@@ -153,6 +153,12 @@ def test_a_stray_picture_hides_no_case_folders(tmp_path):
     assert names(find_cases(tmp_path)) == ["a", "b"]
 
 
+def test_a_label_alone_is_no_case_yet(tmp_path, refused):
+    lay(tmp_path, "p/label.nii.gz", "p/image.dat")
+    with refused("no-image", "p holds label but no image"):
+        find_cases(tmp_path)
+
+
 def test_images_beside_masks(tmp_path):
     lay(tmp_path, "images/A_1.png", "images/A_1_2.png", "masks/A_1_r1.png", "masks/A_1_r2.png")
     lay(tmp_path, "masks/A_1_2_r1.png", "masks/A_1_2_r2.png", "masks/A_1_2.png", "trusted/A_1.png")
