@@ -167,8 +167,7 @@ class Workflow:
             return self.session.handOver(self.session.sceneCase())
         if not Path(self.state.casesFolder).is_dir() or not self.state.casesFolder:
             raise EngineError("no-folder", "Choose the folder of cases under Data first.")
-        divided = (Path(self.state.casesFolder) / "split.json").exists()
-        return {"folder": self.state.casesFolder, "split": "train" if divided else "all"}
+        return {"folder": self.state.casesFolder}  # the engine knows which of them are kept for tests
 
     def _model(self) -> str:
         if not self.state.model or not Path(self.state.model).is_dir():

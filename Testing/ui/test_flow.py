@@ -284,9 +284,22 @@ def test_a_folder_of_cases_needs_no_segmentation(widget, tmp_path):
     assert ui.casesFolderEdit.enabled
     ui.casesFolderEdit.currentPath = str(tmp_path)
     assert ui.trainButton.enabled
-    assert widget.logic.workflow._trainingCases() == {"folder": str(tmp_path), "split": "all"}
-    (tmp_path / "split.json").write_text("{}")
-    assert widget.logic.workflow._trainingCases()["split"] == "train"
+
+
+def test_test_images_without_a_label_are_not_trained_on(widget, tmp_path):
+    from DALESegmentLib.engine.jobs.parameters import CasesParameter
+
+    for name in ("imagesTr/a_0000.nii.gz", "labelsTr/a.nii.gz", "imagesTs/b_0000.nii.gz"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    sent = {}
+    widget.logic.workflow._request = lambda command, parameters, onDone: sent.update({command: parameters["cases"]})
+    widget.ui.sourceComboBox.currentIndex = 1
+    widget.ui.casesFolderEdit.currentPath = str(tmp_path)
+    click(widget.ui.trainButton)
+    click(widget.ui.checkButton)
+    assert [s.name for s in CasesParameter(**sent["train"]).find_to_learn()] == ["a"]
+    assert [s.name for s in CasesParameter(**sent["inspect"]).find()] == ["a", "b"]
 
 
 def test_the_state_survives_in_a_saved_scene(widget, tmp_path):

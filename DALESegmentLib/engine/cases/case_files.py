@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -40,7 +41,7 @@ def naming(case_name: str) -> Iterator[None]:
     try:
         yield
     except EngineError as error:
-        if case_name in error.sentence:
+        if re.search(rf"(?<!\w){re.escape(case_name)}(?!\w)", error.sentence):
             raise
         raise EngineError(error.code, f"{case_name}: {error.sentence}") from error
 
@@ -54,7 +55,10 @@ def _read_case(source: CaseSource, class_names: Mapping[int, str] | None) -> Cas
     case = Case(source.name, image, geometry)
     grid_name = source.images[0].name
     if source.label is not None:
-        case.label, case.class_names = read_label_on(source.label, geometry, grid_name, class_names)
+        names = class_names
+        if extension_of(source.label) != SEGMENTATION:  # which says it itself
+            names = {**source.class_names, **(class_names or {})}
+        case.label, case.class_names = read_label_on(source.label, geometry, grid_name, names)
     if source.trusted is not None:
         case.trusted = read_label_on(source.trusted, geometry, grid_name, None)[0] > 0
     if source.confidence is not None:

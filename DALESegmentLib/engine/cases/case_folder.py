@@ -16,7 +16,8 @@ from .file_formats import extension_of, stem_of
 class FoundCase:
     """One case of any layout. files: short name ("image", "rater1", "votes") -> file or DICOM folder.
 
-    images: short names that the layout itself calls images; empty where it does not say.
+    images: short names that the layout itself calls images; empty where it does not say. class_names: {value: name}
+    as a list says it.
     """
 
     name: str
@@ -24,6 +25,7 @@ class FoundCase:
     images: tuple[str, ...] = ()
     split: str = ""
     arrays: Path | None = None
+    class_names: dict[int, str] = field(default_factory=dict)
 
 
 def images_in(folder: Path) -> dict[str, Path]:

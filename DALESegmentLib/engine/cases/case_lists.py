@@ -5,13 +5,14 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ..errors import EngineError
 from .case_folder import FoundCase
 from .checks import check_exists
-from .class_names import read_json
+from .class_names import names_in, read_json
 from .file_formats import stem_of
 
 IMAGE_COLUMN = re.compile(r"image\d*$")
@@ -25,6 +26,8 @@ def cases_in_list(path: Path) -> list[FoundCase]:
     Raises EngineError("missing-file", "bad-list", "bad-json" or "no-cases").
     """
     check_exists(path)
+    if path.is_dir():
+        raise EngineError("bad-list", f"{path.name} is a folder and no list; give it as the data instead.")
     cases = _decathlon(path) if path.suffix.lower() == ".json" else _table(path)
     if not cases:
         raise EngineError("no-cases", f"{path.name} lists no cases; add one line for each.")
@@ -65,8 +68,7 @@ def _table(path: Path) -> list[FoundCase]:
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             text = file.read()
-        dialect = csv.Sniffer().sniff(text.partition("\n")[0], ",;\t") if text.strip() else csv.excel
-        rows = list(csv.DictReader(text.splitlines(), dialect=dialect))
+        rows = list(csv.DictReader(text.splitlines(), dialect=_dialect(text.partition("\n")[0])))
     except (UnicodeDecodeError, csv.Error) as error:
         raise EngineError("bad-list", f"{path.name} is not a readable CSV; save it again as CSV UTF-8.") from error
     cases = []
@@ -88,6 +90,13 @@ def _table(path: Path) -> list[FoundCase]:
     return cases
 
 
+def _dialect(first_line: str) -> type[csv.Dialect]:
+    try:
+        return csv.Sniffer().sniff(first_line, ",;\t")
+    except csv.Error:  # a single column, or nothing
+        return csv.excel
+
+
 def _column_number(column: str) -> int:
     return int(re.sub(r"\D", "", column) or 1)
 
@@ -100,13 +109,16 @@ def _usual_name(image: str) -> str:
 
 
 def _decathlon(path: Path) -> list[FoundCase]:
-    """{"training": [{"image": file or files, "label": file}], "validation" or "test": [...]}."""
+    """{"training": [{"image": file or files, "label": file}], "validation" or "test": [...], "labels": {"1": name}}."""
     data = read_json(path)
     if not isinstance(data, dict):
         raise EngineError("bad-list", f"{path.name} is no decathlon list; it needs a section training.")
-    cases = []
+    cases, class_names = [], names_in(data.get("labels"))
     for section, split in SECTIONS.items():
-        for entry in data.get(section) or ():
+        entries = data.get(section) or []
+        if not isinstance(entries, list):
+            raise EngineError("bad-list", f"{section} in {path.name} must be a list of cases; mend it.")
+        for entry in entries:
             fields = dict(entry) if isinstance(entry, dict) else {"image": entry}
             images = fields.pop("image", None)
             images = [images] if isinstance(images, str) else images
@@ -114,5 +126,6 @@ def _decathlon(path: Path) -> list[FoundCase]:
                 raise EngineError("bad-list", f"An entry under {section} in {path.name} has no image; add it.")
             name = str(fields.pop("name", "") or _usual_name(images[0]))
             files = {k: v for k, v in fields.items() if isinstance(v, str)}
-            cases.append(_case(name, images, path.parent, files, split))
+            case = _case(name, images, path.parent, files, split)
+            cases.append(replace(case, class_names=class_names))
     return cases

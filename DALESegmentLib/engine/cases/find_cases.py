@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from ..errors import EngineError
+from .case_files import naming
 from .case_folder import FoundCase
 from .case_lists import cases_in_list, cases_of_items
 from .checks import check_exists
 from .folder_layouts import cases_of
-from .roles import give_roles, share
-from .source import CaseSource
+from .roles import check_reference, give_roles, share
+from .source import CaseSource, UnusableCase
 
 
 def find_cases(
@@ -35,10 +36,34 @@ def find_cases(
     Raises EngineError("cases-unnamed", "no-cases", "bad-name", "duplicate-case", "missing-file") and the codes of
     `folder_layouts`, `case_lists` and `roles`.
     """
+    sources = []
+    for source in find_each(folder, list, items, image, label, reference, split, label_seed, limit):
+        if isinstance(source, UnusableCase):
+            raise source.problem
+        sources.append(source)
+    return sources
+
+
+def find_each(
+    folder: Path | str | None = None,
+    list: Path | str | None = None,
+    items: Iterable[Mapping[str, Any]] | None = None,
+    image: str | Sequence[str] | None = None,
+    label: str | None = None,
+    reference: str | None = None,
+    split: str = "all",
+    label_seed: int = 0,
+    limit: int | None = None,
+) -> Sequence[CaseSource | UnusableCase]:
+    """As `find_cases`, but a case whose files are missing or not understood hides none of the others.
+
+    Raises what `find_cases` raises, as far as it is about all the cases.
+    """
     wanted = _names(image)
+    check_reference(reference or "")
     found = _found(folder, list, items, wanted)
     _check_names(found)
-    chosen = _part(found, split)
+    chosen = part(found, split)
     if not chosen:
         wanted_part = "train" if split == "learn" else split
         raise EngineError(
@@ -48,10 +73,7 @@ def find_cases(
     if limit is not None and limit < len(chosen):
         drawn = sorted(share(label_seed, "limit " + case.name) for case in chosen)[:limit]
         chosen = [case for case in chosen if share(label_seed, "limit " + case.name) in drawn]
-    sources = [give_roles(case, wanted, label or "", reference or "", label_seed) for case in chosen]
-    for source in sources:
-        _check_files(source)
-    return sources
+    return [_source(case, wanted, label or "", reference or "", label_seed) for case in chosen]
 
 
 def left_aside(
@@ -62,10 +84,19 @@ def left_aside(
 ) -> int:
     """How many of the cases the split "learn" leaves aside. Raises as `find_cases` does."""
     found = _found(folder, list, items, _names(image))
-    return len(found) - len(_part(found, "learn"))
+    return len(found) - len(part(found, "learn"))
 
 
-def _part(cases: Sequence[FoundCase], split: str) -> Sequence[FoundCase]:
+class _Divided(Protocol):
+    @property
+    def split(self) -> str: ...
+
+
+Divided = TypeVar("Divided", bound=_Divided)
+
+
+def part(cases: Sequence[Divided], split: str) -> Sequence[Divided]:
+    """Those of the cases that `split` means, as `find_cases` does."""
     if split == "learn":
         called_train = [case for case in cases if case.split == "train"]
         return called_train or [case for case in cases if case.split != "test"]
@@ -103,6 +134,16 @@ def _check_names(cases: Iterable[FoundCase]) -> None:
     name, times = Counter(case.name for case in cases).most_common(1)[0]
     if times > 1:
         raise EngineError("duplicate-case", f"{times} cases are called {name}; give each a name of its own.")
+
+
+def _source(case: FoundCase, image: Sequence[str], label: str, reference: str, seed: int) -> CaseSource | UnusableCase:
+    try:
+        with naming(case.name):
+            source = give_roles(case, image, label, reference, seed)
+            _check_files(source)
+    except EngineError as problem:
+        return UnusableCase(case.name, case.split, problem)
+    return source
 
 
 def _check_files(source: CaseSource) -> None:

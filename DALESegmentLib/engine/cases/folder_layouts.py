@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import replace
@@ -10,23 +11,28 @@ from pathlib import Path
 from ..errors import EngineError
 from .case_folder import FoundCase, case_in, images_in, subfolders
 from .class_names import read_json
+from .loose_images import RESULTS, case_of_file, one_case_each
 
 KNOWN = (
     "one folder a case with image and label files; images and masks (or labels) side by side; "
-    "imagesTr and labelsTr as nnU-Net has them; one case; or a folder with DICOM slices"
+    "imagesTr and labelsTr as nnU-Net has them; images alone; one case; or a folder with DICOM slices"
 )
 SPLIT_FILE = "split.json"
 CHANNEL = re.compile(r"(.+)_(\d{4})$")
 
 
 def cases_of(folder: Path, image: Sequence[str] = ()) -> list[FoundCase]:
-    """The cases of a folder, whichever layout it has, each with its split where one is given.
+    """The cases of a folder, whichever layout it has, or of one image file, each with its split where one is given.
 
     image: short names of image files the user gave; they help to tell one case from a folder of cases.
-    Raises EngineError("missing-folder", "no-cases", "bad-json", "duplicate-file" or "channel-count").
+    Raises EngineError("missing-folder", "no-cases", "bad-json", "duplicate-file", "channel-count",
+    "image-unclear" or "unknown-format").
     """
+    folder = Path(os.path.abspath(folder))  # "." has no name of its own
+    if folder.is_file():
+        return [case_of_file(folder)]
     if not folder.is_dir():
-        raise EngineError("missing-folder", f"The folder {folder.name} is not there; check its name and place.")
+        raise EngineError("missing-folder", f"{folder.name} is not there; check its name and place.")
     if (folder / "imagesTr").is_dir():
         return _nnunet(folder)
     if (folder / "images").is_dir():
@@ -43,7 +49,9 @@ def _case_folders(folder: Path, image: set[str]) -> list[FoundCase]:
     if alone and (alone.arrays or alone.images or image & set(alone.files)):
         return [alone]
     inside = [case for sub in subfolders(folder) if (case := case_in(sub))]
-    return inside or ([alone] if alone else [])
+    if alone is not None and all(case.files and set(case.files) <= RESULTS for case in inside):
+        return one_case_each(alone)
+    return inside
 
 
 def _side_by_side(folder: Path) -> list[FoundCase]:

@@ -46,7 +46,8 @@ def count_not_finite(path: Path) -> int:
                 raise EOFError(path.name)
             left -= len(chunk)
             if header.float_type is not None:
-                bad += int(np.count_nonzero(~np.isfinite(np.frombuffer(chunk, header.float_type))))
+                voxels = len(chunk) // header.float_type.itemsize  # the last one may be cut
+                bad += int(np.count_nonzero(~np.isfinite(np.frombuffer(chunk, header.float_type, voxels))))
         while file.read(_CHUNK):  # the checksum stands at the very end
             pass
     return bad

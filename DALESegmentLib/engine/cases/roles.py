@@ -41,7 +41,13 @@ def give_roles(
         case.files.get(reference_name or "reference"),
         threshold,
         split=case.split,
+        class_names=case.class_names,
     )
+
+
+def check_reference(reference: str) -> None:
+    """Raises EngineError("bad-reference") for a threshold that is no number."""
+    _threshold(reference)
 
 
 def share(seed: int, name: str) -> int:
@@ -64,6 +70,12 @@ def _image_names(case: FoundCase, wanted: Sequence[str]) -> tuple[str, ...]:
     for candidates in (pairs, plain):
         if len(candidates) == 1:
             return (candidates[0],)
+    if not plain:
+        raise EngineError(
+            "no-image",
+            f"{case.name} holds {', '.join(case.files)} but no image of a known kind; add it, or say with the option "
+            "image which file it is.",
+        )
     raise EngineError(
         "image-unclear",
         f"{case.name} holds {', '.join(case.files)}; say with the option image which of them are images.",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+
+from ..errors import EngineError
 
 
 @dataclass(frozen=True)
@@ -13,7 +15,8 @@ class CaseSource:
     images: one path a channel group, in order; a path may be a DICOM folder. arrays: folder of an array case
     (see `exchange`), instead of the files. reference: a label to compare with, never to train on;
     `reference_threshold` turns a vote count into a mask (value >= threshold).
-    split: "train", "test" or "" where the folder does not say.
+    split: "train", "test" or "" where the folder does not say. class_names: {value: name} of a label map, where a
+    list says it.
     """
 
     name: str
@@ -25,3 +28,13 @@ class CaseSource:
     reference_threshold: float | None = None
     arrays: Path | None = None
     split: str = ""
+    class_names: dict[int, str] = field(default_factory=dict, hash=False)
+
+
+@dataclass(frozen=True)
+class UnusableCase:
+    """A case that was found, but whose files are missing or not understood."""
+
+    name: str
+    split: str
+    problem: EngineError

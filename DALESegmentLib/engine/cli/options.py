@@ -19,7 +19,7 @@ class Split(str, Enum):
 
 Data = Annotated[
     Path | None,
-    typer.Option("--data", help="Folder of cases, or one case.", show_default=False, rich_help_panel=DATA),
+    typer.Option("--data", help="Folder of cases, one case, or one image.", show_default=False, rich_help_panel=DATA),
 ]
 CaseList = Annotated[
     Path | None,

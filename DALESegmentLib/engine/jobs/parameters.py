@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from ..cases.find_cases import find_cases, left_aside
-from ..cases.source import CaseSource
+from ..cases.find_cases import find_cases, find_each, left_aside
+from ..cases.source import CaseSource, UnusableCase
 
 
 class Parameters(BaseModel):
@@ -28,6 +29,7 @@ class CaseItem(Parameters):
 CaseItems = list[CaseItem]  # `list` is the name of a parameter below
 Names = list[str]
 Sources = list[CaseSource]
+Found = Sequence[CaseSource | UnusableCase]
 
 
 class CasesParameter(Parameters):
@@ -47,6 +49,10 @@ class CasesParameter(Parameters):
         """The cases' files; all, where no split is asked for. Raises EngineError where there are none or the folder
         is not understood."""
         return find_cases(**self._values(), **self._choice("all"))
+
+    def find_each(self) -> Found:
+        """As `find`, with what is wrong with a case in its place."""
+        return find_each(**self._values(), **self._choice("all"))
 
     def find_to_learn(self) -> Sources:
         """As `find`, without the cases that are kept for tests, where no split is asked for."""

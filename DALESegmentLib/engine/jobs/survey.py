@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 
 from ..cases.case import Case
 from ..cases.case_files import read_case
@@ -34,27 +35,40 @@ def tell_left_aside(cases: CasesParameter, progress: Progress) -> None:
 
 def survey(sources: Sequence[CaseSource], progress: Progress) -> list[CaseFacts]:
     facts = []
-    names = _names_of_all(sources)
+    names = names_of_all(sources)
     for i, source in enumerate(sources):
         progress.check()
         progress.report(100.0 * i / len(sources), "reading", f"Looking at case {i + 1} of {len(sources)}")
-        facts.append(CaseFacts.of(read_labelled(source, names if _names_itself(source) else None)))
+        facts.append(CaseFacts.of(read_labelled(source, names if names_itself(source) else None)))
     check_same_channels({f.name: f.channels for f in facts})
     check_same_classes({f.name: f.class_names for f in facts})
     return facts
 
 
-def _names_of_all(sources: Sequence[CaseSource]) -> dict[int, str]:
-    """{value: name}. Segments are known by their names; each case may list them in an order of its own."""
-    names = segment_values(s.label for s in sources if s.label is not None)
-    for folder in (s.arrays for s in sources if s.arrays is not None):
-        for value, name in names_in_case(folder).items():
-            if name not in names.values():
-                names[value if value not in names else max(names) + 1] = name
+def names_of_all(sources: Sequence[CaseSource], *, whatever_is_broken: bool = False) -> dict[int, str]:
+    """{value: name}. Segments are known by their names; each case may list them in an order of its own.
+
+    whatever_is_broken: pass over what cannot be read, instead of raising an EngineError.
+    """
+    names: dict[int, str] = {}
+    for source in sorted(sources, key=lambda s: s.arrays is not None):  # files first
+        with suppress(*[EngineError] if whatever_is_broken else []):
+            names = _with_names_of(source, names)
     return names
 
 
-def _names_itself(source: CaseSource) -> bool:
+def _with_names_of(source: CaseSource, known: Mapping[int, str]) -> dict[int, str]:
+    if source.arrays is None:
+        return segment_values([source.label] if source.label is not None else [], known)
+    names = dict(known)
+    for value, name in names_in_case(source.arrays).items():
+        if name not in names.values():
+            names[value if value not in names else max(names) + 1] = name
+    return names
+
+
+def names_itself(source: CaseSource) -> bool:
+    """Whether the case's label says what its values are called: then they get the data set's common values."""
     if source.arrays is not None:
         return bool(names_in_case(source.arrays))
     return source.label is not None and extension_of(source.label) == SEGMENTATION

@@ -48,6 +48,16 @@ def test_cut_short(tmp_path, refused, name, compressed, kept):
         read_image(path)
 
 
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+@pytest.mark.parametrize("missing", [1, 2, 3, 4001])
+def test_nifti_cut_inside_a_voxel(tmp_path, refused, kind, missing):
+    path = tmp_path / "a.nii"
+    sitk.WriteImage(sitk.GetImageFromArray(np.random.default_rng(0).random((8, 30, 40)).astype(kind)), str(path))
+    path.write_bytes(path.read_bytes()[:-missing])
+    with refused("unreadable-file", "a.nii", "incomplete"):
+        read_image(path)
+
+
 @pytest.mark.parametrize("name", ["a.mhd", "a.nhdr"])
 def test_pair_with_a_short_or_missing_second_file(tmp_path, refused, name):
     write_any(tmp_path / name, compressed=False)

@@ -1,0 +1,73 @@
+"""Which cases cannot be learned together with the others, though nothing is wrong with them alone."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any
+
+Row = Mapping[str, Any]  # of a case, as `inspect` answers it
+
+
+def problems_together(rows: Sequence[Row], learned: Collection[str]) -> dict[str, str]:
+    """{case: sentence} for the odd ones out, by the checks that a training makes of all its cases.
+
+    learned: names of the cases that a training would take; the others need no label.
+    """
+    problems: dict[str, str] = {}
+    for check in (_other_dims, _other_channels, _other_classes):
+        problems |= check([row for row in rows if row["name"] not in problems])
+    return _no_label([row for row in rows if row["name"] in learned]) | problems
+
+
+def _other_dims(rows: Sequence[Row]) -> dict[str, str]:
+    kinds = {True: "a 2D picture", False: "a volume"}
+    return {
+        row["name"]: f"{row['name']} is {kinds[_flat(row)]}, but {usual['name']} is {kinds[_flat(usual)]}; "
+        "keep pictures and volumes in folders of their own."
+        for row, usual in _odd(rows, _flat)
+    }
+
+
+def _flat(row: Row) -> bool:
+    return len(row["geometry"]["size"]) == 2
+
+
+def _other_channels(rows: Sequence[Row]) -> dict[str, str]:
+    return {
+        row["name"]: f"{row['name']} has {row['channels']} {'channel' if row['channels'] == 1 else 'channels'}, "
+        f"but {usual['name']} has {usual['channels']}; "
+        "choose the same images for every case, all in grey or all in colour."
+        for row, usual in _odd(rows, lambda row: row["channels"])
+    }
+
+
+def _odd(rows: Sequence[Row], key: Callable[[Row], Any]) -> list[tuple[Row, Row]]:
+    """The rows that differ from what most rows have, each with the first row that has it."""
+    counts = Counter(key(row) for row in rows)
+    usual = next((row for row in rows if counts[key(row)] == max(counts.values())), None)
+    return [(row, usual) for row in rows if usual is not None and key(row) != key(usual)]
+
+
+def _other_classes(rows: Sequence[Row]) -> dict[str, str]:
+    problems: dict[str, str] = {}
+    first: dict[str, tuple[str, str]] = {}
+    for row in rows:
+        for value, name in row.get("classes", {}).items():
+            case, usual = first.setdefault(value, (row["name"], name))
+            if name != usual:
+                problems[row["name"]] = (
+                    f"Label {value} is {usual} in {case} but {name} in {row['name']}; "
+                    "give the segments the same names and order in every case."
+                )
+    return problems
+
+
+def _no_label(rows: Sequence[Row]) -> dict[str, str]:
+    """Where no case has a label, they are there to be predicted."""
+    labelled = next((row["name"] for row in rows if "voxels" in row), None)
+    return {
+        row["name"]: f"{row['name']} has no label, but {labelled} has one; say which file it is, or leave the case out."
+        for row in rows
+        if labelled is not None and "voxels" not in row
+    }
