@@ -13,14 +13,18 @@ import os
 import sys
 import warnings
 from collections.abc import Sequence
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
+
+from DALESegmentLib.engine.learn.networks import NETWORKS
 
 from .cell import ROOT, Cell
 from .data_set import data_set
 from .methods.registry import METHODS
 from .noise import KINDS
+from .records import merge_quality
 from .report import write_report
-from .schedule import clock, expected_seconds, missing, run
+from .schedule import Report, clock, expected_seconds, missing, run
 from .store import Store
 from .tiers import TIERS, Wanted, cells
 
@@ -57,38 +61,51 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
+    asked = _asked(arguments)
+    warnings.filterwarnings("ignore")
+    chosen = cells(Wanted(asked.tier, asked.sets, asked.methods, asked.seeds, asked.noise, asked.networks))
+    store = Store(asked.out / "cells.jsonl")
+    report = Report()
+    if not asked.report:
+        costs_of(chosen, asked, anew=asked.cost)
+    if not (asked.report or asked.cost):
+        try:
+            report = _train(chosen, store, asked)
+        except KeyboardInterrupt:
+            print("Stopped. The same command goes on from the last finished cell.")
+            return 130
+        except BrokenProcessPool:
+            print("A process ended without a word, perhaps for want of memory. Run again, with fewer --workers.")
+            return 1
+    records = write_report(chosen, store, _read_costs(asked.out), asked.out, asked.tier, report.failed, report.left)
+    if asked.quality != "none" and records:
+        merge_quality(Path(asked.quality), records)
+    for cell in report.left:
+        print(f"  left: {cell.title}")
+    print(f"{len(records)} records; table: {asked.out / 'results.md'}")
+    return 1 if report.failed else 0
+
+
+def _asked(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = _parser()
     asked = parser.parse_args(arguments)
     if asked.data is None or not asked.data.is_dir():
         parser.error("name the folder of the sets with --data, or in the environment variable DALESEGMENT_DATA")
-    for name, given, known in (("methods", asked.methods, METHODS), ("noise", asked.noise, KINDS)):
-        if wrong := [word for word in given or () if word not in known]:
+    for name, known in (("methods", METHODS), ("noise", KINDS), ("networks", NETWORKS)):
+        if wrong := [word for word in getattr(asked, name) or () if word not in known]:
             parser.error(f"--{name}: {', '.join(wrong)} is not known; choose of {', '.join(known)}")
-    warnings.filterwarnings("ignore")
-    wanted = Wanted(asked.tier, asked.sets, asked.methods, asked.seeds, asked.noise, asked.networks)
-    chosen = cells(wanted)
-    store = Store(asked.out / "cells.jsonl")
+    if missing_sets := [name for name in asked.sets or () if not (asked.data / name).is_dir()]:
+        parser.error(f"--sets: there is no folder {', '.join(missing_sets)} in {asked.data}")
+    return asked
+
+
+def _train(chosen: Sequence[Cell], store: Store, asked: argparse.Namespace) -> Report:
     workers = _default_workers(asked.device) if asked.workers is None else asked.workers
     todo = missing(chosen, store)
-    print(f"{len(chosen)} cells, {len(chosen) - len(todo)} of them done or the same as another, {len(todo)} to train.")
-    failed: list[tuple[Cell, str]] = []
-    left: list[Cell] = []
-    if not asked.report:
-        costs_of(chosen, asked, anew=asked.cost)
-    if not (asked.report or asked.cost):
-        expected = clock(expected_seconds(todo, store, chosen, workers))
-        print(f"Expected: {expected} with {workers or 1} process(es) of one thread.", flush=True)
-        report = run(
-            chosen, store, asked.data, asked.device, workers, asked.minutes, lambda line: print(line, flush=True)
-        )
-        failed, left = report.failed, report.left
-    written = write_report(chosen, store, _read_costs(asked.out), asked.out, asked.tier, failed, left)
-    if asked.quality != "none":
-        written.merge_into(Path(asked.quality))
-    for cell in left:
-        print(f"  left: {cell.title}")
-    print(f"{written.records_written} records; table: {asked.out / 'results.md'}")
-    return 1 if failed else 0
+    _say(f"{len(chosen)} cells, {len(chosen) - len(todo)} of them done or the same as another, {len(todo)} to train.")
+    expected = clock(expected_seconds(todo, store, chosen, workers))
+    _say(f"Expected: {expected} with {workers or 1} process(es) of one thread.")
+    return run(chosen, store, asked.data, asked.device, workers, asked.minutes, _say)
 
 
 def _say(line: str) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from .data_set import DataSet
-from .methods.registry import DALE, dale_settings
+from .methods.registry import dale_settings
 
 ROOT = Path(__file__).parents[1]
 _ENGINE = "DALESegmentLib/engine"
@@ -103,7 +103,3 @@ def bare_code(source: str) -> str:
 
 def _digest(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def is_ablation(method: str) -> bool:
-    return method in DALE and method != "dale"

@@ -39,7 +39,7 @@ class DataSet(BaseModel):
 
 LIDC_RATERS = ("rater1", "rater2", "rater3", "rater4")
 
-_SMALL = {"slim": 0.5, "levels": 4, "train": 30, "test": 20, "epochs": 20, "steps_per_epoch": 10}
+_SMALL = {"slim": 0.5, "levels": 4, "train": 30, "test": 20, "epochs": 20}
 QUICK = {
     "lidc_4rater": DataSet(
         name="lidc_4rater",
@@ -50,11 +50,14 @@ QUICK = {
         normalise="slice",
         crop=48,
         largest=40,
-        batch=12,
+        batch=8,
+        steps_per_epoch=15,
         **_SMALL,
     ),
-    "ph2_skin": DataSet(name="ph2_skin", dims=2, shrink=4, batch=8, **_SMALL),
-    "msd_hippocampus": DataSet(name="msd_hippocampus", dims=3, volumes=True, shrink=2, batch=4, **_SMALL),
+    "ph2_skin": DataSet(name="ph2_skin", dims=2, shrink=4, batch=8, steps_per_epoch=12, **_SMALL),
+    "msd_hippocampus": DataSet(
+        name="msd_hippocampus", dims=3, volumes=True, shrink=2, batch=4, steps_per_epoch=12, **_SMALL
+    ),
 }
 
 _LONG = {"train": 200, "test": 70, "epochs": 60, "steps_per_epoch": 50}

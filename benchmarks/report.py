@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -13,22 +13,9 @@ from .bars import make_bars
 from .cell import Cell
 from .groups import make_groups
 from .plots import draw
-from .records import Record, make_records, merge_quality
+from .records import Record, make_records
 from .store import Store
 from .table import make_table
-
-
-@dataclass
-class Written:
-    records: list[Record]
-
-    @property
-    def records_written(self) -> int:
-        return len(self.records)
-
-    def merge_into(self, quality: Path) -> None:
-        if self.records:
-            merge_quality(quality, self.records)
 
 
 def write_report(
@@ -39,7 +26,8 @@ def write_report(
     tier: str,
     failed: Sequence[tuple[Cell, str]] = (),
     left: Sequence[Cell] = (),
-) -> Written:
+) -> list[Record]:
+    """Returns the records, one a finished cell."""
     out.mkdir(parents=True, exist_ok=True)
     records = make_records(cells, store, costs, tier)
     groups = make_groups(records)
@@ -61,4 +49,4 @@ def write_report(
         {"about": about, "costs": costs, "bars": [asdict(b) | {"met": b.met} for b in bars], "records": records},
     )
     draw(groups, out)
-    return Written(records)
+    return records

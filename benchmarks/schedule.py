@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import signal
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -112,6 +113,7 @@ def _outcomes(
 def _one_thread() -> None:
     import torch
 
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C reaches every process; a stopped worker has nothing to say
     torch.set_num_threads(1)
     warnings.filterwarnings("ignore")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from concurrent.futures.process import BrokenProcessPool
 
 import pytest
 
@@ -130,9 +131,23 @@ def test_cost_compares_time_and_memory(tiny_data, tiny_set):
 
 
 def test_what_is_asked_wrongly_is_said_in_words(tmp_path, capsys):
-    for wrong in (["--data", str(tmp_path / "nowhere")], ["--data", str(tmp_path), "--methods", "magic"]):
+    here = ["--data", str(tmp_path)]
+    for wrong in (["--data", str(tmp_path / "nowhere")], [*here, "--methods", "magic"], [*here, "--sets", "moon"]):
         with pytest.raises(SystemExit):
             main(wrong)
     told = capsys.readouterr().err
     assert "--data" in told
     assert "magic is not known" in told
+    assert "no folder moon" in told
+
+
+@pytest.mark.parametrize(
+    ("reason", "code", "word"), [(KeyboardInterrupt, 130, "Stopped"), (BrokenProcessPool, 1, "memory")]
+)
+def test_a_run_that_is_stopped_says_so(tiny_data, tiny_set, tmp_path, monkeypatch, capsys, reason, code, word):
+    def stopped(*_):
+        raise reason
+
+    monkeypatch.setattr("benchmarks.__main__.run", stopped)
+    assert main(arguments(tiny_data, tmp_path)) == code
+    assert word in capsys.readouterr().out
