@@ -51,12 +51,12 @@ QUICK = {
         crop=48,
         largest=40,
         batch=8,
-        steps_per_epoch=15,
+        steps_per_epoch=14,
         **_SMALL,
     ),
-    "ph2_skin": DataSet(name="ph2_skin", dims=2, shrink=4, batch=8, steps_per_epoch=12, **_SMALL),
+    "ph2_skin": DataSet(name="ph2_skin", dims=2, shrink=4, batch=8, steps_per_epoch=11, **_SMALL),
     "msd_hippocampus": DataSet(
-        name="msd_hippocampus", dims=3, volumes=True, shrink=2, batch=4, steps_per_epoch=12, **_SMALL
+        name="msd_hippocampus", dims=3, volumes=True, shrink=2, batch=4, steps_per_epoch=11, **_SMALL
     ),
 }
 

@@ -25,7 +25,7 @@ from .methods.registry import REMEMBERS
 from .review_found import review_found
 from .training import Trained, train
 
-VOXELS_SCORED = 400_000
+VOXELS_SCORED = 200_000
 REVIEWED = ("plain", "dale")
 """Methods whose review list is made: it costs as much as the other figures together."""
 NSD_MM = 2.0
