@@ -1,9 +1,11 @@
-# The two commands are `make demo` and `make test`. Both start from nothing but Python 3.10+ and make.
+# The commands are `make demo`, `make test` and `make bench`. All start from nothing but Python 3.10+ and make.
 
 PYTHON ?= python3
 VENV ?= .venv
 DATA ?=
 OUT ?= demo-output
+# More options of the benchmark, such as ARGS="--tier full --seeds 0"
+ARGS ?=
 # Where PyTorch's CPU releases are to be had, if pip's own index has only CUDA ones (see README, "Developers").
 TORCH_INDEX ?=
 
@@ -12,11 +14,12 @@ GPU := $(shell nvidia-smi -L >/dev/null 2>&1 && echo yes)
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check \
 	$(if $(GPU),,-c constraints-cpu.txt) $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 
-.PHONY: demo test check format clean help
+.PHONY: demo test bench check format clean help
 
 help:
 	@echo "make demo [DATA=folder]   the whole job once, on a real image, into $(OUT)"
 	@echo "make test                 every test"
+	@echo "make bench [DATA=folder] [ARGS=...]   the published tables, about an hour on two cores; goes on where it stopped"
 	@echo "make check                ruff and mypy"
 	@echo "make clean                remove the environment and what the commands made"
 
@@ -36,6 +39,13 @@ demo: $(VENV)/ready
 test: $(VENV)/ready check
 	@echo "== Running every test"
 	@$(BIN)/python -m pytest -q
+
+$(VENV)/bench-ready: $(VENV)/ready
+	@echo "== Installing what the benchmark compares with" && $(PIP) -e '.[benchmark]'
+	@touch $@
+
+bench: $(VENV)/bench-ready
+	@OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks $(if $(DATA),--data "$(DATA)") $(ARGS)
 
 check: $(VENV)/ready
 	@echo "== Checking style and types"

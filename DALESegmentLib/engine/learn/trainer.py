@@ -7,7 +7,7 @@ would have, on a CPU to the bit.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -37,21 +37,30 @@ VALIDATIONS = 10
 
 @dataclass
 class Trainer:
-    """One training. `cases` are learned from, `validation` only looked at."""
+    """One training. `cases` are learned from, `validation` only looked at.
+
+    Without a folder nothing is written. given_objective: another loss than the settings', for comparisons;
+    after_epoch is called at the end of every epoch.
+    """
 
     plan: Plan
     settings: TrainSettings
     network: nn.Module
     cases: Sequence[PreparedCase]
     validation: Sequence[PreparedCase]
-    folder: Path
+    folder: Path | None
     device: torch.device
     progress: Progress
     history: list[dict[str, Any]] = field(default_factory=list)
+    given_objective: Objective | None = None
+    after_epoch: Callable[[Trainer], None] | None = None
 
     def __post_init__(self) -> None:
         self.network.to(self.device)
-        self.objective = Objective(self.plan.classes, self.settings.objective_settings, self.settings.trusted_share)
+        settings = self.settings
+        self.objective = self.given_objective or Objective(
+            self.plan.classes, settings.objective_settings, settings.trusted_share
+        )
         self.optimizer = torch.optim.AdamW(self.network.parameters(), lr=self.settings.learning_rate, weight_decay=1e-5)
         self.predictor = Predictor(self.network, self.plan, self.device)
         self.tap = FeatureTap(self.network, self.plan.classes)
@@ -69,6 +78,8 @@ class Trainer:
             row = self._epoch(epoch, started)
             self.spent = time.monotonic() - started
             self.history.append(row)
+            if self.after_epoch is not None:
+                self.after_epoch(self)
             self._save()
         return self.history
 
@@ -161,6 +172,8 @@ class Trainer:
         self.progress.report(100.0 * share, "training", message, seconds_left=left, **values)
 
     def _save(self) -> None:
+        if self.folder is None:
+            return
         progress = {"history": self.history, "spent": self.spent}
         save_checkpoint(
             self.folder / CHECKPOINT_FILE, self.network, self.optimizer, self.objective, self.cases, progress
@@ -169,9 +182,9 @@ class Trainer:
 
     def resume(self) -> None:
         """Put everything back as the last finished epoch left it; `run` goes on from there."""
+        if self.folder is None or not (self.folder / CHECKPOINT_FILE).exists():
+            return  # killed before the first epoch ended: start over
         path = self.folder / CHECKPOINT_FILE
-        if not path.exists():  # killed before the first epoch ended: start over
-            return
         progress = load_checkpoint(path, self.network, self.optimizer, self.objective, self.cases, self.device)
         self.history, self.spent = progress["history"], progress["spent"]
 

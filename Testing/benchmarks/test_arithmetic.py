@@ -1,0 +1,120 @@
+"""The table's arithmetic by hand."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from benchmarks.bars import make_bars, pooled_recovery
+from benchmarks.groups import make_groups
+from benchmarks.records import merge_quality
+from benchmarks.review_found import entropy, found_share
+from benchmarks.statistics import gap_recovery, paired_interval, spread
+from benchmarks.table import make_table
+
+
+def record(method: str, seed: int, cases: list[float], noise: str = "morph", **more) -> dict:
+    base = {"tier": "quick", "set": "s", "noise": noise, "noise_level": 0.4, "network": "UNet", "trusted": 0.0}
+    figures = {"dice": float(np.mean(cases)), "test_dice": cases, "label_dice": 0.7, "test_disagreement": [0.1, 0.4]}
+    return {**base, "method": method, "seed": seed, **figures, **more}
+
+
+def some_records() -> list[dict]:
+    return [
+        record("clean", 0, [0.9, 0.9]),
+        record("clean", 1, [0.9, 0.9]),
+        record("plain", 0, [0.6, 0.8]),
+        record("plain", 1, [0.7, 0.7]),
+        record("dale", 0, [0.8, 0.8], label_error_auroc=0.97, cleanlab_auroc=0.9),
+        record("dale", 1, [0.9, 0.9], label_error_auroc=0.95, cleanlab_auroc=0.9),
+    ]
+
+
+def test_gap_recovery_by_hand():
+    assert gap_recovery(0.8, 0.7, 0.9) == pytest.approx(0.5)
+    assert gap_recovery(0.6, 0.7, 0.9) == pytest.approx(-0.5)
+    assert gap_recovery(0.8, 0.895, 0.9) is None
+
+
+def test_a_group_pairs_seeds_and_cases():
+    (group,) = make_groups(some_records())
+    assert group.mean("dale") == pytest.approx(0.85)
+    assert group.spread("dale") == pytest.approx(spread([0.8, 0.9])) == pytest.approx(0.1 / 2**0.5)
+    assert group.recovery("dale") == pytest.approx((0.85 - 0.7) / (0.9 - 0.7))
+    np.testing.assert_allclose(group.differences("dale"), [[0.2, 0.0], [0.2, 0.2]])
+    assert group.first() is None  # the other methods are not there
+
+
+def test_recovery_of_trusted_cells_is_counted_from_plain_without_trust():
+    trusted = [record("plain", 0, [0.85, 0.85], trusted=0.05), record("dale", 0, [0.9, 0.9], trusted=0.05)]
+    groups = {g.trusted: g for g in make_groups([*some_records(), *trusted])}
+    assert groups[0.05].recovery("dale") == pytest.approx(1.0)
+    np.testing.assert_allclose(groups[0.05].differences("dale"), [[0.05, 0.05]])
+
+
+def test_pooled_recovery_weighs_cells_by_their_gap():
+    small_gap = [r | {"noise": "affine"} for r in some_records()]
+    for r in small_gap:
+        if r["method"] != "clean":
+            r["dice"] = 0.89
+    groups = make_groups([*some_records(), *small_gap])
+    assert pooled_recovery(groups) == pytest.approx((0.15 + 0.0) / (0.2 + 0.01))
+
+
+def test_the_interval_holds_the_mean_and_shrinks_with_agreement():
+    rng = np.random.default_rng(0)
+    wide = paired_interval([rng.normal(0.1, 0.2, (3, 20))])
+    assert wide[0] < 0.1 < wide[1]
+    assert paired_interval([np.full((3, 20), 0.1)]) == pytest.approx((0.1, 0.1))
+    # two groups count alike, whatever their size
+    assert paired_interval([np.zeros((1, 50)), np.ones((1, 2))]) == pytest.approx((0.5, 0.5))
+
+
+def test_bars_hold_the_figures_and_say_whether_they_are_met():
+    bars = {b.name: b for b in make_bars(make_groups(some_records()))}
+    assert bars["gap recovery (mean gain over mean gap)"].figure == pytest.approx(0.75)
+    assert bars["gap recovery (mean gain over mean gap)"].met is False
+    gain = bars["gain over plain where labels lost 10 points or more"]
+    assert gain.figure == pytest.approx(15)
+    assert gain.met is True
+    assert gain.interval[0] < 15 < gain.interval[1]
+    assert bars["label-error AUROC, overall"].figure == pytest.approx(0.96)
+    assert bars["AUROC above cleanlab's, overall"].figure == pytest.approx(0.06)
+    assert bars["no noise: DALE - plain"].met is None
+
+
+def test_the_quarter_with_most_disagreement_is_the_right_one():
+    raters = [r | {"noise": "raters"} for r in some_records()]
+    bars = {b.name: b for b in make_bars(make_groups(raters))}
+    # of the two cases the second has most disagreement: gains 0.0 and 0.2
+    assert bars["real raters: DALE - plain, quarter with most disagreement"].figure == pytest.approx(10)
+
+
+def test_the_table_shows_the_gain_in_points():
+    groups = make_groups(some_records())
+    text = make_table(groups, make_bars(groups), {"tier": "quick"})
+    row = next(line for line in text.splitlines() if "| dale |" in line)
+    assert "| 0.850 | 0.071 | +15.0 (" in row
+    assert "| 0.75 |" in row
+    heads = [line for line in text.splitlines() if line.startswith("| set |")]
+    assert all(line.count("|") == row.count("|") for line in heads[:1])
+
+
+def test_found_share_and_entropy_by_hand():
+    wrong = np.array([1, 0, 1, 0, 0, 0, 0, 0, 0, 0], bool)
+    score = np.arange(10, 0, -1.0)
+    assert found_share(score, wrong, 0.1) == 0.5
+    assert found_share(score, wrong, 0.3) == 1.0
+    assert found_share(-score, wrong, 0.3) == 0.0
+    assert entropy(np.array([[0.5, 1.0], [0.5, 0.0]])) == pytest.approx([np.log(2), 0.0], abs=1e-9)
+
+
+def test_records_of_one_identity_are_replaced_and_others_kept(tmp_path):
+    path = tmp_path / "quality.json"
+    assert merge_quality(path, some_records()) == 6
+    assert merge_quality(path, [record("dale", 0, [1.0, 1.0]), record("dale", 7, [0.1, 0.1])]) == 7
+    records = json.loads(path.read_text())["records"]
+    assert [r["dice"] for r in records if r["method"] == "dale"] == [1.0, 0.9, 0.1]
+    assert not any("test_dice" in r for r in records)

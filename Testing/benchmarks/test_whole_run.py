@@ -1,0 +1,153 @@
+"""The command from end to end on a tiny set, and again from what is there."""
+
+from __future__ import annotations
+
+import json
+import os
+from concurrent.futures.process import BrokenProcessPool
+
+import pytest
+
+from benchmarks import schedule
+from benchmarks.__main__ import main
+from benchmarks.cell import Cell, bare_code
+from benchmarks.cost import cost
+from benchmarks.schedule import expected_seconds, missing, run
+from benchmarks.store import Store
+from benchmarks.tiers import Wanted, cells
+from benchmarks.training import make_trainer
+
+TWO = ["--sets", "discs", "--noise", "morph", "--methods", "clean,plain", "--networks", "UNet", "--seeds", "0"]
+
+
+def arguments(data, out) -> list[str]:
+    return [*TWO, "--data", str(data), "--out", str(out), "--quality", str(out / "quality.json"), "--workers", "0"]
+
+
+def test_a_run_writes_everything_and_a_second_one_trains_nothing(tiny_data, tiny_set, tmp_path, monkeypatch, capsys):
+    assert main([*arguments(tiny_data, tmp_path), "--device", "cpu"]) == 0
+    assert {"cells.jsonl", "results.json", "results.md", "dice.png", "quality.json"} <= set(os.listdir(tmp_path))
+    results = json.loads((tmp_path / "results.json").read_text())
+    clean, plain = results["records"]
+    assert (clean["method"], plain["method"]) == ("clean", "plain")
+    assert clean["label_dice"] == 1.0 > plain["label_dice"]
+    assert clean["dice"] > 0.7
+    assert 0.5 < plain["label_error_auroc"] <= 1.0
+    assert plain["cleanlab_auroc"] is not None
+    assert plain["steps"] == 48
+    assert len(plain["test_dice"]) == 4
+    assert 0 <= plain["review_found_10pct"] <= plain["review_found_10pct_best"] <= 1
+    monkeypatch.setattr(schedule, "_attempt", lambda *_: pytest.fail("a finished cell was trained again"))
+    assert main([*arguments(tiny_data, tmp_path), "--device", "cpu"]) == 0
+    assert "0 to train" in capsys.readouterr().out
+
+
+def test_a_failed_cell_is_told_and_costs_the_others_nothing(tiny_data, tiny_set, tmp_path, monkeypatch):
+    def attempt(cell, *_):
+        return (cell, None, "no luck") if cell.method == "clean" else (cell, {"dice": 0.5, "seconds": 1.0}, "")
+
+    monkeypatch.setattr(schedule, "_attempt", attempt)
+    store, said = Store(tmp_path / "cells.jsonl"), []
+    chosen = cells(Wanted(sets=["discs"], noise=["morph"], methods=["clean", "plain"], seeds=[0], networks=["UNet"]))
+    report = run(chosen, store, tiny_data, "cpu", 0, None, said.append)
+    assert [(c.method, why) for c, why in report.failed] == [("clean", "no luck")]
+    assert [c.method for c in missing(chosen, Store(store.path))] == ["clean"]
+    assert any("FAILED" in line for line in said)
+
+
+def test_no_cell_is_started_after_the_time_and_all_are_named(tiny_data, tiny_set, tmp_path):
+    chosen = cells(Wanted(sets=["discs"], noise=["none"], methods=["plain", "gce"], seeds=[0, 1], networks=["UNet"]))
+    report = run(chosen, Store(tmp_path / "cells.jsonl"), tiny_data, "cpu", 0, 0.0, print)
+    assert report.left == chosen
+    assert not report.failed
+
+
+def test_half_a_line_costs_one_cell_only(tiny_set, tmp_path):
+    first, second = cells(Wanted(sets=["discs"], noise=["none"], methods=["gce"], seeds=[0, 1], networks=["UNet"]))
+    store = Store(tmp_path / "cells.jsonl")
+    store.add(first, {"dice": 0.5})
+    with store.path.open("a") as file:
+        file.write('{"key": "half a li')
+    store = Store(store.path)
+    assert missing([first, second], store) == [second]
+    store.add(second, {"dice": 0.6})
+    assert missing([first, second], Store(store.path)) == []
+
+
+def test_the_key_follows_what_figures_depend_on(tiny_set):
+    cell = Cell(data=tiny_set, noise="morph", level=0.4, network="UNet", method="dale", trusted=0.0, seed=0)
+    changes = [{"seed": 1}, {"level": 0.3}, {"method": "plain"}, {"method": "dale-no-alignment"}, {"trusted": 0.01}]
+    changes.append({"data": tiny_set.model_copy(update={"epochs": 7})})
+    keys = [cell.key(), *(cell.model_copy(update=c).key() for c in changes)]
+    assert len(set(keys)) == len(keys)
+    plain_without_noise = cell.model_copy(update={"method": "plain", "noise": "none", "level": 0.0})
+    assert cell.model_copy(update={"method": "clean"}).key() == plain_without_noise.key()
+
+
+def test_comments_and_docstrings_do_not_change_what_code_does():
+    one = 'def f(x):\n    """Doc."""\n    return x + 1  # why\n'
+    assert bare_code(one) == bare_code('def f(x):\n    """Other."""\n    return (x + 1)\n')
+    assert bare_code(one) != bare_code(one.replace("+ 1", "+ 2"))
+
+
+def test_the_quick_tier_holds_what_is_promised():
+    chosen = cells(Wanted())
+    assert {c.data.name for c in chosen} >= {"lidc_4rater", "ph2_skin", "msd_hippocampus"}
+    assert {c.data.dims for c in chosen} == {2, 3}
+    assert len({c.network for c in chosen}) >= 2
+    for seed in (0, 1, 2):
+        for noise in ("none", "morph", "affine", "markov", "missed", "biased", "raters"):
+            here = {c.method for c in chosen if (c.data.name, c.noise, c.seed) == ("lidc_4rater", noise, seed)}
+            assert here >= {"clean", "plain", "gce", "adele", "cleanlab", "coteaching", "dale"}
+    assert {c.trusted for c in chosen if c.noise == "biased" and c.method == "dale"} == {0.0, 0.01, 0.05}
+    assert not any(c.noise == "raters" for c in chosen if c.data.name == "ph2_skin")
+
+
+def test_the_time_left_follows_finished_cells(tiny_set, tmp_path):
+    one, two = cells(
+        Wanted(sets=["discs"], noise=["none"], methods=["gce", "coteaching"], seeds=[0], networks=["UNet"])
+    )
+    store = Store(tmp_path / "cells.jsonl")
+    assert expected_seconds([two], store, [one, two], 1) is None
+    store.add(one, {"seconds": 10.0})
+    assert expected_seconds([two], store, [one, two], 2) == pytest.approx(10.0)  # twice the work, two workers
+
+
+def test_trusted_cells_learn_from_corrected_labels(tiny_data, tiny_set):
+    cell = Cell(data=tiny_set, noise="biased", level=0.3, network="UNet", method="dale", trusted=0.05, seed=0)
+    trainer, samples, cases = make_trainer(cell, tiny_data, "cpu")
+    trusted = [c.trusted for c in cases]
+    assert sum(t.sum() for t in trusted) > 0
+    assert all((c.label == s.case.label)[c.trusted].all() for c, s in zip(cases, samples, strict=True))
+    assert sum(int(p.trusted.sum()) for p in trainer.cases) == sum(int(t.sum()) for t in trusted)
+    assert trainer.settings.trusted_share > 0
+
+
+def test_cost_compares_time_and_memory(tiny_data, tiny_set):
+    found = cost(tiny_set, "UNet", tiny_data, "cpu")
+    assert 0.5 < found["step_time_ratio"] < 5
+    assert 0.9 < found["memory_ratio"] < 3
+    assert found["plain_peak_mib"] > 0
+
+
+def test_what_is_asked_wrongly_is_said_in_words(tmp_path, capsys):
+    here = ["--data", str(tmp_path)]
+    for wrong in (["--data", str(tmp_path / "nowhere")], [*here, "--methods", "magic"], [*here, "--sets", "moon"]):
+        with pytest.raises(SystemExit):
+            main(wrong)
+    told = capsys.readouterr().err
+    assert "--data" in told
+    assert "magic is not known" in told
+    assert "no folder moon" in told
+
+
+@pytest.mark.parametrize(
+    ("reason", "code", "word"), [(KeyboardInterrupt, 130, "Stopped"), (BrokenProcessPool, 1, "memory")]
+)
+def test_a_run_that_is_stopped_says_so(tiny_data, tiny_set, tmp_path, monkeypatch, capsys, reason, code, word):
+    def stopped(*_):
+        raise reason
+
+    monkeypatch.setattr("benchmarks.__main__.run", stopped)
+    assert main(arguments(tiny_data, tmp_path)) == code
+    assert word in capsys.readouterr().out

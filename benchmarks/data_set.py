@@ -1,0 +1,88 @@
+"""What a data set is to the benchmark: which files are the truth, how small it is made, how long it is learned."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+
+class DataSet(BaseModel):
+    """One set at one tier. All of it goes into the hash of a cell.
+
+    truth: the short name of the reference label, "votes:2" for at least 2 of the raters. raters: short names of the
+    labels of single raters. volumes: images have slices; dims: of the network. crop: edge in voxels of the window in
+    the plane of the slices, laid round the lesion; largest: cases whose lesion is wider than this many voxels are left
+    out (0: none). shrink: every so many voxels along each axis become one. slim: share of the planned network's filters
+    kept; levels: of a UNet or AttentionUnet, at most (0: as planned). batch: 0 for the plan's own.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    truth: str = "label"
+    raters: tuple[str, ...] = ()
+    dims: Literal[2, 3] | None = None
+    volumes: bool = False
+    normalise: Literal["case", "slice", "ct"] | None = None
+    crop: int = 0
+    largest: int = 0
+    shrink: int = 1
+    train: int = 40
+    test: int = 20
+    slim: float = 1.0
+    levels: int = 0
+    batch: int = 0
+    epochs: int = 12
+    steps_per_epoch: int = 25
+
+
+LIDC_RATERS = ("rater1", "rater2", "rater3", "rater4")
+
+_SMALL = {"slim": 0.5, "levels": 4, "train": 30, "test": 20, "epochs": 20}
+QUICK = {
+    "lidc_4rater": DataSet(
+        name="lidc_4rater",
+        truth="votes:2",
+        raters=LIDC_RATERS,
+        dims=2,
+        volumes=True,
+        normalise="slice",
+        crop=48,
+        largest=40,
+        batch=8,
+        steps_per_epoch=14,
+        **_SMALL,
+    ),
+    "ph2_skin": DataSet(name="ph2_skin", dims=2, shrink=4, batch=8, steps_per_epoch=11, **_SMALL),
+    "msd_hippocampus": DataSet(
+        name="msd_hippocampus", dims=3, volumes=True, shrink=2, batch=4, steps_per_epoch=11, **_SMALL
+    ),
+}
+
+_LONG = {"train": 200, "test": 70, "epochs": 60, "steps_per_epoch": 50}
+FULL = {
+    "lidc_4rater": DataSet(
+        name="lidc_4rater",
+        truth="votes:2",
+        raters=LIDC_RATERS,
+        dims=2,
+        volumes=True,
+        normalise="slice",
+        crop=64,
+        batch=32,
+        **_LONG,
+    ),
+    "ph2_skin": DataSet(name="ph2_skin", dims=2, shrink=2, batch=16, **_LONG),
+    "busi_breast_us": DataSet(name="busi_breast_us", dims=2, shrink=2, batch=16, **_LONG),
+    "cvc_clinicdb": DataSet(name="cvc_clinicdb", dims=2, shrink=2, batch=16, **_LONG),
+    "padufes_2rater": DataSet(name="padufes_2rater", truth="r1", raters=("r2",), dims=2, shrink=2, batch=16, **_LONG),
+    "msd_hippocampus": DataSet(name="msd_hippocampus", dims=3, volumes=True, batch=4, **_LONG),
+    "sts_sarcoma": DataSet(name="sts_sarcoma", dims=3, volumes=True, shrink=2, batch=2, **_LONG),
+}
+
+
+def data_set(name: str, tier: str) -> DataSet:
+    """The set of that name; a folder that is in no list is read as the engine reads any folder."""
+    known = QUICK if tier == "quick" else FULL
+    return known.get(name) or DataSet(name=name, **(_SMALL if tier == "quick" else _LONG))

@@ -1,0 +1,93 @@
+"""Records of one set, noise, network and trusted share together: methods against each other, seed by seed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .records import Record, select
+from .statistics import gap_recovery, mean, paired_interval, spread
+
+RANKED = ("plain", "gce", "adele", "cleanlab", "coteaching", "dale")
+
+
+@dataclass(frozen=True)
+class Group:
+    """records: of this noise and trusted share; plain and clean are those without trusted voxels too."""
+
+    set: str
+    noise: str
+    network: str
+    trusted: float
+    records: tuple[Record, ...]
+    plain: tuple[Record, ...]
+    clean: tuple[Record, ...]
+
+    @property
+    def title(self) -> str:
+        trusted = f", {100 * self.trusted:g} % trusted" if self.trusted else ""
+        return f"{self.set}, {self.noise}, {self.network}{trusted}"
+
+    def values(self, method: str, figure: str) -> list[Any]:
+        return [r.get(figure) for r in self.of(method)]
+
+    def of(self, method: str) -> list[Record]:
+        if method == "clean":
+            return list(self.clean)
+        return select(self.records, method=method)
+
+    def mean(self, method: str, figure: str = "dice") -> float | None:
+        return mean(self.values(method, figure))
+
+    def spread(self, method: str) -> float | None:
+        return spread([v for v in self.values(method, "dice") if v is not None])
+
+    def plain_mean(self) -> float | None:
+        """Plain training without any trusted voxel: what the noise did."""
+        return mean([r["dice"] for r in self.plain])
+
+    def recovery(self, method: str) -> float | None:
+        ours, plain, clean = self.mean(method), self.plain_mean(), self.mean("clean")
+        if ours is None or plain is None or clean is None:
+            return None
+        return gap_recovery(ours, plain, clean)
+
+    def differences(self, method: str, against: str = "plain") -> np.ndarray | None:
+        """(seeds, cases) test Dice of method - against, for the seeds that both have; None without any."""
+        ours = {r["seed"]: r["test_dice"] for r in self.of(method)}
+        theirs = {r["seed"]: r["test_dice"] for r in self.of(against)}
+        both = sorted(set(ours) & set(theirs))
+        return np.array([np.subtract(ours[s], theirs[s]) for s in both]) if both else None
+
+    def interval(self, method: str) -> tuple[float, float] | None:
+        d = self.differences(method)
+        return None if d is None else paired_interval([d])
+
+    def first(self) -> str | None:
+        """The best of the methods that know nothing of the truth; None unless all of them are here."""
+        means = {m: self.mean(m) for m in RANKED}
+        if any(v is None for v in means.values()):
+            return None
+        return max(means, key=lambda m: means[m] or 0.0)
+
+
+def make_groups(records: Sequence[Record]) -> list[Group]:
+    places = dict.fromkeys((r["set"], r["noise"], r["network"], r["trusted"]) for r in records)
+    groups = []
+    for name, noise, network, trusted in places:
+        here = select(records, set=name, noise=noise, network=network)
+        groups.append(
+            Group(
+                name,
+                noise,
+                network,
+                trusted,
+                tuple(select(here, trusted=trusted)),
+                tuple(select(here, method="plain", trusted=0.0)),
+                tuple(select(here, method="clean")),
+            )
+        )
+    return groups

@@ -1,0 +1,22 @@
+"""A training label, what is true, and what a model holds of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from DALESegmentLib.engine.cases.geometry import Geometry
+
+
+@dataclass
+class Judged:
+    """label, truth: (*grid) network classes; probabilities: (K, *grid); confidence: (*grid) in [0, 1]."""
+
+    name: str
+    label: np.ndarray
+    truth: np.ndarray
+    probabilities: np.ndarray
+    confidence: np.ndarray
+    geometry: Geometry
+    trusted: np.ndarray | None = None

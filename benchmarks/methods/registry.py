@@ -1,0 +1,57 @@
+"""The methods by name."""
+
+from __future__ import annotations
+
+import torch
+
+from DALESegmentLib.engine.dale.settings import DaleSettings
+from DALESegmentLib.engine.learn.networks import build
+from DALESegmentLib.engine.learn.plan import Plan
+from DALESegmentLib.engine.learn.settings import TrainSettings
+
+from .adele import Adele
+from .baseline import Baseline
+from .cleanlab_filter import CleanlabFilter
+from .coteaching import CoTeaching
+from .gce import GeneralisedCrossEntropy
+
+DALE: dict[str, dict[str, bool]] = {
+    "dale": {},
+    "dale-no-partition": {"partition": False},
+    "dale-no-confidence": {"confidence": False},
+    "dale-no-alternation": {"alternation": False},
+    "dale-no-alignment": {"alignment": False},
+    "dale-joint": {"partition": False, "alternation": False},
+}
+BASELINES = ("gce", "adele", "cleanlab", "coteaching")
+CORE = ("clean", "plain", *BASELINES, "dale")
+ABLATIONS = tuple(name for name in DALE if name != "dale")
+METHODS = (*CORE, *ABLATIONS)
+WORK = {"coteaching": 2.0}
+"""How many times the work of a plain training a method does; for estimates of time only."""
+REMEMBERS = ("clean", "plain", *DALE)
+"""Methods that keep the disagreement of the given labels; the others change or drop labels."""
+
+
+def dale_settings(method: str) -> DaleSettings | None:
+    return DaleSettings(**DALE[method]) if method in DALE else None
+
+
+def objective(method: str, plan: Plan, settings: TrainSettings) -> Baseline | None:
+    """The competitor's loss; None for plain training and DALE, which are the engine's own."""
+    if method == "gce":
+        return GeneralisedCrossEntropy(plan.classes)
+    if method == "adele":
+        return Adele(plan.classes)
+    if method == "cleanlab":
+        return CleanlabFilter(plan.classes, settings.epochs)
+    if method == "coteaching":
+        return CoTeaching(plan.classes, lambda: _peer(plan, settings.seed), settings.learning_rate)
+    return None
+
+
+def _peer(plan: Plan, seed: int) -> torch.nn.Module:
+    """A network that starts elsewhere, without touching the chance the first one trains by."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed + 1_000_003)
+        return build(plan.network, plan.network_arguments)

@@ -1,0 +1,62 @@
+"""The noise kinds: how the labels of the training cases are spoiled, seeded by case, and by how much they then err.
+
+Sizes are relative to the lesion: a share of the radius that its largest object would have as a ball.
+"""
+
+from __future__ import annotations
+
+import zlib
+
+import numpy as np
+
+from DALESegmentLib.engine.measure.simulate import simulate_annotator
+
+from .loading import Sample
+
+KINDS = ("none", "morph", "affine", "markov", "missed", "biased", "raters")
+_IN_PICTURES = {"morph": 0.4, "affine": 0.5, "markov": 0.35, "biased": 0.3}
+_IN_VOLUMES = {"morph": 0.2, "affine": 0.3, "markov": 0.25, "biased": 0.2}
+"""Share of the radius. The same shift of an outline costs a volume more overlap than an area: with these, labels
+agree with the truth about as well in either (Dice 0.6 to 0.75)."""
+MISSED = 0.3
+"""Chance an object is overlooked; where a case has a single one, the chance that its label is empty."""
+MORPHED = 0.8
+"""Share of the cases that are eroded or dilated."""
+_HANDS = {"affine": "shift", "markov": "walk", "missed": "miss", "biased": "biased"}
+
+
+def level_of(kind: str, volumes: bool) -> float | None:
+    """The strength a noise kind has in the benchmark; None for raters, who are as they are."""
+    if kind in ("none", "raters"):
+        return 0.0 if kind == "none" else None
+    return MISSED if kind == "missed" else (_IN_VOLUMES if volumes else _IN_PICTURES)[kind]
+
+
+def case_random(seed: int, name: str) -> np.random.Generator:
+    """Chance that depends on the seed and the case alone, whatever other cases there are."""
+    return np.random.default_rng([seed, zlib.crc32(name.encode())])
+
+
+def noisy_label(sample: Sample, kind: str, level: float | None, seed: int) -> np.ndarray:
+    """(*grid), the truth as this annotator would have drawn it.
+
+    morph: four of five cases eroded or dilated; affine: shifted in a random direction; markov: a contour that wanders
+    (correlated Gaussian steps along it); missed: whole objects left out; biased: always the same hand, too large and
+    leaning; raters: one of the real raters, drawn by case.
+    """
+    case, rng = sample.case, case_random(seed, sample.case.name)
+    assert case.label is not None
+    if kind == "none":
+        return case.label.copy()
+    if kind == "raters":
+        if not sample.raters:
+            raise ValueError(f"{case.name} has no raters of its own; leave out the noise kind raters")
+        return sample.raters[int(rng.integers(len(sample.raters)))].copy()
+    assert level is not None
+    if kind == "morph":
+        if rng.random() >= MORPHED:
+            return case.label.copy()
+        hand = str(rng.choice(["erode", "dilate"]))
+    else:
+        hand = _HANDS[kind]
+    return simulate_annotator(case.label, case.geometry.spacing, hand, level, rng, relative=hand != "miss")

@@ -1,0 +1,84 @@
+"""What a clinician finds who looks at a tenth of the foreground band: in our order, by entropy, and at best."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from DALESegmentLib.engine.review.boundary import boundary_distance, bounding_box, margin_voxels
+from DALESegmentLib.engine.review.find_regions import find_regions
+from DALESegmentLib.engine.review.rank_regions import rank_regions
+from DALESegmentLib.engine.review.usual_doubt import REACH_MM, usual_doubt
+
+from .judged import Judged
+from .trusting import foreground_band
+
+SHARE = 0.1
+
+
+def review_found(judged: Sequence[Judged]) -> dict[str, Any]:
+    """Shares of all wrong band voxels found in the first tenth of the band, over all cases together.
+
+    review_found_10pct: region after region as the review lists them, then excess doubt; ..._doubt: excess doubt alone;
+    ..._entropy: the model's entropy; ..._best: all that a tenth of the band can hold. In a fixed random order among
+    equals.
+    """
+    bands = [foreground_band(j.label, j.geometry.spacing, j.probabilities.argmax(0)) for j in judged]
+    wrong = np.concatenate([(j.label != j.truth)[b] for j, b in zip(judged, bands, strict=True)])
+    if not wrong.any():
+        return {}
+
+    def pooled(maps: list[np.ndarray]) -> float:
+        return found_share(np.concatenate([m[b] for m, b in zip(maps, bands, strict=True)]), wrong)
+
+    excess = [excess_doubt(j) for j in judged]
+    return {
+        "review_found_10pct": pooled(_review_order(judged, excess)),
+        "review_found_10pct_doubt": pooled(excess),
+        "review_found_10pct_entropy": pooled([entropy(j.probabilities) for j in judged]),
+        "review_found_10pct_best": min(1.0, int(SHARE * len(wrong)) / int(wrong.sum())),
+    }
+
+
+def found_share(score: np.ndarray, wrong: np.ndarray, share: float = SHARE) -> float:
+    """Share of the wrong among the `share` of all voxels with the highest scores. score, wrong: (n,)."""
+    shuffled = np.random.default_rng(0).permutation(len(score))
+    order = shuffled[np.argsort(-score[shuffled], kind="stable")]
+    return float(wrong[order[: int(share * len(order))]].sum() / wrong.sum())
+
+
+def entropy(probabilities: np.ndarray) -> np.ndarray:
+    """-Σ p log p over the classes; (K, *grid) to (*grid)."""
+    p = np.clip(probabilities, 1e-12, 1.0)
+    return -(p * np.log(p)).sum(0)
+
+
+def excess_doubt(judged: Judged) -> np.ndarray:
+    """(*grid) doubt of the label beyond what is usual at that distance from a boundary; 0 or less where trusted."""
+    sampling = tuple(reversed(judged.geometry.spacing))
+    doubt = 1.0 - judged.confidence
+    trusted = np.zeros(doubt.shape, bool) if judged.trusted is None else judged.trusted
+    excess = doubt.copy()
+    near = bounding_box(judged.label > 0, margin_voxels(REACH_MM, sampling))
+    if near is not None:
+        distance, nearest = boundary_distance(judged.label[near], sampling, REACH_MM)
+        excess[near] -= usual_doubt(doubt[near], distance, nearest, min(sampling), ~trusted[near])
+    excess[trusted] = -1.0
+    return excess
+
+
+def _review_order(judged: Sequence[Judged], excess: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Scores that put listed regions first, in the order of the list over all cases, and excess doubt after them."""
+    listed, maps = [], []
+    for j in judged:
+        names = {c: f"class {c}" for c in range(1, len(j.probabilities))}
+        regions, where = find_regions(j.name, j.label, j.confidence, j.probabilities, j.geometry, names, j.trusted)
+        listed.append(regions)
+        maps.append(where)
+    place = {j.name: np.zeros(21) for j in judged}
+    ranked = rank_regions(listed)
+    for region in ranked:
+        place[region.case][region.region_id] = 2.0 + len(ranked) - region.rank
+    return [place[j.name][m] + np.where(m > 0, 0.0, e) for j, m, e in zip(judged, maps, excess, strict=True)]

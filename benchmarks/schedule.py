@@ -1,0 +1,128 @@
+"""Run the cells that are not there yet, several at once, and say how long it will take."""
+
+from __future__ import annotations
+
+import multiprocessing
+import signal
+import time
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from .cell import Cell
+from .data_set import QUICK
+from .store import Store
+from .tiers import SECONDS, expected_work
+
+Say = Callable[[str], None]
+Outcome = tuple[Cell, dict[str, Any] | None, str]
+"""The cell, its result, or None and why there is none."""
+
+
+@dataclass
+class Report:
+    """failed: cells and why; left: cells the time did not reach."""
+
+    failed: list[tuple[Cell, str]] = field(default_factory=list)
+    left: list[Cell] = field(default_factory=list)
+
+
+def missing(cells: Sequence[Cell], store: Store) -> list[Cell]:
+    """One cell a key that has no result yet."""
+    by_key = {c.key(): c for c in reversed(cells)}
+    wanted = [k for k in dict.fromkeys(c.key() for c in cells) if k not in store.results]
+    return [by_key[k] for k in wanted]
+
+
+def expected_seconds(cells: Sequence[Cell], store: Store, known: Sequence[Cell], workers: int) -> float | None:
+    """From finished cells of the same set, or the constants measured for the quick tier; None where neither is."""
+    measured: dict[str, list[float]] = {}
+    for cell in known:
+        result = store.results.get(cell.key())
+        if result is not None:
+            measured.setdefault(cell.data.name, []).append(result["seconds"] / expected_work(cell))
+    total = 0.0
+    for cell in cells:
+        name = cell.data.name
+        each = measured.get(name)
+        if not each:
+            if name not in SECONDS or cell.data != QUICK[name]:
+                return None
+            each = [SECONDS[name]]
+        total += sum(each) / len(each) * expected_work(cell)
+    return total / max(workers, 1)
+
+
+def run(
+    cells: Sequence[Cell], store: Store, data: Path, device: str, workers: int, minutes: float | None, say: Say
+) -> Report:
+    """workers 0: in this process. After `minutes` no further cell is started."""
+    todo = missing(cells, store)
+    end = None if minutes is None else time.monotonic() + 60 * minutes
+    report = Report()
+    asked: list[Cell] = []
+    for cell, result, why in _outcomes(todo, data, device, workers, end, asked):
+        if result is None:
+            report.failed.append((cell, why))
+            say(f"  FAILED {cell.title}: {why}")
+            continue
+        store.add(cell, result)
+        rest = [c for c in todo if c.key() not in store.results]
+        left = expected_seconds(rest, store, cells, workers)
+        dice = "none" if result["dice"] is None else f"{result['dice']:.3f}"
+        say(
+            f"  {len(todo) - len(rest)}/{len(todo)} {cell.title}: Dice {dice}, "
+            f"{result['seconds']:.0f} s; {clock(left)} left"
+        )
+    started = {c.key() for c in asked}
+    report.left = [c for c in todo if c.key() not in started]
+    return report
+
+
+def clock(seconds: float | None) -> str:
+    return "unknown time" if seconds is None else f"{seconds / 60:.0f} min"
+
+
+def _outcomes(
+    todo: Sequence[Cell], data: Path, device: str, workers: int, end: float | None, asked: list[Cell]
+) -> Iterator[Outcome]:
+    def in_time() -> bool:
+        return end is None or time.monotonic() < end
+
+    queue = list(reversed(todo))
+    if workers == 0:
+        while queue and in_time():
+            asked.append(queue.pop())
+            yield _attempt(asked[-1], data, device)
+        return
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=_one_thread) as pool:
+        running: set[Future[Outcome]] = set()
+        while (queue and in_time()) or running:
+            while queue and in_time() and len(running) < workers:
+                asked.append(queue.pop())
+                running.add(pool.submit(_attempt, asked[-1], data, device))
+            finished, running = wait(running, return_when=FIRST_COMPLETED)
+            for future in finished:
+                yield future.result()
+
+
+def _one_thread() -> None:
+    import torch
+
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C reaches every process; a stopped worker has nothing to say
+    torch.set_num_threads(1)
+    warnings.filterwarnings("ignore")
+
+
+def _attempt(cell: Cell, data: Path, device: str) -> Outcome:
+    """One cell that fails (a training that diverged, say) must not cost the others."""
+    from .scoring import run_cell
+
+    try:
+        return cell, run_cell(cell, data, device), ""
+    except Exception as error:  # every reason is reported with its cell
+        return cell, None, f"{type(error).__name__}: {error}"

@@ -1,0 +1,111 @@
+"""All figures of one trained cell."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from DALESegmentLib.engine import __version__
+from DALESegmentLib.engine.learn.confidence_map import confidence_map, label_classes
+from DALESegmentLib.engine.learn.prepare import to_native
+from DALESegmentLib.engine.measure.agreement import agreement, mean_of
+from DALESegmentLib.engine.measure.label_errors import ErrorSample, error_sample, pooled
+from DALESegmentLib.engine.measure.overlap import mean_dice
+from DALESegmentLib.engine.process.progress import Progress
+
+from .cell import Cell
+from .judged import Judged
+from .loading import load
+from .machine import machine
+from .methods.cleanlab_filter import label_quality
+from .methods.registry import REMEMBERS
+from .review_found import review_found
+from .training import Trained, train
+
+VOXELS_SCORED = 200_000
+REVIEWED = ("plain", "dale")
+"""Methods whose review list is made: it costs as much as the other figures together."""
+NSD_MM = 2.0
+
+
+def run_cell(cell: Cell, data: Path, device: str = "auto") -> dict[str, Any]:
+    """Train and score. Plain JSON values; test_* lists are by test case, in the order of their names' checksums."""
+    started, cpu = time.monotonic(), time.process_time()
+    trained = train(cell, data, device)
+    result = test_scores(trained, cell, data)
+    result |= label_scores([*judge(trained, cell)], cell)
+    return result | {
+        "train_seconds": round(trained.seconds, 2),
+        "train_cpu_seconds": round(trained.cpu_seconds, 2),
+        "seconds": round(time.monotonic() - started, 2),
+        "cpu_seconds": round(time.process_time() - cpu, 2),
+        "steps": trained.steps,
+        "dims": trained.plan.dims,
+        "machine": machine(trained.predictor.device),
+        "version": __version__,
+    }
+
+
+def test_scores(trained: Trained, cell: Cell, data: Path) -> dict[str, Any]:
+    samples = load(cell.data, data, "test")
+    rows, sizes = [], []
+    for sample in samples:
+        found = trained.predictor.segmentation(trained.predictor.probabilities(sample.case, Progress()))
+        truth = np.asarray(sample.case.label)
+        classes = [v for v in trained.plan.class_values if v]
+        rows.append(agreement(found, truth, sample.case.geometry.spacing, classes, NSD_MM)["mean"])
+        sizes.append(float((found > 0).sum() / max((truth > 0).sum(), 1)))
+    return {
+        "dice": mean_of(r["dice"] for r in rows),
+        "hd95_mm": mean_of(r["hd95_mm"] for r in rows),
+        "hd95_undefined": sum(r["hd95_mm"] is None for r in rows),
+        "nsd_2mm": mean_of(r["nsd"] for r in rows),
+        "volume_ratio": float(np.mean(sizes)),
+        "test_dice": [r["dice"] for r in rows],
+        "test_disagreement": [s.disagreement for s in samples],
+    }
+
+
+def judge(trained: Trained, cell: Cell):
+    """What the trained model holds of every training label, one `Judged` a case."""
+    for sample, case, prepared in zip(trained.samples, trained.cases, trained.prepared, strict=True):
+        p = trained.predictor.probabilities(case, Progress())
+        s = None
+        if cell.trained_as in REMEMBERS:
+            s = to_native(prepared.disagreement.float().unsqueeze(0), prepared.affine, case.geometry)[0]
+        classes = label_classes(case, trained.plan)
+        table = {value: n for n, value in enumerate(trained.plan.class_values)}
+        truth = np.vectorize(table.__getitem__, otypes=[np.int64])(sample.case.label)
+        confidence = confidence_map(case, trained.plan, p, s)
+        trusted = None if case.trusted is None else np.asarray(case.trusted, bool)
+        yield Judged(case.name, classes, truth, p, confidence, case.geometry, trusted)
+
+
+def label_scores(judged: list[Judged], cell: Cell) -> dict[str, Any]:
+    """How well the training labels' errors are told: ranking, calibration, review."""
+    ours = pooled([_errors(j, j.confidence) for j in judged], VOXELS_SCORED)
+    result = {
+        "label_dice": mean_of(mean_dice(j.label, j.truth) for j in judged),
+        "label_error_prevalence": ours["overall"]["prevalence"],
+        "label_error_auroc": ours["overall"]["auroc"],
+        "label_error_auroc_band": ours["band"]["auroc"],
+        "label_error_auprc": ours["overall"]["auprc"],
+        "ece": ours["overall"]["ece"],
+        "ece_band": ours["band"]["ece"],
+        "reliability": ours["overall"]["reliability"],
+        "reliability_band": ours["band"]["reliability"],
+    }
+    if ours["overall"]["auroc"] is None:
+        return result
+    if cell.trained_as == "plain":
+        quality = label_quality([j.label for j in judged], [j.probabilities for j in judged])
+        theirs = pooled([_errors(j, q) for j, q in zip(judged, quality, strict=True)], VOXELS_SCORED)
+        result |= {"cleanlab_auroc": theirs["overall"]["auroc"], "cleanlab_auroc_band": theirs["band"]["auroc"]}
+    return result | (review_found(judged) if cell.trained_as in REVIEWED else {})
+
+
+def _errors(judged: Judged, confidence: np.ndarray) -> ErrorSample:
+    return error_sample(judged.label, judged.truth, confidence, judged.geometry.spacing)

@@ -1,0 +1,102 @@
+"""Train a cell through the engine's own path: plan, prepared cases, trainer."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from DALESegmentLib.engine.cases.case import Case
+from DALESegmentLib.engine.dale.settings import DaleSettings
+from DALESegmentLib.engine.learn.device import choose_device
+from DALESegmentLib.engine.learn.networks import LEARNING_RATE, LEARNING_RATES, build
+from DALESegmentLib.engine.learn.plan import Plan
+from DALESegmentLib.engine.learn.predictor import Predictor
+from DALESegmentLib.engine.learn.prepare import PreparedCase, prepare_case
+from DALESegmentLib.engine.learn.settings import TrainSettings
+from DALESegmentLib.engine.learn.trainer import Trainer
+from DALESegmentLib.engine.process.progress import Progress
+
+from .cell import Cell
+from .loading import Sample, load
+from .methods.registry import dale_settings, objective
+from .noise import noisy_label
+from .small_plan import plan_for
+from .trusting import trusted_masks
+
+TRUSTED_SHARE = 0.2
+"""Of the loss of a batch that holds trusted voxels, at least so much is theirs; as in the engine's fine-tuning."""
+
+
+@dataclass
+class Trained:
+    """samples and cases go together: the clean truth, and the very case that was learned from."""
+
+    plan: Plan
+    samples: list[Sample]
+    cases: list[Case]
+    prepared: list[PreparedCase]
+    predictor: Predictor
+    seconds: float
+    cpu_seconds: float
+    steps: int
+
+
+def noisy_cases(samples: list[Sample], cell: Cell) -> list[Case]:
+    """The training cases with the noisy label, corrected and trusted where the clinician looked."""
+    noise, level = cell.spoiled_by
+    labels = [noisy_label(s, noise, level, cell.seed) for s in samples]
+    truths = [np.asarray(s.case.label) for s in samples]
+    masks = trusted_masks(labels, truths, [s.case.geometry.spacing for s in samples], cell.trusted)
+    return [
+        replace(s.case, label=np.where(mask, truth, label), trusted=mask if cell.trusted else None)
+        for s, label, truth, mask in zip(samples, labels, truths, masks, strict=True)
+    ]
+
+
+def train_settings(cell: Cell) -> TrainSettings:
+    dale = dale_settings(cell.trained_as)
+    return TrainSettings(
+        method="plain" if dale is None else "dale",
+        dale=dale or DaleSettings(),
+        epochs=cell.data.epochs,
+        steps_per_epoch=cell.data.steps_per_epoch,
+        seed=cell.seed,
+        learning_rate=LEARNING_RATES.get(cell.network, LEARNING_RATE),
+        trusted_share=TRUSTED_SHARE if cell.trusted else 0.0,
+        focus_trusted=cell.trusted > 0,
+    )
+
+
+def make_trainer(cell: Cell, data: Path, device_name: str = "auto") -> tuple[Trainer, list[Sample], list[Case]]:
+    device = choose_device(device_name)
+    samples = list(load(cell.data, data, "train"))
+    plan = plan_for(samples, cell.data, cell.network, device.type)
+    cases = noisy_cases(samples, cell)
+    settings = train_settings(cell)
+    torch.manual_seed(cell.seed)
+    network = build(plan.network, plan.network_arguments)
+    loss = objective(cell.trained_as, plan, settings)
+    prepared = [prepare_case(case, plan) for case in cases]
+    trainer = Trainer(plan, settings, network, prepared, [], None, device, Progress(), given_objective=loss)
+    trainer.after_epoch = loss.after_epoch if loss is not None else None
+    return trainer, samples, cases
+
+
+def train(cell: Cell, data: Path, device_name: str = "auto") -> Trained:
+    trainer, samples, cases = make_trainer(cell, data, device_name)
+    started, cpu = time.monotonic(), time.process_time()
+    trainer.run()
+    return Trained(
+        trainer.plan,
+        samples,
+        cases,
+        list(trainer.cases),
+        trainer.predictor,
+        time.monotonic() - started,
+        time.process_time() - cpu,
+        cell.data.epochs * cell.data.steps_per_epoch,
+    )
