@@ -165,15 +165,20 @@ class Trainer:
         save_checkpoint(
             self.folder / CHECKPOINT_FILE, self.network, self.optimizer, self.objective, self.cases, progress
         )
+        self._save_model()
+
+    def _save_model(self) -> None:
         save_bundle(self.folder, self.network, self.plan, {"history": self.history})
 
     def resume(self) -> None:
-        """Put everything back as the last finished epoch left it; `run` goes on from there."""
+        """Put everything back as the last finished epoch left it, the model too, which a kill can have left an epoch
+        behind; `run` goes on from there."""
         path = self.folder / CHECKPOINT_FILE
         if not path.exists():  # killed before the first epoch ended: start over
             return
         progress = load_checkpoint(path, self.network, self.optimizer, self.objective, self.cases, self.device)
         self.history, self.spent = progress["history"], progress["spent"]
+        self._save_model()
 
     def _trial_run(self) -> None:
         """One forward pass of an empty patch, to see the order of the layers."""
