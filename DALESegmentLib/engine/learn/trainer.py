@@ -56,6 +56,7 @@ class Trainer:
         self.predictor = Predictor(self.network, self.plan, self.device)
         self.tap = FeatureTap(self.network, self.plan.classes)
         self.tap.find(self._trial_run)
+        self.progress.check()
         focus = self.settings.focus_trusted
         self.sampler = PatchSampler(self.cases, self.plan, focus_trusted=focus)
         self.spent = 0.0
