@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from importlib.metadata import version
 from pathlib import Path
@@ -42,6 +43,13 @@ def test_the_file_names_nothing_that_slicer_brings(dependencies):
     names = {line.split(">=")[0].lower() for line in lines if line}
     assert not names & {name.lower() for name in dependencies.KEPT}
     assert not any("==" in line for line in lines)
+
+
+def test_what_the_doctor_looks_for_is_installed_or_kept(dependencies):
+    from DALESegmentLib.engine.doctor import PACKAGES
+
+    listed = {re.match(r"[\w.-]+", line)[0] for line in REQUIREMENTS.read_text().splitlines() if line[:1] != "#"}
+    assert set(PACKAGES) == listed | (set(dependencies.KEPT) - {"torchvision"})  # which the engine does not use
 
 
 def test_constraints_hold_what_is_installed(dependencies):

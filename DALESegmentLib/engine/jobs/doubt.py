@@ -34,6 +34,8 @@ class Doubt:
     plan: Plan
     probabilities: np.ndarray
     confidence: np.ndarray
+    progress: Progress
+    """For what is still done with this case, from 60 % on."""
 
     def write_confidence(self, out: Path) -> str:
         return write_map(self.source, out, "confidence", self.confidence, self.case.geometry)
@@ -47,20 +49,29 @@ def doubts(asked: ModelParameters, progress: Progress) -> Iterator[Doubt]:
     remembered = load_remembered(find_bundle(asked.model).parent)
     sources = asked.cases.find()
     for i, source in enumerate(sources):
-        progress.check()
-        progress.report(100.0 * i / len(sources), "confidence", f"Case {i + 1} of {len(sources)}")
+        message = f"Case {i + 1} of {len(sources)}"
+        part = progress.part(100.0 * i / len(sources), 100.0 * (i + 1) / len(sources))
+        part.check()
+        part.report(0, "confidence", message)
         case = read_labelled(source, plan.class_names)
-        probabilities = predictor.probabilities(case, progress)
-        disagreement = _native(remembered.get(source.name), case, plan)
-        confidence = confidence_map(case, plan, probabilities, disagreement)
-        yield Doubt(source, case, plan, probabilities, confidence)
+        part.check()
+        probabilities = predictor.probabilities(case, part)
+        part.check()
+        part.report(40, "confidence", message)
+        disagreement = _native(remembered.get(source.name), case, plan, part)
+        part.check()
+        confidence = confidence_map(case, plan, probabilities, disagreement, part.check)
+        part.check()
+        part.report(60, "confidence", message)
+        yield Doubt(source, case, plan, probabilities, confidence, part)
 
 
-def _native(remembered: Remembered | None, case: Case, plan: Plan) -> np.ndarray | None:
+def _native(remembered: Remembered | None, case: Case, plan: Plan, progress: Progress) -> np.ndarray | None:
     """What training remembered of this label, on the case's own grid; None where it saw no such case."""
     if remembered is None:
         return None
-    label, affine = prepare_label(case, plan)
+    label, affine = prepare_label(case, plan, progress.check)
+    progress.check()
     known = remembered.about(label)
     return None if known is None else to_native(known.float().unsqueeze(0), affine, case.geometry)[0]
 

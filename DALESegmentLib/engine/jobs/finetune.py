@@ -105,6 +105,7 @@ def _split(sources: list[CaseSource], held_out: set[str]) -> tuple[list[CaseSour
 
 def _check_cases(sources: list[CaseSource], plan: Plan, progress: Progress) -> None:
     for i, source in enumerate(sources):
+        progress.check()
         progress.report(100.0 * i / len(sources), "reading", f"Looking at case {i + 1} of {len(sources)}")
         case = read_labelled(source, plan.class_names)
         label_classes(case, plan)
@@ -119,6 +120,7 @@ def _confirmed(sources: list[CaseSource], predictor: Predictor, progress: Progre
     """How many confirmed voxels there are, and how many the new model contradicts all the same."""
     confirmed = violated = 0
     for i, source in enumerate(sources):
+        progress.check()
         case = read_labelled(source, predictor.plan.class_names)
         if case.trusted is None or not np.any(case.trusted):
             continue

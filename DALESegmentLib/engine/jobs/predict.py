@@ -35,8 +35,11 @@ def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
         started = time.monotonic()
         # a label beside the image is of no use here, and must not keep it from being segmented
         case = read_case(replace(source, label=None, trusted=None, confidence=None))
+        progress.check()
         probabilities = predictor.probabilities(case, progress)
+        progress.check()
         segmentation = predictor.segmentation(probabilities)
+        progress.check()
         values, counts = np.unique(segmentation, return_counts=True)
         item: dict[str, Any] = {
             "name": case.name,
@@ -46,6 +49,7 @@ def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
             "voxels": {str(int(v)): int(n) for v, n in zip(values, counts, strict=True) if v},
         }
         if asked.probabilities:
+            progress.check()
             item["probabilities"] = write_map(
                 source, asked.out, "probabilities", probabilities.astype(np.float32), case.geometry
             )

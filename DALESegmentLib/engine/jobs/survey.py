@@ -39,7 +39,9 @@ def survey(sources: Sequence[CaseSource], progress: Progress) -> list[CaseFacts]
     for i, source in enumerate(sources):
         progress.check()
         progress.report(100.0 * i / len(sources), "reading", f"Looking at case {i + 1} of {len(sources)}")
-        facts.append(CaseFacts.of(read_labelled(source, names if names_itself(source) else None)))
+        case = read_labelled(source, names if names_itself(source) else None)
+        progress.check()
+        facts.append(CaseFacts.of(case))
     check_same_channels({f.name: f.channels for f in facts})
     check_same_classes({f.name: f.class_names for f in facts})
     return facts

@@ -62,7 +62,9 @@ def prepare_all(sources: Sequence[CaseSource], plan: Plan, progress: Progress) -
     for i, source in enumerate(sources):
         progress.check()
         progress.report(100.0 * i / len(sources), "reading", f"Preparing case {i + 1} of {len(sources)}")
-        cases.append(prepare_case(read_labelled(source, plan.class_names), plan))
+        case = read_labelled(source, plan.class_names)
+        progress.check()
+        cases.append(prepare_case(case, plan, progress.check))
     return cases
 
 
@@ -85,7 +87,9 @@ def train_and_record(
     validation = prepare_all(run.validation, run.plan, progress.part(8, 10))
     for case in cases:
         recall(case, (remembered or {}).get(case.name))
+    progress.check()
     trainer = Trainer(run.plan, run.settings, network, cases, validation, run.folder, device, progress.part(10, 100))
+    progress.check()
     if resume:
         trainer.resume()
     else:

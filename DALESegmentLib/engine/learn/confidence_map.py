@@ -8,7 +8,7 @@ import torch
 from ..cases.case import Case
 from ..dale.confidence import consistent_margin, label_confidence
 from ..dale.disagreement import START
-from ..errors import EngineError
+from ..errors import Check, EngineError, no_check
 from .plan import Plan
 from .prepare import UNKNOWN
 
@@ -32,21 +32,26 @@ def label_classes(case: Case, plan: Plan) -> np.ndarray:
     return classes
 
 
-def confidence_map(case: Case, plan: Plan, probabilities: np.ndarray, disagreement: np.ndarray | None) -> np.ndarray:
+def confidence_map(
+    case: Case, plan: Plan, probabilities: np.ndarray, disagreement: np.ndarray | None, check: Check = no_check
+) -> np.ndarray:
     """float32 in [0, 1], (*grid): the closed-form confidence of the label, 1 where trusted.
 
     probabilities: (K, *grid) of the model; disagreement: (*grid) what training remembered of this very label, or
     None for a case the model was not trained on, whose confidence then follows from the model alone.
     """
     classes = torch.from_numpy(label_classes(case, plan)).unsqueeze(0)
+    check()
     p = torch.from_numpy(probabilities).clamp(_TINY, 1.0)
     given = p.gather(0, classes)[0]
     rival = p.scatter(0, classes, 0.0).amax(0)
+    check()
     margin = given.log() - rival.clamp_min(_TINY).log()
     if disagreement is not None:
         s = torch.from_numpy(disagreement)
         # a voxel no patch ever covered still has the starting value, which says nothing
         margin = torch.where(s == START, margin, consistent_margin(margin, s))
+    check()
     confidence = label_confidence(margin).numpy().astype(np.float32)
     if case.trusted is not None:
         confidence[np.asarray(case.trusted, bool)] = 1.0

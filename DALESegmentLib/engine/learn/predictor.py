@@ -40,6 +40,7 @@ class Predictor:
         try:
             with torch.inference_mode():
                 logits = self.inferer(image.unsqueeze(0).to(self.device), windows)
+                progress.check()
                 return torch.as_tensor(logits)[0].softmax(0).cpu()
         finally:
             self.network.train(was_training)
@@ -52,8 +53,9 @@ class Predictor:
                 f"{case.name} has {case.channels} channel(s), but the model was trained on "
                 f"{self.plan.channels}; give the same kinds of images in the same order.",
             )
-        image = prepare_image(case, self.plan)
+        image = prepare_image(case, self.plan, progress.check)
         values = self.prepared_probabilities(image.as_tensor(), progress)
+        progress.check()
         return to_native(values, image.affine, case.geometry)
 
     def segmentation(self, probabilities: np.ndarray) -> np.ndarray:

@@ -65,6 +65,7 @@ class Trainer:
         self.predictor = Predictor(self.network, self.plan, self.device)
         self.tap = FeatureTap(self.network, self.plan.classes)
         self.tap.find(self._trial_run)
+        self.progress.check()
         focus = self.settings.focus_trusted
         self.sampler = PatchSampler(self.cases, self.plan, focus_trusted=focus)
         self.spent = 0.0
@@ -178,15 +179,20 @@ class Trainer:
         save_checkpoint(
             self.folder / CHECKPOINT_FILE, self.network, self.optimizer, self.objective, self.cases, progress
         )
-        save_bundle(self.folder, self.network, self.plan, {"history": self.history})
+        self._save_model(self.folder)
+
+    def _save_model(self, folder: Path) -> None:
+        save_bundle(folder, self.network, self.plan, {"history": self.history})
 
     def resume(self) -> None:
-        """Put everything back as the last finished epoch left it; `run` goes on from there."""
+        """Put everything back as the last finished epoch left it, the model too, which a kill can have left an epoch
+        behind; `run` goes on from there."""
         if self.folder is None or not (self.folder / CHECKPOINT_FILE).exists():
             return  # killed before the first epoch ended: start over
         path = self.folder / CHECKPOINT_FILE
         progress = load_checkpoint(path, self.network, self.optimizer, self.objective, self.cases, self.device)
         self.history, self.spent = progress["history"], progress["spent"]
+        self._save_model(self.folder)
 
     def _trial_run(self) -> None:
         """One forward pass of an empty patch, to see the order of the layers."""

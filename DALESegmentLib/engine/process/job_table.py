@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
@@ -20,13 +21,14 @@ WARM = (
 """Imported while there is nothing to do, so that the first job does not wait for it."""
 
 
-def job(command: str) -> Job:
-    """The job that answers a command, as a function that imports its module at the first call."""
+@dataclass(frozen=True)
+class LateJob:
+    """The function `run` of a module that is imported at the first call, or before it by who cannot wait that long."""
 
-    def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
-        return import_module(f"DALESegmentLib.engine.jobs.{command}").run(parameters, progress)
+    module: str
 
-    return run
+    def __call__(self, parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
+        return import_module(self.module).run(parameters, progress)
 
 
-JOBS: dict[str, Job] = {command: job(command) for command in COMMANDS}
+JOBS: dict[str, Job] = {command: LateJob(f"DALESegmentLib.engine.jobs.{command}") for command in COMMANDS}

@@ -40,6 +40,7 @@ class Server:
             "cancel": self._cancel,
             "shutdown": self._shutdown,
         }
+        self._examined: set[str] = set()  # ids of the doctor's requests
         self._ending = threading.Event()
         self._signal = 0
         self._parent = os.getppid()
@@ -79,13 +80,20 @@ class Server:
     def _take(self, line: bytes) -> None:
         try:
             request = protocol.parse_request(line)
+            if self._is_open(request.id):
+                # without an id, or the caller would take it for the end of its first request
+                raise protocol.bad_request("A request with this id is still open; give each its own id.")
             answer = self._controls.get(request.command)
             if answer is None:
                 self._worker.add(request)
             else:
                 answer(request)
         except BadRequest as problem:
-            self._answers.send(protocol.error(problem.id, problem))
+            known = problem.id is not None and not self._is_open(problem.id)
+            self._answers.send(protocol.error(problem.id if known else None, problem))
+
+    def _is_open(self, id: str) -> bool:
+        return id in self._examined or self._worker.is_open(id)
 
     def _ping(self, request: Request) -> None:
         _only(request)
@@ -110,8 +118,10 @@ class Server:
             except Exception as problem:
                 traceback.print_exc()
                 answer = protocol.error(request.id, explain(problem, request.command, request.parameters))
+            self._examined.discard(request.id)  # first, so that who has the answer finds the id free
             self._answers.send(answer)
 
+        self._examined.add(request.id)
         threading.Thread(target=examine, name="doctor", daemon=True).start()
 
 

@@ -17,7 +17,7 @@ from DALESegmentLib.engine.errors import Cancelled, EngineError
 
 from . import protocol
 from .failures import explain
-from .job_table import Job
+from .job_table import Job, LateJob
 from .progress import Progress
 from .protocol import Request
 
@@ -31,9 +31,11 @@ class _Task:
 
 
 class Worker(threading.Thread):
-    """One thread for all jobs: cuDNN keeps its plans for each thread, and imports never meet half-way.
+    """One thread for all jobs: cuDNN keeps its plans for each thread.
 
-    While nothing is asked it imports the modules of `warm`, one at a time: a job waits for one at most.
+    Modules are imported on threads of their own, since an import cannot be cancelled but the wait for it can. There is
+    one at a time and none beside a job, so that imports never meet half-way: a job starts when its module is there
+    and no import runs. While nothing is asked the modules of `warm` are imported; a job waits for one at most.
     """
 
     def __init__(self, jobs: Mapping[str, Job], warm: Iterable[str], send: Send) -> None:
@@ -44,20 +46,22 @@ class Worker(threading.Thread):
         self._changed = threading.Condition()
         self._waiting: deque[_Task] = deque()
         self._running: _Task | None = None
+        self._importing = False
         self._stopping = False
 
     def add(self, request: Request) -> None:
-        """Raises BadRequest for a command that is not known and for an id that is still in use."""
+        """Its id is that of no open request. Raises BadRequest for a command that is not known."""
         if request.command not in self._jobs:
             raise protocol.bad_request(
                 f"There is no command {request.command!r}; use one of {', '.join(self._jobs)}.", request.id
             )
         with self._changed:
-            if request.id in self._open_ids():
-                # without an id, or the caller would take it for the end of its first request
-                raise protocol.bad_request("A request with this id is still open; give each its own id.")
             self._waiting.append(_Task(request))
-            self._changed.notify()
+            self._changed.notify_all()
+
+    def is_open(self, id: str) -> bool:
+        with self._changed:
+            return any(task.request.id == id for task in self._open())
 
     def cancel(self, target: str | None = None) -> list[str]:
         """Cancel one request or all; returns the ids of those that were open. Waiting ones end at once."""
@@ -67,6 +71,7 @@ class Worker(threading.Thread):
             running = self._running if self._running and target in (None, self._running.request.id) else None
             if running:
                 running.cancelled.set()
+                self._changed.notify_all()
         for task in dropped:
             self._send(protocol.error(task.request.id, Cancelled()))
         return [task.request.id for task in ([running] if running else []) + dropped]
@@ -77,7 +82,7 @@ class Worker(threading.Thread):
             self._stopping = True
             for task in self._open():
                 task.cancelled.set()
-            self._changed.notify()
+            self._changed.notify_all()
 
     def state(self) -> dict[str, Any]:
         with self._changed:
@@ -92,25 +97,48 @@ class Worker(threading.Thread):
             self._send(answer)
 
     def _next(self) -> _Task | None:
-        while True:
-            with self._changed:
-                if self._waiting:
-                    self._running = self._waiting.popleft()
-                    return self._running
+        with self._changed:
+            while not self._waiting:
                 if self._stopping:
                     return None
-                if not self._warm:
-                    self._changed.wait()
-                    continue
-            with suppress(Exception):  # what cannot be imported is told when a job needs it
-                import_module(self._warm.popleft())
+                if self._warm and not self._importing:
+                    self._import(self._warm.popleft())
+                self._changed.wait()
+            self._running = self._waiting.popleft()
+            return self._running
+
+    def _await_imports(self, job: Job, task: _Task) -> None:
+        """Until the job can start. Raises Cancelled; an import that runs then goes on."""
+        wanted = [job.module] if isinstance(job, LateJob) else []
+        with self._changed:
+            while self._importing or wanted:
+                if task.cancelled.is_set():
+                    raise Cancelled
+                if not self._importing:
+                    self._import(wanted.pop())
+                self._changed.wait()
+
+    def _import(self, module: str) -> None:
+        """Begin an import; called with the lock held."""
+
+        def work() -> None:
+            with suppress(BaseException):  # what cannot be imported is told when a job needs it
+                import_module(module)
+            with self._changed:
+                self._importing = False
+                self._changed.notify_all()
+
+        self._importing = True
+        threading.Thread(target=work, name="imports", daemon=True).start()
 
     def _do(self, task: _Task) -> dict[str, Any]:
         request = task.request
         progress = Progress(lambda report: self._send(protocol.progress(request.id, report)), task.cancelled)
         try:
+            job = self._jobs[request.command]
+            self._await_imports(job, task)
             progress.check()
-            answer = protocol.result(request.id, self._jobs[request.command](request.parameters, progress))
+            answer = protocol.result(request.id, job(request.parameters, progress))
             protocol.encode(answer)  # here, where a result that has no JSON form is the job's failure
         except BaseException as problem:
             answer = protocol.error(request.id, self._explained(problem, request))
@@ -129,13 +157,11 @@ class Worker(threading.Thread):
     def _open(self) -> list[_Task]:
         return ([self._running] if self._running else []) + list(self._waiting)
 
-    def _open_ids(self) -> set[str]:
-        return {task.request.id for task in self._open()}
-
 
 def _free_memory() -> None:
     """A failed job leaves cycles behind that hold its arrays; the next one may need the room."""
     gc.collect()
-    torch = sys.modules.get("torch")
-    if torch is not None and torch.cuda.is_initialized():
-        torch.cuda.empty_cache()
+    torch: Any = sys.modules.get("torch")
+    with suppress(AttributeError):  # none is there, or one that is still imported
+        if torch.cuda.is_initialized():
+            torch.cuda.empty_cache()

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import ndimage
 
+from ..errors import Check, no_check
+
 Box = tuple[slice, ...]
 
 
@@ -32,7 +34,9 @@ def margin_voxels(reach_mm: float, sampling: Sequence[float]) -> tuple[int, ...]
     return tuple(math.ceil(reach_mm / step) + 1 for step in sampling)
 
 
-def boundary_distance(label: np.ndarray, sampling: Sequence[float], reach_mm: float) -> tuple[np.ndarray, np.ndarray]:
+def boundary_distance(
+    label: np.ndarray, sampling: Sequence[float], reach_mm: float, check: Check = no_check
+) -> tuple[np.ndarray, np.ndarray]:
     """Signed distance in mm to the nearest boundary of the label, and the class that boundary belongs to.
 
     label: (*grid) whole numbers; sampling: mm along the array's axes. Labelled voxels get minus the distance
@@ -43,10 +47,12 @@ def boundary_distance(label: np.ndarray, sampling: Sequence[float], reach_mm: fl
     distance = np.full(label.shape, reach_mm, np.float32)
     nearest = label.copy()
     for value in np.unique(label[label > 0]):
+        check()
         box = bounding_box(label == value, margin_voxels(reach_mm, sampling))
         assert box is not None
         own = label[box] == value
-        _nearest_outside(distance[box], nearest[box], label[box], value, sampling)
+        _nearest_outside(distance[box], nearest[box], label[box], value, sampling, check)
+        check()
         inside = np.full(own.shape, reach_mm)
         if not own.all():
             tight = bounding_box(own, 1)
@@ -57,12 +63,13 @@ def boundary_distance(label: np.ndarray, sampling: Sequence[float], reach_mm: fl
 
 
 def _nearest_outside(
-    distance: np.ndarray, nearest: np.ndarray, label: np.ndarray, value: int, sampling: Sequence[float]
+    distance: np.ndarray, nearest: np.ndarray, label: np.ndarray, value: int, sampling: Sequence[float], check: Check
 ) -> None:
     """Let background voxels know of class `value` where it is nearer than what they knew."""
     if (label == value).all():
         return
     outside = ndimage.distance_transform_edt(label != value, sampling)
+    check()
     nearer = (label == 0) & (outside < distance)
     distance[nearer] = outside[nearer]
     nearest[nearer] = value

@@ -9,6 +9,7 @@ import numpy as np
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
+from ..errors import Check, no_check
 from .boundary import Box
 
 OBJECT_SHARE = 0.8  # an object is "extra" when the model would not draw this share of it
@@ -43,46 +44,48 @@ class Evidence:
     sampling: tuple[float, ...]
 
 
-def find_suspects(evidence: Evidence) -> list[Suspect]:
+def find_suspects(evidence: Evidence, check: Check = no_check) -> list[Suspect]:
     """Whole objects first ("extra", "missing"), then the parts of outlines ("too large", "too small")."""
     left = evidence.candidate.copy()
     found: list[Suspect] = []
-    for suspect in (*_extra_objects(evidence), *_missing_objects(evidence)):
+    for suspect in (*_extra_objects(evidence, check), *_missing_objects(evidence, check)):
         left[suspect.box] &= ~suspect.mask
         found.append(suspect)
-    return found + list(_outline_parts(evidence, left))
+    return found + list(_outline_parts(evidence, left, check))
 
 
-def components(mask: np.ndarray) -> Iterator[tuple[Box, np.ndarray]]:
+def components(mask: np.ndarray, check: Check = no_check) -> Iterator[tuple[Box, np.ndarray]]:
     """The connected parts of a mask, corners touching: a box and the part's mask in it."""
+    check()
     parts, _ = ndimage.label(mask, np.ones((3,) * mask.ndim))
     for number, box in enumerate(ndimage.find_objects(parts), start=1):
+        check()
         yield box, parts[box] == number
 
 
-def _extra_objects(e: Evidence) -> Iterator[Suspect]:
+def _extra_objects(e: Evidence, check: Check) -> Iterator[Suspect]:
     for value in np.unique(e.label[e.candidate & (e.label > 0)]):
-        for box, part in components(e.label == value):
+        for box, part in components(e.label == value, check):
             disbelieved = (e.model[box][part] != value).mean() >= OBJECT_SHARE
             if disbelieved and e.candidate[box][part].any() and not e.trusted[box][part].any():
                 yield Suspect(box, part, int(value), "extra", _most_common(e.rival[box][part]))
 
 
-def _missing_objects(e: Evidence) -> Iterator[Suspect]:
+def _missing_objects(e: Evidence, check: Check) -> Iterator[Suspect]:
     """What the model sees of a class and what is labelled of it, taken together, in pieces without any
     label."""
     proposed = e.candidate & (e.label == 0)
     for value in np.unique(e.rival[proposed]):
         wanted = proposed & (e.rival == value)
         claimed = (e.label == value) | (e.model == value) | wanted
-        for box, part in components(claimed):
+        for box, part in components(claimed, check):
             if not wanted[box][part].any() or (e.label[box][part] == value).any():
                 continue
             absent = part & (e.label[box] == 0) & ~e.trusted[box]
             yield Suspect(box, absent, int(value), "missing", int(value))
 
 
-def _outline_parts(e: Evidence, left: np.ndarray) -> Iterator[Suspect]:
+def _outline_parts(e: Evidence, left: np.ndarray, check: Check) -> Iterator[Suspect]:
     diameters: dict[int, float] = {}
     pairs = set(zip(e.label[left].tolist(), e.rival[left].tolist(), strict=True))
     for given, rival in sorted(pairs):
@@ -91,8 +94,8 @@ def _outline_parts(e: Evidence, left: np.ndarray) -> Iterator[Suspect]:
             diameters[value] = equivalent_diameter(int((e.label == value).sum()), e.sampling)
         size = piece_size(diameters[value], e.sampling)
         suspicion = "too large" if given else "too small"
-        for box, part in components(left & (e.label == given) & (e.rival == rival)):
-            for inner, piece in compact_pieces(part, e.excess[box], e.sampling, size):
+        for box, part in components(left & (e.label == given) & (e.rival == rival), check):
+            for inner, piece in compact_pieces(part, e.excess[box], e.sampling, size, check):
                 yield Suspect(_within(box, inner), piece, value, suspicion, rival)
 
 
@@ -108,7 +111,7 @@ def piece_size(diameter_mm: float, sampling: Sequence[float]) -> float:
 
 
 def compact_pieces(
-    part: np.ndarray, excess: np.ndarray, sampling: Sequence[float], size_mm: float
+    part: np.ndarray, excess: np.ndarray, sampling: Sequence[float], size_mm: float, check: Check = no_check
 ) -> list[tuple[Box, np.ndarray]]:
     """Cut a long part, a ring round a lesion for instance, into pieces of about `size_mm`.
 
@@ -121,7 +124,7 @@ def compact_pieces(
         return [(tuple(slice(0, n) for n in part.shape), part)]
     sigma = [size_mm / 4 / step for step in sampling]
     heat = ndimage.gaussian_filter(np.where(part, excess, 0).astype(np.float32), sigma, mode="constant")[part]
-    centres = points[_strongest_apart(points, heat, size_mm)]
+    centres = points[_strongest_apart(points, heat, size_mm, check)]
     owner = cKDTree(centres).query(points)[1] + 1
     cut = np.zeros(part.shape, np.int32)
     cut[part] = owner
@@ -129,7 +132,7 @@ def compact_pieces(
     return [(box, cut[box] == number) for number, box in boxes if box is not None]
 
 
-def _strongest_apart(points: np.ndarray, heat: np.ndarray, gap_mm: float) -> list[int]:
+def _strongest_apart(points: np.ndarray, heat: np.ndarray, gap_mm: float, check: Check) -> list[int]:
     """Points by falling heat, without those within `gap_mm` of one taken before. A tree keeps it near linear, where
     a fresh model doubts half the image."""
     tree = cKDTree(points)
@@ -137,6 +140,7 @@ def _strongest_apart(points: np.ndarray, heat: np.ndarray, gap_mm: float) -> lis
     taken = []
     for point in np.argsort(-heat, kind="stable").tolist():
         if free[point]:
+            check()
             taken.append(point)
             free[tree.query_ball_point(points[point], gap_mm)] = False
     return taken

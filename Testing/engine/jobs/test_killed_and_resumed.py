@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -109,6 +110,24 @@ def test_a_cancel_keeps_the_last_epoch_and_can_be_resumed(cases, tmp_path):
     assert rows_on_disk(out) == 2
     result = train.run({"out": str(out), "resume": True, "device": "cpu"}, Progress())
     assert result["epochs"] == EPOCHS
+
+
+@pytest.mark.parametrize("left", ["none", "older"])
+def test_a_kill_between_checkpoint_and_model_loses_no_model(left, cases, tmp_path):
+    """In the last epoch, too, after which nothing is left to train."""
+    out = tmp_path / "run"
+    weights = out / BUNDLE_FOLDER / "models" / "model.pt"
+    train.run(asked(cases, out, epochs=1), Progress())
+    trained = torch.load(weights, weights_only=True)
+    if left == "none":
+        shutil.rmtree(out / BUNDLE_FOLDER)
+    else:
+        torch.save({name: torch.zeros_like(value) for name, value in trained.items()}, weights)
+    result = train.run({"out": str(out), "resume": True, "device": "cpu"}, Progress())
+    assert result["epochs"] == 1
+    load_bundle(Path(result["model"]), torch.device("cpu"))
+    again = torch.load(weights, weights_only=True)
+    assert all(torch.equal(again[name], trained[name]) for name in trained)
 
 
 def test_a_damaged_checkpoint_is_said_to_be_one(cases, tmp_path):

@@ -11,6 +11,7 @@ import pytest
 from engine_lines import TRIAL_ENGINE, alive, soon
 
 from DALESegmentLib.engine.errors import EngineError
+from DALESegmentLib.engine.process.client import EngineClient
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals and parents")
 
@@ -175,6 +176,30 @@ def test_an_id_is_used_once_at_a_time(some_lines):
     assert "result" in some_lines.answer("1")
 
 
+@pytest.mark.parametrize(
+    "second",
+    [*({"command": name} for name in ("ping", "doctor", "cancel", "shutdown")), {"command": "cuont"}, {"command": 3}],
+    ids=lambda second: str(second["command"]),
+)
+def test_whatever_is_asked_needs_an_id_of_its_own(some_lines, second):
+    some_lines.send({"id": "1", "command": "count", "parameters": {"seconds": 0.5}})
+    some_lines.send({"id": "1", **second})
+    first = some_lines.answer(None)
+    assert (first["id"], first["code"]) == (None, "bad-request")
+    assert "result" in some_lines.answer("1"), "neither answered twice nor stopped"
+    some_lines.send({"id": "1", "command": "ping"})
+    assert some_lines.answer("1")["result"] == {"running": None, "waiting": []}
+
+
+def test_the_doctors_requests_are_open_until_they_are_answered(some_lines):
+    for _ in range(2):
+        some_lines.send({"id": "1", "command": "doctor"})
+    assert some_lines.receive()["id"] is None
+    assert "checks" in some_lines.receive()["result"]
+    some_lines.send({"id": "1", "command": "ping"})
+    assert some_lines.receive()["id"] == "1"
+
+
 def test_cancel_stops_the_running_and_the_waiting(an_engine):
     running, waiting, kept = (an_engine.start("count", {"seconds": s}) for s in (30, 30, 0.1))
     assert soon(lambda: an_engine.call("ping")["waiting"] == [waiting.id, kept.id], 2)
@@ -197,6 +222,38 @@ def test_cancel_without_a_target_stops_all(an_engine):
     for job in jobs:
         with pytest.raises(EngineError, match="Cancelled"):
             job.wait()
+
+
+def test_a_job_whose_modules_are_still_imported_is_cancelled_at_once(an_engine):
+    job = an_engine.start("slow_to_import")
+    assert soon(lambda: an_engine.call("ping")["running"] == job.id, 2)
+    following = an_engine.start("imported_whole")
+    started = time.monotonic()
+    assert an_engine.cancel(job.id) == [job.id]
+    with pytest.raises(EngineError) as caught:
+        job.wait()
+    assert caught.value.code == "cancelled"
+    assert time.monotonic() - started < 1
+    assert following.wait() == {"whole": True}, "no job meets an import half-way"
+    thread = an_engine.call("slow_to_import")["thread"]
+    assert thread == an_engine.call("count", {"seconds": 0.01})["thread"]
+
+
+def test_a_job_that_cannot_be_imported_says_what_is_missing(an_engine):
+    assert refusal(an_engine, "not_importable").code == "package-missing"
+    assert an_engine.call("ping")["running"] is None
+
+
+def test_training_is_cancelled_while_torch_is_imported():
+    """The real engine, just started."""
+    with EngineClient() as engine:
+        job = engine.start("train", {"out": "never-made"})
+        time.sleep(0.3)
+        started = time.monotonic()
+        assert engine.cancel(job.id) == [job.id]
+        with pytest.raises(EngineError, match="Cancelled"):
+            job.wait()
+        assert time.monotonic() - started < 2
 
 
 @pytest.mark.parametrize("job", ["count", "deaf"])

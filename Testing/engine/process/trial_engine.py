@@ -14,8 +14,11 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from DALESegmentLib.engine.errors import EngineError
+from DALESegmentLib.engine.process.job_table import LateJob
 from DALESegmentLib.engine.process.progress import Progress
 from DALESegmentLib.engine.process.server import Server
+
+HERE = "Testing.engine.process"
 
 
 class Inner(BaseModel):
@@ -94,5 +97,11 @@ def fail(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
     raise kinds[parameters["kind"]]()
 
 
+def imported_whole(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
+    return {"whole": getattr(sys.modules.get(f"{HERE}.slow_to_import"), "WHOLE", False)}
+
+
 if __name__ == "__main__":
-    Server({f.__name__: f for f in (count, deaf, noisy, values, strict, fail)}, warm=()).serve()
+    here = {f.__name__: f for f in (count, deaf, noisy, values, strict, fail, imported_whole)}
+    late = {name: LateJob(f"{HERE}.{name}") for name in ("slow_to_import", "not_importable")}
+    Server(here | late, warm=()).serve()

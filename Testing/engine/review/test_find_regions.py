@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from DALESegmentLib.engine.cases.geometry import Geometry
-from DALESegmentLib.engine.errors import EngineError
+from DALESegmentLib.engine.errors import Cancelled, EngineError
 from DALESegmentLib.engine.measure.simulate import signed_distance
 from DALESegmentLib.engine.review.find_regions import find_regions
 from DALESegmentLib.engine.review.rank_regions import rank_regions
@@ -323,3 +323,25 @@ def test_a_bulge_and_an_overlooked_part_of_a_large_tumour_come_first():
         planted = bulge if region.suspicion == "too large" else bite
         assert planted[region.centre_voxel[::-1]]
         assert region.size_mm3 == pytest.approx(planted.sum() * geometry.voxel_volume, rel=0.3)
+
+
+def test_a_search_can_be_stopped_at_every_step(scene):
+    geometry, truth, at = scene
+    label = truth & ~at(0, 8, 8)
+    looks = []
+    found, _ = review(label, truth, geometry, check=lambda: looks.append(None))
+    assert [region.suspicion for region in found]
+    assert len(looks) > 10
+
+    def stop_at(last):
+        left = iter(range(last))
+
+        def check():
+            if next(left, None) is None:
+                raise Cancelled
+
+        return check
+
+    for last in range(len(looks)):
+        with pytest.raises(Cancelled):
+            review(label, truth, geometry, check=stop_at(last))
