@@ -1,15 +1,12 @@
-"""Alternation: which labels a training step listens to, and with which loss.
+"""Alternation: which voxels a training step listens to, and with which loss.
 
-                 cross-entropy      Dice
-    stable step  ω = 1 - f + f w    1 - f      doubted labels count as far as they can be trusted
-    fuzzy step   ω = 1              1 - f      every label counts
+                 cross-entropy   Dice
+    stable step  1 - f           1 - f
+    fuzzy step   1 - f + f w     1 - f      (it replays the stable voxels)
 
-followed by `keep_class_mass`. Trusted voxels have f = 0, hence weight 1 everywhere in every step.
-
-Dice never listens to fuzzy voxels: at its best it splits the posterior far from ½ where labels contradict each other
-(see `class_prior`). Cross-entropy does, because the posterior of a label that is never shown is not estimated any
-more: a network that only hears what it agrees with confirms itself, and its confidence says nothing. Where all labels
-are good, f = 0 and both steps are plain Dice + cross-entropy. A heuristic.
+followed by `keep_class_mass`. Trusted voxels have f = 0, hence weight 1 everywhere in every step. Fuzzy voxels stay
+out of Dice, which at its best splits the posterior far from ½ where labels contradict each other (see `class_prior`);
+cross-entropy does not. Where all labels are good, f = 0 and both steps are plain Dice + cross-entropy. A heuristic.
 """
 
 from __future__ import annotations
@@ -25,15 +22,12 @@ LARGEST_SCALE = 3.0
 def step_weights(fuzzy_step: bool, f: Tensor, w: Tensor, settings: DaleSettings) -> tuple[Tensor, Tensor]:
     """Weights in [0, 1] of the cross-entropy and of Dice; f and w have one shape.
 
-    Without alternation every step is the mean of both kinds. Without a partition nothing is stable: w alone weighs
-    both losses.
+    Without a partition no voxel is stable, and w alone weighs both losses.
     """
     if not settings.partition:
         return w, w
-    trusting = 1.0 - f + f * w
-    if not settings.alternation:
-        return 0.5 * (1.0 + trusting), 1.0 - f
-    return (torch.ones_like(f) if fuzzy_step else trusting), 1.0 - f
+    stable = 1.0 - f
+    return (stable + f * w if fuzzy_step else stable), stable
 
 
 def keep_class_mass(weights: Tensor, label: Tensor, classes: int, fixed: Tensor | None = None) -> Tensor:

@@ -63,14 +63,17 @@ class Objective:
         s = remember(batch.disagreement, contradiction(judged, batch.label, margin), self.memory)
         settings = self.settings
         if settings is None or share < settings.warm_up:
-            weights = emphasise_trusted(batch.valid, batch.trusted, self.trusted_share)
-            loss = weighted_dice_ce(logits, batch.label, weights, weights, batch.valid)
+            ce = emphasise_trusted(batch.valid, batch.trusted, self.trusted_share)
+            loss = weighted_dice_ce(logits, batch.label, ce, batch.valid, batch.valid)
             return StepResult(loss, s, 0.0)
 
         fuzzy_step = bool(step % 2) or not settings.alternates
         f = self._fuzziness(s, batch, settings)
         pair = step_weights(fuzzy_step, f, self._confidence(margin, s, batch, settings), settings)
-        ce, dice = (self._balanced(weights, batch) for weights in pair)
+        ce, dice = (
+            keep_class_mass(weights * batch.valid, batch.label, self.classes, batch.trusted) for weights in pair
+        )
+        ce = emphasise_trusted(ce, batch.trusted, self.trusted_share)
         loss = weighted_dice_ce(logits, batch.label, ce, dice, batch.valid)
         if settings.alignment and features is not None:
             loss = loss + self._alignment(features, detached, f, batch, fuzzy_step, share, settings)
@@ -90,10 +93,6 @@ class Objective:
             return batch.trusted.float()
         w = label_confidence(consistent_margin(margin, s), temperature=settings.temperature)
         return w.masked_fill(batch.trusted, 1.0)
-
-    def _balanced(self, weights: Tensor, batch: Batch) -> Tensor:
-        weights = keep_class_mass(weights * batch.valid, batch.label, self.classes, batch.trusted)
-        return emphasise_trusted(weights, batch.trusted, self.trusted_share)
 
     def _alignment(
         self,

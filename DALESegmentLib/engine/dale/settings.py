@@ -10,7 +10,7 @@ class DaleSettings(BaseModel):
 
     confidence: weigh fuzzy voxels by label confidence (off: by 0).
     partition: tell fuzzy from stable voxels (off: label confidence weighs every untrusted voxel, in every step).
-    alternation: stable and fuzzy steps in turn (off: every step is the mean of both).
+    alternation: stable and fuzzy steps in turn (off: every step is a fuzzy step).
     alignment: draw the features of fuzzy voxels towards those of stable ones.
     """
 
