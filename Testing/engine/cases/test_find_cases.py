@@ -1,4 +1,4 @@
-"""Every layout of folders and lists, and what is said where one is not understood."""
+"""Every layout of folders, and what is said where one is not understood."""
 
 from __future__ import annotations
 
@@ -7,21 +7,9 @@ import os
 from pathlib import Path
 
 import pytest
+from laid_out import lay, names
 
 from DALESegmentLib.engine.cases.find_cases import find_cases, find_each, left_aside
-
-
-def lay(folder: Path, *names: str) -> Path:
-    """Empty files, as finding looks at names alone."""
-    for name in names:
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch()
-    return folder
-
-
-def names(sources) -> list[str]:
-    return [source.name for source in sources]
 
 
 def test_case_folders_with_split(tmp_path):
@@ -78,79 +66,6 @@ def test_unclear_images_are_listed(tmp_path, refused):
     lay(tmp_path, "p/flair.nii.gz", "p/t1.nii.gz", "p/label.nii.gz")
     with refused("image-unclear", "flair, label, t1", "option image", "p "):
         find_cases(tmp_path)
-
-
-def test_one_image_file_is_one_case(tmp_path, refused):
-    lay(tmp_path, "x.nii.gz", "x_seg.nrrd", "y.nii.gz", "p/image.nrrd", "p/label.nrrd", "notes.txt", "l.seg.nrrd")
-    (source,) = find_cases(tmp_path / "x.nii.gz")
-    assert (source.name, source.images) == ("x", (tmp_path / "x.nii.gz",))
-    assert source.label == tmp_path / "x_seg.nrrd"
-    assert find_cases(tmp_path / "y.nii.gz")[0].label is None
-    assert names(find_cases(tmp_path / "p" / "image.nrrd")) == ["p"]
-    with refused("unknown-format", "notes.txt", "not an image"):
-        find_cases(tmp_path / "notes.txt")
-    with refused("unknown-format", "l.seg.nrrd", "not an image"):
-        find_cases(tmp_path / "l.seg.nrrd")
-    with refused("missing-folder", "gone.nii.gz is not there"):
-        find_cases(tmp_path / "gone.nii.gz")
-
-
-def test_the_folder_one_is_in(tmp_path, monkeypatch):
-    lay(tmp_path, "p/image.nrrd")
-    monkeypatch.chdir(tmp_path / "p")
-    assert names(find_cases(".")) == names(find_cases("image.nrrd")) == ["p"]
-
-
-def test_loose_images_are_a_case_each(tmp_path):
-    lay(tmp_path, "a.nii.gz", "b.nii.gz", "scan_0001.nrrd", "scan_0002.nrrd", "README.txt", ".hidden.png")
-    sources = find_cases(tmp_path)
-    assert names(sources) == ["a", "b", "scan_0001", "scan_0002"]
-    assert [s.images for s in sources][:2] == [(tmp_path / "a.nii.gz",), (tmp_path / "b.nii.gz",)]
-    assert {s.label for s in sources} == {None}
-    assert names(find_cases(tmp_path, image="a,b")) == [tmp_path.name]
-
-
-def test_numbers_may_be_names(tmp_path):
-    lay(tmp_path, "0000.png", "0001.png", "0002.png", "0002_mask.png")
-    sources = find_cases(tmp_path)
-    assert names(sources) == ["0000", "0001", "0002"]
-    assert sources[2].label == tmp_path / "0002_mask.png"
-
-
-def test_loose_images_with_their_labels(tmp_path):
-    lay(tmp_path, "a.png", "a_mask.png", "b.png", "b_label.png", "b_confidence.tif", "c.png", "c_seg.png", "d.png")
-    (tmp_path / "split.json").write_text(json.dumps({"test": ["c"]}))
-    a, b, c, d = find_cases(tmp_path)
-    assert [s.label and s.label.name for s in (a, b, c, d)] == ["a_mask.png", "b_label.png", "c_seg.png", None]
-    assert b.confidence == tmp_path / "b_confidence.tif"
-    assert [s.split for s in (a, b, c, d)] == ["", "", "test", ""]
-
-
-@pytest.mark.parametrize(
-    "files",
-    [
-        ("a_0000.nii", "a_0001.nii", "b_0000.nii", "b_0001.nii"),
-        ("flair.nii", "T1.nii"),
-        ("p1_t1ce.nii", "p1_t2.nii", "p2_t1ce.nii", "p2_t2.nii"),
-        ("a.nii", "a_contour.nii", "b.nii"),
-        ("a.nii", "b.nii", "c_label.nii"),
-        ("a.nii", "a_label.nii", "a_seg.nii", "b.nii"),
-    ],
-)
-def test_loose_images_that_may_belong_together_are_not_guessed_at(tmp_path, refused, files):
-    lay(tmp_path / "new", *files)
-    with refused("image-unclear", "new", "folder of its own"):
-        find_cases(tmp_path / "new")
-
-
-def test_results_beside_loose_images_are_no_cases(tmp_path):
-    lay(tmp_path, "a.nii.gz", "b.nii.gz", "a/segmentation.nii.gz", "b/segmentation.nii.gz", "b/confidence.nii.gz")
-    assert [s.images for s in find_cases(tmp_path)] == [(tmp_path / "a.nii.gz",), (tmp_path / "b.nii.gz",)]
-
-
-def test_a_stray_picture_hides_no_case_folders(tmp_path):
-    lay(tmp_path, "overview.png", "a/image.nrrd", "b/image.nrrd")
-    assert names(find_cases(tmp_path)) == ["a", "b"]
 
 
 def test_a_label_alone_is_no_case_yet(tmp_path, refused):
@@ -257,75 +172,6 @@ def test_decathlon_folder_has_no_channel_numbers(tmp_path):
     (tmp_path / "dataset.json").write_text(json.dumps({"modality": {"0": "MRI"}}))
     (source,) = find_cases(tmp_path)
     assert (source.name, source.label) == ("hip_001", tmp_path / "labelsTr/hip_001.nii.gz")
-
-
-@pytest.mark.parametrize("separator", [",", ";", "\t"])
-def test_csv(tmp_path, separator):
-    lay(tmp_path, "x/a.nii.gz", "x/a2.nii.gz", "x/am.nii.gz", "b.nii.gz", "v.nii.gz")
-    rows = ["name,image,image2,label,reference,split", "A,x/a.nii.gz,x/a2.nii.gz,x/am.nii.gz,v.nii.gz,train"]
-    rows += [",b.nii.gz,,,,test", ",,,,,"]
-    (tmp_path / "cases.csv").write_text("\ufeff" + "\r\n".join(rows).replace(",", separator), encoding="utf-8")
-    a, b = find_cases(list=tmp_path / "cases.csv")
-    assert (a.name, a.split, b.name, b.split) == ("A", "train", "b", "test")
-    assert a.images == (tmp_path / "x/a.nii.gz", tmp_path / "x/a2.nii.gz")
-    assert (a.label, a.reference) == (tmp_path / "x/am.nii.gz", tmp_path / "v.nii.gz")
-    assert (b.images, b.label) == ((tmp_path / "b.nii.gz",), None)
-
-
-def test_csv_with_a_single_column(tmp_path):
-    lay(tmp_path, "a.nii.gz", "b c.nii.gz")
-    (tmp_path / "cases.csv").write_text("image\na.nii.gz\nb c.nii.gz\n")
-    assert names(find_cases(list=tmp_path / "cases.csv")) == ["a", "b c"]
-
-
-@pytest.mark.parametrize("section", [5, "a.nii.gz", {"image": "a.nii.gz"}, [5], [None], [["a.nii.gz", 5]]])
-def test_a_decathlon_section_that_is_no_list_of_cases(tmp_path, refused, section):
-    (tmp_path / "d.json").write_text(json.dumps({"training": section}))
-    with refused("bad-list", "training", "d.json"):
-        find_cases(list=tmp_path / "d.json")
-
-
-def test_a_folder_is_no_list(tmp_path, refused):
-    lay(tmp_path / "cases.csv", "a/image.nii.gz")
-    with refused("bad-list", "cases.csv is a folder"):
-        find_cases(list=tmp_path / "cases.csv")
-
-
-def test_csv_columns_take_the_options(tmp_path):
-    lay(tmp_path, "i.png", "r1.png", "r2.png", "votes.png")
-    (tmp_path / "c.csv").write_text("name,image,rater1,rater2,votes\nA,i.png,r1.png,r2.png,votes.png\n")
-    (source,) = find_cases(list=tmp_path / "c.csv", label="rater*", reference="votes:2")
-    assert source.label in (tmp_path / "r1.png", tmp_path / "r2.png")
-    assert source.reference == tmp_path / "votes.png"
-
-
-def test_decathlon_list(tmp_path):
-    lay(tmp_path, *(f"d/{f}.nii.gz" for f in ("a", "am", "b1", "b2", "bm", "c")), "p7/image.nii.gz")
-    entries = {
-        "training": [{"image": "./d/a.nii.gz", "label": "./d/am.nii.gz"}, {"image": "p7/image.nii.gz"}],
-        "validation": [{"image": ["d/b1.nii.gz", "d/b2.nii.gz"], "label": "d/bm.nii.gz", "fold": 0}],
-        "test": ["d/c.nii.gz"],
-    }
-    (tmp_path / "dataset.json").write_text(json.dumps(entries))
-    a, p7, b, c = find_cases(list=tmp_path / "dataset.json")
-    assert [(s.name, s.split) for s in (a, p7, b, c)] == [
-        ("a", "train"),
-        ("p7", "train"),
-        ("b1", "test"),
-        ("c", "test"),
-    ]
-    assert b.images == (tmp_path / "d/b1.nii.gz", tmp_path / "d/b2.nii.gz")
-    assert a.label == tmp_path / "d/am.nii.gz"
-
-
-def test_a_decathlon_list_names_its_classes(tmp_path):
-    lay(tmp_path, "a.nii.gz", "am.nii.gz", "b.nii.gz")
-    entries = {"training": [{"image": "a.nii.gz", "label": "am.nii.gz"}], "test": ["b.nii.gz"]}
-    for labels in ({"0": "background", "1": "ant", "2": "post"}, {"background": 0, "ant": 1, "post": 2}):
-        (tmp_path / "d.json").write_text(json.dumps({"labels": labels} | entries))
-        assert [s.class_names for s in find_cases(list=tmp_path / "d.json")] == [{1: "ant", 2: "post"}] * 2
-    (tmp_path / "d.json").write_text(json.dumps(entries))
-    assert find_cases(list=tmp_path / "d.json")[0].class_names == {}
 
 
 def test_items(tmp_path, refused):

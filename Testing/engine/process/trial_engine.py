@@ -76,7 +76,7 @@ def strict(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
 
 
 def fail(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
-    secret = "/home/someone/patient-7"
+    secret = "/ward/patient-7"
     kinds: dict[str, Any] = {
         "own": lambda: EngineError("geometry-mismatch", "The label does not fit the image."),
         "value": lambda: ValueError(f"{secret} is broken"),
