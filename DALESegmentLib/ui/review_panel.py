@@ -132,8 +132,14 @@ class ReviewPanel:
             editor.setSegmentationNode(state.segmentation)
             editor.setSourceVolumeNode(state.image)
             segmentId = segmentIdOf(state.segmentation, region.label_value, region.class_name)
-            if segmentId:  # it may have been renamed since
+            if segmentId:
                 editor.setCurrentSegmentID(segmentId)
+            else:
+                self._workflow.onMessage(
+                    _(
+                        "No segment is called “{name}” any more; choose the one to correct in the Segment Editor."
+                    ).format(name=region.class_name)
+                )
 
     def _restyle(self) -> None:
         if self._workflow.session is None or not self._workflow.review.fits(self._workflow.state.heatMap):

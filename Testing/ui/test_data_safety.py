@@ -280,6 +280,7 @@ def test_a_segment_that_was_renamed_meanwhile_is_left_for_the_reader_to_choose(r
     click_row(reviewed.ui.regionsTable, 0)
     click(reviewed.ui.correctButton)
     assert [name for name, _value in editor_calls] == ["setSegmentationNode", "setSourceVolumeNode"]
+    assert "No segment is called “ball” any more" in reviewed.ui.statusLabel.text
 
 
 def test_cases_are_handed_over_with_the_names_of_their_segments(widget):  # noqa: F811
