@@ -38,16 +38,19 @@ class DataSet(BaseModel):
 
 
 LIDC_RATERS = ("rater1", "rater2", "rater3", "rater4")
+_LIDC = {
+    "name": "lidc_4rater",
+    "truth": "votes:2",
+    "raters": LIDC_RATERS,
+    "dims": 2,
+    "volumes": True,
+    "normalise": "slice",
+}
 
 _SMALL = {"slim": 0.5, "levels": 4, "train": 30, "test": 20, "epochs": 20}
 QUICK = {
     "lidc_4rater": DataSet(
-        name="lidc_4rater",
-        truth="votes:2",
-        raters=LIDC_RATERS,
-        dims=2,
-        volumes=True,
-        normalise="slice",
+        **_LIDC,
         crop=48,
         largest=40,
         batch=8,
@@ -63,12 +66,7 @@ QUICK = {
 _LONG = {"train": 200, "test": 70, "epochs": 60, "steps_per_epoch": 50}
 FULL = {
     "lidc_4rater": DataSet(
-        name="lidc_4rater",
-        truth="votes:2",
-        raters=LIDC_RATERS,
-        dims=2,
-        volumes=True,
-        normalise="slice",
+        **_LIDC,
         crop=64,
         batch=32,
         **_LONG,

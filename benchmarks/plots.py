@@ -46,7 +46,7 @@ def _axes(count: int, width: float, height: float) -> tuple[Any, list[Any]]:
 
 
 def _dice(groups: Sequence[Group]) -> Any:
-    """Test Dice by noise, one panel a set and network; the bars' ends are single seeds."""
+    """Test Dice by noise, one panel a set and network: a line is the mean, a dot a seed."""
     panels = list(dict.fromkeys((g.set, g.network) for g in groups))
     if not panels:
         return None
@@ -57,17 +57,18 @@ def _dice(groups: Sequence[Group]) -> Any:
         for n, method in enumerate(methods):
             place = np.arange(len(here)) + (n - (len(methods) - 1) / 2) * 0.8 / len(methods)
             means = [g.mean(method) or np.nan for g in here]
-            axis.bar(place, means, 0.8 / len(methods), color=COLOURS[method], label=method)
+            half = 0.35 / len(methods)
+            axis.hlines(means, place - half, place + half, color=COLOURS[method], linewidth=3, label=method)
             for x, g in zip(place, here, strict=True):
                 seeds = [v for v in g.values(method, "dice") if v is not None]
-                axis.plot([x] * len(seeds), seeds, ".", color="black", markersize=2)
+                axis.plot([x] * len(seeds), seeds, ".", color=COLOURS[method], markersize=5)
         axis.set_xticks(range(len(here)), [g.noise for g in here])
-        lowest = min((v for g in here for m in methods for v in g.values(m, "dice") if v is not None), default=0.0)
-        axis.set_ylim(max(0.0, lowest - 0.05), None)
+        axis.grid(axis="y", color="#dddddd", linewidth=0.6)
         axis.set_title(f"{name}, {network}")
         axis.set_ylabel("test Dice")
-    axes[0].legend(ncols=len(methods), fontsize=7, loc="lower left")
-    figure.tight_layout()
+    names = axes[0].get_legend_handles_labels()
+    figure.tight_layout(rect=(0, 0, 1, 1 - 0.3 / figure.get_figheight()))
+    figure.legend(*names, ncols=len(methods), loc="upper center", frameon=False)
     return figure
 
 
