@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -196,11 +197,32 @@ def test_the_doctor_speaks_to_people():
     assert "Disk" in done.stdout
 
 
+@pytest.fixture
+def long_training(two_cases, tmp_path):
+    """A training that is still at it when the test ends. A shell starts background jobs deaf to Ctrl-C, and their
+    children with them: this one hears it in any case. Nothing of it outlives the test."""
+    training = subprocess.Popen(
+        [*DALESEGMENT, *f"train --data {two_cases} -o {tmp_path}/run --epochs 500 --device cpu".split()],
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    with training:
+        processes = [training]
+        yield training
+        with contextlib.suppress(psutil.NoSuchProcess):
+            processes += psutil.Process(training.pid).children()
+        for process in processes:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C of POSIX")
-def test_ctrl_c_cancels_politely(two_cases, tmp_path):
+def test_ctrl_c_cancels_politely(long_training, tmp_path):
     """As a terminal does it: the whole foreground group gets the signal."""
     pytest.importorskip("torch")
-    training = _long_training(two_cases, tmp_path)
+    training = long_training
     _read_until(training, lambda line: "training:" in line)
     os.killpg(training.pid, signal.SIGINT)
     started = time.monotonic()
@@ -213,9 +235,9 @@ def test_ctrl_c_cancels_politely(two_cases, tmp_path):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C of POSIX")
-def test_a_second_ctrl_c_does_not_wait(two_cases, tmp_path):
+def test_a_second_ctrl_c_does_not_wait(long_training):
     """For an engine that no longer answers: here it is stopped."""
-    training = _long_training(two_cases, tmp_path)
+    training = long_training
     _read_until(training, lambda line: "reading:" in line)
     (engine,) = psutil.Process(training.pid).children()
     engine.suspend()
@@ -226,15 +248,6 @@ def test_a_second_ctrl_c_does_not_wait(two_cases, tmp_path):
     assert training.returncode == 130
     assert "Traceback" not in rest
     assert not engine.is_running()
-
-
-def _long_training(cases: Path, folder: Path) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [*DALESEGMENT, *f"train --data {cases} -o {folder}/run --epochs 500 --device cpu".split()],
-        stderr=subprocess.PIPE,
-        encoding="utf-8",
-        start_new_session=True,
-    )
 
 
 def _read_until(process: subprocess.Popen[str], condition: Callable[[str], bool]) -> None:
