@@ -33,16 +33,16 @@ class ClassPrior:
         offset = self.state[0].to(logits.device)
         return logits + offset.reshape(1, -1, *[1] * (logits.ndim - 2))
 
-    def observe(self, logits: Tensor, label: Tensor, valid: Tensor) -> None:
-        """logits: (B, K, *grid) without gradient; label, valid: (B, *grid), valid 0 in padding."""
-        inside = valid.unsqueeze(1)
-        total = inside.sum().clamp_min(1.0)
-        axes = [0, *range(2, logits.ndim)]
-        given = (self.judged(logits).softmax(1) * inside).sum(axes) / total
-        counted = torch.bincount(label.flatten(), valid.flatten(), minlength=logits.shape[1])
-        fresh = torch.stack([counted.to(given) / total, given]).cpu()
+    def observe(self, posterior: Tensor, label: Tensor, valid: Tensor) -> None:
+        """posterior: (B, K, *grid), softmax of what `judged` gives, without gradient; label, valid: (B, *grid), valid 0
+        in padding."""
+        total = valid.sum().clamp_min(1.0)
+        given = (posterior * valid.unsqueeze(1)).sum([0, *range(2, posterior.ndim)]) / total
+        counted = torch.bincount(label.flatten(), valid.flatten(), minlength=posterior.shape[1])
+        fresh = torch.stack([counted.to(given) / total, given])
+        self.state = self.state.to(fresh.device)
         masses = self.state[1:]
-        masses = fresh if not bool(masses.any()) else torch.lerp(fresh, masses, self.memory)
+        masses = torch.where(masses.any(), torch.lerp(fresh, masses, self.memory), fresh)
         labelled, predicted = masses.clamp_min(_FLOOR)
         offset = self.state[0] + self.rate * (labelled / predicted).log()
         offset = (offset - offset[0]).clamp(-LARGEST, LARGEST)  # a constant for all classes changes nothing

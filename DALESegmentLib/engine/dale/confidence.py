@@ -38,6 +38,6 @@ def label_confidence(margin: Tensor, prior_logit: Tensor | float = 0.0, temperat
 
 
 def consistent_margin(margin: Tensor, disagreement: Tensor) -> Tensor:
-    """min(m, logit(1 - s)): trust needs today's loss and its history to be low, and to agree. A heuristic."""
-    remembered = torch.logit(1.0 - disagreement, eps=1e-4)
-    return torch.minimum(margin, remembered)
+    """½ (m + logit(1 - s)): full trust needs today's loss and its history to be low; one of them alone moves it half as
+    far. A heuristic: the smaller of the two would be too low where a label is hard to learn and yet right."""
+    return 0.5 * (margin + torch.logit(1.0 - disagreement, eps=1e-4))

@@ -18,14 +18,14 @@ from torch import Tensor
 START = 0.5
 
 
-def contradiction(logits: Tensor, label: Tensor, margin: Tensor) -> Tensor:
+def contradiction(posterior: Tensor, label: Tensor, margin: Tensor) -> Tensor:
     """½ [(1 - p_y) + 1(m < 0)], in [0, 1].
 
-    logits: (B, K, *grid); label, margin (see `confidence.label_margin`) and result: (B, *grid). A negative margin
+    posterior p: (B, K, *grid); label, margin (see `confidence.label_margin`) and result: (B, *grid). A negative margin
     is the same as argmax z ≠ y.
     """
-    probability = logits.softmax(1).gather(1, label.unsqueeze(1).long()).squeeze(1)
-    return 0.5 * ((1.0 - probability) + (margin < 0).float())
+    given = posterior.gather(1, label.unsqueeze(1).long()).squeeze(1)
+    return 0.5 * ((1.0 - given) + (margin < 0).float())
 
 
 def remember(disagreement: Tensor, now: Tensor, memory: float) -> Tensor:

@@ -18,6 +18,9 @@ from .settings import DaleSettings
 from .trusted import emphasise_trusted
 from .weighted_loss import weighted_dice_ce
 
+ALIGNED_VOXELS = 4096
+"""Of a batch; means and spreads of so many voxels say the same as those of all."""
+
 
 @dataclass
 class Batch:
@@ -57,10 +60,11 @@ class Objective:
     def __call__(self, batch: Batch, logits: Tensor, features: Tensor | None, step: int, share: float) -> StepResult:
         """step counts all steps so far (its parity is the phase); share is the part of the training done."""
         detached = logits.detach().float()
-        self.prior.observe(detached, batch.label, batch.valid)
         judged = self.prior.judged(detached)
+        posterior = judged.softmax(1)
+        self.prior.observe(posterior, batch.label, batch.valid)
         margin = label_margin(judged, batch.label)
-        s = remember(batch.disagreement, contradiction(judged, batch.label, margin), self.memory)
+        s = remember(batch.disagreement, contradiction(posterior, batch.label, margin), self.memory)
         settings = self.settings
         if settings is None or share < settings.warm_up:
             ce = emphasise_trusted(batch.valid, batch.trusted, self.trusted_share)
@@ -69,10 +73,10 @@ class Objective:
 
         fuzzy_step = bool(step % 2) or not settings.alternates
         f = self._fuzziness(s, batch, settings)
-        pair = step_weights(fuzzy_step, f, self._confidence(margin, s, batch, settings), settings)
-        ce, dice = (
-            keep_class_mass(weights * batch.valid, batch.label, self.classes, batch.trusted) for weights in pair
-        )
+        ce, dice = step_weights(fuzzy_step, f, self._confidence(margin, s, batch, settings), settings)
+        same = ce is dice
+        ce = keep_class_mass(ce * batch.valid, batch.label, self.classes, batch.trusted)
+        dice = ce if same else keep_class_mass(dice * batch.valid, batch.label, self.classes, batch.trusted)
         ce = emphasise_trusted(ce, batch.trusted, self.trusted_share)
         loss = weighted_dice_ce(logits, batch.label, ce, dice, batch.valid)
         if settings.alignment and features is not None:
@@ -91,7 +95,8 @@ class Objective:
     def _confidence(margin: Tensor, s: Tensor, batch: Batch, settings: DaleSettings) -> Tensor:
         if not settings.confidence:
             return batch.trusted.float()
-        w = label_confidence(consistent_margin(margin, s), temperature=settings.temperature)
+        consistent = consistent_margin(margin, s) if settings.consistency else margin
+        w = label_confidence(consistent, temperature=settings.temperature)
         return w.masked_fill(batch.trusted, 1.0)
 
     def _alignment(
@@ -106,21 +111,24 @@ class Objective:
     ) -> Tensor:
         """Stable steps feed the statistics, fuzzy steps pay the distance, ramped in over the last part."""
         grid = features.shape[2:]
-        f, valid = (_at(t, grid).flatten() for t in (f, batch.valid))
-        flat = features.movedim(1, -1).flatten(0, -2)
+        every = max(1, features.shape[0] * grid.numel() // ALIGNED_VOXELS)
+
+        def drawn(values: Tensor) -> Tensor:
+            """(N, C) of (B, C, *grid) values, on the features' grid."""
+            return _at(values, grid).flatten(2)[:, :, ::every].movedim(1, -1).flatten(0, 1)
+
+        f, valid, label = drawn(torch.stack([f, batch.valid, batch.label.float()], 1)).unbind(1)
+        fuzzy, inside = f > 0.5, valid > 0
+        flat = drawn(features)
         if not fuzzy_step or not settings.alternates:
-            label = _at(batch.label.float(), grid).flatten().long()
-            self.alignment.observe(flat, label, (f < 0.5) & (valid > 0))
+            self.alignment.observe(flat, label.long(), inside & ~fuzzy)
         if not fuzzy_step or share <= settings.alignment_start:
             return features.new_zeros(())
         ramp = (share - settings.alignment_start) / max(1.0 - settings.alignment_start, 1e-6)
-        predicted = _at(logits.argmax(1).float(), grid).flatten().long()
-        fuzzy = (f > 0.5) & (valid > 0)
-        return settings.alignment_weight * ramp * self.alignment.loss(flat, predicted, fuzzy)
+        predicted = drawn(logits).argmax(1)
+        return settings.alignment_weight * ramp * self.alignment.loss(flat, predicted, inside & fuzzy)
 
 
 def _at(values: Tensor, grid: torch.Size) -> Tensor:
-    """(B, *grid) values on the features' grid, which may be coarser than the logits'."""
-    if values.shape[1:] == grid:
-        return values
-    return F.interpolate(values.unsqueeze(1).float(), size=grid, mode="nearest-exact").squeeze(1)
+    """(B, C, *grid) values on the features' grid, which may be coarser than the logits'."""
+    return values if values.shape[2:] == grid else F.interpolate(values.float(), size=grid, mode="nearest-exact")

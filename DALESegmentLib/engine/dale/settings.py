@@ -9,6 +9,7 @@ class DaleSettings(BaseModel):
     """The switches of the method's parts and their constants; the defaults are meant to be kept.
 
     confidence: weigh fuzzy voxels by label confidence (off: by 0).
+    consistency: confidence needs today's loss and its history to agree (off: today's alone).
     partition: tell fuzzy from stable voxels (off: label confidence weighs every untrusted voxel, in every step).
     alternation: stable and fuzzy steps in turn (off: every step is a fuzzy step).
     alignment: draw the features of fuzzy voxels towards those of stable ones.
@@ -17,16 +18,17 @@ class DaleSettings(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     confidence: bool = True
+    consistency: bool = True
     partition: bool = True
     alternation: bool = True
     alignment: bool = True
 
-    memory: float = Field(0.8, ge=0.0, le=0.9, description="share of the old disagreement kept at an update")
+    memory: float = Field(0.9, ge=0.0, le=0.9, description="share of the old disagreement kept at an update")
     temperature: float = Field(1.0, gt=0.0, description="T of the label confidence")
     sharpness: float = Field(0.05, gt=0.0, description="T_f of the soft partition")
-    lowest_threshold: float = Field(0.8, ge=0.0, le=1.0, description="disagreement below this is never fuzzy")
+    lowest_threshold: float = Field(0.65, ge=0.0, le=1.0, description="disagreement below this is never fuzzy")
     largest_fuzzy_share: float = Field(0.3, gt=0.0, le=1.0, description="of the voxels of a class")
-    warm_up: float = Field(0.3, ge=0.0, lt=1.0, description="share of the training that is plain")
+    warm_up: float = Field(0.2, ge=0.0, lt=1.0, description="share of the training that is plain")
     alignment_weight: float = Field(0.01, ge=0.0)
     alignment_start: float = Field(0.6, ge=0.0, le=1.0, description="share of the training before alignment")
 

@@ -16,9 +16,11 @@ SMOOTH = 1e-5
 def weighted_dice_ce(logits: Tensor, label: Tensor, ce_weights: Tensor, dice_weights: Tensor, valid: Tensor) -> Tensor:
     """A scalar. logits: (B, K, *grid); label, ω, δ: (B, *grid); valid: (B, *grid), 0 in padding."""
     logits, label = logits.float(), label.long()
-    cross_entropy = (ce_weights * valid * F.cross_entropy(logits, label, reduction="none")).sum()
-    probability = logits.softmax(1)
-    one_hot = torch.zeros_like(probability).scatter_(1, label.unsqueeze(1), 1.0)
+    log_probability = F.log_softmax(logits, 1)
+    index = label.unsqueeze(1)
+    cross_entropy = -(ce_weights * valid * log_probability.gather(1, index).squeeze(1)).sum()
+    probability = log_probability.exp()
+    one_hot = torch.zeros_like(probability).scatter_(1, index, 1.0)
     axes = [0, *range(2, logits.ndim)]
     w = (dice_weights * valid).unsqueeze(1)
     overlap = (w * probability * one_hot).sum(axes)

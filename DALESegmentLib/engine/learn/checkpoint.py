@@ -31,7 +31,7 @@ def save_checkpoint(
     slots = optimizer.state_dict()["state"]
     tensors |= {f"optimizer/{i}/{name}": value for i, slot in slots.items() for name, value in slot.items()}
     tensors |= {f"disagreement/{case.name}": case.disagreement for case in cases}
-    tensors |= {"dale/thresholds": objective.thresholds, "dale/prior": objective.prior.state}
+    tensors |= {"dale/thresholds": objective.thresholds, "dale/prior": objective.prior.state.cpu()}
     alignment = objective.alignment
     if alignment.mean is not None and alignment.std is not None:
         tensors |= {"dale/mean": alignment.mean, "dale/std": alignment.std}

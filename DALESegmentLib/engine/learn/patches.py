@@ -6,12 +6,14 @@ written back to exactly where it came from.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from monai.data import get_track_meta, set_track_meta
 from monai.transforms import (
     Compose,
     RandAdjustContrast,
@@ -19,7 +21,6 @@ from monai.transforms import (
     RandScaleIntensity,
     RandShiftIntensity,
 )
-from monai.utils import convert_to_tensor
 from torch import Tensor
 
 from ..dale.objective import Batch
@@ -92,11 +93,13 @@ class PatchSampler:
         for pose in poses:
             case = self.cases[pose.case]
             label = pose.take(case.label)
-            images.append(convert_to_tensor(self.augment(pose.take(case.image).clone()), track_meta=False))
+            images.append(pose.take(case.image).clone())
             labels.append(label.clamp_min(0))
             valid.append(label >= 0)
             trusted.append(pose.take(case.trusted))
             s.append(pose.take(case.disagreement))
+        with _plain_tensors():
+            images = [self.augment(image) for image in images]
         batch = Batch(
             self._stack(images, device).float(),
             self._stack(labels, device).long(),
@@ -137,6 +140,17 @@ class PatchSampler:
         flips = tuple(axis for axis in range(3) if patch[axis] > 1 and self.random.random() < 0.5)
         turns = int(self.random.integers(4)) if self.may_turn else 0
         return Pose(case, _triple(start), _triple(patch), flips, turns, self.turn_axes)
+
+
+@contextmanager
+def _plain_tensors() -> Iterator[None]:
+    """MONAI's transforms on tensors as they are: keeping an affine up to date would cost a third of a small step."""
+    was = get_track_meta()
+    set_track_meta(False)
+    try:
+        yield
+    finally:
+        set_track_meta(was)
 
 
 def _triple(values: np.ndarray) -> tuple[int, int, int]:

@@ -61,7 +61,9 @@ class Trainer:
         self.objective = self.given_objective or Objective(
             self.plan.classes, settings.objective_settings, settings.trusted_share
         )
-        self.optimizer = torch.optim.AdamW(self.network.parameters(), lr=self.settings.learning_rate, weight_decay=1e-5)
+        self.optimizer = torch.optim.AdamW(
+            self.network.parameters(), lr=self.settings.learning_rate, weight_decay=1e-5, fused=True
+        )
         self.predictor = Predictor(self.network, self.plan, self.device)
         self.tap = FeatureTap(self.network, self.plan.classes)
         self.tap.find(self._trial_run)

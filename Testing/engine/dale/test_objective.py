@@ -92,7 +92,7 @@ def test_contradiction_by_hand():
     label = torch.tensor([[0, 0]])
     p = 1 / (1 + np.exp(-2))
     margin = torch.tensor([[2.0, -2.0]])
-    assert contradiction(logits, label, margin).flatten().tolist() == pytest.approx(
+    assert contradiction(logits.softmax(1), label, margin).flatten().tolist() == pytest.approx(
         [0.5 * (1 - p), 0.5 * (p + 1)], rel=1e-5
     )
 
@@ -166,7 +166,7 @@ def test_where_all_is_trusted_dale_is_plain(random):
         assert float(dale.loss) == pytest.approx(float(plain.loss), rel=1e-6)
 
 
-@pytest.mark.parametrize("part", ["confidence", "partition", "alternation", "alignment"])
+@pytest.mark.parametrize("part", ["confidence", "consistency", "partition", "alternation", "alignment"])
 def test_each_part_can_be_switched_off_and_matters(part, random):
     batch, logits = a_batch(random, s=0.97)
     features = torch.randn(2, 6, 8, 8, 4, generator=random)
