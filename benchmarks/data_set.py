@@ -47,6 +47,8 @@ _LIDC = {
     "normalise": "slice",
 }
 
+_PADUFES = {"name": "padufes_2rater", "truth": "r1", "raters": ("r2",), "dims": 2}
+
 _SMALL = {"slim": 0.5, "levels": 4, "train": 30, "test": 20, "epochs": 20}
 QUICK = {
     "lidc_4rater": DataSet(
@@ -54,13 +56,14 @@ QUICK = {
         crop=48,
         largest=40,
         batch=8,
-        steps_per_epoch=14,
+        steps_per_epoch=18,
         **_SMALL,
     ),
-    "ph2_skin": DataSet(name="ph2_skin", dims=2, shrink=4, batch=8, steps_per_epoch=11, **_SMALL),
+    "ph2_skin": DataSet(name="ph2_skin", dims=2, shrink=4, batch=8, steps_per_epoch=15, **_SMALL),
     "msd_hippocampus": DataSet(
-        name="msd_hippocampus", dims=3, volumes=True, shrink=2, batch=4, steps_per_epoch=11, **_SMALL
+        name="msd_hippocampus", dims=3, volumes=True, shrink=2, batch=4, steps_per_epoch=15, **_SMALL
     ),
+    "padufes_2rater": DataSet(**_PADUFES, shrink=4, batch=8, steps_per_epoch=15, **_SMALL),
 }
 
 _LONG = {"train": 200, "test": 70, "epochs": 60, "steps_per_epoch": 50}
@@ -74,7 +77,7 @@ FULL = {
     "ph2_skin": DataSet(name="ph2_skin", dims=2, shrink=2, batch=16, **_LONG),
     "busi_breast_us": DataSet(name="busi_breast_us", dims=2, shrink=2, batch=16, **_LONG),
     "cvc_clinicdb": DataSet(name="cvc_clinicdb", dims=2, shrink=2, batch=16, **_LONG),
-    "padufes_2rater": DataSet(name="padufes_2rater", truth="r1", raters=("r2",), dims=2, shrink=2, batch=16, **_LONG),
+    "padufes_2rater": DataSet(**_PADUFES, shrink=2, batch=16, **_LONG),
     "msd_hippocampus": DataSet(name="msd_hippocampus", dims=3, volumes=True, batch=4, **_LONG),
     "sts_sarcoma": DataSet(name="sts_sarcoma", dims=3, volumes=True, shrink=2, batch=2, **_LONG),
 }

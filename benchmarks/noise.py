@@ -14,14 +14,12 @@ from DALESegmentLib.engine.measure.simulate import simulate_annotator
 from .loading import Sample
 
 KINDS = ("none", "morph", "affine", "markov", "missed", "biased", "raters")
-_IN_PICTURES = {"morph": 0.4, "affine": 0.5, "markov": 0.35, "biased": 0.3}
-_IN_VOLUMES = {"morph": 0.2, "affine": 0.3, "markov": 0.25, "biased": 0.2}
+_IN_PICTURES = {"morph": 0.6, "affine": 0.5, "markov": 0.35, "biased": 0.3}
+_IN_VOLUMES = {"morph": 0.35, "affine": 0.3, "markov": 0.25, "biased": 0.2}
 """Share of the radius. The same shift of an outline costs a volume more overlap than an area: with these, labels
 agree with the truth about as well in either (Dice 0.6 to 0.75)."""
 MISSED = 0.3
 """Chance an object is overlooked; where a case has a single one, the chance that its label is empty."""
-MORPHED = 0.8
-"""Share of the cases that are eroded or dilated."""
 _HANDS = {"affine": "shift", "markov": "walk", "missed": "miss", "biased": "biased"}
 
 
@@ -40,9 +38,10 @@ def case_random(seed: int, name: str) -> np.random.Generator:
 def noisy_label(sample: Sample, kind: str, level: float | None, seed: int) -> np.ndarray:
     """(*grid), the truth as this annotator would have drawn it.
 
-    morph: four of five cases eroded or dilated; affine: shifted in a random direction; markov: a contour that wanders
-    (correlated Gaussian steps along it); missed: whole objects left out; biased: always the same hand, too large and
-    leaning; raters: one of the real raters, drawn by case.
+    morph: each case eroded or dilated by its own amount, up to the level (with one amount for all, the
+    posterior would be flat across the true outline, and nobody could tell it); affine: shifted in a random direction;
+    markov: a contour that wanders (correlated Gaussian steps along it); missed: whole objects left out; biased: always
+    the same hand, too large and leaning; raters: one of the real raters, drawn by case.
     """
     case, rng = sample.case, case_random(seed, sample.case.name)
     assert case.label is not None
@@ -54,9 +53,7 @@ def noisy_label(sample: Sample, kind: str, level: float | None, seed: int) -> np
         return sample.raters[int(rng.integers(len(sample.raters)))].copy()
     assert level is not None
     if kind == "morph":
-        if rng.random() >= MORPHED:
-            return case.label.copy()
-        hand = str(rng.choice(["erode", "dilate"]))
+        hand, level = str(rng.choice(["erode", "dilate"])), level * rng.random()
     else:
         hand = _HANDS[kind]
     return simulate_annotator(case.label, case.geometry.spacing, hand, level, rng, relative=hand != "miss")

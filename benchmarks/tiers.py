@@ -11,8 +11,10 @@ from .methods.registry import ABLATIONS, CORE, WORK
 from .noise import KINDS, level_of
 
 TRUSTED = (0.01, 0.05)
-SECONDS = {"lidc_4rater": 15.0, "ph2_skin": 11.0, "msd_hippocampus": 12.0}
+SECONDS = {"lidc_4rater": 15.0, "ph2_skin": 11.0, "msd_hippocampus": 12.0, "padufes_2rater": 12.0}
 """Core seconds of a quick plain cell, as measured on a busy 2-core machine; finished cells replace them."""
+ONLY = {"padufes_2rater": ("none", "raters")}
+"""Sets that are there for their raters; what --noise names, they have as well."""
 _NETWORK_WORK = {"UNet": 1.0, "AttentionUnet": 2.0, "SegResNet": 2.0, "DynUNet": 2.5, "SwinUNETR": 8.0}
 
 
@@ -76,7 +78,7 @@ def cells(wanted: Wanted) -> list[Cell]:
 
 def _noise_of(name: str, wanted: Wanted) -> Iterable[str]:
     raters = bool(data_set(name, wanted.tier).raters)
-    return [n for n in wanted.noise or KINDS if n != "raters" or raters]
+    return [n for n in wanted.noise or ONLY.get(name, KINDS) if n != "raters" or raters]
 
 
 def _cell(name: str, noise: str, seed: int, row: tuple[str, str, float], tier: str) -> Cell:

@@ -19,6 +19,7 @@ DALE: dict[str, dict[str, bool]] = {
     "dale": {},
     "dale-no-partition": {"partition": False},
     "dale-no-confidence": {"confidence": False},
+    "dale-no-consistency": {"consistency": False},
     "dale-no-alternation": {"alternation": False},
     "dale-no-alignment": {"alignment": False},
     "dale-joint": {"partition": False, "alternation": False},
