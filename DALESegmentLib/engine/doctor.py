@@ -19,7 +19,7 @@ PACKAGES = {
     "monai": "1.4",
     "SimpleITK": "2.3",
     "numpy": "1.24",
-    "scipy": "1.10",
+    "scipy": "1.12",
     "scikit-image": "0.21",
     "nibabel": "4",
     "einops": "0.7",
