@@ -16,7 +16,8 @@ from .methods.registry import dale_settings
 
 ROOT = Path(__file__).parents[1]
 _ENGINE = "DALESegmentLib/engine"
-DALE_CODE = tuple(f"{_ENGINE}/{part}" for part in ("dale", "learn/trainer.py", "learn/confidence_map.py", "review"))
+_RANKING = tuple(f"review/{name}.py" for name in ("boundary", "find_regions", "suspects", "usual_doubt"))
+DALE_CODE = tuple(f"{_ENGINE}/{part}" for part in ("dale", "learn/trainer.py", "learn/confidence_map.py", *_RANKING))
 BASELINE_CODE = {
     "plain": (f"{_ENGINE}/dale/weighted_loss.py",),
     "gce": ("benchmarks/methods/gce.py",),

@@ -117,6 +117,7 @@ def train(
     ] = None,
     partition: Part = None,
     confidence: Part = None,
+    consistency: Part = None,
     alternation: Part = None,
     alignment: Part = None,
     epochs: Epochs = None,
@@ -139,7 +140,13 @@ def train(
 ) -> None:
     """Train a model that learns how far each label voxel can be trusted."""
     named = cases(data, case_list, image, label, None, split, limit, label_seed, optional=resume)
-    switches = given(partition=partition, confidence=confidence, alternation=alternation, alignment=alignment)
+    switches = given(
+        partition=partition,
+        confidence=confidence,
+        consistency=consistency,
+        alternation=alternation,
+        alignment=alignment,
+    )
     parameters = given(
         cases=named or None,
         out=out,
