@@ -16,6 +16,7 @@ from .disagreement import contradiction, remember
 from .partition import fuzziness
 from .settings import DaleSettings
 from .trusted import emphasise_trusted
+from .warm_up import WarmUp
 from .weighted_loss import weighted_dice_ce
 
 ALIGNED_VOXELS = 4096
@@ -55,6 +56,7 @@ class Objective:
         self.memory = (settings or DaleSettings()).memory
         self.thresholds = torch.full((classes,), (settings or DaleSettings()).lowest_threshold)
         self.prior = ClassPrior(classes)
+        self.warm_up = WarmUp(0.0 if settings is None else settings.warm_up)
         self.alignment = FeatureAlignment(classes)
 
     def __call__(self, batch: Batch, logits: Tensor, features: Tensor | None, step: int, share: float) -> StepResult:
@@ -66,9 +68,11 @@ class Objective:
         margin = label_margin(judged, batch.label)
         s = remember(batch.disagreement, contradiction(posterior, batch.label, margin), self.memory)
         settings = self.settings
-        if settings is None or share < settings.warm_up:
+        if settings is None or self.warm_up.lasts(share):
             ce = emphasise_trusted(batch.valid, batch.trusted, self.trusted_share)
             loss = weighted_dice_ce(logits, batch.label, ce, batch.valid, batch.valid)
+            if settings is not None:
+                self.warm_up.observe(float(loss.detach()))
             return StepResult(loss, s, 0.0)
 
         fuzzy_step = bool(step % 2) or not settings.alternates

@@ -26,9 +26,9 @@ class DaleSettings(BaseModel):
     memory: float = Field(0.9, ge=0.0, le=0.9, description="share of the old disagreement kept at an update")
     temperature: float = Field(1.0, gt=0.0, description="T of the label confidence")
     sharpness: float = Field(0.05, gt=0.0, description="T_f of the soft partition")
-    lowest_threshold: float = Field(0.65, ge=0.0, le=1.0, description="disagreement below this is never fuzzy")
+    lowest_threshold: float = Field(0.8, ge=0.0, le=1.0, description="disagreement below this is never fuzzy")
     largest_fuzzy_share: float = Field(0.3, gt=0.0, le=1.0, description="of the voxels of a class")
-    warm_up: float = Field(0.2, ge=0.0, lt=1.0, description="share of the training that is plain")
+    warm_up: float = Field(0.5, ge=0.0, lt=1.0, description="share of the training that is plain at most")
     alignment_weight: float = Field(0.01, ge=0.0)
     alignment_start: float = Field(0.6, ge=0.0, le=1.0, description="share of the training before alignment")
 

@@ -32,6 +32,7 @@ def save_checkpoint(
     tensors |= {f"optimizer/{i}/{name}": value for i, slot in slots.items() for name, value in slot.items()}
     tensors |= {f"disagreement/{case.name}": case.disagreement for case in cases}
     tensors |= {"dale/thresholds": objective.thresholds, "dale/prior": objective.prior.state.cpu()}
+    tensors["dale/warm_up"] = objective.warm_up.state
     alignment = objective.alignment
     if alignment.mean is not None and alignment.std is not None:
         tensors |= {"dale/mean": alignment.mean, "dale/std": alignment.std}
@@ -58,6 +59,7 @@ def load_checkpoint(
         for case in cases:
             case.disagreement.copy_(tensors[f"disagreement/{case.name}"])
         objective.thresholds, objective.prior.state = tensors["dale/thresholds"], tensors["dale/prior"]
+        objective.warm_up.state = tensors["dale/warm_up"]
         if "dale/mean" in tensors:
             objective.alignment.mean = tensors["dale/mean"].to(device)
             objective.alignment.std = tensors["dale/std"].to(device)
