@@ -1,0 +1,140 @@
+"""What a clinician decided, and what follows from a history of decisions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_args
+
+import numpy as np
+
+from .region import Region
+from .trusted_voxels import TrustedVoxels
+
+Verdict = Literal["confirmed", "corrected", "unsure", "open"]
+VERDICTS = get_args(Verdict)
+
+Key = tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class Decision:
+    """One key press. case, label_value, suspicion and centre_voxel say which region it is about, as ranks and ids are
+    counted anew with every list; without a centre it is about voxels that were edited elsewhere. at: UTC, ISO 8601,
+    for people only: clocks jump, and the order is that of the log."""
+
+    case: str
+    verdict: Verdict
+    annotator: str
+    at: str
+    label_value: int | None = None
+    suspicion: str | None = None
+    centre_voxel: tuple[int, ...] | None = None
+    voxels: TrustedVoxels | None = None
+
+    @staticmethod
+    def about(
+        region: Region, verdict: Verdict, annotator: str, at: str, voxels: TrustedVoxels | None = None
+    ) -> Decision:
+        centre = tuple(region.centre_voxel)
+        return Decision(region.case, verdict, annotator, at, region.label_value, region.suspicion, centre, voxels)
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "case": self.case,
+            "verdict": self.verdict,
+            "annotator": self.annotator,
+            "at": self.at,
+            "label_value": self.label_value,
+            "suspicion": self.suspicion,
+            "centre_voxel": None if self.centre_voxel is None else list(self.centre_voxel),
+            "voxels": None if self.voxels is None else self.voxels.as_dict(),
+        }
+
+    @staticmethod
+    def from_dict(data: Mapping[str, Any]) -> Decision:
+        """Raises KeyError, TypeError, ValueError for anything else."""
+        if data["verdict"] not in VERDICTS:
+            raise ValueError("verdict")
+        centre, voxels = data["centre_voxel"], data["voxels"]
+        return Decision(
+            str(data["case"]),
+            data["verdict"],
+            str(data["annotator"]),
+            str(data["at"]),
+            None if data["label_value"] is None else int(data["label_value"]),
+            data["suspicion"],
+            None if centre is None else tuple(int(n) for n in centre),
+            None if voxels is None else TrustedVoxels.from_dict(voxels),
+        )
+
+
+@dataclass(frozen=True)
+class ReviewState:
+    """The decisions that stand, by their number in the log, in its order.
+
+    Of several about the same region the last one stands. What was taken back does not.
+    """
+
+    standing: dict[int, Decision] = field(default_factory=dict)
+
+    def verdicts(self, case: str) -> dict[Key, Verdict]:
+        """By (label_value, suspicion, centre_voxel)."""
+        found = [d for d in self.standing.values() if d.case == case and d.centre_voxel is not None]
+        return {(d.label_value, d.suspicion, d.centre_voxel): d.verdict for d in found}
+
+    def trusted(self, case: str, image: str, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+        """What is vouched for of this image: (*grid) bool, and (*grid) int32 with its label there, 0 elsewhere.
+
+        Decisions about another image of that name say nothing. Raises EngineError("geometry-mismatch").
+        """
+        trusted, label = np.zeros(shape, bool), np.zeros(shape, np.int32)
+        for decision in self.standing.values():
+            voxels = decision.voxels
+            if decision.case == case and voxels is not None and voxels.image == image:
+                voxels.put(trusted, label)
+        return trusted, label
+
+
+@dataclass
+class History:
+    """The entries of a log, {"decide": {...}} or {"undo": number}, numbered from 1, and what they come to."""
+
+    decided: dict[int, Decision] = field(default_factory=dict)
+    undone: set[int] = field(default_factory=set)
+    length: int = 0
+
+    def add(self, entry: Mapping[str, Any]) -> None:
+        """Raises KeyError, TypeError, ValueError, and changes nothing, where it is neither of the two, or takes back
+        what was not decided."""
+        if "undo" in entry:
+            if not self.can_undo(entry["undo"]):
+                raise ValueError("undo of nothing")
+            self.undone.add(entry["undo"])
+        else:
+            self.decided[self.length + 1] = Decision.from_dict(entry["decide"])
+        self.length += 1
+
+    def can_undo(self, number: int) -> bool:
+        return number in self.decided and number not in self.undone
+
+    def state(self) -> ReviewState:
+        last: dict[Key, int] = {}
+        for number, decision in self.decided.items():
+            if number not in self.undone:
+                last[_key(number, decision)] = number
+        return ReviewState({number: self.decided[number] for number in sorted(last.values())})
+
+
+def replay(entries: Iterable[Mapping[str, Any]]) -> History:
+    """Raises as `History.add`."""
+    history = History()
+    for entry in entries:
+        history.add(entry)
+    return history
+
+
+def _key(number: int, decision: Decision) -> Key:
+    if decision.centre_voxel is None:
+        return (number,)
+    return decision.case, decision.label_value, decision.suspicion, decision.centre_voxel
