@@ -17,6 +17,7 @@ from .file_formats import stem_of
 
 IMAGE_COLUMN = re.compile(r"image\d*$")
 SECTIONS = {"training": "train", "validation": "test", "test": "test"}
+MOST_CASES = 20_000
 ITEM_KEYS = {"name", "images", "label", "trusted", "confidence", "reference", "arrays", "split"}
 
 
@@ -71,6 +72,7 @@ def _table(path: Path) -> list[FoundCase]:
         rows = list(csv.DictReader(text.splitlines(), dialect=_dialect(text.partition("\n")[0])))
     except (UnicodeDecodeError, csv.Error) as error:
         raise EngineError("bad-list", f"{path.name} is not a readable CSV; save it again as CSV UTF-8.") from error
+    _check_count(len(rows), path)
     cases = []
     for line, row in enumerate(rows, 2):
         cells = {(k or "").strip(): (v or "").strip() for k, v in row.items() if isinstance(v, (str, type(None)))}
@@ -88,6 +90,11 @@ def _table(path: Path) -> list[FoundCase]:
         name = cells.pop("name", "") or _usual_name(images[0])
         cases.append(_case(name, images, path.parent, cells, split))
     return cases
+
+
+def _check_count(cases: int, path: Path) -> None:
+    if cases > MOST_CASES:
+        raise EngineError("bad-list", f"{path.name} lists {cases} cases; make lists of at most {MOST_CASES}.")
 
 
 def _dialect(first_line: str) -> type[csv.Dialect]:
@@ -118,6 +125,7 @@ def _decathlon(path: Path) -> list[FoundCase]:
         entries = data.get(section) or []
         if not isinstance(entries, list):
             raise EngineError("bad-list", f"{section} in {path.name} must be a list of cases; mend it.")
+        _check_count(len(entries), path)
         for entry in entries:
             fields = dict(entry) if isinstance(entry, dict) else {"image": entry}
             images = fields.pop("image", None)

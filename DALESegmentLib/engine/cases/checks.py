@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,12 +12,25 @@ from ..errors import EngineError
 from .geometry import Geometry
 
 MOST_LABEL_VALUES = 255
+LARGEST_LABEL_VALUE = 1_000_000
+_LONGEST_NAME = 100
 
 
 def check_exists(path: Path) -> None:
-    """Raises EngineError("missing-file")."""
-    if not path.exists():
-        raise EngineError("missing-file", f"{path.name} is not there; check the name and the folder.")
+    """A file or a folder; a pipe or a device would be read without end. Raises EngineError("missing-file",
+    "not-a-file")."""
+    try:
+        kind = path.stat().st_mode
+    except PermissionError:
+        raise
+    except (OSError, ValueError):  # also a name too long, a link to itself, a zero byte
+        raise EngineError("missing-file", f"{_short(path.name)} is not there; check the name and the folder.") from None
+    if not (stat.S_ISREG(kind) or stat.S_ISDIR(kind)):
+        raise EngineError("not-a-file", f"{_short(path.name)} is no file but a device or a pipe; choose a file.")
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= _LONGEST_NAME else name[:_LONGEST_NAME] + "…"
 
 
 def unreadable(path: Path, reason: str = "") -> EngineError:
@@ -110,6 +124,12 @@ def check_label(label: np.ndarray, name: str) -> None:
         raise EngineError(
             "label-negative",
             f"{name} has negative values (down to {label.min():g}), so it is no label map; choose the mask instead.",
+        )
+    if label.size and label.max() > LARGEST_LABEL_VALUE:
+        raise EngineError(
+            "label-large-value",
+            f"{name} has the value {label.max():.6g}, but classes are numbered up to {LARGEST_LABEL_VALUE}; "
+            "choose the mask, or number its classes 1, 2, 3.",
         )
     values = label_values(label)
     if len(values) > MOST_LABEL_VALUES + 1:

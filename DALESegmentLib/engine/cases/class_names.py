@@ -20,7 +20,7 @@ def read_json(path: Path) -> Any:
     """Raises EngineError("bad-json")."""
     try:
         return json.loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:  # ValueError: also a number of thousands of digits
         raise EngineError("bad-json", f"{path.name} is not a readable JSON file; mend it or remove it.") from error
 
 

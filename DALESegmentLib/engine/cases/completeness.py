@@ -25,10 +25,12 @@ _PNG_END = b"IEND\xaeB`\x82"
 _BROKEN = (EOFError, OSError, zlib.error, struct.error)
 
 
-def check_complete(path: Path) -> None:
-    """Raises EngineError("unreadable-file"), or ("image-not-finite") for a NIfTI file with NaN."""
+def check_complete(path: Path, promised: int | None = None) -> None:
+    """promised: bytes of voxels its header speaks of; nothing is unpacked far beyond these.
+
+    Raises EngineError("unreadable-file"), or ("image-not-finite") for a NIfTI file with NaN."""
     try:
-        complete, bad = _looked_through(path)
+        complete, bad = _looked_through(path, promised)
     except _BROKEN as error:
         raise unreadable(path) from error
     if bad:
@@ -45,7 +47,7 @@ def is_complete(path: Path) -> bool:
         return False
 
 
-def _looked_through(path: Path) -> tuple[bool, int]:
+def _looked_through(path: Path, promised: int | None = None) -> tuple[bool, int]:
     """Whether it is whole, and how many voxels of a NIfTI file are NaN or infinite. Raises one of _BROKEN."""
     extension = extension_of(path)
     if extension in NIFTI:
@@ -54,7 +56,7 @@ def _looked_through(path: Path) -> tuple[bool, int]:
         (extension not in (".jpg", ".jpeg") or _jpeg_complete(path.read_bytes()))
         and (extension != ".png" or _PNG_END in path.read_bytes())
         and (extension not in (".tif", ".tiff") or tiff_complete(path))
-        and (not extension.endswith((".nrrd", ".mha")) or _checksum_right(path))
+        and (not extension.endswith((".nrrd", ".mha")) or _checksum_right(path, promised))
     ), 0
 
 
@@ -63,7 +65,7 @@ def _jpeg_complete(data: bytes) -> bool:
     return data.startswith(b"\xff\xd8") and data.rfind(b"\xff\xd9") > data.rfind(b"\xff\xda") > 0
 
 
-def _checksum_right(path: Path) -> bool:
+def _checksum_right(path: Path, promised: int | None) -> bool:
     """Read the zipped voxels of NRRD or MetaImage, where they follow the header, to their checksum."""
     with path.open("rb") as file:
         head = file.read(_HEADER_BYTES)
@@ -77,6 +79,9 @@ def _checksum_right(path: Path) -> bool:
             return True
         file.seek(end.end())
         stream = zlib.decompressobj(zlib.MAX_WBITS | 32)  # 32: zlib or gzip, as the stream says
-        while not stream.eof and (chunk := file.read(_CHUNK)):
-            stream.decompress(chunk)
+        unpacked = 0
+        while not stream.eof and (chunk := stream.unconsumed_tail or file.read(_CHUNK)):
+            unpacked += len(stream.decompress(chunk, _CHUNK))
+            if promised is not None and unpacked > promised:
+                return False
         return stream.eof

@@ -16,6 +16,7 @@ from .completeness import check_complete, is_complete
 from .dicom_series import read_series
 from .file_formats import NIFTI, extension_of, is_picture
 from .geometry import Geometry
+from .promises import check_promise
 
 # What ITK warns of is checked here and said in words; elsewhere its lines would only alarm.
 sitk.ProcessObject.SetGlobalWarningDisplay(False)
@@ -120,7 +121,7 @@ def load_itk(path: Path) -> sitk.Image:
             "unknown-format",
             f"{path.name} is of a kind that is not known; use NIfTI, NRRD, MHA, PNG, JPEG, TIFF or a DICOM folder.",
         )
-    check_complete(path)
+    check_complete(path, check_promise(path))
     try:
         return sitk.ReadImage(str(path))
     except RuntimeError as error:

@@ -13,6 +13,9 @@ from pathlib import Path
 import numpy as np
 
 _CHUNK = 1 << 22  # whole voxels of any type
+_LARGEST_OFFSET = 1 << 27
+_LARGEST_REST = 1 << 26
+"""Bytes after the voxels that other programs may have left; more of it is a file made to unpack without end."""
 
 
 class NiftiHeader:
@@ -24,7 +27,10 @@ class NiftiHeader:
             raise struct.error("no NIfTI header")
         sizes = struct.unpack_from(order + "8h", header, 40)
         code, bits = struct.unpack_from(order + "2h", header, 70)
-        self.offset = int(struct.unpack_from(order + "f", header, 108)[0])
+        (offset,) = struct.unpack_from(order + "f", header, 108)
+        if not 0 <= offset <= _LARGEST_OFFSET:  # NaN, too
+            raise struct.error("no place of the voxels")
+        self.offset = max(int(offset), 348)
         self.voxel_bytes = math.prod(max(n, 1) for n in sizes[1 : sizes[0] + 1]) * bits // 8
         self.float_type = {16: np.dtype(order + "f4"), 64: np.dtype(order + "f8")}.get(code)
 
@@ -48,6 +54,9 @@ def count_not_finite(path: Path) -> int:
             if header.float_type is not None:
                 voxels = len(chunk) // header.float_type.itemsize  # the last one may be cut
                 bad += int(np.count_nonzero(~np.isfinite(np.frombuffer(chunk, header.float_type, voxels))))
-        while file.read(_CHUNK):  # the checksum stands at the very end
-            pass
+        rest = 0
+        while chunk := file.read(_CHUNK):  # the checksum stands at the very end
+            rest += len(chunk)
+            if rest > _LARGEST_REST:
+                raise struct.error("more than the header says")
     return bad

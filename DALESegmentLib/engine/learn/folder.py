@@ -91,7 +91,7 @@ def write_json(path: Path, value: Any) -> None:
 def read_json(path: Path) -> dict[str, Any]:
     try:
         value = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise EngineError("unreadable-file", f"{path.name} cannot be read; it is missing or damaged.") from error
     if not isinstance(value, dict):
         raise EngineError("unreadable-file", f"{path.name} does not hold what it should; it may be damaged.")

@@ -14,6 +14,7 @@ from DALESegmentLib.engine.errors import EngineError
 from .protocol import bad_request
 
 _LONGEST_VALUE = 40
+_LONGEST_NAME = 100
 
 
 def explain(problem: BaseException, command: str, parameters: Mapping[str, Any]) -> EngineError:
@@ -105,18 +106,30 @@ def _gpu(problem: BaseException) -> EngineError | None:
 
 
 def _file(problem: BaseException) -> EngineError | None:
+    if isinstance(problem, ValueError) and "null byte" in str(problem):
+        return EngineError("bad-path", "A path holds a zero byte, which no file has; correct the path.")
     if not isinstance(problem, OSError):
         return None
     if problem.errno in DISK_FULL:
         return EngineError("disk-full", "The disk is full; free some space or choose another folder.")
+    what = _file_name(problem)
     if isinstance(problem, PermissionError) or problem.errno == errno.EROFS:
-        name = os.path.basename(os.fsdecode(problem.filename)) if isinstance(problem.filename, (str, bytes)) else ""
-        what = f"{name!r}" if name else "a file"
         return EngineError(
             "no-permission",
             f"The system does not allow access to {what}; change its permissions or choose another folder.",
         )
+    if problem.errno is not None:
+        reason = os.strerror(problem.errno)
+        return EngineError(
+            "file-failed", f"The system could not read or write {what} ({reason}); check its name and the disk."
+        )
     return None
+
+
+def _file_name(problem: OSError) -> str:
+    """Of its path the name alone, and no more than a line holds."""
+    name = os.path.basename(os.fsdecode(problem.filename)) if isinstance(problem.filename, (str, bytes)) else ""
+    return f"{name[:_LONGEST_NAME]!r}" if name else "a file"
 
 
 def _number(problem: BaseException) -> int | None:

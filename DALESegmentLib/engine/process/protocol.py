@@ -110,7 +110,7 @@ def parse_request(line: bytes) -> Request:
         raise bad_request(f"A request needs an id: a text of 1 to {LONGEST_ID} characters.")
     unknown = sorted(set(values) - {"protocol", "id", "command", "parameters"})
     if unknown:
-        raise bad_request(f"A request has no {unknown[0]!r}; put it into its parameters.", id)
+        raise bad_request(f"A request has no {unknown[0][:40]!r}; put it into its parameters.", id)
     version = values.get("protocol")
     if isinstance(version, bool) or version != PROTOCOL:
         raise bad_request(f"This engine speaks protocol {PROTOCOL}; use the program that came with it.", id)

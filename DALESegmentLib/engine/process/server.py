@@ -129,7 +129,7 @@ def _only(request: Request, name: str | None = None) -> str | None:
     """The one text parameter a control command may have. Raises BadRequest for anything else."""
     unknown = sorted(set(request.parameters) - {name})
     if unknown:
-        raise protocol.bad_request(f"{request.command} has no parameter {unknown[0]!r}; leave it out.", request.id)
+        raise protocol.bad_request(f"{request.command} has no parameter {unknown[0][:40]!r}; leave it out.", request.id)
     value = request.parameters.get(name) if name else None
     if value is not None and not isinstance(value, str):
         raise protocol.bad_request(f"The parameter {name!r} of {request.command} is a text.", request.id)

@@ -53,7 +53,7 @@ class Worker(threading.Thread):
         """Its id is that of no open request. Raises BadRequest for a command that is not known."""
         if request.command not in self._jobs:
             raise protocol.bad_request(
-                f"There is no command {request.command!r}; use one of {', '.join(self._jobs)}.", request.id
+                f"There is no command {request.command[:40]!r}; use one of {', '.join(self._jobs)}.", request.id
             )
         with self._changed:
             self._waiting.append(_Task(request))

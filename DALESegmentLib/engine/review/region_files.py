@@ -60,7 +60,7 @@ def read_regions_json(path: str | Path) -> list[Region]:
         if data["format"] != FORMAT or data["version"] != VERSION:
             raise ValueError(f"format {data['format']} {data['version']}")
         return [Region.from_dict(entry) for entry in data["regions"]]
-    except (OSError, ValueError, KeyError, TypeError) as reason:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as reason:
         raise EngineError(
             "bad-regions-file",
             f"“{path.name}” is not a list of doubtful regions this version can read; run the review again.",

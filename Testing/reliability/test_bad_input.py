@@ -1,0 +1,35 @@
+"""Bad input of every kind: answered by a code and a sentence, quickly, in little memory, with nothing written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from benchmarks.reliability import bad_input
+
+SLOWEST_SECONDS = 5.0
+MOST_MEMORY = 2 * 2**30
+
+
+@pytest.mark.slow
+def test_a_part_of_the_corpus_is_refused_or_handled_right():
+    """Every ninth piece, of every kind; `make bench-reliability` tries all."""
+    outcome = bad_input.run(every=9)
+    assert outcome.wrong == []
+    assert outcome.entries > 70
+    assert outcome.refused > 3 * outcome.right > 0
+    assert outcome.slowest < SLOWEST_SECONDS, outcome.slowest_name
+    assert outcome.peak_bytes < MOST_MEMORY
+
+
+def test_the_corpus_is_large(tmp_path):
+    """Counted without the bombs and the 40 MB lines, which take their time to make."""
+    entries = 0
+    for source in bad_input.SOURCES:
+        if source.__name__ in ("bombs", "no_requests"):
+            continue
+        folder = Path(tmp_path / source.__name__)
+        folder.mkdir()
+        entries += sum(1 for _ in source(folder))
+    assert entries > 600
