@@ -101,6 +101,10 @@ class LinesEngine:
             return int(line.split()[1]) * 1024
         return int(psutil.Process(self.process.pid).memory_info().rss)
 
+    def processor_seconds(self) -> float:
+        times = psutil.Process(self.process.pid).cpu_times()
+        return times.user + times.system
+
     def used(self) -> tuple[int, int, int]:
         """Bytes of memory, open files, threads."""
         process = psutil.Process(self.process.pid)

@@ -26,6 +26,7 @@ class FoundCase:
     split: str = ""
     arrays: Path | None = None
     class_names: dict[int, str] = field(default_factory=dict)
+    patient: str = ""
 
 
 def images_in(folder: Path) -> dict[str, Path]:

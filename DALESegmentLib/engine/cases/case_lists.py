@@ -18,7 +18,7 @@ from .file_formats import stem_of
 IMAGE_COLUMN = re.compile(r"image\d*$")
 SECTIONS = {"training": "train", "validation": "test", "test": "test"}
 MOST_CASES = 20_000
-ITEM_KEYS = {"name", "images", "label", "trusted", "confidence", "reference", "arrays", "split"}
+ITEM_KEYS = {"name", "images", "label", "trusted", "confidence", "reference", "arrays", "split", "patient"}
 
 
 def cases_in_list(path: Path) -> list[FoundCase]:
@@ -47,7 +47,9 @@ def _item(item: Mapping[str, Any]) -> FoundCase:
         problem = f"does not know {min(unknown)}" if unknown else "lacks its name"
         raise EngineError("bad-item", f"A case in the list {problem}; it takes {', '.join(sorted(ITEM_KEYS))}.")
     if item.get("arrays"):
-        return FoundCase(name, arrays=Path(item["arrays"]), split=item.get("split") or "")
+        return FoundCase(
+            name, arrays=Path(item["arrays"]), split=item.get("split") or "", patient=item.get("patient") or ""
+        )
     images = item.get("images") or ()
     if isinstance(images, (str, Path)):
         images = [images]
@@ -59,13 +61,13 @@ def _case(name: str, images: Sequence[str | Path], base: Path, others: Mapping[s
     if not images:
         raise EngineError("no-image", f"{name} has no image; say which file it is.")
     stacked = {f"image{n}" if n > 1 else "image": base / image for n, image in enumerate(images, 1)}
-    skipped = {"name", "images", "arrays", "split"}
+    skipped = {"name", "images", "arrays", "split", "patient"}
     rest = {key: base / path for key, path in others.items() if path and key not in skipped}
-    return FoundCase(name, stacked | rest, tuple(stacked), split)
+    return FoundCase(name, stacked | rest, tuple(stacked), split, patient=str(others.get("patient") or ""))
 
 
 def _table(path: Path) -> list[FoundCase]:
-    """A CSV with the columns name, image, image2, ..., label, trusted, confidence, reference, split."""
+    """A CSV with the columns name, image, image2, ..., label, trusted, confidence, reference, split, patient."""
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             text = file.read()

@@ -25,7 +25,7 @@ def give_roles(
     Raises EngineError("image-unclear", "no-image", "no-label" or "no-reference").
     """
     if case.arrays is not None:
-        return CaseSource(case.name, arrays=case.arrays, split=case.split)
+        return CaseSource(case.name, arrays=case.arrays, split=case.split, patient=case.patient)
     images = _image_names(case, image)
     reference_name, threshold = _threshold(reference)
     if reference and reference_name not in case.files:
@@ -41,6 +41,7 @@ def give_roles(
         case.files.get(reference_name or "reference"),
         threshold,
         split=case.split,
+        patient=case.patient,
         class_names=case.class_names,
     )
 

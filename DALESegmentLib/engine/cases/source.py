@@ -15,7 +15,8 @@ class CaseSource:
     images: one path a channel group, in order; a path may be a DICOM folder. arrays: folder of an array case
     (see `exchange`), instead of the files. reference: a label to compare with, never to train on;
     `reference_threshold` turns a vote count into a mask (value >= threshold).
-    split: "train", "test" or "" where the folder does not say. class_names: {value: name} of a label map, where a
+    split: "train", "test" or "" where the folder does not say. patient: "" where no list says it, see `patients`.
+    class_names: {value: name} of a label map, where a
     list says it.
     """
 
@@ -29,6 +30,7 @@ class CaseSource:
     arrays: Path | None = None
     split: str = ""
     class_names: dict[int, str] = field(default_factory=dict, hash=False)
+    patient: str = ""
 
 
 @dataclass(frozen=True)

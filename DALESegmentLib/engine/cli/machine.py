@@ -15,9 +15,13 @@ from .perform import perform
 def doctor(
     folder: Annotated[Path | None, typer.Option(help="Where results will be written; its disk is looked at.")] = None,
     as_json: Json = False,
+    report: Annotated[
+        bool, typer.Option("--report", help="As text for a public issue: no path, user or case in it.")
+    ] = False,
 ) -> None:
     """Say what this machine can do, and what to do where it cannot."""
-    perform("doctor", given(folder=folder), as_json, summaries.checks)
+    show = summaries.public_checks if report else summaries.checks
+    perform("doctor", given(folder=folder), as_json and not report, show)
 
 
 def serve() -> None:

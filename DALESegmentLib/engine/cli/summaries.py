@@ -10,6 +10,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from DALESegmentLib.engine.doctor_report import report
+
 from .progress_view import duration
 
 _IN_FILE = 1000  # columns: a line is a row, however long its paths
@@ -49,6 +51,10 @@ def training(result: Result) -> None:
 
 def finetuning(result: Result) -> None:
     training(result)
+    for objection in result["objections"]:
+        console.print(f"Not accepted: {objection}")
+    if not result["accepted"]:
+        console.print("The earlier model is unchanged; use the new one only if you know why.")
     if not result["confirmed_voxels"]:
         console.print("No voxel of these cases is confirmed; their labels counted as before")
         return
@@ -98,6 +104,14 @@ def evaluation(result: Result) -> None:
         console.print(what.replace("_", " ").capitalize())
         _table(("Case", *names), [(name, *(scores.get(score) for score in names)) for name, scores in rows])
 
+    biases = [
+        (row["class"], row["annotator"], row["offset_mm"], row["low_mm"], row["high_mm"], row["cases"])
+        for row in result["bias"]
+    ]
+    if biases:
+        console.print("Outlines of the labels (mm, positive: drawn too large; 95 % interval)")
+        _table(("Class", "Annotator", "Offset", "From", "To", "Cases"), biases)
+
 
 def _scores(of: dict[str, Any]) -> dict[str, Any]:
     """The numbers of a case: over its classes their mean, over its voxels all of them."""
@@ -136,6 +150,10 @@ def inspection(result: Result) -> None:
 def checks(result: Result) -> None:
     rows = [("ok" if c["ok"] else "!!", c["name"], c["value"], c["advice"]) for c in result["checks"]]
     _table(("", "", "Found", "Advice"), rows)
+
+
+def public_checks(result: Result) -> None:
+    print(report(result["checks"]))
 
 
 def _counts(voxels: dict[str, int], names: dict[str, str] | None = None) -> str:

@@ -36,6 +36,8 @@ class Doubt:
     confidence: np.ndarray
     progress: Progress
     """For what is still done with this case, from 60 % on."""
+    position: str
+    """"case 3 of 7": names of cases are often those of patients, and progress is logged and shown around."""
 
     def write_confidence(self, out: Path) -> str:
         return write_map(self.source, out, "confidence", self.confidence, self.case.geometry)
@@ -63,7 +65,7 @@ def doubts(asked: ModelParameters, progress: Progress) -> Iterator[Doubt]:
         confidence = confidence_map(case, plan, probabilities, disagreement, part.check)
         part.check()
         part.report(60, "confidence", message)
-        yield Doubt(source, case, plan, probabilities, confidence, part)
+        yield Doubt(source, case, plan, probabilities, confidence, part, message.lower())
 
 
 def _native(remembered: Remembered | None, case: Case, plan: Plan, progress: Progress) -> np.ndarray | None:

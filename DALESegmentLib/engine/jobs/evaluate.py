@@ -12,12 +12,14 @@ import numpy as np
 from ..cases.case import Case
 from ..cases.case_files import read_case, read_reference
 from ..cases.class_names import names_in_folder
+from ..cases.file_formats import stem_of
 from ..cases.result_files import read_label_result, read_map_result
 from ..cases.segmentation_files import segment_values
 from ..cases.source import CaseSource
 from ..errors import EngineError
 from ..learn.folder import write_json
 from ..measure.agreement import SCORES, agreement, mean_of
+from ..measure.contour_bias import Offset, bias_report, contour_offset
 from ..measure.label_errors import ErrorSample, error_sample, pooled, scores
 from ..process.progress import Progress
 from .parameters import CasesParameter, Parameters
@@ -36,22 +38,24 @@ def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
     files = [path for s in sources for path in (s.label, s.reference) if path is not None]
     names = segment_values(files, names_in_folder(asked.predictions))
     items, samples = [], []
+    offsets: list[Offset] = []
     for i, source in enumerate(sources):
         progress.check()
         progress.report(100.0 * i / len(sources), "validating", f"Case {i + 1} of {len(sources)}")
-        item, sample = _evaluate(source, asked, names)
+        item, sample = _evaluate(source, asked, names, offsets)
         items.append(item)
         samples += [sample] if sample is not None else []
-    result = {"items": items, "mean": _mean(items, samples)}
+    result = {"items": items, "mean": _mean(items, samples), "bias": bias_report(offsets)}
     if asked.out is not None:
         write_json(asked.out, result)
     return result
 
 
 def _evaluate(
-    source: CaseSource, asked: EvaluateParameters, names: dict[int, str]
+    source: CaseSource, asked: EvaluateParameters, names: dict[int, str], offsets: list[Offset]
 ) -> tuple[dict[str, Any], ErrorSample | None]:
-    """names: {value: name} of the predictions and of all segments, so that a value means the same everywhere."""
+    """names: {value: name} of the predictions and of all segments, so that a value means the same everywhere.
+    offsets: where those of the given label are added."""
     case = read_case(source, names)
     reference = read_reference(source, case, names)
     given = np.asarray(case.label) if case.label is not None else None
@@ -65,11 +69,26 @@ def _evaluate(
     if given is None:
         return item, None
     item["label"] = agreement(given, reference, spacing, classes)
+    offsets += _offsets(source, case, given, reference, classes)
     confidence = _confidence(case, source, asked)
     if confidence is None:
         return item, None
     sample = error_sample(given, reference, confidence, spacing)
     return {**item, "label_errors": scores(sample)}, sample
+
+
+def _offsets(
+    source: CaseSource, case: Case, given: np.ndarray, reference: np.ndarray, classes: list[int]
+) -> list[Offset]:
+    """The annotator is the label file's name, where that says more than "label"."""
+    name = "" if source.label is None else stem_of(source.label).removeprefix(f"{source.name}_")
+    annotator = "" if name in ("label", source.name) else name
+    found = []
+    for value in classes:
+        mm = contour_offset(given == value, reference == value, case.geometry.spacing)
+        if mm is not None:
+            found.append(Offset(case.class_names.get(value, f"class {value}"), annotator, mm))
+    return found
 
 
 def _confidence(case: Case, source: CaseSource, asked: EvaluateParameters) -> np.ndarray | None:

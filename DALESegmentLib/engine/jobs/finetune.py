@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from pydantic import Field
 
@@ -15,16 +15,17 @@ from ..learn.bundle import load_bundle
 from ..learn.confidence_map import label_classes
 from ..learn.device import choose_device
 from ..learn.folder import RUN_FILE, check_run_folder, find_bundle, read_json
+from ..learn.held_out import load_held_out
 from ..learn.plan import Plan
 from ..learn.predictor import Predictor
 from ..learn.remembered import load_remembered
 from ..learn.run_lock import only_training_in
 from ..learn.settings import LARGEST_SEED, TrainSettings
 from ..process.progress import Progress
-from ..review.corrections import violations
+from .acceptance import judge, validation_dice, verdict
 from .parameters import CasesParameter, Parameters
 from .survey import read_labelled, tell_left_aside
-from .training import Run, train_and_record
+from .training import Run, prepare_all, train_and_record
 
 TRUSTED_SHARE = 0.1
 """Of the cross-entropy of a batch that holds trusted voxels, about so much is theirs at least."""
@@ -58,21 +59,26 @@ def _finetune(asked: FinetuneParameters, progress: Progress) -> dict[str, Any]:
     device = choose_device(asked.device)
     network, plan = load_bundle(asked.model, device)
     earlier = _earlier_run(asked.model)
-    training, validation = _split(asked.cases.find_to_learn(), set(earlier.get("validation", [])))
+    held_out = load_held_out(find_bundle(asked.model))
+    training, validation = _split(asked.cases.find_to_learn(), held_out.names)
     tell_left_aside(asked.cases, progress)
     _check_cases([*training, *validation], plan, progress.part(0, 5))
-    record = Run(asked.out, plan, _settings(asked, earlier), asked.cases, training, validation)
+    record = Run(asked.out, plan, _settings(asked, earlier), asked.cases, training, validation, held_out)
+    predictor = Predictor(network, plan, device)
+    before = judge(training, predictor, progress.part(5, 8))
+    dice = validation_dice(prepare_all(validation, plan, progress.part(8, 9)), predictor, progress.part(9, 10))
     torch.manual_seed(asked.seed)
     result = train_and_record(
         record,
         network,
         device,
-        progress.part(5, 92),
+        progress.part(10, 95),
         overwrite=asked.overwrite,
         remembered=load_remembered(_run_folder(asked.model)),
     )
-    predictor = Predictor(network.eval(), plan, device)
-    return result | _confirmed(training, predictor, progress.part(92, 100))
+    network.eval()
+    after = judge(training, predictor, progress.part(95, 100))
+    return result | verdict(before, after, dice, result["validation_dice"])
 
 
 def _settings(asked: FinetuneParameters, earlier: dict[str, Any]) -> TrainSettings:
@@ -92,7 +98,7 @@ def _settings(asked: FinetuneParameters, earlier: dict[str, Any]) -> TrainSettin
     )
 
 
-def _split(sources: list[CaseSource], held_out: set[str]) -> tuple[list[CaseSource], list[CaseSource]]:
+def _split(sources: list[CaseSource], held_out: Collection[str]) -> tuple[list[CaseSource], list[CaseSource]]:
     """Cases the model was validated on stay validation cases, so that its score keeps its meaning."""
     training = [s for s in sources if s.name not in held_out]
     if not training:
@@ -114,22 +120,6 @@ def _check_cases(sources: list[CaseSource], plan: Plan, progress: Progress) -> N
                 "wrong-channels",
                 f"{case.name} has {case.channels} channel(s), but the model was trained on {plan.channels}.",
             )
-
-
-def _confirmed(sources: list[CaseSource], predictor: Predictor, progress: Progress) -> dict[str, Any]:
-    """How many confirmed voxels there are, and how many the new model contradicts all the same."""
-    confirmed = violated = 0
-    for i, source in enumerate(sources):
-        progress.check()
-        case = read_labelled(source, predictor.plan.class_names)
-        if case.trusted is None or not np.any(case.trusted):
-            continue
-        progress.report(100.0 * i / len(sources), "predicting", "Checking the confirmed voxels")
-        trusted = np.asarray(case.trusted, bool)
-        prediction = predictor.segmentation(predictor.probabilities(case, progress))
-        confirmed += int(trusted.sum())
-        violated += violations(trusted, np.asarray(case.label), prediction)
-    return {"confirmed_voxels": confirmed, "confirmed_violated": violated}
 
 
 def _run_folder(model: Path) -> Path:

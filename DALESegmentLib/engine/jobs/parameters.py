@@ -24,6 +24,7 @@ class CaseItem(Parameters):
     confidence: Path | None = None
     reference: Path | None = None
     arrays: Path | None = None
+    patient: str | None = None
 
 
 CaseItems = list[CaseItem]  # `list` is the name of a parameter below

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from ..errors import EngineError
 from ..learn.folder import RUN_FILE, read_json
+from ..learn.held_out import held_out_of_run
 from ..learn.plan import Plan
 from ..learn.settings import TrainSettings
 from .parameters import CasesParameter
@@ -47,7 +48,7 @@ def resumed(asked: TrainParameters) -> Run:
         training, validation = ([by_name[name] for name in part] for part in names)
     except KeyError as error:
         raise EngineError("case-gone", f"Case {error} of this training is no longer there; put it back.") from error
-    return Run(asked.out, plan, settings, cases, training, validation)
+    return Run(asked.out, plan, settings, cases, training, validation, held_out_of_run(asked.out))
 
 
 def _of_the_training(asked: TrainParameters, settings: TrainSettings, plan: Plan) -> Iterator[Setting]:

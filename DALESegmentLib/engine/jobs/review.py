@@ -30,7 +30,7 @@ def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
         by_value = np.zeros((max(plan.class_values) + 1, *case.label.shape), np.float32)
         by_value[plan.class_values] = doubt.probabilities
         names = {**plan.class_names, **case.class_names}
-        doubt.progress.report(60, "review", f"Looking for regions in {case.name}")
+        doubt.progress.report(60, "review", f"Looking for regions, {doubt.position}")
         progress.check()
         regions, region_map = find_regions(
             case.name,
@@ -44,7 +44,7 @@ def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
             check=progress.check,
         )
         progress.check()
-        doubt.progress.report(85, "writing", f"Writing the maps of {case.name}")
+        doubt.progress.report(85, "writing", f"Writing the maps, {doubt.position}")
         item = summary(doubt, doubt.write_confidence(asked.out))
         progress.check()
         item["regions_map"] = write_map(doubt.source, asked.out, "regions", region_map, case.geometry)

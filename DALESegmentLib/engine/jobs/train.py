@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from pydantic import Field
 
+from ..cases.patients import patient_of
 from ..cases.source import CaseSource
 from ..dale.settings import DaleSettings
 from ..errors import EngineError
@@ -82,8 +83,10 @@ def _started(asked: TrainParameters, device: torch.device, progress: Progress) -
 
 
 def split(sources: list[CaseSource], share: float, seed: int) -> tuple[list[CaseSource], list[CaseSource]]:
-    """Training and validation cases. Fewer than five cases are all trained on: a validation would say nothing."""
-    count = validation_count(share, len(sources))
-    chosen = set(np.random.default_rng(seed).permutation(len(sources))[:count].tolist())
-    training = [s for i, s in enumerate(sources) if i not in chosen]
-    return training, [s for i, s in enumerate(sources) if i in chosen]
+    """Training and validation cases, no patient in both. Fewer than five patients are all trained on: a validation
+    would say nothing."""
+    patients = list(dict.fromkeys(patient_of(source) for source in sources))
+    count = validation_count(share, len(patients))
+    chosen = {patients[i] for i in np.random.default_rng(seed).permutation(len(patients))[:count]}
+    training = [s for s in sources if patient_of(s) not in chosen]
+    return training, [s for s in sources if patient_of(s) in chosen]

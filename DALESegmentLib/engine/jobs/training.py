@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from .. import __version__
 from ..cases.source import CaseSource
 from ..errors import EngineError
 from ..learn.folder import BUNDLE_FOLDER, RUN_FILE, claim_run_folder, write_json
+from ..learn.held_out import HeldOut, save_held_out
 from ..learn.plan import Plan
 from ..learn.prepare import PreparedCase, prepare_case
 from ..learn.remembered import Remembered, save_labels
@@ -35,6 +36,8 @@ class Run:
     cases: CasesParameter
     training: list[CaseSource]
     validation: list[CaseSource]
+    held_out: HeldOut = field(default_factory=HeldOut)
+    """What the models this one comes from are validated on."""
 
     def write(self, status: str, history: list[dict[str, Any]]) -> None:
         write_json(
@@ -47,6 +50,7 @@ class Run:
                 "cases": self.cases.model_dump(mode="json"),
                 "training": [s.name for s in self.training],
                 "validation": [s.name for s in self.validation],
+                "held_out": sorted(self.held_out.names | {s.name for s in self.validation}),
                 "history": history,
             },
         )
@@ -85,6 +89,8 @@ def train_and_record(
     left_aside = run.cases.left_aside()  # now: at the end the data may have gone
     cases = prepare_all(run.training, run.plan, progress.part(0, 8))
     validation = prepare_all(run.validation, run.plan, progress.part(8, 10))
+    held_out = run.held_out.with_cases(validation)
+    held_out.check_unseen(cases)
     for case in cases:
         recall(case, (remembered or {}).get(case.name))
     progress.check()
@@ -94,6 +100,7 @@ def train_and_record(
         trainer.resume()
     else:
         claim_run_folder(run.folder, overwrite=overwrite)
+    save_held_out(run.folder, held_out)
     run.write("training", trainer.history)
     if not resume:
         save_labels(run.folder, cases)

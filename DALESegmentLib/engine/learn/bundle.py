@@ -22,7 +22,8 @@ from torch import nn
 from .. import __version__
 from ..errors import EngineError
 from .bundle_config import inference_config
-from .folder import BUNDLE_FOLDER, find_bundle, read_json, write_atomically, write_json
+from .folder import BUNDLE_FOLDER, HELD_OUT_FILE, find_bundle, read_json, write_atomically, write_json
+from .foreign_model import check_plan, inside, read_weights
 from .networks import NETWORKS, build
 from .plan import Plan
 
@@ -48,6 +49,9 @@ def save_bundle(run_folder: Path, network: nn.Module, plan: Plan, training: dict
         write_json(fresh / METADATA, _metadata(plan))
         write_json(fresh / "configs" / "inference.json", inference_config(plan))
         write_json(fresh / "docs" / "training.json", training)
+        held_out = run_folder / HELD_OUT_FILE
+        if held_out.is_file():  # so that it is known wherever the model goes
+            write_atomically(fresh / "docs" / HELD_OUT_FILE, held_out.read_bytes())
         write_atomically(fresh / "LICENSE", _LICENCE.encode())
         write_atomically(fresh / WEIGHTS, buffer.getvalue())
         fresh.chmod(0o755)
@@ -62,20 +66,21 @@ def load_bundle(model: Path, device: torch.device) -> tuple[nn.Module, Plan]:
     """Network in evaluation mode, and its plan. Raises EngineError for a foreign or damaged bundle."""
     bundle = find_bundle(model)
     plan = load_plan(bundle)
+    name = bundle.parent.name
+    weights = read_weights(inside(bundle, WEIGHTS), plan, name)
     try:
-        weights = torch.load(bundle / WEIGHTS, map_location="cpu", weights_only=True)
         network = build(plan.network, plan.network_arguments)
         network.load_state_dict(weights)
-    except Exception as error:  # torch raises a dozen kinds here, all of which mean the same to the user
+    except Exception as error:  # MONAI checks few of its arguments, and raises whatever comes of them
         raise EngineError(
             "model-unusable",
-            f"The weights of {bundle.parent.name} are missing, damaged or not plain weights; nothing was loaded.",
+            f"The model {name} cannot be used: its weights do not fit its network; nothing was loaded.",
         ) from error
     return network.to(device).eval(), plan
 
 
 def load_plan(bundle: Path) -> Plan:
-    metadata = read_json(bundle / METADATA)
+    metadata = read_json(inside(bundle, METADATA))
     try:
         plan = Plan.model_validate(metadata["dalesegment"]["plan"])
     except (KeyError, TypeError, ValidationError) as error:
@@ -83,7 +88,11 @@ def load_plan(bundle: Path) -> Plan:
             "foreign-model", f"{bundle.name} is not a model made by DALESegment; choose one that is."
         ) from error
     if plan.network not in NETWORKS:
-        raise EngineError("foreign-model", f"{bundle.name} uses the network {plan.network!r}, which is not known.")
+        raise EngineError(
+            "foreign-model",
+            f"{bundle.name} uses the network {plan.network[:40]!r}, which is not known; choose another model.",
+        )
+    check_plan(plan, bundle.parent.name)
     return plan
 
 

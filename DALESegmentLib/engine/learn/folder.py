@@ -3,6 +3,7 @@
 run.json                 settings, plan, split, history, status
 checkpoint.safetensors   everything needed to resume
 labels.safetensors       the labels that were learned from, see `remembered`
+held_out.json            hashes of the images that are validated on, see `held_out`
 run.lock                 who is training there, while somebody is, see `run_lock`
 bundle/                  the model, a MONAI bundle; whole at every moment from the first epoch on
 """
@@ -22,8 +23,10 @@ from ..errors import EngineError
 RUN_FILE = "run.json"
 CHECKPOINT_FILE = "checkpoint.safetensors"
 LABELS_FILE = "labels.safetensors"
+HELD_OUT_FILE = "held_out.json"
 LOCK_FILE = "run.lock"
 BUNDLE_FOLDER = "bundle"
+LARGEST_JSON = 1 << 26
 
 
 def check_run_folder(folder: Path, *, resume: bool = False, overwrite: bool = False) -> None:
@@ -53,7 +56,7 @@ def claim_run_folder(folder: Path, *, overwrite: bool) -> None:
     only to one that can start. Raises EngineError where another training was there first."""
     check_run_folder(folder, overwrite=overwrite)
     try:
-        for name in (RUN_FILE, CHECKPOINT_FILE, LABELS_FILE):
+        for name in (RUN_FILE, CHECKPOINT_FILE, LABELS_FILE, HELD_OUT_FILE):
             (folder / name).unlink(missing_ok=True)
         shutil.rmtree(folder / BUNDLE_FOLDER, ignore_errors=True)
     except OSError as error:
@@ -90,6 +93,8 @@ def write_json(path: Path, value: Any) -> None:
 
 def read_json(path: Path) -> dict[str, Any]:
     try:
+        if path.stat().st_size > LARGEST_JSON:
+            raise ValueError("too large")
         value = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError) as error:
         raise EngineError("unreadable-file", f"{path.name} cannot be read; it is missing or damaged.") from error

@@ -13,6 +13,7 @@ from monai.utils import convert_to_tensor
 from torch import Tensor
 
 from ..cases.case import Case
+from ..cases.fingerprint import image_fingerprint
 from ..cases.geometry import Geometry
 from ..dale import disagreement
 from ..errors import Check, no_check
@@ -34,6 +35,8 @@ class PreparedCase:
     label: Tensor
     trusted: Tensor
     disagreement: Tensor
+    fingerprint: str = ""
+    """Of the image as it came, see `image_fingerprint`."""
 
 
 def prepare_image(case: Case, plan: Plan, check: Check = no_check) -> MetaTensor:
@@ -60,6 +63,7 @@ def prepare_case(case: Case, plan: Plan, check: Check = no_check) -> PreparedCas
         label,
         _on_plan_grid(trusted[None], case.geometry, plan, "nearest", check).as_tensor()[0].bool().contiguous(),
         torch.full(label.shape, disagreement.START, dtype=torch.float16),
+        image_fingerprint(case.image),
     )
 
 

@@ -6,13 +6,13 @@ import os
 import signal
 import sys
 import threading
-import traceback
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from DALESegmentLib.engine import __version__, doctor
 
 from . import protocol
+from .crash_report import crash_report
 from .failures import explain
 from .job_table import JOBS, WARM, Job
 from .protocol import BadRequest, Request
@@ -73,8 +73,8 @@ class Server:
         try:
             for line in lines(self._source):
                 self._take(line)
-        except OSError:
-            traceback.print_exc()
+        except OSError as problem:
+            print(crash_report(problem), file=sys.stderr)
         self.end()
 
     def _take(self, line: bytes) -> None:
@@ -116,7 +116,7 @@ class Server:
             try:
                 answer = protocol.result(request.id, {"checks": doctor.examine(folder)})
             except Exception as problem:
-                traceback.print_exc()
+                print(crash_report(problem), file=sys.stderr)
                 answer = protocol.error(request.id, explain(problem, request.command, request.parameters))
             self._examined.discard(request.id)  # first, so that who has the answer finds the id free
             self._answers.send(answer)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import sys
 import threading
-import traceback
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
@@ -16,6 +15,7 @@ from typing import Any
 from DALESegmentLib.engine.errors import Cancelled, EngineError
 
 from . import protocol
+from .crash_report import crash_report
 from .failures import explain
 from .job_table import Job, LateJob
 from .progress import Progress
@@ -151,7 +151,7 @@ class Worker(threading.Thread):
     def _explained(problem: BaseException, request: Request) -> EngineError:
         error = explain(problem, request.command, request.parameters)
         if error is not problem and error.code != "bad-request":
-            traceback.print_exception(problem, file=sys.stderr)
+            print(crash_report(problem), file=sys.stderr)
         return error
 
     def _open(self) -> list[_Task]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -64,9 +63,3 @@ class TrustedVoxels:
         if any(start < 0 or count < 1 or start + count > voxels or value < 0 for start, count, value in runs):
             raise ValueError("runs outside the image")
         return TrustedVoxels(str(data["image"]), shape, runs)
-
-
-def image_fingerprint(image: np.ndarray) -> str:
-    """Of the first channel of (C, *grid), as float32: the same image has it, whatever its file is called."""
-    first = np.ascontiguousarray(image[0], np.float32)
-    return hashlib.blake2b(first.tobytes(), digest_size=16).hexdigest()

@@ -15,11 +15,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from DALESegmentLib.engine.cases.fingerprint import image_fingerprint
 from DALESegmentLib.engine.errors import EngineError
 from DALESegmentLib.engine.review import review_log
 from DALESegmentLib.engine.review.region import Region
 from DALESegmentLib.engine.review.review_log import load_state, open_log, read_log, save_state
-from DALESegmentLib.engine.review.trusted_voxels import TrustedVoxels, image_fingerprint
+from DALESegmentLib.engine.review.trusted_voxels import TrustedVoxels
 
 SHAPE = (3, 4, 5)
 IMAGE = np.arange(60, dtype=np.float32).reshape(1, *SHAPE)

@@ -1,0 +1,90 @@
+"""Systematic bias: how far, on average, an annotator draws a class outside or inside where it belongs, in mm."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy import ndimage, stats
+
+from ..review.boundary import bounding_box
+
+LEVEL = 0.95
+
+
+@dataclass(frozen=True)
+class Offset:
+    """Of one class in one case; mm is positive where the label is drawn too large."""
+
+    class_name: str
+    annotator: str
+    mm: float
+
+
+def contour_offset(label: np.ndarray, truth: np.ndarray, spacing: Sequence[float]) -> float | None:
+    """Mean signed distance in mm between the surfaces of two masks (*grid) bool; positive where `label` lies outside
+    `truth`. None where one of them is empty or fills the image.
+
+    spacing: mm along i, j(, k). Both ways are averaged, the label's surface seen from the truth and the truth's from
+    the label, so that neither mask's shape decides. Identical masks give 0, and one voxel more all round gives one
+    voxel's edge.
+    """
+    either = label | truth
+    if not label.any() or not truth.any() or label.all() or truth.all():
+        return None
+    box = bounding_box(either, 2)
+    assert box is not None
+    sampling = tuple(reversed(tuple(spacing)))
+    label, truth = label[box], truth[box]
+    outward = _on_surface(_signed(truth, sampling), label)
+    inward = _on_surface(_signed(label, sampling), truth)
+    return None if outward is None or inward is None else (outward - inward) / 2
+
+
+def bias_report(offsets: Iterable[Offset]) -> list[dict[str, Any]]:
+    """One row a class and annotator: the mean over cases and its 95 % interval (Student's t), which is null for a
+    single case; `systematic` where the interval does not hold 0."""
+    groups: dict[tuple[str, str], list[float]] = defaultdict(list)
+    for offset in offsets:
+        groups[offset.class_name, offset.annotator].append(offset.mm)
+    return [_row(*key, np.array(groups[key])) for key in sorted(groups)]
+
+
+def _row(class_name: str, annotator: str, mm: np.ndarray) -> dict[str, Any]:
+    mean, low, high = float(mm.mean()), None, None
+    if len(mm) > 1:
+        half = float(stats.t.ppf((1 + LEVEL) / 2, len(mm) - 1) * mm.std(ddof=1) / np.sqrt(len(mm)))
+        low, high = mean - half, mean + half
+    return {
+        "class": class_name,
+        "annotator": annotator,
+        "offset_mm": mean,
+        "low_mm": low,
+        "high_mm": high,
+        "cases": len(mm),
+        "systematic": low is not None and high is not None and not low <= 0 <= high,
+    }
+
+
+def _signed(mask: np.ndarray, sampling: tuple[float, ...]) -> np.ndarray:
+    """mm to the surface, which lies half a step short of the nearest voxel on the other side; negative inside."""
+    distance = np.zeros(mask.shape)
+    for side, sign in ((~mask, 1.0), (mask, -1.0)):
+        if not side.any() or side.all():
+            continue
+        far, nearest = ndimage.distance_transform_edt(side, sampling, return_indices=True)
+        steps = np.abs(nearest - np.indices(mask.shape)).max(axis=0)
+        distance[side] = sign * (far - 0.5 * far / np.maximum(steps, 1))[side]
+    return distance
+
+
+def _on_surface(distance: np.ndarray, mask: np.ndarray) -> float | None:
+    """The mean over both layers of voxels that meet at the mask's surface."""
+    inner = mask & ~ndimage.binary_erosion(mask, border_value=1)
+    outer = ~mask & ndimage.binary_dilation(mask)
+    if not inner.any() or not outer.any():
+        return None
+    return float((distance[inner].mean() + distance[outer].mean()) / 2)
