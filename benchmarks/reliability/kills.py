@@ -1,0 +1,116 @@
+"""Kill -9 of the engine at random moments, and after each the last good state opens and the next run goes on."""
+
+from __future__ import annotations
+
+import random
+import shutil
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from DALESegmentLib.engine.errors import EngineError
+from DALESegmentLib.engine.learn.bundle import load_bundle
+from DALESegmentLib.engine.learn.folder import BUNDLE_FOLDER, RUN_FILE, read_json
+from DALESegmentLib.engine.review.review_log import open_log, read_log
+
+from .lines_engine import LinesEngine, NoAnswer
+from .small_cases import region, small_cases, voxels
+
+SHORT = {"epochs": 12, "steps_per_epoch": 2, "device": "cpu"}
+LONGEST_SECONDS = 1.5
+"""Into a job: long enough for the reading, the first epochs with their checkpoints and bundles, and the end."""
+KINDS = ("train", "resume", "finetune", "predict", "review")
+
+
+@dataclass
+class Killed:
+    kills: int = 0
+    lost_confirmations: int = 0
+    unreadable: list[str] = field(default_factory=list)
+    while_working: int = 0
+    """Kills that hit a job before it had answered."""
+
+
+def run(root: Path, kills: int, seed: int = 0) -> Killed:
+    """root: an empty folder. One decision is noted before each kill, by a process of its own, as Slicer's would."""
+    chance, outcome = random.Random(seed), Killed()
+    cases = small_cases(root / "cases", 2)
+    with LinesEngine() as engine:
+        engine.ask("train", {"cases": cases, "out": str(root / "good"), **SHORT, "epochs": 1})
+    log, out = root / "review.log", root / "out"
+    confirmed = 0
+    while outcome.kills < kills:
+        kind = KINDS[outcome.kills % len(KINDS)]
+        with open_log(log) as review:
+            review.decide(region(confirmed), "confirmed", "reader", voxels(confirmed))
+            confirmed += 1
+        with LinesEngine() as engine:
+            if kind != "resume":
+                shutil.rmtree(out, ignore_errors=True)
+            _warm(engine, root, cases)
+            engine.begin(*_request(kind, root, cases, out))
+            time.sleep(chance.random() * LONGEST_SECONDS)
+            engine.process.kill()
+            outcome.while_working += _unanswered(engine)
+        outcome.kills += 1
+        outcome.lost_confirmations += max(0, confirmed - len(read_log(log).standing))
+        outcome.unreadable += [f"kill {outcome.kills} during {kind}: {what}" for what in _unreadable(root, out)]
+    with LinesEngine() as engine:  # and what was killed goes on to its end
+        shutil.rmtree(out, ignore_errors=True)
+        engine.ask("train", {"cases": cases, "out": str(out), **SHORT})
+    return outcome
+
+
+def _warm(engine: LinesEngine, root: Path, cases: dict[str, Any]) -> None:
+    """So that the kill meets the work and not the imports."""
+    engine.ask("predict", {"model": str(root / "good"), "cases": cases, "out": str(root / "warm"), "device": "cpu"})
+
+
+def _request(kind: str, root: Path, cases: dict[str, Any], out: Path) -> tuple[str, dict[str, Any]]:
+    model = {"model": str(root / "good"), "cases": cases}
+    if kind == "resume" and (out / RUN_FILE).exists():
+        return "train", {"out": str(out), "resume": True, "device": "cpu"}
+    if kind in ("train", "resume"):
+        return "train", {"cases": cases, "out": str(out), **SHORT}
+    if kind == "finetune":
+        return kind, {**model, "out": str(out), **SHORT}
+    return kind, {**model, "out": str(out), "device": "cpu"}
+
+
+def _unanswered(engine: LinesEngine) -> bool:
+    engine.process.wait()
+    try:
+        engine.answer(2.0)
+    except NoAnswer:
+        return True
+    return False
+
+
+def _unreadable(root: Path, out: Path) -> list[str]:
+    """What is there and does not open. A run without a bundle yet, or no run, is no fault."""
+    wrong = [what for folder in (root / "good", out) if (what := _unopened(folder)) is not None]
+    arrays = out.rglob("*.npy") if out.is_dir() else ()
+    return wrong + [path.name for path in arrays if not path.name.startswith(".") and not _whole(path)]
+
+
+def _unopened(run_folder: Path) -> str | None:
+    try:
+        if (run_folder / RUN_FILE).exists():
+            read_json(run_folder / RUN_FILE)
+        if (run_folder / BUNDLE_FOLDER).exists():
+            load_bundle(run_folder, torch.device("cpu"))
+    except EngineError as problem:
+        return f"{run_folder.name}: {problem.sentence}"
+    return None
+
+
+def _whole(path: Path) -> bool:
+    try:
+        np.load(path, allow_pickle=False)
+    except (ValueError, EOFError, OSError):
+        return False
+    return True
