@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from pydantic import Field
 
+from ..cases.patients import patient_of
 from ..cases.source import CaseSource
 from ..errors import EngineError
 from ..learn.bundle import load_bundle
@@ -99,14 +100,17 @@ def _settings(asked: FinetuneParameters, earlier: dict[str, Any]) -> TrainSettin
 
 
 def _split(sources: list[CaseSource], held_out: Collection[str]) -> tuple[list[CaseSource], list[CaseSource]]:
-    """Cases the model was validated on stay validation cases, so that its score keeps its meaning."""
-    training = [s for s in sources if s.name not in held_out]
+    """Cases the model was validated on stay validation cases, so that its score keeps its meaning; and so do others of
+    the same patients."""
+    patients = {patient_of(CaseSource(name)) for name in held_out}
+    patients |= {patient_of(source) for source in sources if source.name in held_out}
+    training = [s for s in sources if s.name not in held_out and patient_of(s) not in patients]
     if not training:
         raise EngineError(
             "only-validation-cases",
             "All the cases given are validation cases of this model; give at least one it may learn from.",
         )
-    return training, [s for s in sources if s.name in held_out]
+    return training, [s for s in sources if s not in training]
 
 
 def _check_cases(sources: list[CaseSource], plan: Plan, progress: Progress) -> None:

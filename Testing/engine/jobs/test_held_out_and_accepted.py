@@ -79,6 +79,13 @@ def test_no_patient_is_on_both_sides():
         assert (len(sides[1]), len(validation)) == (5, 10)
 
 
+def test_another_scan_of_a_validation_patient_is_not_learned_from():
+    sources = [CaseSource("a", patient="p1"), CaseSource("b", patient="p1"), CaseSource("sub-7_ses-2"), CaseSource("c")]
+    training, validation = finetune._split(sources, {"a", "sub-7_ses-1"})
+    assert [s.name for s in training] == ["c"]
+    assert [s.name for s in validation] == ["a", "b", "sub-7_ses-2"]
+
+
 def test_a_fine_tune_says_what_it_cost(five, tmp_path):
     result = tune(five, five["items"], tmp_path / "out")
     assert result["validation_dice_before"] is not None
