@@ -39,25 +39,43 @@ MORE_LIKELY_WRONG = 0.5
 
 
 def showConfidence(confidence: np.ndarray, geometry: Geometry, name: str, label: np.ndarray | None = None) -> Any:
-    """A heat map of label confidence, (k, j, i) in [0, 1], laid over all slice views.
-
-    Where `label` is given, voxels farther than 10 mm from any of its boundaries are coloured only if the
-    label is more likely wrong than right there: a missed object shows, a merely uncertain background does
-    not. The node holds what is shown, so those voxels read 1; the exact confidence stays with the caller.
-    """
-    shown = gridArray(np.clip(confidence, 0.0, 1.0), geometry).astype(np.float32)
-    if label is not None:
-        far = ~_nearBoundary(gridArray(label, geometry), geometry)
-        shown[far & (shown >= MORE_LIKELY_WRONG)] = 1.0
+    """A heat map of label confidence, (k, j, i) in [0, 1], laid over all slice views, as `shownConfidence` says."""
+    shown = shownConfidence(confidence, geometry, label)
     node = addVolume(shown.reshape(geometry.array_shape), geometry, currentScene().GenerateUniqueName(name))
     node.SetAttribute(ROLE, HEAT_MAP)
     display = node.GetDisplayNode()
-    display.SetAndObserveColorNodeID(_colours().GetID())
+    display.SetAndObserveColorNodeID(confidenceColours().GetID())
     display.SetAutoWindowLevel(False)
     display.SetWindowLevelMinMax(0.0, 1.0)
     setHeatMapThreshold(node, THRESHOLD)
     showHeatMap(node)
     return node
+
+
+def shownConfidence(
+    confidence: np.ndarray, geometry: Geometry, label: np.ndarray | None = None, segmentValue: int | None = None
+) -> np.ndarray:
+    """The confidence as it is drawn, (k, j, i) float32; what has no colour reads 1.
+
+    Where `label` is given, voxels farther than 10 mm from any of its boundaries are coloured only if the
+    label is more likely wrong than right there: a missed object shows, a merely uncertain background does
+    not. With segmentValue, only what lies within 10 mm of that segment's boundary is coloured.
+    """
+    shown = gridArray(np.clip(confidence, 0.0, 1.0), geometry).astype(np.float32)
+    if label is None:
+        return shown
+    label = gridArray(label, geometry)
+    if segmentValue is not None:
+        shown[~_nearBoundary(np.where(label == segmentValue, 1, 0).astype(np.uint8), geometry)] = 1.0
+        return shown
+    far = ~_nearBoundary(label, geometry)
+    shown[far & (shown >= MORE_LIKELY_WRONG)] = 1.0
+    return shown
+
+
+def updateHeatMap(node: Any, shown: np.ndarray) -> None:
+    """Draw other values, (k, j, i), in a heat map that is there."""
+    slicer.util.updateVolumeFromArray(node, shown)
 
 
 def setHeatMapThreshold(node: Any, confidence: float) -> None:
@@ -121,8 +139,8 @@ def _viewsShowing(node: Any) -> list[Any]:
     return [view for view in views if view.GetForegroundVolumeID() == node.GetID()]
 
 
-def _colours() -> Any:
-    """The colour table of all heat maps of the scene."""
+def confidenceColours() -> Any:
+    """The colour table of all heat maps of the scene, slices and surfaces."""
     node = nodeWithRole("vtkMRMLColorTableNode", COLOURS)
     if node is None:
         node = currentScene().AddNewNodeByClass("vtkMRMLColorTableNode", "Label confidence")
