@@ -35,13 +35,16 @@ except ImportError:  # not built: the library lies beside this file's folder
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from DALESegmentLib.mrml.volumes import imageOnScreen
+from DALESegmentLib.ui.audit_panel import AuditPanel
 from DALESegmentLib.ui.data_panel import DataPanel
 from DALESegmentLib.ui.dependencies import ensureInstalled, installedVersion, missingRequirements
 from DALESegmentLib.ui.engine_process import EngineProcess
+from DALESegmentLib.ui.heat_map_panel import HeatMapPanel
 from DALESegmentLib.ui.learn_panel import LearnPanel
 from DALESegmentLib.ui.progress_panel import ProgressPanel
 from DALESegmentLib.ui.result_panel import ResultPanel
 from DALESegmentLib.ui.review_panel import ReviewPanel
+from DALESegmentLib.ui.session import loginName
 from DALESegmentLib.ui.workflow import Workflow
 
 
@@ -82,6 +85,15 @@ class TrainingSource(enum.Enum):
         return {"scene": _("The case in the scene"), "folder": _("A folder of cases")}[self.value]
 
 
+class Device(enum.Enum):
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+
+    def label(self) -> str:
+        return {"auto": _("Automatic"), "cpu": _("Processor"), "cuda": _("GPU (CUDA)")}[self.value]
+
+
 @parameterNodeWrapper
 class DALESegmentParameterNode:
     """Everything that is kept with the scene."""
@@ -89,22 +101,33 @@ class DALESegmentParameterNode:
     token: str
     image: vtkMRMLScalarVolumeNode
     secondImage: vtkMRMLScalarVolumeNode
+    thirdImage: vtkMRMLScalarVolumeNode
     segmentation: vtkMRMLSegmentationNode
+    segment: str
     source: TrainingSource = TrainingSource.scene
     casesFolder: str
     workFolder: str
     method: TrainingMethod = TrainingMethod.dale
+    device: Device = Device.auto
     minutes: Annotated[float, WithinRange(0.1, 240.0)] = 5.0
     model: str
     previousModel: str
     heatMap: vtkMRMLScalarVolumeNode
+    confidence: vtkMRMLScalarVolumeNode
+    heatMapShown: bool = True
+    surfaceShown: bool = False
+    heatMapSegment: str
     heatMapOpacity: Annotated[float, WithinRange(0.0, 1.0)] = 0.6
     heatMapThreshold: Annotated[float, WithinRange(0.0, 1.0)] = 0.8
     regionTable: vtkMRMLTableNode
     regionMarkups: vtkMRMLMarkupsFiducialNode
-    reviewFolder: str
-    regionMap: str
+    keys: bool = True
+    reviewer: str
+    refreshAtOnce: bool = True
+    audit: str
+    target: vtkMRMLScalarVolumeNode
     result: vtkMRMLSegmentationNode
+    comparison: str
 
 
 class DALESegmentLogic(ScriptedLoadableModuleLogic):
@@ -148,8 +171,9 @@ class DALESegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
         self.logic = DALESegmentLogic()
         workflow = self.logic.workflow
-        kinds = (DataPanel, LearnPanel, ReviewPanel, ResultPanel, ProgressPanel)
-        self._panels = [kind(self.ui, workflow) for kind in kinds]
+        self._reviewPanel = ReviewPanel(self.ui, workflow)
+        kinds = (DataPanel, LearnPanel, HeatMapPanel, AuditPanel, ResultPanel, ProgressPanel)
+        self._panels = [*(kind(self.ui, workflow) for kind in kinds), self._reviewPanel]
         workflow.onChanged = self.refresh
         for event, method in (
             (slicer.mrmlScene.StartCloseEvent, self._onSceneStartClose),
@@ -161,13 +185,16 @@ class DALESegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def enter(self) -> None:
         self._follow(self.logic.getParameterNode())
+        self._reviewPanel.entered()
 
     def exit(self) -> None:
         """The panel is left. A running step goes on and its result comes, unless the scene is closed meanwhile."""
         self._unbind()
+        self._reviewPanel.left()
 
     def cleanup(self) -> None:
         if self.logic is not None:
+            self._reviewPanel.close()
             self._follow(None)
             self.logic.close()
         self.removeObservers()
@@ -186,11 +213,12 @@ class DALESegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def _onSceneStartClose(self, caller, event) -> None:
         self.logic.workflow.cancel()
+        self._reviewPanel.correction.drop()
         self._follow(None)
 
     def _onSceneReplaced(self, caller, event) -> None:
         if self.parent.isEntered:  # else on entering: a scene that this module never saw keeps nothing of it
-            self._follow(self.logic.getParameterNode())
+            self.enter()
 
     def _follow(self, parameterNode) -> None:
         """Bind the panel to another parameter node, or to none."""
@@ -202,6 +230,8 @@ class DALESegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             parameterNode.image = imageOnScreen()
         if parameterNode.segmentation is None:
             parameterNode.segmentation = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLSegmentationNode")
+        if not parameterNode.reviewer:
+            parameterNode.reviewer = loginName()
         self._parameterNode = parameterNode
         self._guiTag = parameterNode.connectGui(self.ui)
         self.addObserver(parameterNode, vtk.vtkCommand.ModifiedEvent, self._onParameterNodeModified)

@@ -24,8 +24,9 @@ def decide(tableNode: Any, region: Region, state: str, who: str) -> None:
     _write(tableNode, [*decisionLog(tableNode), entry])
 
 
-def undoDecision(tableNode: Any) -> Region | None:
-    """Take back the last decision about a region of the table; returns that region, or None where there is none.
+def undoDecision(tableNode: Any) -> tuple[Region, str] | None:
+    """Take back the last decision about a region of the table; returns the region and what had been decided, or
+    None where there is nothing to take back.
 
     The log keeps both, so that it always says what happened.
     """
@@ -38,7 +39,7 @@ def undoDecision(tableNode: Any) -> Region | None:
     setRegionState(tableNode, region, *entry["before"])
     entry["undone"] = datetime.now(timezone.utc).isoformat(timespec="seconds")
     _write(tableNode, log)
-    return region
+    return region, entry["state"]
 
 
 def canUndo(tableNode: Any) -> bool:

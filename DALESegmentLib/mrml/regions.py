@@ -14,7 +14,7 @@ import vtk
 from DALESegmentLib.engine.cases.geometry import Geometry
 from DALESegmentLib.engine.review.region import Region
 
-from .scene import currentScene, ensureNodeWithRole
+from .scene import ROLE, currentScene, ensureNodeWithRole
 from .views import centreSliceViews
 from .volumes import geometryFromVolume
 
@@ -48,6 +48,20 @@ def regionIdentity(region: Region) -> tuple:
     Not its rank or ID: both are counted afresh each time, and a decision must never slip to a neighbour.
     """
     return region.case, region.label_value, region.suspicion, tuple(region.centre_voxel)
+
+
+def regionTables() -> list[Any]:
+    """All region tables of the scene: one for each image and segmentation that was reviewed."""
+    nodes = slicer.util.getNodesByClass("vtkMRMLTableNode", currentScene())
+    return [node for node in nodes if node.GetAttribute(ROLE) == TABLE]
+
+
+def addRegionTable() -> Any:
+    """A new, empty table beside those that are there."""
+    scene = currentScene()
+    node = scene.AddNewNodeByClass("vtkMRMLTableNode", scene.GenerateUniqueName("Doubtful regions"))
+    node.SetAttribute(ROLE, TABLE)
+    return node
 
 
 def updateRegionTable(regions: Sequence[Region], tableNode: Any = None) -> Any:

@@ -13,12 +13,13 @@ from vtk.util.numpy_support import numpy_to_vtk, vtk_to_numpy
 from DALESegmentLib.engine.cases.geometry import Geometry
 from DALESegmentLib.engine.errors import EngineError
 
-from .scene import currentScene
+from .scene import ROLE, currentScene
 from .volumes import geometryFromVolume, gridArray, parentToWorld
 
 # Bright, told apart with any colour vision, and away from the orange and magenta of the heat map.
 PALETTE = ((0.20, 0.95, 0.70), (0.35, 0.75, 1.00), (0.72, 0.62, 1.00), (0.95, 0.95, 0.95))
 OUTLINE_PIXELS = 2
+RENEWABLE = "renewable"
 PASSING = "DALESegment.Passing"  # tag of a segment that is there for a while only, and is no part of a label
 
 
@@ -122,6 +123,22 @@ def lastingSegmentIds(segmentationNode: Any) -> list[str]:
     """The segments in their order, without those that this module put there for a while."""
     segmentation = segmentationNode.GetSegmentation()
     return [i for i in segmentation.GetSegmentIDs() if not segmentation.GetSegment(i).HasTag(PASSING)]
+
+
+def markRenewable(segmentationNode: Any) -> None:
+    """Mark a segmentation of our own making that a later result may take the place of."""
+    segmentationNode.SetAttribute(ROLE, RENEWABLE)
+
+
+def renewSegmentation(node: Any, label: np.ndarray, geometry: Geometry, classNames: Mapping[int, str]) -> bool:
+    """Put a new result into a segmentation that was marked for it; False, and nothing done, for any other node."""
+    if node is None or node.GetAttribute(ROLE) != RENEWABLE:
+        return False
+    ids = {value: segmentIdOf(node, value, name) for value, name in classNames.items()}
+    if not all(ids.values()):
+        return False
+    updateSegments(node, label, geometry, ids)
+    return True
 
 
 def segmentIdOf(segmentationNode: Any, value: int, name: str) -> str:
