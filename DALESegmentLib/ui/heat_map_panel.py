@@ -25,7 +25,6 @@ class HeatMapPanel:
             (ui.confidenceButton, "clicked()", workflow.showConfidence),
             (ui.opacitySlider, "valueChanged(double)", self._restyle),
             (ui.thresholdSlider, "valueChanged(double)", self._restyle),
-            (ui.heatMapCheckBox, "toggled(bool)", self._place),
         ):
             connect(sender, signal, slot)
 
@@ -82,10 +81,6 @@ class HeatMapPanel:
         state = self._workflow.state
         there = [key for key, _name in segmentChoices(state.segmentation)]
         return state.heatMapSegment if state.heatMapSegment in there else ""
-
-    def _place(self) -> None:
-        if self._workflow.session is not None and self._workflow.state.heatMap is not None:
-            self._workflow.review.placeHeatMap()
 
     def _restyle(self) -> None:
         if self._workflow.session is None or not self._workflow.review.fits(self._workflow.state.heatMap):

@@ -24,7 +24,7 @@ class Review:
 
     def __init__(self, state: Any) -> None:
         self.state = state
-        self._shown: tuple[bool, bool] | None = None  # heat map, list: whether they fitted when last looked at
+        self._shown: tuple[bool, bool] | None = None  # heat map, list: whether they were to be seen at last
 
     def fits(self, result: Any) -> bool:
         """Whether a result (heat map, region table) is about the image and the segmentation now chosen."""
@@ -54,7 +54,7 @@ class Review:
         """Take the heat map and the marks of another image out of sight, and bring them back with theirs."""
         self._takeOwnTable()
         state = self.state
-        now = self.fits(state.heatMap), self.fits(state.regionTable)
+        now = self.fits(state.heatMap) and state.heatMapShown, self.fits(state.regionTable)
         before, self._shown = self._shown, now
         if before is None:
             return
