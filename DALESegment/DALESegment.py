@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
 import qt
 import slicer
 import vtk
@@ -34,6 +33,7 @@ try:
 except ImportError:  # not built: the library lies beside this file's folder
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from DALESegmentLib.mrml.practice_case import addBall
 from DALESegmentLib.mrml.volumes import imageOnScreen
 from DALESegmentLib.ui.audit_panel import AuditPanel
 from DALESegmentLib.ui.data_panel import DataPanel
@@ -44,6 +44,7 @@ from DALESegmentLib.ui.learn_panel import LearnPanel
 from DALESegmentLib.ui.progress_panel import ProgressPanel
 from DALESegmentLib.ui.result_panel import ResultPanel
 from DALESegmentLib.ui.review_panel import ReviewPanel
+from DALESegmentLib.ui.sample_data import registerSampleData
 from DALESegmentLib.ui.session import loginName
 from DALESegmentLib.ui.workflow import Workflow
 
@@ -66,7 +67,9 @@ class DALESegment(ScriptedLoadableModule):
             "places, and trains on from what you confirm or correct. Not for clinical use."
         )
         parent.acknowledgementText = _("Built on PyTorch and MONAI.")
-        parent.icon = qt.QIcon(resourceFile("Icons/DALESegment.png"))
+        icon = resourceFile("Icons/DALESegment.png")
+        parent.icon = qt.QIcon(icon)
+        slicer.app.connect("startupCompleted()", lambda: registerSampleData(icon))
 
 
 class TrainingMethod(enum.Enum):
@@ -292,17 +295,5 @@ class DALESegmentTest(ScriptedLoadableModuleTest):
         self.delayDisplay(f"{step}: {messages[-1]}")
 
     def makeCase(self):
-        """A bright ball in noise, with a label that is too large on one side."""
-        k, j, i = np.mgrid[:16, :48, :48]
-        radius = np.sqrt((2.0 * (k - 8)) ** 2 + (j - 24) ** 2 + (i - 24) ** 2)
-        noise = np.random.default_rng(0).normal(0, 10, radius.shape)
-        image = slicer.util.addVolumeFromArray(
-            (100 / (1 + np.exp(radius - 10)) + noise).astype(np.float32), name="Ball"
-        )
-        image.SetSpacing(1.0, 1.0, 2.0)
-        node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "Drawn")
-        node.SetReferenceImageGeometryParameterFromVolumeNode(image)
-        segment = node.GetSegmentation().AddEmptySegment("ball", "ball")
-        label = ((radius < 10) | ((radius < 15) & (i > 30))).astype(np.uint8)
-        slicer.util.updateSegmentBinaryLabelmapFromArray(label, node, segment, image)
-        return image, node
+        """A bright ball in noise, with a label that is too large on one side: (image, segmentation)."""
+        return addBall()
