@@ -20,7 +20,8 @@ KEPT = "kept"
 def keepArray(array: np.ndarray, geometry: Geometry, name: str, node: Any = None) -> Any:
     """Put a (k, j, i) array into a hidden volume, a new one or `node`; no selector and no view shows it."""
     values = np.ascontiguousarray(gridArray(array, geometry))
-    values = values.astype(np.uint8) if values.dtype == bool else values
+    stored = {np.dtype(bool): np.uint8, np.dtype(np.float16): np.float32}.get(values.dtype, values.dtype)
+    values = values.astype(stored, copy=False)
     if node is None:
         node = currentScene().CreateNodeByClass("vtkMRMLScalarVolumeNode")
         node.UnRegister(None)

@@ -54,11 +54,13 @@ class HeatMapPanel:
         before, self._drawn = self._drawn, now
         if before == now or (now[1] == "" and (before is None or before[0] != now[0])):
             return  # a new heat map shows all segments already
-        label, _names, ids, _overlap = labelFromSegmentation(state.segmentation, state.image)
-        value = ids.index(now[1]) + 1 if now[1] else None
-        shown = heat_map.shownConfidence(
-            kept.keptArray(state.confidence), kept.keptGeometry(state.confidence), label, value
-        )
+        confidence, geometry = kept.keptArray(state.confidence), kept.keptGeometry(state.confidence)
+        chosen = [now[1]] if now[1] else None
+        label = labelFromSegmentation(state.segmentation, state.image, chosen)[0]
+        if chosen:
+            shown = heat_map.confidenceAround(confidence, geometry, label > 0)
+        else:
+            shown = heat_map.wholeConfidence(confidence, geometry, label)
         heat_map.updateHeatMap(state.heatMap, shown)
 
     def _matchSurface(self) -> None:

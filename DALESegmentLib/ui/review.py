@@ -63,18 +63,20 @@ class Review:
         if before[1] != now[1] and state.regionMarkups is not None:
             state.regionMarkups.SetDisplayVisibility(now[1])
 
-    def showHeatMap(self, confidenceFile: str, case: Case, sources: Sources) -> None:
-        """Put a new heat map in the place of the old one. Raises EngineError "image-gone"."""
+    def showHeatMap(self, item: dict[str, Any], case: Case, sources: Sources) -> None:
+        """Put a new heat map in the place of the old one. item: the engine's answer about the case.
+
+        Raises EngineError "image-gone".
+        """
         requireUnmoved(sources[0], case)
-        confidence = np.load(confidenceFile)
+        confidence, shown = np.load(item["confidence"]), np.load(item["shown"])
         if self.state.heatMap is not None:
             heat_map.removeHeatMap(self.state.heatMap)
         name = f"{sources[0].GetName()} label confidence"
-        node = heat_map.showConfidence(confidence, case.geometry, name, label=case.label)
+        node = heat_map.showConfidence(shown, case.geometry, name)
         setMadeFor(node, *sources)
-        exact = np.asarray(confidence, np.float32)
         hidden = f"Exact confidence of {sources[0].GetName()}"
-        self.state.confidence = kept.keepArray(exact, case.geometry, hidden, self.state.confidence)
+        self.state.confidence = kept.keepArray(confidence, case.geometry, hidden, self.state.confidence)
         self.state.heatMap = node
         self.placeHeatMap()
 

@@ -83,7 +83,7 @@ class Workflow(Requests):
 
         def done(result: dict) -> None:
             item = result["items"][0]
-            self.review.showHeatMap(item["confidence"], case, sources)
+            self.review.showHeatMap(item, case, sources)
             self._showResult(item, case, sources, f"{sources[0].GetName()} refreshed", renew=True)
             self.useModel(result)
 
@@ -95,7 +95,7 @@ class Workflow(Requests):
 
         def done(result: dict) -> None:
             item = result["items"][0]
-            self.review.showHeatMap(item["confidence"], case, sources)
+            self.review.showHeatMap(item, case, sources)
             self.onMessage(f"Mean label confidence {item['mean_confidence']:.2f}.")
 
         self.request("confidence", self._applied(case, "confidence"), done)
@@ -109,7 +109,7 @@ class Workflow(Requests):
         def done(result: dict) -> None:
             item = result["items"][0]
             found = [Region.from_dict(region) for region in result["regions"]]
-            self.review.showHeatMap(item["confidence"], case, sources)
+            self.review.showHeatMap(item, case, sources)
             self.review.showRegions(found, np.load(item["regions_map"]), case, sources)
             self.onMessage(_found(len(found)))
 

@@ -11,7 +11,7 @@ from DALESegmentLib.mrml.scene_file import loadScene, saveScene
 from DALESegmentLib.mrml.volumes import imageOnScreen
 
 
-@pytest.mark.parametrize("kind", [np.uint8, np.uint16, np.float32, bool])
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16, np.float16, np.float32, bool])
 def test_an_array_comes_back_from_a_saved_scene(a_scene, a_geometry, a_label, tmp_path, kind):
     import slicer
 

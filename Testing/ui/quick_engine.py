@@ -90,7 +90,7 @@ def finetune(request: dict, parameters: dict) -> dict:
 def confidence(request: dict, parameters: dict) -> dict:
     name, _predicted, _label, sure = guess(parameters)
     path = save(parameters["out"], "confidence.npy", sure)
-    return {"items": [{"name": name, "confidence": path, "mean_confidence": float(sure.mean())}]}
+    return {"items": [{"name": name, "confidence": path, "shown": path, "mean_confidence": float(sure.mean())}]}
 
 
 def review(request: dict, parameters: dict) -> dict:
