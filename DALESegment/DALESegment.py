@@ -37,7 +37,7 @@ from DALESegmentLib.mrml.practice_case import addBall
 from DALESegmentLib.mrml.volumes import imageOnScreen
 from DALESegmentLib.ui.audit_panel import AuditPanel
 from DALESegmentLib.ui.data_panel import DataPanel
-from DALESegmentLib.ui.dependencies import ensureInstalled, installedVersion, missingRequirements
+from DALESegmentLib.ui.dependencies import ensureInstalled, installedVersion, missingRequirements, whatIsMissing
 from DALESegmentLib.ui.engine_process import EngineProcess
 from DALESegmentLib.ui.heat_map_panel import HeatMapPanel
 from DALESegmentLib.ui.learn_panel import LearnPanel
@@ -139,6 +139,7 @@ class DALESegmentLogic(ScriptedLoadableModuleLogic):
     def __init__(self):
         ScriptedLoadableModuleLogic.__init__(self)
         self.workflow = Workflow(EngineProcess(), self._prepareEngine)
+        self.workflow.whatIsMissing = lambda: whatIsMissing(resourceFile("requirements.txt"))
 
     def getParameterNode(self):
         return DALESegmentParameterNode(super().getParameterNode())

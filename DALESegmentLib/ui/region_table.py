@@ -21,7 +21,8 @@ STATES = {
 }
 HEADINGS = (_("#"), _("Segment"), _("Suspicion"), _("mm³"), _("Conf."), _("State"))
 SEGMENT, STATE = 1, len(HEADINGS) - 1
-ROW_HEIGHT = 22  # pixels
+WIDTHS = (30, 60, 74, 44, 44, 68)  # pixels: all columns in a panel of 380, beside a scroll bar
+ROW_HEIGHT = 22
 
 
 class RegionTable:
@@ -50,9 +51,12 @@ class RegionTable:
         table.setSelectionBehavior(qt.QAbstractItemView.SelectRows)
         table.setSelectionMode(qt.QAbstractItemView.SingleSelection)
         table.setEditTriggers(qt.QAbstractItemView.NoEditTriggers)
-        table.horizontalHeader().setSectionResizeMode(qt.QHeaderView.ResizeToContents)
-        table.horizontalHeader().setSectionResizeMode(SEGMENT, qt.QHeaderView.Stretch)
-        table.horizontalHeader().setHighlightSections(False)
+        header = table.horizontalHeader()
+        header.setMinimumSectionSize(24)
+        header.setHighlightSections(False)
+        for column, width in enumerate(WIDTHS):
+            header.resizeSection(column, width)
+        header.setSectionResizeMode(SEGMENT, qt.QHeaderView.Stretch)
         table.verticalHeader().setDefaultSectionSize(ROW_HEIGHT)
         table.setMinimumHeight(6 * ROW_HEIGHT)
 

@@ -29,6 +29,7 @@ class Workflow(Requests):
     def __init__(self, engine: EngineProcess, prepare: Callable[[], Any]) -> None:
         super().__init__(engine, prepare)
         self.review: Review | None = None
+        self.whatIsMissing: Callable[[], list[str]] = list  # sentences about what has to be installed first
 
     def open(self, parameterNode: Any) -> None:
         """Work on the scene of this parameter node; on nothing with None."""
@@ -44,7 +45,11 @@ class Workflow(Requests):
         self.request("plan", {"cases": self._trainingCases(), **self._device()}, onDone)
 
     def checkInstallation(self, onDone: Callable[[dict], None]) -> None:
-        """Ask the engine what this machine can do."""
+        """Ask the engine what this machine can do; where it cannot run yet, say why and install nothing."""
+        missing = self.whatIsMissing()
+        if missing:
+            self.onMessage("\n".join(missing))
+            return
         self.request("doctor", {"folder": str(self.session.folder)}, onDone)
 
     def train(self) -> None:

@@ -2,8 +2,8 @@
 
     python Testing/ui/measure_bars.py [--minutes 1.0] [--out docs/results/ui.json]
 
-UI thread blocked: the longest gap between two ticks of a Qt timer while a step runs; the same gap
-while the window is idle is given beside it, since a busy machine makes gaps of its own.
+UI thread blocked: the longest gap between two ticks of a Qt timer while a step runs, by the clock ("waited") and by
+the thread's own computing ("computed"). A busy machine makes gaps of its own, so the idle window's are given too.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ TICK_MS = 5
 
 
 class Blocked:
-    """The longest time, in ms, that the UI thread did not answer a timer since `start`."""
+    """How long the UI thread did not answer a timer since `start`: the longest time, and the longest computing."""
 
     def __init__(self) -> None:
         from PySide6.QtCore import Qt, QTimer
@@ -36,17 +36,25 @@ class Blocked:
         self._timer.timeout.connect(self._tick)
 
     def start(self) -> None:
-        self._last, self._longest = time.perf_counter(), 0.0
+        self._last = self._now()
+        self._longest = (0.0, 0.0)
         self._timer.start()
 
-    def stop(self) -> float:
+    def stop(self) -> dict[str, float]:
+        """In ms: "waited" by the clock, "computed" by the thread itself, however many others share the machine."""
         self._tick()
         self._timer.stop()
-        return round(max(0.0, 1000 * self._longest - TICK_MS), 1)
+        waited, computed = (round(1000 * seconds, 1) for seconds in self._longest)
+        return {"waited": max(0.0, round(waited - TICK_MS, 1)), "computed": computed}
 
     def _tick(self) -> None:
-        now = time.perf_counter()
-        self._longest, self._last = max(self._longest, now - self._last), now
+        now = self._now()
+        gaps = (new - old for new, old in zip(now, self._last, strict=True))
+        self._longest, self._last = tuple(map(max, self._longest, gaps)), now
+
+    @staticmethod
+    def _now() -> tuple[float, float]:
+        return time.perf_counter(), time.thread_time()
 
 
 def measure(minutes: float) -> dict[str, Any]:
@@ -54,7 +62,7 @@ def measure(minutes: float) -> dict[str, Any]:
     with practice_window() as widget:
         ui, workflow = widget.ui, widget.logic.workflow
         workflow.state.minutes = minutes
-        blocked: dict[str, float] = {}
+        blocked: dict[str, dict[str, float]] = {}
         watch = Blocked()
 
         def watched(name: str, act: Any) -> float:

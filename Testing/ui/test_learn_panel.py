@@ -68,6 +68,15 @@ def test_the_installation_is_checked_on_request(widget):  # noqa: F811
     assert "GPU: none, the CPU is used." in lines
 
 
+def test_a_check_where_something_is_missing_starts_and_installs_nothing(widget):  # noqa: F811
+    workflow = widget.logic.workflow
+    workflow.prepare = lambda: pytest.fail("a check installs nothing")
+    workflow.whatIsMissing = lambda: ["PyTorch is missing; install it."]
+    click(widget.ui.installationButton)
+    assert widget.ui.statusLabel.text == "PyTorch is missing; install it."
+    assert not workflow.engine.running
+
+
 def test_the_curves_are_drawn_while_it_trains_at_most_once_a_second(widget, monkeypatch):  # noqa: F811
     from DALESegmentLib.mrml.charts import curvesChart
     from DALESegmentLib.ui import live_curves
