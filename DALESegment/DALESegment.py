@@ -149,7 +149,6 @@ class DALESegmentLogic(ScriptedLoadableModuleLogic):
         self.workflow.open(parameterNode)
 
     def close(self) -> None:
-        """End the engine process."""
         self.workflow.engine.stop()
 
     def _prepareEngine(self) -> None:

@@ -68,6 +68,8 @@ def addSegmentation(
     """
     scene = currentScene()
     array = gridArray(label, geometry)  # first, so that a label which does not fit leaves no node behind
+    if scene.GetUndoFlag():
+        scene.SaveStateForUndo()
     node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", scene.GenerateUniqueName(name))
     transform = referenceVolumeNode.GetParentTransformNode()
     node.SetAndObserveTransformNodeID(transform.GetID() if transform else None)
