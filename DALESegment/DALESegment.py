@@ -1,7 +1,6 @@
 """DALESegment: see where a segmentation is doubtful, review it, and train on what was confirmed."""
 
 # Annotations are not postponed here: parameterNodeWrapper reads them.
-import enum
 import logging
 import os
 import sys
@@ -46,6 +45,7 @@ from DALESegmentLib.ui.result_panel import ResultPanel
 from DALESegmentLib.ui.review_panel import ReviewPanel
 from DALESegmentLib.ui.sample_data import registerSampleData
 from DALESegmentLib.ui.session import loginName
+from DALESegmentLib.ui.settings import Device, TrainingMethod, TrainingSource
 from DALESegmentLib.ui.workflow import Workflow
 
 
@@ -70,31 +70,6 @@ class DALESegment(ScriptedLoadableModule):
         icon = resourceFile("Icons/DALESegment.png")
         parent.icon = qt.QIcon(icon)
         slicer.app.connect("startupCompleted()", lambda: registerSampleData(icon))
-
-
-class TrainingMethod(enum.Enum):
-    dale = "dale"
-    plain = "plain"
-
-    def label(self) -> str:
-        return {"dale": _("DALE (learns label confidence)"), "plain": _("Plain (trusts every label)")}[self.value]
-
-
-class TrainingSource(enum.Enum):
-    scene = "scene"
-    folder = "folder"
-
-    def label(self) -> str:
-        return {"scene": _("The case in the scene"), "folder": _("A folder of cases")}[self.value]
-
-
-class Device(enum.Enum):
-    auto = "auto"
-    cpu = "cpu"
-    cuda = "cuda"
-
-    def label(self) -> str:
-        return {"auto": _("Automatic"), "cpu": _("Processor"), "cuda": _("GPU (CUDA)")}[self.value]
 
 
 @parameterNodeWrapper
@@ -279,6 +254,11 @@ class DALESegmentTest(ScriptedLoadableModuleTest):
                 review.decide(region, "confirmed")
             if review.regions():
                 self.finish(logic, "fineTune")
+                logic.workflow.rollBack()
+                assert state.model
+                assert state.model != state.previousModel
+                review.undo()
+                assert "confirmed" not in review.decisions().values()
             self.finish(logic, "predict")
             assert state.result.GetSegmentation().GetNumberOfSegments() == 1
         finally:

@@ -30,6 +30,9 @@ def test_a_corrected_case_comes_back_sure_and_segmented(tmp_path):
     (item,) = answer["items"]
     confidence = np.load(item["confidence"])
     assert np.all(confidence[case.trusted] == 1.0)
+    shown = np.load(item["shown"])
+    np.testing.assert_array_equal(shown[case.label > 0], confidence[case.label > 0])
+    assert (shown >= confidence).all()
     assert answer["confirmed_voxels"] == case.trusted.sum()
     assert item["classes"] == {"1": "ball"}
     assert answer["model"] != trained["model"]
