@@ -6,6 +6,8 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
+from slicer.i18n import tr as _
+
 from DALESegmentLib.engine.errors import EngineError
 
 from .engine_process import EngineProcess
@@ -55,12 +57,12 @@ class Requests:
                 if self.session is not None and self.state.token == token:
                     onDone(answer)
                 else:
-                    self.onMessage("The scene was closed meanwhile; the result was left out.")
+                    self.onMessage(_("The scene was closed meanwhile; the result was left out."))
             except EngineError as problem:
                 error(problem.code, problem.sentence)
             except Exception:
                 logging.exception("DALESegment: the answer to %s could not be used.", command)
-                error("internal", "The result could not be put into the scene; the log says more. Try again.")
+                error("internal", _("The result could not be put into the scene; the log says more. Try again."))
             self.onChanged()
 
         def error(code: str, sentence: str) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from slicer.i18n import tr as _
 
 from DALESegmentLib.engine.cases.case import Case
 from DALESegmentLib.engine.errors import EngineError
@@ -101,7 +102,7 @@ class Workflow(Requests):
         def done(result: dict) -> None:
             item = result["items"][0]
             self.review.showHeatMap(item, case, sources)
-            self.onMessage(f"Mean label confidence {item['mean_confidence']:.2f}.")
+            self.onMessage(_("Mean label confidence {value:.2f}.").format(value=item["mean_confidence"]))
 
         self.request("confidence", self._applied(case, "confidence"), done)
 
@@ -132,7 +133,7 @@ class Workflow(Requests):
             node = self._showResult(item, case, sources, f"{images[0].GetName()} predicted")
             names = {int(value): name for value, name in item["classes"].items()}
             volumes = _volumes(item["voxels"], names, case.geometry.voxel_volume)
-            self.onMessage(f"New segmentation “{node.GetName()}”: {volumes}.")
+            self.onMessage(_("New segmentation “{name}”: {volumes}.").format(name=node.GetName(), volumes=volumes))
 
         self.request("predict", self._applied(case, "prediction"), done)
 
@@ -141,7 +142,7 @@ class Workflow(Requests):
         if not self.state.previousModel:
             raise EngineError("no-previous-model", "There is no earlier model to go back to.")
         self.state.model, self.state.previousModel = self.state.previousModel, self.state.model
-        self.onMessage("The previous model is in use again.")
+        self.onMessage(_("The previous model is in use again."))
         self.onChanged()
 
     def model(self) -> str:
@@ -159,10 +160,14 @@ class Workflow(Requests):
         self.state.previousModel, self.state.model = self.state.model, result["model"]
         charts.updateCurves(result["history"])
         dice = result.get("validation_dice")
-        judged = f"validation Dice {dice:.2f}" if dice is not None else "too few cases to validate"
-        confirmed = result.get("confirmed_voxels")
-        kept = f", {result['confirmed_violated']} of {confirmed} confirmed voxels not followed" if confirmed else ""
-        self.onMessage(f"Trained {result['epochs']} epochs in {result['seconds']:.0f} s; {judged}{kept}.")
+        parts = [
+            _("validation Dice {dice:.2f}").format(dice=dice) if dice is not None else _("too few cases to validate")
+        ]
+        if result.get("confirmed_voxels"):
+            kept = _("{violated} of {confirmed} confirmed voxels not followed")
+            parts.append(kept.format(violated=result["confirmed_violated"], confirmed=result["confirmed_voxels"]))
+        trained = _("Trained {epochs} epochs in {seconds:.0f} s; {how}.")
+        self.onMessage(trained.format(epochs=result["epochs"], seconds=result["seconds"], how=", ".join(parts)))
 
     def _applied(self, case: Case, kind: str) -> dict[str, Any]:
         """Parameters of a job that applies the model to a case."""
@@ -221,8 +226,9 @@ class Workflow(Requests):
 
 def _found(count: int) -> str:
     if count == 0:
-        return "No doubtful region was found."
-    return "1 doubtful region." if count == 1 else f"{count} doubtful regions, the most doubtful first."
+        return _("No doubtful region was found.")
+    many = _("{count} doubtful regions, the most doubtful first.").format(count=count)
+    return _("1 doubtful region.") if count == 1 else many
 
 
 def _volumes(voxels: dict[str, int], names: dict[int, str], voxelVolume: float) -> str:
