@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from practice_window import REPOSITORY, correct_first_region, finish, practice_window, step
+from practice_window import REPOSITORY, correct_worst_region, finish, practice_window, step
 from slicer_window import click, click_row, enter, leave, picture, press, wait_until
 
 HEIGHT = 1500  # pixels: the whole panel
@@ -41,7 +41,7 @@ def draw(folder: Path, minutes: float) -> None:
         views(widget, folder / "region.png", region=workflow.review.regions()[0])
         press(widget, "E")
         leave(widget)
-        correct_first_region(widget)
+        correct_worst_region(widget)
         enter(widget)
         finish(widget)
         for key in "NUNU":

@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from practice_window import REPOSITORY, correct_first_region, finish, practice_window
+from practice_window import REPOSITORY, correct_worst_region, finish, practice_window
 from slicer_window import click, click_row, enter, leave, press, wait_until
 
 TICK_MS = 5
@@ -112,7 +112,7 @@ def correct(widget: Any) -> None:
     click_row(widget.ui.regionsTable, 0)
     press(widget, "E")
     leave(widget)
-    correct_first_region(widget)
+    correct_worst_region(widget)
     enter(widget)
     assert widget.logic.workflow.busy
 

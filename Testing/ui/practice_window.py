@@ -35,8 +35,10 @@ def practice_window() -> Iterator[Any]:
         case = addPracticeCase()
         widget = open_module()
         widget.case = case
-        yield widget
-        close(widget)
+        try:
+            yield widget
+        finally:
+            close(widget)
 
 
 def step(widget: Any, button: Any) -> str:
@@ -54,8 +56,8 @@ def finish(widget: Any) -> None:
         raise RuntimeError("\n".join(standin.slot_errors))
 
 
-def correct_first_region(widget: Any) -> Any:
-    """As a reader would: the first region that the label got wrong is redrawn as it is; returns the region."""
+def correct_worst_region(widget: Any) -> Any:
+    """As a reader would: the listed region that the label got most wrong is redrawn as it is; returns the region."""
     import numpy as np
     import slicer
 
@@ -64,9 +66,12 @@ def correct_first_region(widget: Any) -> Any:
     truth, drawn = practiceLabels()
     review = widget.logic.workflow.review
     regions = review.regions()
-    region = next(r for r in regions if (truth != drawn)[review.regionMap() == r.region_id].mean() > 0.5)
+    if not regions:
+        raise RuntimeError("The model found no doubtful region; give the training more minutes.")
+    places = review.regionMap()
+    region = max(regions, key=lambda r: (truth != drawn)[places == r.region_id].mean())
     image, segmentation = widget.case
-    place = review.regionMap() == region.region_id
+    place = places == region.region_id
     segment = segmentation.GetSegmentation().GetNthSegmentID(0)
     now = slicer.util.arrayFromSegmentBinaryLabelmap(segmentation, segment, image) > 0
     label = np.where(place, truth, now).astype(np.uint8)

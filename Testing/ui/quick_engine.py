@@ -213,7 +213,7 @@ def main() -> None:
         if command in ("ping", "shutdown", "cancel"):
             if command == "cancel":
                 _cancelled.update([parameters["target"]] if "target" in parameters else _running)
-            environment = {"PYTHONPATH": os.environ.get("PYTHONPATH", "")}
+            environment = {name: os.environ.get(name, "") for name in ("PYTHONPATH", "GOMP_SPINCOUNT")}
             send(id=request["id"], event="result", result=environment if command == "ping" else {})
             if command == "shutdown":
                 return

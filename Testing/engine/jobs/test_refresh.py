@@ -21,12 +21,12 @@ def test_a_corrected_case_comes_back_sure_and_segmented(tmp_path):
     i = int(np.argwhere(truth).mean(0)[2])
     case.label = truth.copy()
     case.label[:, :, i:] = 0
-    short = {"epochs": 6, "steps_per_epoch": 12, "device": "cpu"}
+    short = {"epochs": 1, "steps_per_epoch": 4, "batch_size": 2, "device": "cpu"}
     trained = train.run({"cases": handed_over(case, tmp_path / "a"), "out": str(tmp_path / "run"), **short}, Progress())
     case.label, case.trusted = truth, case.label != truth
 
     asked = {"model": trained["model"], "cases": handed_over(case, tmp_path / "b"), "out": str(tmp_path / "new")}
-    answer = refresh.run({**asked, "seconds": 2.0, "device": "cpu"}, Progress())
+    answer = refresh.run({**asked, "seconds": 0.5, "device": "cpu"}, Progress())
     (item,) = answer["items"]
     confidence = np.load(item["confidence"])
     assert np.all(confidence[case.trusted] == 1.0)
