@@ -1,14 +1,12 @@
 """DALESegment: see where a segmentation is doubtful, review it, and train on what was confirmed."""
 
 # Annotations are not postponed here: parameterNodeWrapper reads them.
-import enum
 import logging
 import os
 import sys
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
 import qt
 import slicer
 import vtk
@@ -34,14 +32,20 @@ try:
 except ImportError:  # not built: the library lies beside this file's folder
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from DALESegmentLib.mrml.practice_case import addBall
 from DALESegmentLib.mrml.volumes import imageOnScreen
+from DALESegmentLib.ui.audit_panel import AuditPanel
 from DALESegmentLib.ui.data_panel import DataPanel
-from DALESegmentLib.ui.dependencies import ensureInstalled, installedVersion, missingRequirements
+from DALESegmentLib.ui.dependencies import ensureInstalled, installedVersion, missingRequirements, whatIsMissing
 from DALESegmentLib.ui.engine_process import EngineProcess
+from DALESegmentLib.ui.heat_map_panel import HeatMapPanel
 from DALESegmentLib.ui.learn_panel import LearnPanel
 from DALESegmentLib.ui.progress_panel import ProgressPanel
 from DALESegmentLib.ui.result_panel import ResultPanel
 from DALESegmentLib.ui.review_panel import ReviewPanel
+from DALESegmentLib.ui.sample_data import registerSampleData
+from DALESegmentLib.ui.session import loginName
+from DALESegmentLib.ui.settings import Device, TrainingMethod, TrainingSource
 from DALESegmentLib.ui.workflow import Workflow
 
 
@@ -63,23 +67,9 @@ class DALESegment(ScriptedLoadableModule):
             "places, and trains on from what you confirm or correct. Not for clinical use."
         )
         parent.acknowledgementText = _("Built on PyTorch and MONAI.")
-        parent.icon = qt.QIcon(resourceFile("Icons/DALESegment.png"))
-
-
-class TrainingMethod(enum.Enum):
-    dale = "dale"
-    plain = "plain"
-
-    def label(self) -> str:
-        return {"dale": _("DALE (learns label confidence)"), "plain": _("Plain (trusts every label)")}[self.value]
-
-
-class TrainingSource(enum.Enum):
-    scene = "scene"
-    folder = "folder"
-
-    def label(self) -> str:
-        return {"scene": _("The case in the scene"), "folder": _("A folder of cases")}[self.value]
+        icon = resourceFile("Icons/DALESegment.png")
+        parent.icon = qt.QIcon(icon)
+        slicer.app.connect("startupCompleted()", lambda: registerSampleData(icon))
 
 
 @parameterNodeWrapper
@@ -89,22 +79,33 @@ class DALESegmentParameterNode:
     token: str
     image: vtkMRMLScalarVolumeNode
     secondImage: vtkMRMLScalarVolumeNode
+    thirdImage: vtkMRMLScalarVolumeNode
     segmentation: vtkMRMLSegmentationNode
+    segment: str
     source: TrainingSource = TrainingSource.scene
     casesFolder: str
     workFolder: str
     method: TrainingMethod = TrainingMethod.dale
+    device: Device = Device.auto
     minutes: Annotated[float, WithinRange(0.1, 240.0)] = 5.0
     model: str
     previousModel: str
     heatMap: vtkMRMLScalarVolumeNode
+    confidence: vtkMRMLScalarVolumeNode
+    heatMapShown: bool = True
+    surfaceShown: bool = False
+    heatMapSegment: str
     heatMapOpacity: Annotated[float, WithinRange(0.0, 1.0)] = 0.6
     heatMapThreshold: Annotated[float, WithinRange(0.0, 1.0)] = 0.8
     regionTable: vtkMRMLTableNode
     regionMarkups: vtkMRMLMarkupsFiducialNode
-    reviewFolder: str
-    regionMap: str
+    keys: bool = True
+    reviewer: str
+    refreshAtOnce: bool = True
+    audit: str
+    target: vtkMRMLScalarVolumeNode
     result: vtkMRMLSegmentationNode
+    comparison: str
 
 
 class DALESegmentLogic(ScriptedLoadableModuleLogic):
@@ -113,6 +114,7 @@ class DALESegmentLogic(ScriptedLoadableModuleLogic):
     def __init__(self):
         ScriptedLoadableModuleLogic.__init__(self)
         self.workflow = Workflow(EngineProcess(), self._prepareEngine)
+        self.workflow.whatIsMissing = lambda: whatIsMissing(resourceFile("requirements.txt"))
 
     def getParameterNode(self):
         return DALESegmentParameterNode(super().getParameterNode())
@@ -122,7 +124,6 @@ class DALESegmentLogic(ScriptedLoadableModuleLogic):
         self.workflow.open(parameterNode)
 
     def close(self) -> None:
-        """End the engine process."""
         self.workflow.engine.stop()
 
     def _prepareEngine(self) -> None:
@@ -148,8 +149,9 @@ class DALESegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
         self.logic = DALESegmentLogic()
         workflow = self.logic.workflow
-        kinds = (DataPanel, LearnPanel, ReviewPanel, ResultPanel, ProgressPanel)
-        self._panels = [kind(self.ui, workflow) for kind in kinds]
+        self._reviewPanel = ReviewPanel(self.ui, workflow)
+        kinds = (DataPanel, LearnPanel, HeatMapPanel, AuditPanel, ResultPanel, ProgressPanel)
+        self._panels = [*(kind(self.ui, workflow) for kind in kinds), self._reviewPanel]
         workflow.onChanged = self.refresh
         for event, method in (
             (slicer.mrmlScene.StartCloseEvent, self._onSceneStartClose),
@@ -161,13 +163,16 @@ class DALESegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def enter(self) -> None:
         self._follow(self.logic.getParameterNode())
+        self._reviewPanel.entered()
 
     def exit(self) -> None:
         """The panel is left. A running step goes on and its result comes, unless the scene is closed meanwhile."""
         self._unbind()
+        self._reviewPanel.left()
 
     def cleanup(self) -> None:
         if self.logic is not None:
+            self._reviewPanel.close()
             self._follow(None)
             self.logic.close()
         self.removeObservers()
@@ -186,11 +191,12 @@ class DALESegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def _onSceneStartClose(self, caller, event) -> None:
         self.logic.workflow.cancel()
+        self._reviewPanel.correction.drop()
         self._follow(None)
 
     def _onSceneReplaced(self, caller, event) -> None:
         if self.parent.isEntered:  # else on entering: a scene that this module never saw keeps nothing of it
-            self._follow(self.logic.getParameterNode())
+            self.enter()
 
     def _follow(self, parameterNode) -> None:
         """Bind the panel to another parameter node, or to none."""
@@ -202,6 +208,8 @@ class DALESegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             parameterNode.image = imageOnScreen()
         if parameterNode.segmentation is None:
             parameterNode.segmentation = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLSegmentationNode")
+        if not parameterNode.reviewer:
+            parameterNode.reviewer = loginName()
         self._parameterNode = parameterNode
         self._guiTag = parameterNode.connectGui(self.ui)
         self.addObserver(parameterNode, vtk.vtkCommand.ModifiedEvent, self._onParameterNodeModified)
@@ -246,6 +254,11 @@ class DALESegmentTest(ScriptedLoadableModuleTest):
                 review.decide(region, "confirmed")
             if review.regions():
                 self.finish(logic, "fineTune")
+                logic.workflow.rollBack()
+                assert state.model
+                assert state.model != state.previousModel
+                review.undo()
+                assert "confirmed" not in review.decisions().values()
             self.finish(logic, "predict")
             assert state.result.GetSegmentation().GetNumberOfSegments() == 1
         finally:
@@ -262,17 +275,5 @@ class DALESegmentTest(ScriptedLoadableModuleTest):
         self.delayDisplay(f"{step}: {messages[-1]}")
 
     def makeCase(self):
-        """A bright ball in noise, with a label that is too large on one side."""
-        k, j, i = np.mgrid[:16, :48, :48]
-        radius = np.sqrt((2.0 * (k - 8)) ** 2 + (j - 24) ** 2 + (i - 24) ** 2)
-        noise = np.random.default_rng(0).normal(0, 10, radius.shape)
-        image = slicer.util.addVolumeFromArray(
-            (100 / (1 + np.exp(radius - 10)) + noise).astype(np.float32), name="Ball"
-        )
-        image.SetSpacing(1.0, 1.0, 2.0)
-        node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "Drawn")
-        node.SetReferenceImageGeometryParameterFromVolumeNode(image)
-        segment = node.GetSegmentation().AddEmptySegment("ball", "ball")
-        label = ((radius < 10) | ((radius < 15) & (i > 30))).astype(np.uint8)
-        slicer.util.updateSegmentBinaryLabelmapFromArray(label, node, segment, image)
-        return image, node
+        """A bright ball in noise, with a label that is too large on one side: (image, segmentation)."""
+        return addBall()

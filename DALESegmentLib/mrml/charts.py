@@ -7,7 +7,7 @@ from typing import Any
 
 import vtk
 
-from .scene import ensureNodeWithRole
+from .scene import ensureNodeWithRole, nodeWithRole
 
 # Key in the history, name in the legend, colour. Vermilion and blue: told apart with any colour vision.
 CURVES = (
@@ -45,6 +45,11 @@ def updateCurves(history: Sequence[dict[str, Any]]) -> Any:
     chart.SetXAxisTitle("Epoch")
     chart.SetYAxisTitle("Loss, Dice")
     return chart
+
+
+def curvesChart() -> Any:
+    """The chart of the scene, empty as long as nothing was trained."""
+    return nodeWithRole("vtkMRMLPlotChartNode", "curveChart") or updateCurves([])
 
 
 def _column(name: str, values: list[float | None]) -> vtk.vtkDoubleArray:

@@ -34,30 +34,53 @@ RAMP = np.array(
 )
 THRESHOLD = 0.9  # confidence above which nothing is drawn, until the clinician chooses another
 OPACITY = 0.5
-BOUNDARY_BAND_MM = 10.0
-MORE_LIKELY_WRONG = 0.5
+AROUND_MM = 10.0
 
 
 def showConfidence(confidence: np.ndarray, geometry: Geometry, name: str, label: np.ndarray | None = None) -> Any:
     """A heat map of label confidence, (k, j, i) in [0, 1], laid over all slice views.
 
-    Where `label` is given, voxels farther than 10 mm from any of its boundaries are coloured only if the
-    label is more likely wrong than right there: a missed object shows, a merely uncertain background does
-    not. The node holds what is shown, so those voxels read 1; the exact confidence stays with the caller.
+    Where `label` is given, what is merely uncertain far from its outlines is left out, see `shown_confidence`.
+    The node holds what is shown, so those voxels read 1; the exact confidence stays with the caller.
     """
-    shown = gridArray(np.clip(confidence, 0.0, 1.0), geometry).astype(np.float32)
+    shown = gridArray(np.clip(confidence, 0.0, 1.0), geometry).astype(np.float32, copy=False)
     if label is not None:
-        far = ~_nearBoundary(gridArray(label, geometry), geometry)
-        shown[far & (shown >= MORE_LIKELY_WRONG)] = 1.0
+        shown = wholeConfidence(confidence, geometry, label)
     node = addVolume(shown.reshape(geometry.array_shape), geometry, currentScene().GenerateUniqueName(name))
     node.SetAttribute(ROLE, HEAT_MAP)
     display = node.GetDisplayNode()
-    display.SetAndObserveColorNodeID(_colours().GetID())
+    display.SetAndObserveColorNodeID(confidenceColours().GetID())
     display.SetAutoWindowLevel(False)
     display.SetWindowLevelMinMax(0.0, 1.0)
     setHeatMapThreshold(node, THRESHOLD)
     showHeatMap(node)
     return node
+
+
+def wholeConfidence(confidence: np.ndarray, geometry: Geometry, label: np.ndarray) -> np.ndarray:
+    """What is drawn of the confidence for all segments, (k, j, i)."""
+    from DALESegmentLib.engine.review.shown import shown_confidence  # brings scipy
+
+    arrays = (gridArray(array, geometry) for array in (confidence, label))
+    return shown_confidence(*arrays, (*geometry.spacing, 1.0)[:3])
+
+
+def confidenceAround(confidence: np.ndarray, geometry: Geometry, segment: np.ndarray) -> np.ndarray:
+    """What is drawn for one segment, (k, j, i) bool: the confidence within 10 mm of its box, and 1 elsewhere."""
+    values, mask = (gridArray(array, geometry) for array in (confidence, segment))
+    shown = np.ones(values.shape, np.float32)
+    where = np.nonzero(mask)
+    if where[0].size:
+        margin = [int(np.ceil(AROUND_MM / s)) for s in reversed((*geometry.spacing, 1.0)[:3])]
+        box = zip(where, margin, strict=True)
+        place = tuple(slice(max(0, int(w.min()) - m), int(w.max()) + m + 1) for w, m in box)
+        shown[place] = np.clip(values[place], 0.0, 1.0)
+    return shown
+
+
+def updateHeatMap(node: Any, shown: np.ndarray) -> None:
+    """Draw other values, (k, j, i), in a heat map that is there."""
+    slicer.util.updateVolumeFromArray(node, shown)
 
 
 def setHeatMapThreshold(node: Any, confidence: float) -> None:
@@ -121,8 +144,8 @@ def _viewsShowing(node: Any) -> list[Any]:
     return [view for view in views if view.GetForegroundVolumeID() == node.GetID()]
 
 
-def _colours() -> Any:
-    """The colour table of all heat maps of the scene."""
+def confidenceColours() -> Any:
+    """The colour table of all heat maps of the scene, slices and surfaces."""
     node = nodeWithRole("vtkMRMLColorTableNode", COLOURS)
     if node is None:
         node = currentScene().AddNewNodeByClass("vtkMRMLColorTableNode", "Label confidence")
@@ -134,20 +157,3 @@ def _colours() -> Any:
             node.SetColor(index, f"{value:.2f}", *colour, 1.0)
         node.GetLookupTable().SetRange(0.0, 1.0)
     return node
-
-
-def _nearBoundary(label: np.ndarray, geometry: Geometry) -> np.ndarray:
-    """Voxels within the boundary band of any class of label (k, j, i)."""
-    import SimpleITK as sitk  # here, because Slicer reads this file whenever it starts
-
-    near = np.zeros(label.shape, bool)
-    spacing = (*geometry.spacing, 1.0)[:3]
-    margin = [int(np.ceil(BOUNDARY_BAND_MM / s)) + 1 for s in reversed(spacing)]
-    for value in np.unique(label[label > 0]):
-        where = np.nonzero(label == value)
-        box = tuple(slice(max(0, int(w.min()) - m), int(w.max()) + m + 1) for w, m in zip(where, margin, strict=True))
-        mask = sitk.GetImageFromArray((label[box] == value).astype(np.uint8))
-        mask.SetSpacing(spacing)
-        distance = sitk.SignedMaurerDistanceMap(mask, squaredDistance=False, useImageSpacing=True)
-        near[box] |= np.abs(sitk.GetArrayViewFromImage(distance)) <= BOUNDARY_BAND_MM
-    return near

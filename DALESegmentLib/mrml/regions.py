@@ -14,14 +14,14 @@ import vtk
 from DALESegmentLib.engine.cases.geometry import Geometry
 from DALESegmentLib.engine.review.region import Region
 
-from .scene import currentScene, ensureNodeWithRole
+from .scene import ROLE, currentScene, ensureNodeWithRole
 from .views import centreSliceViews
 from .volumes import geometryFromVolume
 
 TABLE = "regionTable"
 MARKUPS = "regionMarkups"
 REGIONS = "DALESegment.Regions"
-STATE_COLUMN = "state"
+STATE_COLUMN, WHO_COLUMN, WHEN_COLUMN = NOTES = ("state", "who", "when")
 OPEN = "open"
 
 FRAME = 4.0  # field of view, as a multiple of the region's box
@@ -50,20 +50,35 @@ def regionIdentity(region: Region) -> tuple:
     return region.case, region.label_value, region.suspicion, tuple(region.centre_voxel)
 
 
+def regionTables() -> list[Any]:
+    """All region tables of the scene: one for each image and segmentation that was reviewed."""
+    nodes = slicer.util.getNodesByClass("vtkMRMLTableNode", currentScene())
+    return [node for node in nodes if node.GetAttribute(ROLE) == TABLE]
+
+
+def addRegionTable() -> Any:
+    """A new, empty table beside those that are there."""
+    scene = currentScene()
+    node = scene.AddNewNodeByClass("vtkMRMLTableNode", scene.GenerateUniqueName("Doubtful regions"))
+    node.SetAttribute(ROLE, TABLE)
+    return node
+
+
 def updateRegionTable(regions: Sequence[Region], tableNode: Any = None) -> Any:
     """Write the regions, one a row in rank order, into tableNode (default: the scene's review table).
 
-    A region that was in the table before keeps its state; a new one is "open".
+    A region that was in the table before keeps its state, and who decided it when; a new one is "open".
     """
     node = tableNode or ensureNodeWithRole("vtkMRMLTableNode", TABLE, "Doubtful regions")
-    states = regionStates(node)
+    notes = regionNotes(node)
     ordered = sorted(regions, key=lambda region: region.rank)
     modified = node.StartModify()
     node.RemoveAllColumns()
     for name, arrayClass, value in COLUMNS:
         _addColumn(node, name, arrayClass, [value(region) for region in ordered])
-    kept = [states.get(regionIdentity(region), OPEN) for region in ordered]
-    _addColumn(node, STATE_COLUMN, vtk.vtkStringArray, kept)
+    for place, name in enumerate(NOTES):
+        kept = [notes.get(regionIdentity(region), (OPEN, "", ""))[place] for region in ordered]
+        _addColumn(node, name, vtk.vtkStringArray, kept)
     node.SetAttribute(REGIONS, json.dumps([region.as_dict() for region in ordered]))
     node.SetUseColumnTitleAsColumnHeader(True)
     node.SetLocked(True)
@@ -86,15 +101,24 @@ def regionsFromTable(tableNode: Any) -> list[Region]:
 
 def regionStates(tableNode: Any) -> dict[tuple, str]:
     """The state of each region of the table, by `regionIdentity`."""
-    column = tableNode.GetTable().GetColumnByName(STATE_COLUMN)
-    regions = regionsFromTable(tableNode) if column is not None else []
-    return {regionIdentity(region): column.GetValue(row) for row, region in enumerate(regions)}
+    return {identity: state for identity, (state, _who, _when) in regionNotes(tableNode).items()}
 
 
-def setRegionState(tableNode: Any, region: Region, state: str) -> None:
-    """Note what was decided about the region: "open", "confirmed", "corrected", "unsure"."""
+def setRegionState(tableNode: Any, region: Region, state: str, who: str = "", when: str = "") -> None:
+    """Note what was decided about the region: "open", "confirmed", "corrected", "unsure"; by whom, and when."""
     rows = [regionIdentity(other) for other in regionsFromTable(tableNode)]
-    tableNode.SetCellText(rows.index(regionIdentity(region)), tableNode.GetColumnIndex(STATE_COLUMN), state)
+    for name, text in zip(NOTES, (state, who, when), strict=True):
+        tableNode.SetCellText(rows.index(regionIdentity(region)), tableNode.GetColumnIndex(name), text)
+
+
+def regionNotes(tableNode: Any) -> dict[tuple, tuple[str, str, str]]:
+    """State, who and when of each region of the table; a table of an earlier version has the state alone."""
+    columns = [tableNode.GetTable().GetColumnByName(name) for name in NOTES]
+    regions = regionsFromTable(tableNode) if columns[0] is not None else []
+    return {
+        regionIdentity(region): tuple(column.GetValue(row) if column else "" for column in columns)
+        for row, region in enumerate(regions)
+    }
 
 
 def updateRegionMarkups(regions: Sequence[Region], markupsNode: Any = None) -> Any:

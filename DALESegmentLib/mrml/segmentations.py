@@ -13,12 +13,14 @@ from vtk.util.numpy_support import numpy_to_vtk, vtk_to_numpy
 from DALESegmentLib.engine.cases.geometry import Geometry
 from DALESegmentLib.engine.errors import EngineError
 
-from .scene import currentScene
+from .scene import ROLE, currentScene
 from .volumes import geometryFromVolume, gridArray, parentToWorld
 
 # Bright, told apart with any colour vision, and away from the orange and magenta of the heat map.
 PALETTE = ((0.20, 0.95, 0.70), (0.35, 0.75, 1.00), (0.72, 0.62, 1.00), (0.95, 0.95, 0.95))
 OUTLINE_PIXELS = 2
+RENEWABLE = "renewable"
+PASSING = "DALESegment.Passing"  # tag of a segment that is there for a while only, and is no part of a label
 
 
 def labelFromSegmentation(
@@ -32,7 +34,7 @@ def labelFromSegmentation(
     Raises EngineError "no-segment", "surface-segmentation", and those of `geometryFromVolume`.
     """
     segmentation = segmentationNode.GetSegmentation()
-    ids = list(segmentation.GetSegmentIDs() if segmentIds is None else segmentIds)
+    ids = lastingSegmentIds(segmentationNode) if segmentIds is None else list(segmentIds)
     _requireSegments(segmentationNode, ids)
     shape = geometryFromVolume(referenceVolumeNode).array_shape
     label = np.zeros(shape, np.uint8 if len(ids) < 256 else np.uint16)
@@ -66,13 +68,15 @@ def addSegmentation(
     """
     scene = currentScene()
     array = gridArray(label, geometry)  # first, so that a label which does not fit leaves no node behind
+    if scene.GetUndoFlag():
+        scene.SaveStateForUndo()
     node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", scene.GenerateUniqueName(name))
     transform = referenceVolumeNode.GetParentTransformNode()
     node.SetAndObserveTransformNodeID(transform.GetID() if transform else None)
     node.SetReferenceImageGeometryParameterFromVolumeNode(referenceVolumeNode)
     node.SetSourceRepresentationToBinaryLabelmap()
     # One labelmap shared by all segments: they cannot overlap, and Slicer handles them in one pass.
-    labelmap = _orientedImage(array, geometry, node)
+    labelmap = orientedImage(array, geometry, node)
     for order, (value, className) in enumerate(sorted(classNames.items())):
         segment = slicer.vtkSegment()
         likeId = segmentIdOf(likeSegmentationNode, value, className)
@@ -113,8 +117,30 @@ def updateSegments(segmentationNode: Any, label: np.ndarray, geometry: Geometry,
     for value, segmentId in segmentIds.items():
         # A layer of its own: a shared one would be resampled to the new grid with all who share it.
         segmentation.SeparateSegmentLabelmap(segmentId)
-        labelmap = _orientedImage((array == value).astype(np.uint8), geometry, segmentationNode)
+        labelmap = orientedImage((array == value).astype(np.uint8), geometry, segmentationNode)
         logic.SetBinaryLabelmapToSegment(labelmap, segmentationNode, segmentId, logic.MODE_REPLACE)
+
+
+def lastingSegmentIds(segmentationNode: Any) -> list[str]:
+    """The segments in their order, without those that this module put there for a while."""
+    segmentation = segmentationNode.GetSegmentation()
+    return [i for i in segmentation.GetSegmentIDs() if not segmentation.GetSegment(i).HasTag(PASSING)]
+
+
+def markRenewable(segmentationNode: Any) -> None:
+    """Mark a segmentation of our own making that a later result may take the place of."""
+    segmentationNode.SetAttribute(ROLE, RENEWABLE)
+
+
+def renewSegmentation(node: Any, label: np.ndarray, geometry: Geometry, classNames: Mapping[int, str]) -> bool:
+    """Put a new result into a segmentation that was marked for it; False, and nothing done, for any other node."""
+    if node is None or node.GetAttribute(ROLE) != RENEWABLE:
+        return False
+    ids = {value: segmentIdOf(node, value, name) for value, name in classNames.items()}
+    if not all(ids.values()):
+        return False
+    updateSegments(node, label, geometry, ids)
+    return True
 
 
 def segmentIdOf(segmentationNode: Any, value: int, name: str) -> str:
@@ -183,7 +209,7 @@ def _export(segmentationNode: Any, referenceVolumeNode: Any, segmentIds: dict[in
     return vtk_to_numpy(image.GetPointData().GetScalars()).reshape(image.GetDimensions()[::-1])
 
 
-def _orientedImage(array: np.ndarray, geometry: Geometry, node: Any) -> Any:
+def orientedImage(array: np.ndarray, geometry: Geometry, node: Any) -> Any:
     """The array as Slicer's labelmap, in the coordinates of the node's parent transform."""
     affine = np.linalg.solve(parentToWorld(node), geometry.ijk_to_ras())
     if array.dtype == bool or array.max(initial=0) < 256:

@@ -75,7 +75,8 @@ def imageFromVolumes(volumeNodes: Any | Sequence[Any]) -> np.ndarray:
                 f"“{node.GetName()}” does not lie on the grid of “{nodes[0].GetName()}” ({difference}); "
                 "resample it to that volume first.",
             )
-    return np.concatenate([_channels(node) for node in nodes])
+    channels = [_channels(node) for node in nodes]
+    return channels[0] if len(channels) == 1 else np.concatenate(channels)
 
 
 def _channels(volumeNode: Any) -> np.ndarray:

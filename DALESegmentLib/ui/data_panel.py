@@ -6,8 +6,11 @@ from typing import Any
 
 from slicer.i18n import tr as _
 
+from DALESegmentLib.mrml.describe import describe
 from DALESegmentLib.mrml.heat_map import heatMapIds
+from DALESegmentLib.mrml.segmentations import lastingSegmentIds
 
+from .choices import Choices
 from .path_field import PathField
 from .signals import connect
 from .workflow import Workflow
@@ -22,6 +25,7 @@ class DataPanel:
             PathField(ui.casesFolderEdit, workflow, "casesFolder"),
             PathField(ui.workFolderEdit, workflow, "workFolder"),
         ]
+        self._segments = Choices(ui.segmentComboBox, self._chooseSegment)
         ui.dataLabel.visible = False
         connect(ui.checkButton, "clicked()", self._check)
 
@@ -30,18 +34,25 @@ class DataPanel:
         for path in self._paths:
             path.refresh()
         self._hideHeatMaps()
+        self._segments.show(segmentChoices(state.segmentation), state.segment)
         folder = state.source.name == "folder"
         ui.casesFolderEdit.enabled = folder
+        facts = describe([state.image, state.secondImage, state.thirdImage], state.segmentation)
+        ui.factsLabel.setText("\n".join([*facts.lines, *([] if folder else facts.problems)]))
         ready = bool(state.casesFolder) if folder else state.image is not None and state.segmentation is not None
         ui.checkButton.enabled = ready and not self._workflow.busy
 
     def _hideHeatMaps(self) -> None:
         """A heat map is a volume too, but no image to choose."""
         made = tuple(heatMapIds())
-        for selector in (self._ui.imageSelector, self._ui.secondImageSelector):
+        ui = self._ui
+        for selector in (ui.imageSelector, ui.secondImageSelector, ui.thirdImageSelector, ui.targetSelector):
             filtered = selector.sortFilterProxyModel()
             if tuple(filtered.hiddenNodeIDs) != made:
                 filtered.hiddenNodeIDs = list(made)
+
+    def _chooseSegment(self, segmentId: str) -> None:
+        self._workflow.state.segment = segmentId
 
     def _check(self) -> None:
         self._workflow.checkData(self._showFindings)
@@ -53,3 +64,13 @@ class DataPanel:
         lines = [_("Cases: {count}. Segments: {names}.").format(count=len(cases), names=", ".join(classes) or "–")]
         self._ui.dataLabel.setText("\n".join(lines + problems[:5]))
         self._ui.dataLabel.visible = True
+        self._workflow.onMessage("")
+
+
+def segmentChoices(segmentation: Any) -> list[tuple[str, str]]:
+    """All segments, and each of them: (ID or "", name)."""
+    choices = [("", _("All segments"))]
+    if segmentation is not None:
+        held = segmentation.GetSegmentation()
+        choices += [(i, held.GetSegment(i).GetName()) for i in lastingSegmentIds(segmentation)]
+    return choices

@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import importlib.util
+import os
 import re
 import tempfile
 from pathlib import Path
@@ -18,6 +19,10 @@ from slicer.i18n import tr as _
 
 from DALESegmentLib.engine.errors import EngineError
 
+TORCH_MISSING = (
+    "PyTorch is missing; install the PyTorch extension in the Extensions Manager, restart Slicer and try again."
+)
+WHEELS = "DALESEGMENT_WHEELS"
 KEPT = ("numpy", "SimpleITK", "torch", "torchvision")
 
 
@@ -32,7 +37,7 @@ def ensureInstalled(requirementsFile: str | Path) -> bool:
     elif not missing:
         return False
     if missing:
-        _installPackages(missing)
+        _installPackages(missing, requirementsFile)
     return True
 
 
@@ -41,6 +46,27 @@ def missingRequirements(requirementsFile: str | Path) -> list[str]:
     text = Path(requirementsFile).read_text(encoding="utf-8")
     lines = [line.split("#")[0].strip() for line in text.splitlines()]
     return [line for line in lines if line and not _satisfied(line)]
+
+
+def whatIsMissing(requirementsFile: str | Path) -> list[str]:
+    """A sentence for each thing that has to be installed before the engine can run; installs nothing."""
+    lines = []
+    if installedVersion("torch") is None:
+        lines.append(TORCH_MISSING)
+    missing = missingRequirements(requirementsFile)
+    if missing:
+        lines.append(_("Python packages are missing; they are installed at the first training, if you agree:"))
+        lines += [f"  {line}" for line in describe(missing, requirementsFile)]
+    return lines
+
+
+def describe(missing: list[str], requirementsFile: str | Path) -> list[str]:
+    """The missing lines with what the file says about them: the size to download."""
+    about = {}
+    for line in Path(requirementsFile).read_text(encoding="utf-8").splitlines():
+        requirement, _hash, comment = line.partition("#")
+        about[requirement.strip()] = comment.strip()
+    return [f"{line} ({about[line]})" if about.get(line) else line for line in missing]
 
 
 def installedVersion(package: str) -> str | None:
@@ -71,11 +97,7 @@ def _numbers(version: str) -> list[int]:
 
 def _installTorch() -> None:
     if importlib.util.find_spec("PyTorchUtils") is None:
-        raise EngineError(
-            "torch-missing",
-            "PyTorch is missing; install the PyTorch extension in the Extensions Manager, restart Slicer "
-            "and try again.",
-        )
+        raise EngineError("torch-missing", TORCH_MISSING)
     import PyTorchUtils
 
     try:
@@ -86,11 +108,16 @@ def _installTorch() -> None:
         raise EngineError("torch-missing", "PyTorch was not installed; it is needed for training and prediction.")
 
 
-def _installPackages(missing: list[str]) -> None:
+def _installPackages(missing: list[str], requirementsFile: str | Path) -> None:
     """Ask, install, look whether it is there. A Slicer under test is never changed."""
-    question = _("DALESegment needs Python packages that Slicer does not have yet. Install them now?")
+    wheels = wheelFolder()
+    where = _("the folder {folder}").format(folder=wheels) if wheels else _("the internet")
+    question = _(
+        "DALESegment needs {count} Python packages that Slicer does not have yet. What Slicer has is not replaced. "
+        "Install them from {where} now?"
+    ).format(count=len(missing), where=where)
     agreed = not slicer.app.testingEnabled() and slicer.util.confirmOkCancelDisplay(
-        question, windowTitle="DALESegment", detailedText="\n".join(missing)
+        question, windowTitle="DALESegment", detailedText="\n".join(describe(missing, requirementsFile))
     )
     if not agreed:
         raise EngineError(
@@ -101,15 +128,23 @@ def _installPackages(missing: list[str]) -> None:
         kept = Path(folder) / "constraints.txt"
         kept.write_text("\n".join(constraints()) + "\n", encoding="utf-8")
         try:
-            _pip(missing, str(kept))
+            _pip(missing, str(kept), wheels)
         except Exception as error:
-            raise _failed(error) from error
+            raise _failed(error, wheels) from error
     importlib.invalidate_caches()
     if not all(_satisfied(line) for line in missing):
-        raise _failed(RuntimeError("pip reported no error, but they are not there"))
+        raise _failed(RuntimeError("pip reported no error, but they are not there"), wheels)
 
 
-def _pip(missing: list[str], constraintsFile: str) -> None:
+def wheelFolder() -> str:
+    """A folder of wheels to install from where there is no network, named by an environment variable; else ""."""
+    return os.environ.get(WHEELS, "")
+
+
+def _pip(missing: list[str], constraintsFile: str, wheels: str) -> None:
+    if wheels:
+        slicer.util.pip_install(["--no-index", "--find-links", wheels, "-c", constraintsFile, *missing])
+        return
     try:
         from slicer.packaging import pip_ensure
     except ImportError:  # Slicer 5.10 and older
@@ -118,8 +153,12 @@ def _pip(missing: list[str], constraintsFile: str) -> None:
         pip_ensure(missing, constraints=constraintsFile, prompt_install=False, requester="DALESegment")
 
 
-def _failed(error: Exception) -> EngineError:
+def _failed(error: Exception, wheels: str = "") -> EngineError:
+    advice = (
+        f"put the missing wheels into “{wheels}”"
+        if wheels
+        else f"check the network connection, or name a folder of wheels in the environment variable {WHEELS},"
+    )
     return EngineError(
-        "install-failed",
-        f"The Python packages could not be installed ({error}); check the network connection and try again.",
+        "install-failed", f"The Python packages could not be installed ({error}); {advice} and try again."
     )

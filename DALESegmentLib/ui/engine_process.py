@@ -194,6 +194,8 @@ def _environment() -> qt.QProcessEnvironment:
     environment = qt.QProcessEnvironment.systemEnvironment()
     paths = [str(LIBRARY_FOLDER), environment.value("PYTHONPATH")]
     environment.insert("PYTHONPATH", os.pathsep.join(p for p in paths if p))
+    if not environment.contains("GOMP_SPINCOUNT"):
+        environment.insert("GOMP_SPINCOUNT", "1000")  # waiting threads soon sleep and leave the viewer its processor
     environment.insert("PYTHONUTF8", "1")
     environment.insert("PYTHONSAFEPATH", "1")  # a random.py in the user's working folder is not ours to import
     return environment

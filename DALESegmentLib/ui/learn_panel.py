@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from slicer.i18n import tr as _
+
+from .live_curves import showCurves
+from .model_info import modelInfo
 from .path_field import PathField
 from .signals import connect
 from .workflow import Workflow
@@ -13,11 +17,64 @@ class LearnPanel:
     def __init__(self, ui: Any, workflow: Workflow) -> None:
         self._ui, self._workflow = ui, workflow
         self._model = PathField(ui.modelEdit, workflow, "model")
+        self._described: str | None = None
+        for label in (ui.planLabel, ui.installationLabel):
+            label.visible = False
         connect(ui.trainButton, "clicked()", workflow.train)
+        connect(ui.planButton, "clicked()", lambda: workflow.showPlan(self._showPlan))
+        connect(ui.installationButton, "clicked()", lambda: workflow.checkInstallation(self._showInstallation))
+        connect(ui.curvesButton, "clicked()", showCurves)
 
     def refresh(self) -> None:
-        state = self._workflow.state
+        state, ui = self._workflow.state, self._ui
         self._model.refresh()
+        self._describeModel(state.model)
         scene = state.image is not None and state.segmentation is not None
         ready = bool(state.casesFolder) if state.source.name == "folder" else scene
-        self._ui.trainButton.enabled = ready and not self._workflow.busy
+        free = not self._workflow.busy
+        ui.trainButton.enabled = ui.planButton.enabled = ready and free
+        ui.installationButton.enabled = free
+
+    def _describeModel(self, model: str) -> None:
+        """From its files, which are read when another model is chosen, not at every refresh."""
+        if model == self._described:
+            return
+        self._described = model
+        text = modelInfo(model)
+        self._ui.modelInfoLabel.setText(text)
+        self._ui.modelInfoLabel.visible = bool(text)
+
+    def _showPlan(self, plan: dict) -> None:
+        patch = " × ".join(str(n) for n in plan["patch_size"])
+        spacing = plan["spacing"] and " × ".join(f"{s:.2f}" for s in plan["spacing"])
+        text = _("{network} in {dims}D, patches of {patch} voxels, {spacing}, on {device}; at most {minutes:g} min.")
+        self._show(
+            self._ui.planLabel,
+            text.format(
+                network=plan["network"],
+                dims=plan["dims"],
+                patch=patch,
+                spacing=_("resampled to {spacing} mm").format(spacing=spacing) if spacing else _("as scanned"),
+                device=_("the processor")
+                if plan["device"] == "cpu"
+                else _("the GPU ({name})").format(name=plan["device"]),
+                minutes=self._workflow.state.minutes,
+            ),
+        )
+
+    def _showInstallation(self, answer: dict) -> None:
+        wrong = [check for check in answer["checks"] if not check["ok"]]
+        lines = [f"{check['name']}: {check['value']}. {check['advice']}" for check in wrong]
+        told = ("GPU", "Memory", "Processor cores", "torch", "monai")
+        lines += [
+            f"{check['name']}: {check['value']}. {check['advice']}".strip()
+            for check in answer["checks"]
+            if check["ok"] and (check["name"] in told or check["name"].startswith("GPU"))
+        ]
+        first = _("Problems found: {count}.").format(count=len(wrong)) if wrong else _("Everything needed is there.")
+        self._show(self._ui.installationLabel, "\n".join([first, *lines]))
+
+    def _show(self, label: Any, text: str) -> None:
+        label.setText(text)
+        label.visible = True
+        self._workflow.onMessage("")

@@ -6,6 +6,7 @@ from typing import Any
 
 from slicer.i18n import tr as _
 
+from .live_curves import LiveCurves
 from .signals import connect
 from .workflow import Workflow
 
@@ -13,6 +14,7 @@ from .workflow import Workflow
 class ProgressPanel:
     def __init__(self, ui: Any, workflow: Workflow) -> None:
         self._ui, self._workflow = ui, workflow
+        self._curves = LiveCurves()
         workflow.onProgress, workflow.onMessage = self.showProgress, self.showMessage
         connect(ui.cancelButton, "clicked()", self._cancel)
 
@@ -27,6 +29,7 @@ class ProgressPanel:
 
     def showProgress(self, event: dict) -> None:
         self._ui.progressBar.value = int(event["percent"])
+        self._curves.take(event)
         left = event.get("seconds_left")
         message = event.get("message") or event["stage"]
         self.showMessage(message if left is None else f"{message} – {timeLeft(left)}")

@@ -1,9 +1,16 @@
-"""Result: the new segmentation, and the way back to the model before."""
+"""Result: the new segmentation, what a training changed, the way back, and what leaves the scene."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+from slicer.i18n import tr as _
+
+from . import folders
+from .comparing import Comparing
+from .exporting import Exporting
 from .signals import connect
 from .workflow import Workflow
 
@@ -11,10 +18,38 @@ from .workflow import Workflow
 class ResultPanel:
     def __init__(self, ui: Any, workflow: Workflow) -> None:
         self._ui, self._workflow = ui, workflow
-        connect(ui.predictButton, "clicked()", workflow.predict)
-        connect(ui.rollBackButton, "clicked()", workflow.rollBack)
+        comparing, exporting = Comparing(workflow), Exporting(workflow)
+        for button, slot in (
+            (ui.predictButton, workflow.predict),
+            (ui.compareButton, comparing.compare),
+            (ui.keepButton, comparing.keep),
+            (ui.rollBackButton, comparing.rollBack),
+            (ui.saveModelButton, _into(_("Save the model in"), exporting.model)),
+            (ui.exportMapsButton, _into(_("Write the maps into"), exporting.maps)),
+            (ui.exportDecisionsButton, _into(_("Write the decisions into"), exporting.decisions)),
+        ):
+            connect(button, "clicked()", slot)
 
     def refresh(self) -> None:
-        state, free = self._workflow.state, not self._workflow.busy
-        self._ui.predictButton.enabled = free and bool(state.model) and state.image is not None
-        self._ui.rollBackButton.enabled = free and bool(state.previousModel)
+        state, ui = self._workflow.state, self._ui
+        free, model = not self._workflow.busy, bool(state.model)
+        anImage = state.image is not None or state.target is not None
+        ui.predictButton.enabled = free and model and anImage
+        ui.exportMapsButton.enabled = free and model and state.image is not None
+        ui.saveModelButton.enabled = model
+        ui.exportDecisionsButton.enabled = state.regionTable is not None
+        for button in (ui.compareButton, ui.keepButton, ui.rollBackButton):
+            button.enabled = free and bool(state.previousModel)
+        ui.comparisonLabel.setText(state.comparison)
+        ui.comparisonLabel.visible = bool(state.comparison)
+
+
+def _into(title: str, write: Callable[[Path], None]) -> Callable[[], None]:
+    """A slot that asks for the folder first."""
+
+    def ask() -> None:
+        folder = folders.askForFolder(title)
+        if folder is not None:
+            write(folder)
+
+    return ask

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import re
 import shutil
 import uuid
@@ -16,6 +17,7 @@ from DALESegmentLib.engine.errors import EngineError
 from DALESegmentLib.mrml.cases import caseFromNodes
 from DALESegmentLib.mrml.heat_map import heatMapIds
 from DALESegmentLib.mrml.scene import lastingId
+from DALESegmentLib.mrml.segmentations import lastingSegmentIds
 
 from .trust import imageFingerprint, keepTrust, trustKept
 
@@ -50,27 +52,41 @@ class Session:
         taken = [int(p.name.split("-")[-1]) for p in self._folders(kind)]
         return self.folder / f"{kind}-{max(taken, default=0) + 1}"
 
-    def sceneCase(self, labelled: bool = True) -> Case:
-        """What is chosen in the scene: with its label and the voxels trusted so far, or the image alone.
-
-        Raises EngineError "no-image", "not-an-image", "no-segmentation" and those of `caseFromNodes`.
-        """
+    @property
+    def images(self) -> list[Any]:
+        """The chosen images, one or more channels each. Raises EngineError "no-image", "not-an-image"."""
         state = self.state
         if state.image is None:
             raise EngineError("no-image", "Choose an image under Data first.")
-        for image in (state.image, state.secondImage):
-            if image is not None and image.GetID() in heatMapIds():
+        chosen = [node for node in (state.image, state.secondImage, state.thirdImage) if node is not None]
+        for image in chosen:
+            if image.GetID() in heatMapIds():
                 raise EngineError("not-an-image", f"“{image.GetName()}” is a heat map; choose the image itself.")
-        if labelled and state.segmentation is None:
-            raise EngineError("no-segmentation", "Choose the segmentation to judge under Data first.")
-        volumes = [node for node in (state.image, state.secondImage) if node is not None]
-        if not labelled:
-            return caseFromNodes(volumes, name=_caseName(state.image))
-        return self.labelledCase(volumes, state.segmentation)
+        return chosen
 
-    def labelledCase(self, images: list[Any], segmentation: Any) -> Case:
+    @property
+    def segmentIds(self) -> list[str]:
+        """The segments to judge: the chosen one, or all."""
+        there = lastingSegmentIds(self.state.segmentation)
+        return [self.state.segment] if self.state.segment in there else there
+
+    def sceneCase(self) -> Case:
+        """What is chosen in the scene, with its label and the voxels trusted so far.
+
+        Raises EngineError "no-image", "not-an-image", "no-segmentation" and those of `caseFromNodes`.
+        """
+        images = self.images
+        if self.state.segmentation is None:
+            raise EngineError("no-segmentation", "Choose the segmentation to judge under Data first.")
+        return self.labelledCase(images, self.state.segmentation, self.segmentIds)
+
+    def imageCase(self, images: list[Any]) -> Case:
+        """Images alone, without a label."""
+        return caseFromNodes(images, name=_caseName(images[0]))
+
+    def labelledCase(self, images: list[Any], segmentation: Any, segmentIds: list[str] | None = None) -> Case:
         """The case of these nodes, with the voxels trusted so far."""
-        case = caseFromNodes(images, segmentation, name=_caseName(images[0]))
+        case = caseFromNodes(images, segmentation, segmentIds, name=_caseName(images[0]))
         case.trusted = trustKept(self._trustFile(segmentation, case), case)
         return case
 
@@ -78,16 +94,15 @@ class Session:
         """Remember case.trusted for this segmentation, of this image."""
         keepTrust(self._trustFile(segmentation, case), case)
 
-    def handOver(self, case: Case, folder: Path | None = None) -> dict[str, Any]:
+    def handOver(self, case: Case) -> dict[str, Any]:
         """Write the case into a folder of its own for the engine; returns the request's `cases`.
 
         Never over an earlier one: the engine may still have that mapped, and Windows then refuses to replace
         it. What can be removed of the earlier ones is removed.
         """
-        target = folder or self.newFolder(HANDED_OVER)
-        if folder is None:
-            for earlier in self._folders(HANDED_OVER):
-                shutil.rmtree(earlier, ignore_errors=True)
+        target = self.newFolder(HANDED_OVER)
+        for earlier in self._folders(HANDED_OVER):
+            shutil.rmtree(earlier, ignore_errors=True)
         save_array_case(case, target)
         return {"items": [{"name": case.name, "arrays": str(target)}]}
 
@@ -101,6 +116,14 @@ class Session:
     def _trustFile(self, segmentation: Any, case: Case) -> Path:
         """Not in the scene's own folder: an import brings segmentations, and changes the scene's token."""
         return self._root / "trusted" / f"{lastingId(segmentation)}-{imageFingerprint(case)}.npz"
+
+
+def loginName() -> str:
+    """Who is logged in at this computer; "" where it does not say."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError, ImportError):
+        return ""
 
 
 def _caseName(image: Any) -> str:

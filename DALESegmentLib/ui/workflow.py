@@ -8,52 +8,50 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from slicer.i18n import tr as _
 
+from DALESegmentLib.engine.cases.case import Case
 from DALESegmentLib.engine.errors import EngineError
 from DALESegmentLib.engine.review.region import Region
 from DALESegmentLib.mrml import charts, segmentations
 from DALESegmentLib.mrml.scene import madeFor
 
 from .engine_process import EngineProcess
-from .review import OPENED, Review, requireUnmoved
+from .requests import Requests
+from .review import Review, requireUnmoved
 from .session import Session
-from .signals import showProblemSoon
+
+REFRESH_SECONDS = 3.0  # of learning after each correction
 
 
-class Workflow:
-    """Train, look, review, fine-tune, predict. One step at a time; none of them waits.
-
-    engine: the process; prepare: called before each request, makes sure that the engine can run.
-    onChanged() is called when a step starts or ends, onProgress(event) in between, onMessage(sentence) with
-    what came of it. A step whose engine request fails shows the sentence and changes nothing in the scene.
-    """
+class Workflow(Requests):
+    """Train, look, review, fine-tune, predict. One step at a time; none of them waits."""
 
     def __init__(self, engine: EngineProcess, prepare: Callable[[], Any]) -> None:
-        self.engine = engine
-        self.prepare = prepare
-        self.session: Session | None = None
+        super().__init__(engine, prepare)
         self.review: Review | None = None
-        self.running: str | None = None  # id of the request under way
-        self.onChanged: Callable[[], None] = lambda: None
-        self.onProgress: Callable[[dict], None] = lambda event: None
-        self.onMessage: Callable[[str], None] = lambda sentence: None
+        self.whatIsMissing: Callable[[], list[str]] = list  # sentences about what has to be installed first
 
     def open(self, parameterNode: Any) -> None:
         """Work on the scene of this parameter node; on nothing with None."""
         self.session = Session(parameterNode) if parameterNode else None
         self.review = Review(parameterNode) if parameterNode else None
 
-    @property
-    def busy(self) -> bool:
-        return self.running is not None
-
-    @property
-    def state(self) -> Any:
-        return self.session.state
-
     def checkData(self, onDone: Callable[[dict], None]) -> None:
         """Ask the engine what the chosen cases hold, and what is wrong with them."""
-        self._request("inspect", {"cases": self._trainingCases()}, onDone)
+        self.request("inspect", {"cases": self._trainingCases()}, onDone)
+
+    def showPlan(self, onDone: Callable[[dict], None]) -> None:
+        """Ask the engine which plan a training of the chosen cases would follow."""
+        self.request("plan", {"cases": self._trainingCases(), **self._device()}, onDone)
+
+    def checkInstallation(self, onDone: Callable[[dict], None]) -> None:
+        """Ask the engine what this machine can do; where it cannot run yet, say why and install nothing."""
+        missing = self.whatIsMissing()
+        if missing:
+            self.onMessage("\n".join(missing))
+            return
+        self.request("doctor", {"folder": str(self.session.folder)}, onDone)
 
     def train(self) -> None:
         """Train a model from nothing within the time budget; the model in use becomes the previous one."""
@@ -63,12 +61,125 @@ class Workflow:
             "out": str(out),
             "method": self.state.method.name,
             "seconds": 60.0 * self.state.minutes,
+            **self._device(),
         }
-        self._request("train", parameters, self._useModel)
+        self.request("train", parameters, self.useModel)
 
     def fineTune(self) -> None:
         """Go on training from what was corrected and confirmed in the region list."""
-        model = self._model()
+        parameters = {
+            "model": self.model(),
+            "cases": self.session.handOver(self._decidedCase()),
+            "out": str(self.session.newFolder("model")),
+            "seconds": 60.0 * self.state.minutes,
+            **self._device(),
+        }
+        self.request("finetune", parameters, self.useModel)
+
+    def refresh(self) -> None:
+        """Learn for a few seconds from what was decided; renew the heat map and our own result."""
+        case, sources = self._decidedCase(), self.sources()
+        parameters = {
+            "model": self.model(),
+            "cases": self.session.handOver(case),
+            "out": str(self.session.newFolder("refresh")),
+            "seconds": REFRESH_SECONDS,
+            **self._device(),
+        }
+
+        def done(result: dict) -> None:
+            item = result["items"][0]
+            self.review.showHeatMap(item, case, sources)
+            self._showResult(item, case, sources, f"{sources[0].GetName()} refreshed", renew=True)
+            self.useModel(result)
+
+        self.request("refresh", parameters, done)
+
+    def showConfidence(self) -> None:
+        """Colour the slices by how far each voxel's label can be trusted."""
+        case, sources = self.session.sceneCase(), self.sources()
+
+        def done(result: dict) -> None:
+            item = result["items"][0]
+            self.review.showHeatMap(item, case, sources)
+            self.onMessage(_("Mean label confidence {value:.2f}.").format(value=item["mean_confidence"]))
+
+        self.request("confidence", self._applied(case, "confidence"), done)
+
+    def listRegions(self) -> None:
+        """Rank the places where the label is doubtful; corrections count from here on."""
+        self.model()
+        self._keepDecisions()
+        case, sources = self.session.sceneCase(), self.sources()
+
+        def done(result: dict) -> None:
+            item = result["items"][0]
+            found = [Region.from_dict(region) for region in result["regions"]]
+            self.review.showHeatMap(item, case, sources)
+            self.review.showRegions(found, np.load(item["regions_map"]), case, sources)
+            self.onMessage(_found(len(found)))
+
+        self.request("review", self._applied(case, "review"), done)
+
+    def predict(self) -> None:
+        """Segment the chosen image into a new segmentation; nothing that exists is touched."""
+        images = self.session.images if self.state.target is None else [self.state.target]
+        case = self.session.imageCase(images)
+        sources = images[0], self.state.segmentation
+
+        def done(result: dict) -> None:
+            requireUnmoved(images[0], case)
+            item = result["items"][0]
+            node = self._showResult(item, case, sources, f"{images[0].GetName()} predicted")
+            names = {int(value): name for value, name in item["classes"].items()}
+            volumes = _volumes(item["voxels"], names, case.geometry.voxel_volume)
+            self.onMessage(_("New segmentation “{name}”: {volumes}.").format(name=node.GetName(), volumes=volumes))
+
+        self.request("predict", self._applied(case, "prediction"), done)
+
+    def rollBack(self) -> None:
+        """Take the previous model back into use; the newer one becomes the previous."""
+        if not self.state.previousModel:
+            raise EngineError("no-previous-model", "There is no earlier model to go back to.")
+        self.state.model, self.state.previousModel = self.state.previousModel, self.state.model
+        self.onMessage(_("The previous model is in use again."))
+        self.onChanged()
+
+    def model(self) -> str:
+        """The model in use. Raises EngineError "no-model"."""
+        if not self.state.model or not Path(self.state.model).is_dir():
+            raise EngineError("no-model", "Train a model, or choose one under Learn, first.")
+        return self.state.model
+
+    def sources(self) -> tuple[Any, Any]:
+        """The image and the segmentation that a result of now is about."""
+        return self.state.image, self.state.segmentation
+
+    def useModel(self, result: dict) -> None:
+        """Take a trained model into use, and say how it went."""
+        self.state.previousModel, self.state.model = self.state.model, result["model"]
+        charts.updateCurves(result["history"])
+        dice = result.get("validation_dice")
+        parts = [
+            _("validation Dice {dice:.2f}").format(dice=dice) if dice is not None else _("too few cases to validate")
+        ]
+        if result.get("confirmed_voxels"):
+            kept = _("{violated} of {confirmed} confirmed voxels not followed")
+            parts.append(kept.format(violated=result["confirmed_violated"], confirmed=result["confirmed_voxels"]))
+        trained = _("Trained {epochs} epochs in {seconds:.0f} s; {how}.")
+        self.onMessage(trained.format(epochs=result["epochs"], seconds=result["seconds"], how=", ".join(parts)))
+
+    def _applied(self, case: Case, kind: str) -> dict[str, Any]:
+        """Parameters of a job that applies the model to a case."""
+        model, out = self.model(), self.session.newFolder(kind)
+        return {"model": model, "cases": self.session.handOver(case), "out": str(out), **self._device()}
+
+    def _device(self) -> dict[str, str]:
+        return {"device": self.state.device.name}
+
+    def _decidedCase(self) -> Case:
+        """The scene's case with what was decided about it, which is remembered from here on."""
+        self.model()
         case = self.session.sceneCase()
         if self.review.outOfPlace:
             raise EngineError("no-review", "The list belongs to another image; list the doubtful regions of this one.")
@@ -76,86 +187,29 @@ class Workflow:
         if not case.trusted.any():
             raise EngineError("nothing-trusted", "Nothing was corrected or confirmed yet; do so, then fine-tune.")
         self.session.keepTrust(case, self.state.segmentation)
-        parameters = {
-            "model": model,
-            "cases": self.session.handOver(case),
-            "out": str(self.session.newFolder("model")),
-            "seconds": 60.0 * self.state.minutes,
-        }
-        self._request("finetune", parameters, self._useModel)
+        return case
 
-    def showConfidence(self) -> None:
-        """Colour the slices by how far each voxel's label can be trusted."""
-        case = self.session.sceneCase()
-        model, out = self._model(), self.session.newFolder("confidence")
-        sources = self.state.image, self.state.segmentation
-        parameters = {"model": model, "cases": self.session.handOver(case), "out": str(out)}
-
-        def done(result: dict) -> None:
-            item = result["items"][0]
-            self.review.showHeatMap(item["confidence"], case, sources)
-            self.onMessage(f"Mean label confidence {item['mean_confidence']:.2f}.")
-
-        self._request("confidence", parameters, done)
-
-    def listRegions(self) -> None:
-        """Rank the places where the label is doubtful; corrections count from here on."""
-        model = self._model()
-        self._keepDecisions()
-        case = self.session.sceneCase()
-        out = self.session.newFolder("review")
-        sources = self.state.image, self.state.segmentation
-        parameters = {"model": model, "cases": self.session.handOver(case, out / OPENED), "out": str(out)}
-
-        def done(result: dict) -> None:
-            item = result["items"][0]
-            found = [Region.from_dict(region) for region in result["regions"]]
-            self.review.showHeatMap(item["confidence"], case, sources)
-            self.review.showRegions(found, out, item["regions_map"], sources)
-            self.onMessage(_found(len(found)))
-
-        self._request("review", parameters, done)
-
-    def predict(self) -> None:
-        """Segment the chosen image into a new segmentation; nothing that exists is touched."""
-        case = self.session.sceneCase(labelled=False)
-        out = self.session.newFolder("prediction")
-        parameters = {"model": self._model(), "cases": self.session.handOver(case), "out": str(out)}
-        image, like = self.state.image, self.state.segmentation
-
-        def done(result: dict) -> None:
-            requireUnmoved(image, case)
-            item = result["items"][0]
-            label = np.load(item["segmentation"])
-            names = {int(value): name for value, name in item["classes"].items()}
-            name = f"{image.GetName()} predicted"
-            there = like if like is not None and like.GetScene() is not None else None
-            node = segmentations.addSegmentation(label, case.geometry, names, image, name, there)
-            self.state.result = node
-            volumes = _volumes(item["voxels"], names, case.geometry.voxel_volume)
-            self.onMessage(f"New segmentation “{node.GetName()}”: {volumes}.")
-
-        self._request("predict", parameters, done)
-
-    def rollBack(self) -> None:
-        """Take the previous model back into use; the newer one becomes the previous."""
-        if not self.state.previousModel:
-            raise EngineError("no-previous-model", "There is no earlier model to go back to.")
-        self.state.model, self.state.previousModel = self.state.previousModel, self.state.model
-        self.onMessage("The previous model is in use again.")
-        self.onChanged()
-
-    def cancel(self) -> None:
-        if self.running is not None:
-            self.engine.cancel(self.running)
+    def _showResult(self, item: dict, case: Case, sources: tuple, name: str, renew: bool = False) -> Any:
+        """A new segmentation of the answer, or the renewed one that an earlier refresh made."""
+        label = np.load(item["segmentation"])
+        names = {int(value): className for value, className in item["classes"].items()}
+        image, like = sources
+        if renew and segmentations.renewSegmentation(self.state.result, label, case.geometry, names):
+            return self.state.result
+        there = like if like is not None and like.GetScene() is not None else None
+        node = segmentations.addSegmentation(label, case.geometry, names, image, name, there)
+        if renew:
+            segmentations.markRenewable(node)
+        self.state.result = node
+        return node
 
     def _keepDecisions(self) -> None:
         """Remember what the review in hand has decided, before another list takes its place."""
         image, segmentation = madeFor(self.state.regionTable)
-        if image is None or segmentation is None or not Path(self.state.regionMap).is_file():
+        if image is None or segmentation is None or not self.review.begun:
             return
         try:
-            case = self.session.labelledCase([image], segmentation)
+            case = self.session.labelledCase([image], segmentation, self.review.reviewedSegments())
             case.trusted = self.review.decided(case)
         except EngineError as problem:  # the reviewed segments are no more
             logging.warning("DALESegment: earlier decisions were not kept. %s", problem.sentence)
@@ -169,55 +223,12 @@ class Workflow:
             raise EngineError("no-folder", "Choose the folder of cases under Data first.")
         return {"folder": self.state.casesFolder}  # the engine knows which of them are kept for tests
 
-    def _model(self) -> str:
-        if not self.state.model or not Path(self.state.model).is_dir():
-            raise EngineError("no-model", "Train a model, or choose one under Learn, first.")
-        return self.state.model
-
-    def _useModel(self, result: dict) -> None:
-        self.state.previousModel, self.state.model = self.state.model, result["model"]
-        charts.updateCurves(result["history"])
-        dice = result.get("validation_dice")
-        judged = f"validation Dice {dice:.2f}" if dice is not None else "too few cases to validate"
-        confirmed = result.get("confirmed_voxels")
-        kept = f", {result['confirmed_violated']} of {confirmed} confirmed voxels not followed" if confirmed else ""
-        self.onMessage(f"Trained {result['epochs']} epochs in {result['seconds']:.0f} s; {judged}{kept}.")
-
-    def _request(self, command: str, parameters: dict[str, Any], onDone: Callable[[dict], None]) -> None:
-        if self.busy:
-            raise EngineError("busy", "A step is still running; wait for it or cancel it.")
-        self.prepare()
-        token = self.state.token
-
-        def result(answer: dict) -> None:
-            self.running = None
-            try:
-                if self.session is not None and self.state.token == token:
-                    onDone(answer)
-                else:
-                    self.onMessage("The scene was closed meanwhile; the result was left out.")
-            except EngineError as problem:
-                error(problem.code, problem.sentence)
-            except Exception:
-                logging.exception("DALESegment: the answer to %s could not be used.", command)
-                error("internal", "The result could not be put into the scene; the log says more. Try again.")
-            self.onChanged()
-
-        def error(code: str, sentence: str) -> None:
-            self.running = None
-            self.onMessage(sentence)
-            self.onChanged()
-            if code != "cancelled":
-                showProblemSoon(sentence)
-
-        self.running = self.engine.request(command, parameters, lambda event: self.onProgress(event), result, error)
-        self.onChanged()
-
 
 def _found(count: int) -> str:
     if count == 0:
-        return "No doubtful region was found."
-    return "1 doubtful region." if count == 1 else f"{count} doubtful regions, the most doubtful first."
+        return _("No doubtful region was found.")
+    many = _("{count} doubtful regions, the most doubtful first.").format(count=count)
+    return _("1 doubtful region.") if count == 1 else many
 
 
 def _volumes(voxels: dict[str, int], names: dict[int, str], voxelVolume: float) -> str:

@@ -6,6 +6,7 @@ import SimpleITK as sitk
 from scene_helpers import node_counts
 
 from DALESegmentLib.mrml.heat_map import (
+    confidenceAround,
     hideHeatMap,
     removeHeatMap,
     setHeatMapOpacity,
@@ -136,3 +137,12 @@ def test_nothing_is_left_when_the_last_one_goes(a_volume_node, a_confidence, a_g
     removeHeatMap(first)
     assert node_counts(a_scene) == before
     assert {view.GetForegroundVolumeID() for view in composites(a_scene)} == {None}
+
+
+def test_one_segment_alone_can_be_drawn(a_label, a_geometry):
+    confidence = np.full(a_label.shape, 0.2, np.float32)
+    shown = confidenceAround(confidence, a_geometry, a_label == 2)
+    assert shown[10, 30, 45] == pytest.approx(0.2)  # inside it
+    assert shown[10, 30, 28] == pytest.approx(0.2)  # 5.6 mm from it
+    assert shown[10, 30, 17] == 1.0  # in the other segment, 14 mm away
+    assert (confidenceAround(confidence, a_geometry, a_label == 3) == 1.0).all()

@@ -38,10 +38,10 @@ def test_the_table_reads_like_a_list(a_scene, some_regions):
     table = updateRegionTable(some_regions[::-1])
     assert [table.GetColumnName(c) for c in range(table.GetNumberOfColumns())] == [
         "rank", "case", "segment", "suspicion", "size mm³", "mean confidence", "lowest confidence",
-        "R", "A", "S", "state",
+        "R", "A", "S", "state", "who", "when",
     ]  # fmt: skip
     assert rows_of(table)[0] == [
-        "1", "CT", "lesion", "too large", "200", "0.432", "0.1", "14", "-4", "37", "open",
+        "1", "CT", "lesion", "too large", "200", "0.432", "0.1", "14", "-4", "37", "open", "", "",
     ]  # fmt: skip
 
 
@@ -56,7 +56,7 @@ def test_a_decision_stays_with_its_region(a_scene, a_geometry, some_regions):
     new = a_region(1, (5, 5, 5), a_geometry)
     moved_up = replace(second, rank=2, region_id=7, mean_confidence=0.9)
     table = updateRegionTable([new, moved_up, replace(first, rank=3)])
-    assert [row[-1] for row in rows_of(table)] == ["open", "confirmed", "open"]
+    assert [row[-3] for row in rows_of(table)] == ["open", "confirmed", "open"]
     assert regionStates(table)[regionIdentity(second)] == "confirmed"
 
 

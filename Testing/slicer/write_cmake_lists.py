@@ -2,7 +2,8 @@
 
     python Testing/slicer/write_cmake_lists.py
 
-Everything in DALESegmentLib (but its demo) and in Resources (but the scripts that draw them) is shipped.
+Everything in DALESegmentLib (but its demo) and in Resources (but the scripts that draw them, and the screenshots, which
+the documents show) is shipped.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ def wanted_scripts() -> list[str]:
 def wanted_resources() -> list[str]:
     """Everything in Resources and every file of the library that is not Python."""
     kept = [f for f in (REPOSITORY / "Resources").rglob("*") if f.is_file() and f.suffix != ".py"]
+    kept = [f for f in kept if f.parent.name != "Screenshots"]
     kept += [f for f in (REPOSITORY / "DALESegmentLib").rglob("*") if f.is_file() and f.suffix != ".py"]
     names = (file.relative_to(REPOSITORY).as_posix() for file in kept if not _is_passing(file))
     return sorted(file for file in names if not file.startswith("DALESegmentLib/demo/"))

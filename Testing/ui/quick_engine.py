@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+SLAB = 4  # columns of voxels to a region of the list
 _write = threading.Lock()
 _cancelled: set[str] = set()
 _running: list[str] = []
@@ -66,6 +67,10 @@ def train(request: dict, parameters: dict) -> dict:
     threshold = float(image[0][label > 0].mean() + image[0][label == 0].mean()) / 2
     Path(parameters["out"]).mkdir(parents=True)
     (Path(parameters["out"]) / "model.json").write_text(json.dumps({"threshold": threshold}))
+    (Path(parameters["out"]) / "configs").mkdir()
+    plan = {"network": "Threshold", "dims": 3, "class_names": {"1": "ball"}}
+    metadata = json.dumps({"dalesegment": {"plan": plan}})
+    (Path(parameters["out"]) / "configs" / "metadata.json").write_text(metadata)
     history = [{"epoch": e, "loss": 1.0 / e, "validation_dice": 1 - 1.0 / e} for e in range(1, 4)]
     answer = {
         "model": parameters["out"],
@@ -85,7 +90,7 @@ def finetune(request: dict, parameters: dict) -> dict:
 def confidence(request: dict, parameters: dict) -> dict:
     name, _predicted, _label, sure = guess(parameters)
     path = save(parameters["out"], "confidence.npy", sure)
-    return {"items": [{"name": name, "confidence": path, "mean_confidence": float(sure.mean())}]}
+    return {"items": [{"name": name, "confidence": path, "shown": path, "mean_confidence": float(sure.mean())}]}
 
 
 def review(request: dict, parameters: dict) -> dict:
@@ -93,9 +98,9 @@ def review(request: dict, parameters: dict) -> dict:
     *_rest, about = load(parameters["cases"])
     affine = ras(about["geometry"])
     wrong = predicted != label
-    halves = [wrong & (np.arange(wrong.shape[2]) < 24), wrong & (np.arange(wrong.shape[2]) >= 24)]
+    slabs = [wrong & (np.arange(wrong.shape[2]) // SLAB == n) for n in range(wrong.shape[2] // SLAB)]
     region_map, regions = np.zeros(wrong.shape, np.uint16), []
-    for mask in sorted((h for h in halves if h.any()), key=lambda h: -int(h.sum())):
+    for mask in sorted((s for s in slabs if s.any()), key=lambda s: -int(s.sum())):
         rank = len(regions) + 1
         region_map[mask] = rank
         where = np.argwhere(mask)[:, ::-1]
@@ -132,11 +137,33 @@ def ras(geometry: dict) -> np.ndarray:
     return np.diag([-1, -1, 1, 1]) @ affine
 
 
+def refresh(request: dict, parameters: dict) -> dict:
+    out = Path(parameters["out"])
+    answer = finetune(request, {**parameters, "out": str(out / "model")})
+    learned = {**parameters, "model": answer["model"], "out": str(out / "maps")}
+    item = confidence(request, learned)["items"][0] | predict(request, learned)["items"][0]
+    return {**answer, "items": [item]}
+
+
+def plan(request: dict, parameters: dict) -> dict:
+    shape = {"network": "Threshold", "dims": 3, "patch_size": [32, 32, 16], "spacing": None}
+    return {**shape, "device": "cpu", "classes": 2}
+
+
+def doctor(request: dict, parameters: dict) -> dict:
+    good = {"name": "GPU", "ok": True, "value": "none, the CPU is used", "advice": ""}
+    bad = {"name": "monai", "ok": False, "value": "missing", "advice": "Install monai 1.4 or newer."}
+    return {"checks": [good, bad]}
+
+
 def predict(request: dict, parameters: dict) -> dict:
     name, predicted, _label, _sure = guess(parameters)
     voxels = {"1": int(predicted.sum())}
     path = save(parameters["out"], "segmentation.npy", predicted)
     item = {"name": name, "segmentation": path, "probabilities": None, "classes": {"1": "ball"}}
+    if parameters.get("probabilities"):
+        both = np.stack([1 - predicted, predicted]).astype(np.float32)
+        item["probabilities"] = save(parameters["out"], "probabilities.npy", both)
     return {"items": [{**item, "voxels": voxels, "seconds": 0.1}]}
 
 
@@ -160,7 +187,9 @@ def progress(request: dict, percent: float, left: float) -> None:
     send(id=request["id"], event="progress", values={}, **line)
 
 
-JOBS = {f.__name__: f for f in (inspect, train, finetune, confidence, review, predict, slow, noise)}
+JOBS = {
+    f.__name__: f for f in (inspect, train, finetune, confidence, review, refresh, plan, doctor, predict, slow, noise)
+}
 
 
 def work(request: dict) -> None:
@@ -184,7 +213,7 @@ def main() -> None:
         if command in ("ping", "shutdown", "cancel"):
             if command == "cancel":
                 _cancelled.update([parameters["target"]] if "target" in parameters else _running)
-            environment = {"PYTHONPATH": os.environ.get("PYTHONPATH", "")}
+            environment = {name: os.environ.get(name, "") for name in ("PYTHONPATH", "GOMP_SPINCOUNT")}
             send(id=request["id"], event="result", result=environment if command == "ping" else {})
             if command == "shutdown":
                 return

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import shiboken6
 import standin
-from PySide6 import QtCore, QtTest
+from PySide6 import QtCore, QtTest, QtWidgets
 from standin.application import qSlicerScriptedLoadableModuleWidget
 
 MODULE = Path(__file__).parents[2] / "DALESegment" / "DALESegment.py"
@@ -23,6 +23,7 @@ def open_module():
     module = importlib.import_module("DALESegment")
     window = qSlicerScriptedLoadableModuleWidget()
     window.resize(WIDTH, 1000)
+    slicer.app.mainWindow = standin.wrap(window)
     widget = module.DALESegmentWidget(standin.wrap(window))
     widget.window = window
     widget.setup()
@@ -50,11 +51,12 @@ def close(widget) -> None:
 
 
 def click(wrapped) -> None:
-    """A mouse click in the middle of a widget that can be clicked."""
+    """A mouse click in the middle of a widget that can be clicked; on a check box, whose text may be short, on it."""
     held = standin.unwrap(wrapped)
+    place = QtCore.QPoint(8, held.height() // 2) if isinstance(held, QtWidgets.QCheckBox) else QtCore.QPoint()
     assert held.isVisible(), f"{held.objectName()} is not on screen"
     assert held.isEnabled(), f"{held.objectName()} is disabled"
-    QtTest.QTest.mouseClick(held, QtCore.Qt.MouseButton.LeftButton)
+    QtTest.QTest.mouseClick(held, QtCore.Qt.MouseButton.LeftButton, pos=place)
 
 
 def click_row(wrapped_table, row: int) -> None:
@@ -70,6 +72,14 @@ def wait_until(condition, seconds: float = 20) -> bool:
             return True
         QtTest.QTest.qWait(20)
     return condition()
+
+
+def press(widget, key: str) -> None:
+    """A key pressed while the window has the focus."""
+    widget.window.activateWindow()
+    widget.window.setFocus()
+    QtTest.QTest.qWaitForWindowActive(widget.window)
+    QtTest.QTest.keyClick(widget.window, getattr(QtCore.Qt.Key, f"Key_{key}"))
 
 
 def picture(widget, path: Path) -> Path:

@@ -204,7 +204,7 @@ def test_decisions_survive_a_new_list(reviewed):
     click_row(reviewed.ui.regionsTable, 0)
     click(reviewed.ui.confirmButton)
     region = workflow.review.regions()[0]
-    confirmed = np.load(workflow.state.regionMap) == region.region_id
+    confirmed = workflow.review.regionMap() == region.region_id
     before = label_of(segmentation, image)
     correct(segmentation, image)
     corrected = label_of(segmentation, image) != before
@@ -272,6 +272,7 @@ def test_correct_hands_the_reviewed_segment_to_the_segment_editor(reviewed, edit
         ("setSegmentationNode", segmentation),
         ("setSourceVolumeNode", image),
         ("setCurrentSegmentID", "ball"),
+        ("setActiveEffectByName", "Erase"),
     ]
 
 

@@ -154,3 +154,79 @@ def test_without_torch_the_extension_is_named(dependencies, requirements, monkey
         dependencies.ensureInstalled(requirements("numpy"))
     assert caught.value.code == "torch-missing"
     assert "PyTorch extension" in caught.value.sentence
+
+
+def test_the_question_names_sizes_and_where_from(dependencies, requirements, monkeypatch, packaging):
+    import slicer
+
+    asked = []
+    monkeypatch.setattr(slicer.app, "testingEnabled", lambda: False)
+    monkeypatch.setattr(
+        slicer.util,
+        "confirmOkCancelDisplay",
+        lambda text, windowTitle, detailedText: asked.append((text, detailedText)),
+    )
+    code, _sentence = problem_of(lambda: dependencies.ensureInstalled(requirements("no-such-package>=1  # about 9 MB")))
+    assert code == "packages-missing"
+    ((text, details),) = asked
+    assert "1 Python packages" in text
+    assert "from the internet" in text
+    assert details == "no-such-package>=1 (about 9 MB)"
+
+
+def test_every_package_has_a_size(dependencies):
+    lines = [line for line in REQUIREMENTS.read_text().splitlines() if line[:1] not in ("#", "")]
+    described = dependencies.describe([line.split("#")[0].strip() for line in lines], REQUIREMENTS)
+    assert described
+    assert all(re.search(r"\(about \d+ MB\)$", line) for line in described)
+
+
+def test_offline_it_installs_from_a_folder_of_wheels(dependencies, tmp_path, requirements, clinician, monkeypatch):
+    """pip itself, on a wheel made here: no index is asked, and the package is there afterwards."""
+    import subprocess
+    import zipfile
+
+    import slicer
+
+    wheels, target = tmp_path / "wheels", tmp_path / "site"
+    wheels.mkdir()
+    info = "dale_offline_probe-1.0.dist-info"
+    with zipfile.ZipFile(wheels / "dale_offline_probe-1.0-py3-none-any.whl", "w") as wheel:
+        wheel.writestr("dale_offline_probe.py", "")
+        wheel.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\nName: dale-offline-probe\nVersion: 1.0\n")
+        wheel.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        wheel.writestr(f"{info}/RECORD", "")
+
+    def pip_install(arguments):
+        command = [sys.executable, "-m", "pip", "install", "--quiet", "--target", str(target), *arguments]
+        subprocess.run(command, check=True, capture_output=True)
+
+    monkeypatch.setattr(slicer.util, "pip_install", pip_install)
+    monkeypatch.setenv("DALESEGMENT_WHEELS", str(wheels))
+    monkeypatch.syspath_prepend(str(target))
+    assert dependencies.ensureInstalled(requirements("dale-offline-probe>=1")) is True
+    assert (target / "dale_offline_probe.py").is_file()
+
+
+def test_a_wheel_that_is_not_in_the_folder_is_said(dependencies, tmp_path, requirements, clinician, monkeypatch):
+    import slicer
+
+    def fail(arguments):
+        assert arguments[:3] == ["--no-index", "--find-links", str(tmp_path)]
+        raise RuntimeError("no matching distribution")
+
+    monkeypatch.setattr(slicer.util, "pip_install", fail)
+    monkeypatch.setenv("DALESEGMENT_WHEELS", str(tmp_path))
+    code, sentence = problem_of(lambda: dependencies.ensureInstalled(requirements("no-such-package>=1")))
+    assert code == "install-failed"
+    assert f"put the missing wheels into “{tmp_path}”" in sentence
+
+
+def test_checking_installs_nothing_and_says_what_is_missing(dependencies, requirements, packaging, monkeypatch):
+    installed = dependencies.installedVersion
+    monkeypatch.setattr(dependencies, "installedVersion", lambda name: None if name == "torch" else installed(name))
+    lines = dependencies.whatIsMissing(requirements("no-such-package>=1  # about 9 MB", "numpy"))
+    assert "PyTorch is missing" in lines[0]
+    assert lines[-1].strip() == "no-such-package>=1 (about 9 MB)"
+    assert not packaging
+    assert dependencies.whatIsMissing(requirements("numpy")) == lines[:1]

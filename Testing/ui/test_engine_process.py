@@ -75,6 +75,17 @@ def test_what_was_on_the_path_stays_there(engine, monkeypatch):
     assert answers.result["PYTHONPATH"].split(os.pathsep)[1:] == ["/elsewhere"]
 
 
+def test_waiting_threads_leave_the_viewer_its_processor_unless_the_user_set_it(engine, monkeypatch):
+    answers = ask(engine, "ping")
+    wait(engine, answers)
+    assert answers.result["GOMP_SPINCOUNT"] == "1000"
+    engine.stop()
+    monkeypatch.setenv("GOMP_SPINCOUNT", "7")
+    again = ask(engine, "ping")
+    wait(engine, again)
+    assert again.result["GOMP_SPINCOUNT"] == "7"
+
+
 def test_the_process_is_reused(engine):
     wait(engine, ask(engine, "ping"))
     first = engine.processId

@@ -90,7 +90,7 @@ def test_the_whole_flow(widget, tmp_path):
     click_row(ui.regionsTable, 0)
     region = workflow.review.regions()[0]
     click(ui.confirmButton)
-    assert ui.regionsTable.item(0, 4).text() == "confirmed"
+    assert ui.regionsTable.item(0, 5).text() == "confirmed"
     assert ui.regionsTable.currentRow() == 1
     assert region.rank == 1
 
@@ -100,7 +100,7 @@ def test_the_whole_flow(widget, tmp_path):
     assert "confirmed voxels" in step(widget, ui.fineTuneButton)
     trusted = workflow.session.sceneCase().trusted
     assert trusted[changed].all()
-    region_map = np.load(workflow.state.regionMap)
+    region_map = workflow.review.regionMap()
     assert trusted[region_map == region.region_id].all()
     assert not trusted.all()
     assert ui.modelEdit.currentPath.endswith("model-2")
@@ -162,7 +162,7 @@ def test_correct_opens_the_segment_editor(widget):
 def test_progress_and_cancel(widget):
     ui, workflow = widget.ui, widget.logic.workflow
     assert not ui.cancelButton.isVisible()
-    workflow._request("slow", {}, lambda answer: None)
+    workflow.request("slow", {}, lambda answer: None)
     assert wait_until(lambda: ui.progressBar.value > 1)
     assert ui.progressBar.isVisible()
     assert "s left" in ui.statusLabel.text
@@ -175,7 +175,7 @@ def test_progress_and_cancel(widget):
 
 
 def test_a_dead_engine_is_said_and_the_next_step_works(widget):
-    widget.logic.workflow._request("die", {}, lambda answer: None)
+    widget.logic.workflow.request("die", {}, lambda answer: None)
     assert wait_until(lambda: not widget.logic.workflow.busy)
     assert "stopped unexpectedly" in widget.ui.statusLabel.text
     assert "Trained" in step(widget, widget.ui.trainButton)
@@ -293,7 +293,7 @@ def test_test_images_without_a_label_are_not_trained_on(widget, tmp_path):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
     sent = {}
-    widget.logic.workflow._request = lambda command, parameters, onDone: sent.update({command: parameters["cases"]})
+    widget.logic.workflow.request = lambda command, parameters, onDone: sent.update({command: parameters["cases"]})
     widget.ui.sourceComboBox.currentIndex = 1
     widget.ui.casesFolderEdit.currentPath = str(tmp_path)
     click(widget.ui.trainButton)
@@ -321,7 +321,7 @@ def test_the_state_survives_in_a_saved_scene(widget, tmp_path):
     assert widget.ui.minutesSlider.value == 7.5
     assert widget.ui.imageSelector.currentNode().GetName() == "Ball"
     assert widget.ui.modelEdit.currentPath.endswith("model-1")
-    assert widget.ui.regionsTable.item(0, 4).text() == "confirmed"
+    assert widget.ui.regionsTable.item(0, 5).text() == "confirmed"
     assert "confirmed voxels" in step(widget, widget.ui.fineTuneButton)
 
 

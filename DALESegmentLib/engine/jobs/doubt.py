@@ -20,6 +20,7 @@ from ..learn.predictor import Predictor
 from ..learn.prepare import prepare_label, to_native
 from ..learn.remembered import Remembered, load_remembered
 from ..process.progress import Progress
+from ..review.shown import shown_confidence
 from .outputs import write_map
 from .parameters import ModelParameters
 from .survey import read_labelled
@@ -39,8 +40,16 @@ class Doubt:
     position: str
     """"case 3 of 7": names of cases are often those of patients, and progress is logged and shown around."""
 
-    def write_confidence(self, out: Path) -> str:
-        return write_map(self.source, out, "confidence", self.confidence, self.case.geometry)
+    def write_confidence(self, out: Path) -> dict[str, str]:
+        """The paths of what was written: the confidence and, for the application, what of it is to be drawn."""
+        case = self.case
+        paths = {"confidence": write_map(self.source, out, "confidence", self.confidence, case.geometry)}
+        if self.source.arrays is not None:
+            shown = shown_confidence(
+                self.confidence, np.asarray(case.label), case.geometry.spacing, self.progress.check
+            )
+            paths["shown"] = write_map(self.source, out, "shown", shown, case.geometry)
+        return paths
 
 
 def doubts(asked: ModelParameters, progress: Progress) -> Iterator[Doubt]:
@@ -78,7 +87,7 @@ def _native(remembered: Remembered | None, case: Case, plan: Plan, progress: Pro
     return None if known is None else to_native(known.float().unsqueeze(0), affine, case.geometry)[0]
 
 
-def summary(doubt: Doubt, path: str) -> dict[str, Any]:
+def summary(doubt: Doubt, paths: dict[str, str]) -> dict[str, Any]:
     inside = doubt.confidence[np.asarray(doubt.case.label) > 0]
     mean = float(inside.mean()) if inside.size else float(doubt.confidence.mean())
-    return {"name": doubt.case.name, "confidence": path, "mean_confidence": round(mean, 4)}
+    return {"name": doubt.case.name, **paths, "mean_confidence": round(mean, 4)}

@@ -164,7 +164,7 @@ class Trainer:
         self.objective.thresholds = torch.tensor(class_thresholds(s, label, self.plan.classes, dale))
 
     def _report(self, epoch: int, share: float, started: float, loss: float) -> None:
-        values = {"loss": loss}
+        values: dict[str, float] = {"epoch": epoch + 1, "loss": loss}
         for row in reversed(self.history):
             if row.get("validation_dice") is not None:
                 values["validation_dice"] = row["validation_dice"]

@@ -12,6 +12,9 @@ from .progress import Progress
 Job = Callable[[dict[str, Any], Progress], dict[str, Any]]
 
 COMMANDS = ("inspect", "plan", "train", "finetune", "predict", "confidence", "review", "evaluate", "simulate")
+INTERACTIVE = ("refresh",)
+"""Asked for by the application alone, between two clicks; the command line has the steps it is made of."""
+
 WARM = (
     "numpy",
     "SimpleITK",
@@ -31,4 +34,6 @@ class LateJob:
         return import_module(self.module).run(parameters, progress)
 
 
-JOBS: dict[str, Job] = {command: LateJob(f"DALESegmentLib.engine.jobs.{command}") for command in COMMANDS}
+JOBS: dict[str, Job] = {
+    command: LateJob(f"DALESegmentLib.engine.jobs.{command}") for command in (*COMMANDS, *INTERACTIVE)
+}

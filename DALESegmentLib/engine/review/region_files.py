@@ -39,7 +39,7 @@ def write_regions_csv(regions: Iterable[Region], path: str | Path) -> None:
     text = io.StringIO()
     writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(_row(region) for region in regions)
+    writer.writerows(region_row(region) for region in regions)
     with replacing(Path(path)) as temporary:
         temporary.write_text(text.getvalue(), encoding="utf-8", newline="\n")
 
@@ -67,7 +67,8 @@ def read_regions_json(path: str | Path) -> list[Region]:
         ) from reason
 
 
-def _row(region: Region) -> dict[str, Any]:
+def region_row(region: Region) -> dict[str, Any]:
+    """The region as the texts and numbers of COLUMNS."""
     row = {key: value for key, value in region.as_dict().items() if key in COLUMNS}
     row |= zip(("centre_r_mm", "centre_a_mm", "centre_s_mm"), (f"{x:.3f}" for x in region.centre_ras), strict=True)
     for name in ("centre", "first", "last"):

@@ -43,6 +43,18 @@ class Application:
         self.applicationName = "Slicer"
         self.temporaryPath = tempfile.mkdtemp(prefix="slicer-standin-")
         self._modules = _ModuleManager()
+        self._whenStarted: list[Any] = []
+
+    def connect(self, signal: str, slot: Any) -> bool:
+        if signal != "startupCompleted()":
+            return False
+        self._whenStarted.append(slot)
+        return True
+
+    def start(self) -> None:
+        """For tests: the application has started."""
+        for slot in self._whenStarted:
+            slot()
 
     def testingEnabled(self) -> bool:
         return True

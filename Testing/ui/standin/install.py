@@ -25,6 +25,19 @@ from .qt_module import QtModule, WidgetModule
 _qt_application: Any = None
 
 
+class _Plots:
+    """The Plots module's logic, as far as it is asked: which charts were brought into the layout."""
+
+    def __init__(self) -> None:
+        self.shown: list[Any] = []
+
+    def ShowChartInLayout(self, chart: Any) -> None:
+        self.shown.append(chart)
+
+
+_plots = _Plots()
+
+
 def install(python_folder: Path) -> None:
     """Make `qt`, `ctk` and Slicer's names importable. python_folder gets `PythonSlicer`, put on the PATH."""
     global _qt_application
@@ -39,6 +52,8 @@ def install(python_folder: Path) -> None:
         setattr(slicer, widget.__name__, proxy.wrapper_class(widget))
     slicer.app = application.Application()
     slicer.util.modulePath = lambda name: getattr(slicer.modules, name.lower()).path
+    slicer.util.mainWindow = lambda: slicer.app.__dict__.get("mainWindow")
+    slicer.modules.plots = types.SimpleNamespace(logic=lambda: _plots)
     slicer.util.selectModule = lambda name: slicer.app.__dict__.setdefault("selected", []).append(str(name))
     _module("ScriptedLoadableModule", {n: getattr(application, n) for n in application.__all__[1:]})
     _module("parameterNodeWrapper", {n: getattr(parameter_node, n) for n in _PARAMETER_NAMES})

@@ -1,0 +1,45 @@
+"""Learn from a correction in seconds, and say at once what that changes: confidence and segmentation anew."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import Field
+
+from ..learn.folder import BUNDLE_FOLDER
+from ..process.progress import Progress
+from . import finetune
+from .doubt import doubts, summary
+from .outputs import write_map
+from .parameters import CasesParameter, ModelParameters, Parameters
+
+
+class RefreshParameters(Parameters):
+    model: Path
+    cases: CasesParameter
+    out: Path
+    seconds: float = Field(3.0, gt=0)
+    seed: int = Field(0, ge=0)
+    device: str = "auto"
+
+
+def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
+    """A fine-tune of `seconds` into out/model, then the maps of its model beside it."""
+    asked = RefreshParameters.model_validate(parameters)
+    shared = {"cases": asked.cases, "device": asked.device}
+    learning = finetune.FinetuneParameters(
+        **shared, model=asked.model, out=asked.out / "model", seconds=asked.seconds, seed=asked.seed
+    )
+    answer = finetune.run(learning.model_dump(), progress.part(0, 70))
+    looking = ModelParameters(**shared, model=asked.out / "model" / BUNDLE_FOLDER, out=asked.out / "maps")
+    items = []
+    for doubt in doubts(looking, progress.part(70, 100)):
+        values = np.array(doubt.plan.class_values)
+        segmentation = values.astype(np.uint8 if values.max() < 256 else np.int32)[doubt.probabilities.argmax(0)]
+        item = summary(doubt, doubt.write_confidence(looking.out))
+        item["segmentation"] = write_map(doubt.source, looking.out, "segmentation", segmentation, doubt.case.geometry)
+        item["classes"] = {str(value): name for value, name in doubt.plan.class_names.items()}
+        items.append(item)
+    return {**answer, "items": items}

@@ -1,0 +1,141 @@
+"""The Segment Editor made ready to correct one region, and put back as it was.
+
+While a correction is open, the segmentation holds one passing segment: the region with a margin, hidden, to
+which the editor's masking is limited. It is marked by a tag, is no part of any label, and goes when the
+correction ends.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import slicer
+
+from DALESegmentLib.engine.cases.geometry import Geometry
+
+from .scene import currentScene
+from .segmentations import PASSING, orientedImage
+
+EDITOR = "SegmentEditor"  # singleton tag of the node that the Segment Editor module works with
+BRUSH = ("BrushAbsoluteDiameter", "BrushDiameterIsRelative", "BrushSphere")
+SMALLEST_BRUSH_MM, LARGEST_BRUSH_MM = 1.0, 20.0
+
+
+@dataclass
+class OpenCorrection:
+    """What has to be put back when the correction ends."""
+
+    segmentationNode: Any
+    before: Any  # vtkSegmentation, a copy
+    maskMode: int
+    maskSegmentId: str | None
+    overwriteMode: int
+    brush: dict[str, str | None]
+
+
+def openCorrection(
+    imageNode: Any, segmentationNode: Any, segmentId: str, region: np.ndarray, geometry: Geometry
+) -> OpenCorrection:
+    """Aim the Segment Editor at a segment, with a brush that fits the region and editing limited to it.
+
+    region: (k, j, i) bool, where editing is allowed. An empty segmentId leaves the choice to the reader.
+    """
+    closeLeftOver(segmentationNode)
+    before = slicer.vtkSegmentation()
+    before.DeepCopy(segmentationNode.GetSegmentation())
+    editor = segmentEditorNode()
+    kept = OpenCorrection(
+        segmentationNode,
+        before,
+        editor.GetMaskMode(),
+        editor.GetMaskSegmentID(),
+        editor.GetOverwriteMode(),
+        {name: editor.GetAttribute(name) for name in BRUSH},
+    )
+    maskId = _addPassingSegment(segmentationNode, region, geometry)
+    modified = editor.StartModify()
+    editor.SetAndObserveSegmentationNode(segmentationNode)
+    editor.SetAndObserveSourceVolumeNode(imageNode)
+    if segmentId:
+        editor.SetSelectedSegmentID(segmentId)
+    editor.SetMaskMode(slicer.vtkMRMLSegmentationNode.EditAllowedInsideSingleSegment)
+    editor.SetMaskSegmentID(maskId)
+    # Painting over all segments would eat up the mask; hidden ones are left alone.
+    editor.SetOverwriteMode(editor.OverwriteVisibleSegments)
+    for name, value in zip(BRUSH, (f"{brushMm(region, geometry):.1f}", "0", "1"), strict=True):
+        editor.SetAttribute(name, value)
+    editor.EndModify(modified)
+    return kept
+
+
+def endCorrection(kept: OpenCorrection) -> None:
+    """Take the passing segment away and give the Segment Editor its settings back."""
+    if kept.segmentationNode.GetScene() is not None:
+        closeLeftOver(kept.segmentationNode)
+    editor = segmentEditorNode()
+    modified = editor.StartModify()
+    editor.SetMaskMode(kept.maskMode)
+    editor.SetMaskSegmentID(kept.maskSegmentId)
+    editor.SetOverwriteMode(kept.overwriteMode)
+    for name, value in kept.brush.items():
+        if value is None:
+            editor.RemoveAttribute(name)
+        else:
+            editor.SetAttribute(name, value)
+    editor.EndModify(modified)
+
+
+def takeBack(kept: OpenCorrection) -> bool:
+    """Give the segments the voxels they had before the correction; False where segments came or went since."""
+    segmentation = kept.segmentationNode.GetSegmentation()
+    if kept.segmentationNode.GetScene() is None or segmentation.GetSegmentIDs() != kept.before.GetSegmentIDs():
+        return False
+    if currentScene().GetUndoFlag():
+        currentScene().SaveStateForUndo(kept.segmentationNode)
+    segmentation.DeepCopy(kept.before)
+    return True
+
+
+def closeLeftOver(segmentationNode: Any) -> None:
+    """Remove the passing segment of a correction, for instance one that was saved with the scene."""
+    segmentation = segmentationNode.GetSegmentation()
+    for segmentId in segmentation.GetSegmentIDs():
+        if segmentation.GetSegment(segmentId).HasTag(PASSING):
+            segmentation.RemoveSegment(segmentId)
+
+
+def segmentEditorNode() -> Any:
+    """The node in which the Segment Editor module keeps its settings, made as that module makes it."""
+    node = currentScene().GetSingletonNode(EDITOR, "vtkMRMLSegmentEditorNode")
+    if node is None:
+        node = currentScene().CreateNodeByClass("vtkMRMLSegmentEditorNode")
+        node.UnRegister(None)
+        node.SetSingletonTag(EDITOR)
+        node = currentScene().AddNode(node)
+    return node
+
+
+def brushMm(region: np.ndarray, geometry: Geometry) -> float:
+    """A diameter that needs a few strokes for the region: a third of the longest side of its box."""
+    where = np.nonzero(region)
+    if not where[0].size:
+        return SMALLEST_BRUSH_MM
+    sides = [(w.max() - w.min() + 1) * s for w, s in zip(reversed(where), geometry.spacing, strict=False)]
+    return float(np.clip(max(sides) / 3, SMALLEST_BRUSH_MM, LARGEST_BRUSH_MM))
+
+
+def _addPassingSegment(segmentationNode: Any, region: np.ndarray, geometry: Geometry) -> str:
+    segment = slicer.vtkSegment()
+    segment.SetName("Region under correction")
+    segment.SetColor(1.0, 1.0, 1.0)
+    segment.SetTag(PASSING, "1")
+    name = slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName()
+    segment.AddRepresentation(name, orientedImage(region.astype(np.uint8), geometry, segmentationNode))
+    segmentationNode.GetSegmentation().AddSegment(segment)
+    segmentId = segmentationNode.GetSegmentation().GetSegmentIdBySegment(segment)
+    if segmentationNode.GetDisplayNode() is None:
+        segmentationNode.CreateDefaultDisplayNodes()
+    segmentationNode.GetDisplayNode().SetSegmentVisibility(segmentId, False)
+    return segmentId

@@ -1,0 +1,79 @@
+"""What was decided about the doubtful regions, by whom and when; kept with the region table in the scene."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timezone
+from typing import Any
+
+from DALESegmentLib.engine.review.region import Region
+
+from .regions import OPEN, regionIdentity, regionNotes, regionsFromTable, regionStates, setRegionState
+
+LOG = "DALESegment.Decisions"
+
+Decision = dict[str, Any]
+"""region (its identity), state, before (state, who, when), who, when. Times are ISO 8601 with their offset."""
+
+
+def decide(tableNode: Any, region: Region, state: str, who: str) -> None:
+    """Note a decision in the table and at the end of its log."""
+    identity, when = regionIdentity(region), datetime.now(timezone.utc).isoformat(timespec="seconds")
+    entry = {"region": identity, "state": state, "who": who, "when": when, "before": _note(tableNode, identity)}
+    setRegionState(tableNode, region, state, who, when)
+    _write(tableNode, [*decisionLog(tableNode), entry])
+
+
+def undoDecision(tableNode: Any) -> tuple[Region, str] | None:
+    """Take back the last decision about a region of the table; returns the region and what had been decided, or
+    None where there is nothing to take back.
+
+    The log keeps both, so that it always says what happened.
+    """
+    log = decisionLog(tableNode)
+    place = _lastStanding(log, set(regionStates(tableNode)))
+    if place is None:
+        return None
+    entry = log[place]
+    region = next(r for r in regionsFromTable(tableNode) if regionIdentity(r) == _key(entry))
+    setRegionState(tableNode, region, *entry["before"])
+    entry["undone"] = datetime.now(timezone.utc).isoformat(timespec="seconds")
+    _write(tableNode, log)
+    return region, entry["state"]
+
+
+def canUndo(tableNode: Any) -> bool:
+    """Whether there is a decision to take back."""
+    return _lastStanding(decisionLog(tableNode), set(regionStates(tableNode))) is not None
+
+
+def decisionLog(tableNode: Any) -> list[Decision]:
+    """Every decision ever noted in this table, the oldest first; one that was taken back has the key "undone"."""
+    return json.loads(tableNode.GetAttribute(LOG) or "[]")
+
+
+def decisionRows(tableNode: Any) -> list[dict[str, Any]]:
+    """The regions in rank order, each with its state, who decided and when."""
+    rows = []
+    for region in regionsFromTable(tableNode):
+        state, who, when = _note(tableNode, regionIdentity(region))
+        rows.append({**region.as_dict(), "state": state, "who": who, "when": when})
+    return rows
+
+
+def _note(tableNode: Any, identity: tuple) -> tuple[str, str, str]:
+    return regionNotes(tableNode).get(identity, (OPEN, "", ""))
+
+
+def _lastStanding(log: list[Decision], regions: set[tuple]) -> int | None:
+    standing = (i for i in reversed(range(len(log))) if "undone" not in log[i] and _key(log[i]) in regions)
+    return next(standing, None)
+
+
+def _key(entry: Decision) -> tuple:
+    case, value, suspicion, voxel = entry["region"]
+    return case, value, suspicion, tuple(voxel)
+
+
+def _write(tableNode: Any, log: list[Decision]) -> None:
+    tableNode.SetAttribute(LOG, json.dumps(log))

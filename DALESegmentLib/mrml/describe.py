@@ -1,0 +1,86 @@
+"""What the reader has chosen, in words, and what is wrong with it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from DALESegmentLib.engine.errors import EngineError
+
+from .segmentations import lastingSegmentIds
+from .volumes import geometryFromVolume
+
+MOST_NAMES = 6
+
+
+@dataclass
+class Facts:
+    """Lines to show, and problems as sentences that say what to do."""
+
+    lines: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+
+def describe(images: Sequence[Any], segmentation: Any = None) -> Facts:
+    """Size, spacing and channels of the images (None for one that is not chosen), names of the segments."""
+    facts = Facts()
+    chosen = [image for image in images if image is not None]
+    if not chosen:
+        facts.problems.append("Choose the image to work on; load it first if there is none.")
+        return facts
+    _describeImages(chosen, facts)
+    if segmentation is None:
+        facts.problems.append("Choose a segmentation to judge and to learn from; an image alone can only be predicted.")
+    else:
+        _describeSegments(segmentation, chosen[0], facts)
+    return facts
+
+
+def _describeImages(images: list[Any], facts: Facts) -> None:
+    try:
+        first = geometryFromVolume(images[0])
+        size, spacing = (" × ".join(map(str, values)) for values in (first.size, [round(s, 2) for s in first.spacing]))
+        channels = sum(image.GetImageData().GetNumberOfScalarComponents() for image in images if image.GetImageData())
+        facts.lines.append(f"{size} voxels of {spacing} mm, {channels} channel{'s' * (channels != 1)}.")
+        for image in images[1:]:
+            difference = first.difference(geometryFromVolume(image))
+            if difference:
+                facts.problems.append(
+                    f"“{image.GetName()}” does not lie on the voxels of “{images[0].GetName()}” ({difference}); "
+                    "resample it to that image first."
+                )
+    except EngineError as problem:
+        facts.problems.append(problem.sentence)
+
+
+def _describeSegments(node: Any, image: Any, facts: Facts) -> None:
+    ids = lastingSegmentIds(node)
+    names = [node.GetSegmentation().GetSegment(i).GetName() for i in ids]
+    if not ids:
+        facts.problems.append(f"“{node.GetName()}” holds no segments; draw one in the Segment Editor.")
+        return
+    shown = ", ".join(names[:MOST_NAMES]) + (", …" if len(names) > MOST_NAMES else "")
+    facts.lines.append(f"{len(names)} segment{'s' * (len(names) != 1)}: {shown}.")
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        facts.problems.append(
+            f"Several segments are called {', '.join(f'“{n}”' for n in twice)}; give each a name of its own."
+        )
+    if _apart(node, image):
+        facts.problems.append(
+            f"“{node.GetName()}” lies outside “{image.GetName()}”; choose the pair that belongs together."
+        )
+
+
+def _apart(segmentation: Any, image: Any) -> bool:
+    """Whether the two have no common place."""
+    boxes = []
+    for node in (segmentation, image):
+        box = [0.0] * 6
+        node.GetRASBounds(box)
+        boxes.append(box)
+    (a, b) = boxes
+    if a[0] > a[1]:  # all segments are empty
+        return False
+    return any(a[2 * n] > b[2 * n + 1] or b[2 * n] > a[2 * n + 1] for n in range(3))

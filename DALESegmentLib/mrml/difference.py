@@ -1,0 +1,75 @@
+"""What one segmentation has and another has not, as segments to look at, and in millilitres."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from DALESegmentLib.engine.cases.geometry import Geometry
+
+from .scene import ROLE, nodeWithRole, removeWithDisplay
+from .segmentations import addSegmentation
+
+DIFFERENCE = "difference"
+ADDED, REMOVED = (0.0, 0.62, 0.45), (0.80, 0.47, 0.65)  # told apart with any colour vision
+
+
+@dataclass(frozen=True)
+class Change:
+    """One class before and after, in ml; added and removed need not be their difference alone."""
+
+    name: str
+    before: float
+    after: float
+    added: float
+    removed: float
+
+    def sentence(self) -> str:
+        """ "tumour 12.30 → 12.95 ml (0.80 added, 0.15 removed)" """
+        return (
+            f"{self.name} {self.before:.2f} → {self.after:.2f} ml ({self.added:.2f} added, {self.removed:.2f} removed)"
+        )
+
+
+def changes(before: np.ndarray, after: np.ndarray, classNames: Mapping[int, str], voxelMm3: float) -> list[Change]:
+    """The change of each class between two labels (k, j, i)."""
+    millilitres = voxelMm3 / 1000.0
+    rows = []
+    for value, name in sorted(classNames.items()):
+        was, now = before == value, after == value
+        counts = (was.sum(), now.sum(), (now & ~was).sum(), (was & ~now).sum())
+        rows.append(Change(name, *(float(count) * millilitres for count in counts)))
+    return rows
+
+
+def showDifference(
+    before: np.ndarray, after: np.ndarray, geometry: Geometry, classNames: Mapping[int, str], image: Any
+) -> Any:
+    """A segmentation of what came and what went, two segments a class, in the place of an earlier one."""
+    removeDifference()
+    label = np.zeros(before.shape, np.uint8 if len(classNames) < 100 else np.uint16)
+    names: dict[int, str] = {}
+    for order, (value, name) in enumerate(sorted(classNames.items())):
+        removed, added = 2 * order + 1, 2 * order + 2
+        names |= {removed: f"{name}: removed", added: f"{name}: added"}
+        # A voxel has one place here; one that changed from a class to another counts as added to the second.
+        label[(before == value) & (after == 0)] = removed
+        label[(after == value) & (before != value)] = added
+    node = addSegmentation(label, geometry, names, image, f"{image.GetName()} before and after")
+    node.SetAttribute(ROLE, DIFFERENCE)
+    for segmentId in node.GetSegmentation().GetSegmentIDs():
+        segment = node.GetSegmentation().GetSegment(segmentId)
+        segment.SetColor(*(ADDED if segment.GetName().endswith(": added") else REMOVED))
+    node.GetDisplayNode().SetVisibility2DFill(True)
+    node.GetDisplayNode().SetOpacity2DFill(0.5)
+    return node
+
+
+def removeDifference() -> None:
+    """Take the difference away, if there is one."""
+    node = nodeWithRole("vtkMRMLSegmentationNode", DIFFERENCE)
+    if node is not None:
+        removeWithDisplay(node)

@@ -1,0 +1,93 @@
+"""Label confidence on the 3D surface of the segments."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import slicer
+import vtk
+
+from .heat_map import confidenceColours
+from .scene import ensureNodeWithRole, nodeWithRole, removeWithDisplay
+from .segmentations import lastingSegmentIds
+from .volumes import parentToWorld
+
+SURFACE = "confidenceSurface"
+SCALARS = "Label confidence"
+
+
+def showSurface(heatMapNode: Any, segmentationNode: Any, segmentIds: Sequence[str] | None = None) -> Any:
+    """One model of the segments' surfaces (default: all), coloured like the heat map, in every 3D view.
+
+    The user's segmentation is not touched: the surfaces are made in a copy. Returns the vtkMRMLModelNode.
+    """
+    surface = _coloured(_surfaceOf(segmentationNode, segmentIds), heatMapNode)
+    node = ensureNodeWithRole("vtkMRMLModelNode", SURFACE, f"{segmentationNode.GetName()} label confidence")
+    node.SetAndObservePolyData(surface)
+    if node.GetDisplayNode() is None:
+        node.CreateDefaultDisplayNodes()
+    display = node.GetDisplayNode()
+    display.SetActiveScalar(SCALARS, vtk.vtkAssignAttribute.POINT_DATA)
+    display.SetAndObserveColorNodeID(confidenceColours().GetID())
+    display.SetScalarRangeFlag(slicer.vtkMRMLDisplayNode.UseManualScalarRange)
+    display.SetScalarRange(0.0, 1.0)
+    display.SetScalarVisibility(True)
+    display.SetVisibility(True)
+    display.SetVisibility2D(False)  # the slices have the heat map itself
+    return node
+
+
+def removeSurface() -> None:
+    """Take the coloured surface away with all that belongs to it."""
+    node = nodeWithRole("vtkMRMLModelNode", SURFACE)
+    if node is not None:
+        removeWithDisplay(node)
+
+
+def _surfaceOf(segmentationNode: Any, segmentIds: Sequence[str] | None) -> vtk.vtkPolyData:
+    """The surfaces of the segments in one, in world coordinates."""
+    copy = slicer.vtkSegmentation()
+    copy.DeepCopy(segmentationNode.GetSegmentation())
+    name = slicer.vtkSegmentationConverter.GetSegmentationClosedSurfaceRepresentationName()
+    copy.CreateRepresentation(name)
+    append = vtk.vtkAppendPolyData()
+    append.AddInputData(vtk.vtkPolyData())
+    for segmentId in lastingSegmentIds(segmentationNode) if segmentIds is None else segmentIds:
+        part = copy.GetSegment(segmentId).GetRepresentation(name)
+        if part is not None:
+            append.AddInputData(part)
+    toWorld = vtk.vtkTransform()
+    toWorld.SetMatrix(slicer.util.vtkMatrixFromArray(parentToWorld(segmentationNode)))
+    moved = vtk.vtkTransformPolyDataFilter()
+    moved.SetInputConnection(append.GetOutputPort())
+    moved.SetTransform(toWorld)
+    moved.Update()
+    return moved.GetOutput()
+
+
+def _coloured(surface: vtk.vtkPolyData, heatMapNode: Any) -> vtk.vtkPolyData:
+    """The surface with the confidence at each of its points; VTK's images know no axes, so it works in indices."""
+    toIndex, toVolume = vtk.vtkMatrix4x4(), vtk.vtkMatrix4x4()
+    heatMapNode.GetRASToIJKMatrix(toIndex)
+    toVolume.DeepCopy(slicer.util.vtkMatrixFromArray(parentToWorld(heatMapNode)))
+    toVolume.Invert()
+    transform = vtk.vtkTransform()
+    transform.SetMatrix(toIndex)
+    transform.Concatenate(toVolume)
+    placed = vtk.vtkTransformPolyDataFilter()
+    placed.SetInputData(surface)
+    placed.SetTransform(transform)
+    image = vtk.vtkImageData()
+    image.ShallowCopy(heatMapNode.GetImageData())
+    probe = vtk.vtkProbeFilter()
+    probe.SetInputConnection(placed.GetOutputPort())
+    probe.SetSourceData(image)
+    probe.Update()
+    coloured = vtk.vtkPolyData()
+    coloured.DeepCopy(surface)
+    scalars = probe.GetOutput().GetPointData().GetScalars()
+    if scalars is not None:
+        scalars.SetName(SCALARS)
+        coloured.GetPointData().SetScalars(scalars)
+    return coloured

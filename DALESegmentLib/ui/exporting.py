@@ -1,0 +1,100 @@
+"""What leaves the scene: decisions, maps, the model. Only where the reader asked, into the folder they chose."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from slicer.i18n import tr as _
+
+from DALESegmentLib.engine.cases.atomic import not_written
+from DALESegmentLib.engine.cases.image_files import write_image
+from DALESegmentLib.engine.errors import EngineError
+from DALESegmentLib.engine.learn.folder import find_bundle
+from DALESegmentLib.engine.review.decision_files import write_decisions_csv, write_decisions_json
+from DALESegmentLib.mrml import kept
+from DALESegmentLib.mrml.decisions import decisionLog, decisionRows
+
+from .audit import Audit
+from .workflow import Workflow
+
+
+class Exporting:
+    def __init__(self, workflow: Workflow) -> None:
+        self._workflow = workflow
+
+    def decisions(self, folder: Path) -> None:
+        """review-<image>.csv and .json. Raises EngineError "no-review"."""
+        workflow = self._workflow
+        table = workflow.state.regionTable
+        if table is None:
+            raise EngineError("no-review", "There are no regions yet; list the doubtful regions first.")
+        image, segmentation = workflow.review.reviewedNames() + [""] * (2 - len(workflow.review.reviewedNames()))
+        rows, stem = decisionRows(table), f"review-{_fileName(image or 'image')}"
+        record = {
+            "image": image,
+            "segmentation": segmentation,
+            "model": Path(workflow.state.model).name,
+            "exported": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            "regions": rows,
+            "log": decisionLog(table),
+            "audit": Audit(workflow.state).record(),
+        }
+        write_decisions_csv(rows, folder / f"{stem}.csv")
+        write_decisions_json(record, folder / f"{stem}.json")
+        workflow.onMessage(_("Written: {name}.csv and {name}.json.").format(name=stem))
+
+    def maps(self, folder: Path) -> None:
+        """The confidence as it is, and the probability of each class under the model in use, as NRRD."""
+        workflow = self._workflow
+        case = workflow.session.imageCase(workflow.session.images)
+        stem = _fileName(workflow.state.image.GetName())
+        parameters = {
+            "model": workflow.model(),
+            "cases": workflow.session.handOver(case),
+            "out": str(workflow.session.newFolder("prediction")),
+            "device": workflow.state.device.name,
+            "probabilities": True,
+        }
+
+        def done(result: dict) -> None:
+            item = result["items"][0]
+            names = ["background", *item["classes"].values()]
+            maps = dict(zip(names, np.load(item["probabilities"], mmap_mode="r"), strict=True))
+            for name, values in maps.items():
+                file = folder / f"{stem}-probability-{_fileName(name)}.nrrd"
+                write_image(file, np.asarray(values, np.float32), case.geometry)
+            written = len(maps) + self._confidence(folder, stem)
+            workflow.onMessage(_("{count} maps were written to “{folder}”.").format(count=written, folder=folder.name))
+
+        workflow.request("predict", parameters, done)
+
+    def model(self, folder: Path) -> None:
+        """A copy of the bundle. Raises EngineError "folder-not-empty", "cannot-write", "disk-full"."""
+        bundle = find_bundle(Path(self._workflow.model()))
+        target = folder / f"{bundle.parent.name}-bundle"
+        if target.exists():
+            raise EngineError("folder-not-empty", f"“{target.name}” is there already; choose another folder.")
+        try:
+            shutil.copytree(bundle, target)
+        except OSError as error:
+            shutil.rmtree(target, ignore_errors=True)
+            raise not_written(target.name, folder, error) from error
+        self._workflow.onMessage(_("The model was saved as “{name}”.").format(name=target.name))
+
+    def _confidence(self, folder: Path, stem: str) -> int:
+        """1 where a confidence map of the chosen image is there and was written, else 0."""
+        state = self._workflow.state
+        if state.confidence is None or not self._workflow.review.fits(state.heatMap):
+            return 0
+        values, geometry = kept.keptArray(state.confidence), kept.keptGeometry(state.confidence)
+        write_image(folder / f"{stem}-confidence.nrrd", values, geometry)
+        return 1
+
+
+def _fileName(name: Any) -> str:
+    return re.sub(r"[^\w.-]+", "_", str(name)).strip("._") or "unnamed"

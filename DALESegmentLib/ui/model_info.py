@@ -1,0 +1,55 @@
+"""What a model was made from, read from its files; nothing of it is executed."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+from slicer.i18n import tr as _
+
+from DALESegmentLib.engine.errors import EngineError
+from DALESegmentLib.engine.learn.folder import RUN_FILE, find_bundle, read_json
+
+
+def modelInfo(model: str) -> str:
+    """Network, segments, date, training cases and validation Dice in a sentence each; "" without a model."""
+    if not model:
+        return ""
+    try:
+        bundle = find_bundle(Path(model))
+        plan = read_json(bundle / "configs" / "metadata.json")["dalesegment"]["plan"]
+    except EngineError as problem:
+        return problem.sentence
+    except (OSError, ValueError, KeyError, TypeError):
+        return _("This is no model of DALESegment; choose a folder that DALESegment trained.")
+    parts = [
+        _("{network} in {dims}D for {names}").format(
+            network=plan["network"], dims=plan["dims"], names=", ".join(plan["class_names"].values())
+        ),
+        *_training(bundle),
+    ]
+    return "; ".join(parts) + "."
+
+
+def _training(bundle: Path) -> list[str]:
+    """What the bundle and the run that it lies in say about the training, as far as they are there."""
+    file = bundle / "docs" / "training.json"
+    parts = []
+    if file.is_file():
+        day = time.strftime("%Y-%m-%d %H:%M", time.localtime(file.stat().st_mtime))
+        parts.append(_("trained {day}").format(day=day))
+    run = _read(bundle.parent / RUN_FILE)
+    if run.get("training"):
+        parts.append(_("training cases: {count}").format(count=len(run["training"])))
+    history = _read(file).get("history", [])
+    scores = [row["validation_dice"] for row in history if row.get("validation_dice") is not None]
+    parts.append(_("validation Dice {dice:.2f}").format(dice=scores[-1]) if scores else _("not validated"))
+    return parts
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        return read_json(file)
+    except (EngineError, OSError, ValueError):
+        return {}

@@ -1,0 +1,49 @@
+"""Single keys that decide, while they are switched on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import qt
+from slicer.i18n import tr as _
+
+from .signals import connect
+
+KEYS = {
+    "next": ("N", _("next")),
+    "previous": ("P", _("previous")),
+    "confirm": ("C", _("confirm")),
+    "correct": ("E", _("correct")),
+    "unsure": ("U", _("unsure")),
+    "undo": ("Z", _("undo")),
+    "done": ("D", _("back from a correction")),
+}
+
+
+class ReviewKeys:
+    """Shortcuts of the whole window: they work while the reader looks at a view, and not while a text is typed."""
+
+    def __init__(self, window: Any, actions: dict[str, Callable[[], None]]) -> None:
+        self._shortcuts = []
+        for name, action in actions.items():
+            shortcut = qt.QShortcut(qt.QKeySequence(KEYS[name][0]), window)
+            connect(shortcut, "activated()", action)
+            self._shortcuts.append(shortcut)
+        self.setEnabled(False)
+
+    def setEnabled(self, enabled: bool) -> None:
+        for shortcut in self._shortcuts:
+            shortcut.setEnabled(enabled)
+
+    def remove(self) -> None:
+        """The window outlives the module; its keys must not."""
+        for shortcut in self._shortcuts:
+            shortcut.setEnabled(False)
+            shortcut.deleteLater()
+        self._shortcuts = []
+
+
+def legend() -> str:
+    """ "N next · P previous · …" """
+    return " · ".join(f"{key} {text}" for key, text in KEYS.values())

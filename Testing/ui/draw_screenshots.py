@@ -1,0 +1,159 @@
+"""Draw Resources/Screenshots: the module on the practice case, with the real engine behind it.
+
+    python Testing/ui/draw_screenshots.py [--minutes 2] [--out Resources/Screenshots]
+
+Run it after every change of the panel, and look at what it drew: the tutorial shows these pictures.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from practice_window import REPOSITORY, correct_worst_region, finish, practice_window, step
+from slicer_window import click, click_row, enter, leave, picture, press, wait_until
+
+HEIGHT = 1500  # pixels: the whole panel
+SLICES = 340  # pixels a slice view
+
+
+def draw(folder: Path, minutes: float) -> None:
+    """The tutorial's steps, one after the other, with a picture of each."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with practice_window() as widget:
+        ui, workflow = widget.ui, widget.logic.workflow
+        widget.window.resize(380, HEIGHT)
+        workflow.state.minutes, workflow.state.reviewer = minutes, "A. Reader"
+        views(widget, folder / "case.png", heatMap=False)
+        section(widget, "data", folder)
+        step(widget, ui.planButton)
+        step(widget, ui.trainButton)
+        hideFolders(widget)
+        section(widget, "learn", folder)
+        click(ui.confidenceButton)
+        finish(widget)
+        step(widget, ui.regionsButton)
+        views(widget, folder / "heat-map.png")
+        surface(widget, folder / "surface.png")
+        click_row(ui.regionsTable, 0)
+        views(widget, folder / "region.png", region=workflow.review.regions()[0])
+        press(widget, "E")
+        leave(widget)
+        correct_worst_region(widget)
+        enter(widget)
+        finish(widget)
+        for key in "NUNU":
+            press(widget, key)
+        section(widget, "review", folder)
+        step(widget, ui.fineTuneButton)
+        click(ui.compareButton)
+        wait_until(lambda: not workflow.busy and "difference" in ui.statusLabel.text, 120)
+        hideFolders(widget)
+        section(widget, "result", folder)
+        picture(widget, folder / "panel.png")
+        dark(widget, folder / "panel-dark.png")
+
+
+def hideFolders(widget: Any) -> None:
+    """Show no folder of this machine: the model is called as the tutorial calls it."""
+    import standin
+
+    edit = standin.unwrap(widget.ui.modelEdit)
+    edit.blockSignals(True)
+    edit.setCurrentPath("model-1")
+    edit.blockSignals(False)
+
+
+def section(widget: Any, name: str, folder: Path) -> None:
+    """One of the four panels."""
+    import standin
+    from PySide6.QtTest import QTest
+
+    QTest.qWait(100)
+    held = standin.unwrap(getattr(widget.ui, f"{name}CollapsibleButton"))
+    assert held.grab().save(str(folder / f"{name}.png"))
+
+
+def views(widget: Any, target: Path, heatMap: bool = True, region: Any = None) -> None:
+    """The three slice views, as the module leaves them, on the large lesion or on a region."""
+    from DALESegmentLib.mrml.pictures import renderSlices, writePicture
+    from DALESegmentLib.mrml.practice_case import LARGE
+
+    image, segmentation = widget.case
+    ras = region.centre_ras if region is not None else LARGE[0]
+    frame = 50.0 if region is not None else None
+    node = widget.logic.workflow.state.heatMap if heatMap else None
+    segmentation.GetDisplayNode().SetVisibility2DFill(False)
+    writePicture(target, renderSlices(image, segmentation, node, ras, SLICES, frame))
+
+
+def surface(widget: Any, target: Path) -> None:
+    """The coloured surface, rendered by VTK as a model of this kind is drawn in a 3D view."""
+    import vtk
+    from vtk.util.numpy_support import vtk_to_numpy
+
+    from DALESegmentLib.mrml.heat_map import confidenceColours
+    from DALESegmentLib.mrml.pictures import writePicture
+    from DALESegmentLib.mrml.scene import nodeWithRole
+    from DALESegmentLib.mrml.surface import SURFACE
+
+    click(widget.ui.surfaceCheckBox)
+    mapper = vtk.vtkPolyDataMapper()
+    mapper.SetInputData(nodeWithRole("vtkMRMLModelNode", SURFACE).GetPolyData())
+    mapper.SetLookupTable(confidenceColours().GetLookupTable())
+    mapper.SetScalarRange(0.0, 1.0)
+    actor = vtk.vtkActor()
+    actor.SetMapper(mapper)
+    renderer, window = vtk.vtkRenderer(), vtk.vtkRenderWindow()
+    renderer.AddActor(actor)
+    renderer.SetBackground(0.75, 0.76, 0.9)
+    renderer.ResetCamera()
+    renderer.GetActiveCamera().Elevation(-70)
+    renderer.ResetCameraClippingRange()
+    window.SetOffScreenRendering(True)
+    window.SetSize(500, 400)
+    window.AddRenderer(renderer)
+    window.Render()
+    grab = vtk.vtkWindowToImageFilter()
+    grab.SetInput(window)
+    grab.ReadFrontBufferOff()
+    grab.Update()
+    columns, rows, _ = grab.GetOutput().GetDimensions()
+    pixels = vtk_to_numpy(grab.GetOutput().GetPointData().GetScalars()).reshape(rows, columns, -1)[::-1, :, :3]
+    writePicture(target, np.ascontiguousarray(pixels))
+    click(widget.ui.surfaceCheckBox)
+
+
+def dark(widget: Any, target: Path) -> None:
+    """The same panel in a dark theme."""
+    from PySide6.QtGui import QColor, QPalette
+    from PySide6.QtWidgets import QApplication
+
+    palette = QPalette()
+    role = QPalette.ColorRole
+    for name, colour in ((role.Window, "#323232"), (role.Base, "#242424"), (role.Button, "#3c3c3c")):
+        palette.setColor(name, QColor(colour))
+    for name in (role.WindowText, role.Text, role.ButtonText, role.BrightText):
+        palette.setColor(name, QColor("#f0f0f0"))
+    palette.setColor(role.PlaceholderText, QColor("#909090"))
+    for name in (role.WindowText, role.Text, role.ButtonText):
+        palette.setColor(QPalette.ColorGroup.Disabled, name, QColor("#808080"))
+    QApplication.setPalette(palette)
+    picture(widget, target)
+    QApplication.setPalette(QPalette())
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--minutes", type=float, default=2.0, help="time budget of the training")
+    parser.add_argument("--out", type=Path, default=REPOSITORY / "Resources" / "Screenshots")
+    asked = parser.parse_args()
+    draw(asked.out, asked.minutes)
+    for file in sorted(asked.out.glob("*.png")):
+        print(file.name)
+
+
+if __name__ == "__main__":
+    main()

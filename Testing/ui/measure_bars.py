@@ -1,0 +1,173 @@
+"""Measure what the module promises, on the practice case with the real engine; print it and write it down.
+
+    python Testing/ui/measure_bars.py [--minutes 1.0] [--out docs/results/ui.json]
+
+UI thread blocked: the longest gap between two ticks of a Qt timer while a step runs, by the clock ("waited") and by
+the thread's own computing ("computed"). A busy machine makes gaps of its own, so the idle window's are given too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import json
+import os
+import platform
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+from practice_window import REPOSITORY, correct_worst_region, finish, practice_window
+from slicer_window import click, click_row, enter, leave, press, wait_until
+
+TICK_MS = 5
+
+
+class Blocked:
+    """How long the UI thread did not answer a timer since `start`: the longest time, and the longest computing."""
+
+    def __init__(self) -> None:
+        from PySide6.QtCore import Qt, QTimer
+
+        self._timer = QTimer()
+        self._timer.setTimerType(Qt.TimerType.PreciseTimer)
+        self._timer.setInterval(TICK_MS)
+        self._timer.timeout.connect(self._tick)
+
+    def start(self) -> None:
+        self._last = self._now()
+        self._longest = (0.0, 0.0)
+        self._timer.start()
+
+    def stop(self) -> dict[str, float]:
+        """In ms: "waited" by the clock, "computed" by the thread itself, however many others share the machine."""
+        self._tick()
+        self._timer.stop()
+        waited, computed = (round(1000 * seconds, 1) for seconds in self._longest)
+        return {"waited": max(0.0, round(waited - TICK_MS, 1)), "computed": computed}
+
+    def _tick(self) -> None:
+        now = self._now()
+        gaps = (new - old for new, old in zip(now, self._last, strict=True))
+        self._longest, self._last = tuple(map(max, self._longest, gaps)), now
+
+    @staticmethod
+    def _now() -> tuple[float, float]:
+        return time.perf_counter(), time.thread_time()
+
+
+def measure(minutes: float) -> dict[str, Any]:
+    """Everything, in one session of the module."""
+    with practice_window() as widget:
+        ui, workflow = widget.ui, widget.logic.workflow
+        workflow.state.minutes = minutes
+        blocked: dict[str, dict[str, float]] = {}
+        watch = Blocked()
+
+        def watched(name: str, act: Any) -> float:
+            started = time.perf_counter()
+            watch.start()
+            act()
+            finish(widget)
+            blocked[name] = watch.stop()
+            return round(time.perf_counter() - started, 2)
+
+        watch.start()
+        wait_until(lambda: False, 3)
+        idle = watch.stop()
+        clicks = 0
+        for name, button in (("train", ui.trainButton), ("heat map", ui.confidenceButton)):
+            watched(name, lambda b=button: click(b))
+            clicks += 1
+        assert workflow.state.heatMap is not None
+        watched("region list", lambda: click(ui.regionsButton))
+        keys = keys_to_confirm(widget)
+        watched("predict", lambda: click(ui.predictButton))
+        refresh = watched("correction left", lambda: correct(widget))
+        watched("opacity, threshold", lambda: restyle(ui))
+        return {
+            "clicks_to_a_heat_map": clicks,
+            "keys_to_confirm_and_be_at_the_next": keys,
+            "ui_thread_blocked_ms": blocked,
+            "ui_thread_blocked_ms_idle": idle,
+            "correction_left_to_refreshed_s": refresh,
+            "killed_engine_noticed_s": seconds_to_notice(widget),
+            "case": "practice case, 80 x 80 x 28 voxels",
+        }
+
+
+def keys_to_confirm(widget: Any) -> int:
+    """Keys from a chosen region to the next, the first confirmed."""
+    table = widget.ui.regionsTable
+    click_row(table, 0)
+    press(widget, "C")
+    assert (table.item(0, 5).text(), table.currentRow()) == ("confirmed", 1)
+    press(widget, "Z")
+    return 1
+
+
+def correct(widget: Any) -> None:
+    """A correction as the reader leaves it; only the coming back is in the measured time but for a fraction."""
+    click_row(widget.ui.regionsTable, 0)
+    press(widget, "E")
+    leave(widget)
+    correct_worst_region(widget)
+    enter(widget)
+    assert widget.logic.workflow.busy
+
+
+def restyle(ui: Any) -> None:
+    for value in (0.2, 0.4, 0.9):
+        ui.opacitySlider.value = value
+        ui.thresholdSlider.value = value
+
+
+def seconds_to_notice(widget: Any) -> float:
+    """From SIGKILL to the sentence in the panel, while a training runs."""
+    workflow = widget.logic.workflow
+    click(widget.ui.trainButton)
+    wait_until(lambda: widget.ui.progressBar.value > 1, 60)
+    started = time.perf_counter()
+    os.kill(workflow.engine.processId, signal.SIGKILL)
+    wait_until(lambda: not workflow.busy, 10)
+    assert "stopped unexpectedly" in widget.ui.statusLabel.text
+    return round(time.perf_counter() - started, 2)
+
+
+def machine() -> dict[str, Any]:
+    packages = ("torch", "monai", "slicer-core", "PySide6_Essentials")
+    return {
+        "system": platform.system(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "processor": processor(),
+        "load_before": [round(n, 1) for n in os.getloadavg()] if hasattr(os, "getloadavg") else None,
+        "python": platform.python_version(),
+        **{name: importlib.metadata.version(name) for name in packages},
+    }
+
+
+def processor() -> str:
+    """Its name where the system says it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.machine())
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--minutes", type=float, default=1.0, help="time budget of the training")
+    parser.add_argument("--out", type=Path, default=REPOSITORY / "docs" / "results" / "ui.json")
+    asked = parser.parse_args()
+    where = machine()
+    record = {"machine": where, "training_minutes": asked.minutes, **measure(asked.minutes)}
+    text = json.dumps(record, indent=1) + "\n"
+    asked.out.parent.mkdir(parents=True, exist_ok=True)
+    asked.out.write_text(text, encoding="utf-8")
+    print(text)
+
+
+if __name__ == "__main__":
+    main()

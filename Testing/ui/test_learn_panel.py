@@ -1,0 +1,149 @@
+"""Learn: the plan, the model's story, the device, the installation, the curves."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from slicer_window import click, wait_until
+from test_flow import step, widget  # noqa: F401  (a fixture)
+
+
+def sent(widget) -> dict:  # noqa: F811
+    """What the next request asks of the engine."""
+    asked = {}
+    widget.logic.workflow.request = lambda command, parameters, onDone: asked.update({"command": command, **parameters})
+    return asked
+
+
+def test_the_plan_is_told_before_training(widget):  # noqa: F811
+    step(widget, widget.ui.planButton)
+    assert widget.ui.planLabel.text == (
+        "Threshold in 3D, patches of 32 × 32 × 16 voxels, as scanned, on the processor; at most 5 min."
+    )
+    assert widget.ui.planLabel.isVisible()
+
+
+def test_a_model_tells_what_it_was_made_from(widget, tmp_path):  # noqa: F811
+    run = tmp_path / "run"
+    for name, content in {
+        "bundle/configs/metadata.json": {
+            "dalesegment": {"plan": {"network": "SegResNet", "dims": 3, "class_names": {"1": "liver", "2": "tumour"}}}
+        },
+        "bundle/docs/training.json": {"history": [{"validation_dice": 0.5}, {"validation_dice": 0.8125}, {}]},
+        "run.json": {"training": ["a", "b", "c"]},
+    }.items():
+        (run / name).parent.mkdir(parents=True, exist_ok=True)
+        (run / name).write_text(json.dumps(content))
+    widget.ui.modelEdit.currentPath = str(run)
+    text = widget.ui.modelInfoLabel.text
+    assert text.startswith("SegResNet in 3D for liver, tumour; trained 20")
+    assert text.endswith("training cases: 3; validation Dice 0.81.")
+
+
+@pytest.mark.parametrize("content", [None, "{}", "no JSON"])
+def test_a_folder_that_is_no_model_is_said_to_be_none(widget, tmp_path, content):  # noqa: F811
+    if content is not None:
+        (tmp_path / "configs").mkdir()
+        (tmp_path / "configs" / "metadata.json").write_text(content)
+    widget.ui.modelEdit.currentPath = str(tmp_path)
+    assert widget.ui.modelInfoLabel.text
+    assert "SegResNet" not in widget.ui.modelInfoLabel.text
+
+
+@pytest.mark.parametrize(("index", "device"), [(0, "auto"), (1, "cpu"), (2, "cuda")])
+def test_the_device_is_asked_for(widget, index, device):  # noqa: F811
+    asked = sent(widget)
+    widget.ui.deviceComboBox.currentIndex = index
+    click(widget.ui.trainButton)
+    assert (asked["command"], asked["device"]) == ("train", device)
+
+
+def test_the_installation_is_checked_on_request(widget):  # noqa: F811
+    step(widget, widget.ui.installationButton)
+    lines = widget.ui.installationLabel.text.split("\n")
+    assert lines[0] == "Problems found: 1."
+    assert "monai: missing. Install monai 1.4 or newer." in lines
+    assert "GPU: none, the CPU is used." in lines
+
+
+def test_a_check_where_something_is_missing_starts_and_installs_nothing(widget):  # noqa: F811
+    workflow = widget.logic.workflow
+    workflow.prepare = lambda: pytest.fail("a check installs nothing")
+    workflow.whatIsMissing = lambda: ["PyTorch is missing; install it."]
+    click(widget.ui.installationButton)
+    assert widget.ui.statusLabel.text == "PyTorch is missing; install it."
+    assert not workflow.engine.running
+
+
+def test_the_curves_are_drawn_while_it_trains_at_most_once_a_second(widget, monkeypatch):  # noqa: F811
+    from DALESegmentLib.mrml.charts import curvesChart
+    from DALESegmentLib.ui import live_curves
+
+    def progress(epoch, loss):
+        values = {"epoch": epoch, "loss": loss}
+        widget.logic.workflow.onProgress({"percent": 10.0, "stage": "training", "message": "", "values": values})
+
+    def drawn():
+        table = curvesChart().GetNthPlotSeriesNode(0).GetTableNode()
+        return [table.GetCellText(row, 1) for row in range(table.GetNumberOfRows())]
+
+    progress(1, 0.9)
+    progress(2, 0.5)
+    assert drawn() == ["0.9"]
+    monkeypatch.setattr(live_curves, "SECONDS_BETWEEN", 0.0)
+    progress(2, 0.4)
+    assert drawn() == ["0.9", "0.4"]
+    progress(1, 0.8)  # another training
+    assert drawn() == ["0.8"]
+
+
+def test_the_curves_come_into_the_layout(widget):  # noqa: F811
+    import slicer
+
+    from DALESegmentLib.mrml.charts import curvesChart
+
+    step(widget, widget.ui.trainButton)
+    click(widget.ui.curvesButton)
+    shown = slicer.modules.plots.logic().shown
+    assert shown[-1].GetID() == curvesChart().GetID()
+
+
+def test_a_killed_engine_is_noticed_within_two_seconds_and_the_review_stays(widget):  # noqa: F811
+    import os
+    import signal
+    import time
+
+    step(widget, widget.ui.trainButton)
+    step(widget, widget.ui.regionsButton)
+    workflow = widget.logic.workflow
+    regions = workflow.review.regions()
+    workflow.review.decide(regions[0], "confirmed")
+    workflow.request("slow", {}, lambda answer: None)
+    assert wait_until(lambda: widget.ui.progressBar.value > 1)
+    started = time.monotonic()
+    os.kill(workflow.engine.processId, signal.SIGKILL)
+    assert wait_until(lambda: not workflow.busy, 5)
+    assert time.monotonic() - started < 2.0
+    assert "stopped unexpectedly" in widget.ui.statusLabel.text
+    assert workflow.review.regions() == regions
+    assert "confirmed" in workflow.review.decisions().values()
+    assert "Mean label confidence" in step(widget, widget.ui.confidenceButton)
+
+
+def test_the_model_is_saved_where_the_reader_says_and_never_over_another(widget, tmp_path, monkeypatch, caplog):  # noqa: F811
+    from DALESegmentLib.ui import folders
+
+    step(widget, widget.ui.trainButton)
+    target = tmp_path / "mine"
+    target.mkdir()
+    monkeypatch.setattr(folders, "askForFolder", lambda title: target)
+    click(widget.ui.saveModelButton)
+    (copy,) = target.iterdir()
+    assert (copy / "configs" / "metadata.json").is_file()
+    click(widget.ui.saveModelButton)
+    assert "is there already; choose another folder" in caplog.text
+    widget.ui.modelEdit.currentPath = str(copy)
+    assert "Mean label confidence" in step(widget, widget.ui.confidenceButton)
+    assert Path(widget.logic.workflow.state.model) == copy
