@@ -18,6 +18,7 @@ from ..learn.folder import find_bundle
 from ..learn.plan import Plan
 from ..learn.predictor import Predictor
 from ..learn.prepare import prepare_label, to_native
+from ..learn.recalibrated import load_recalibration
 from ..learn.remembered import Remembered, load_remembered
 from ..process.progress import Progress
 from ..review.shown import shown_confidence
@@ -57,7 +58,8 @@ def doubts(asked: ModelParameters, progress: Progress) -> Iterator[Doubt]:
     device = choose_device(asked.device)
     network, plan = load_bundle(asked.model, device)
     predictor = Predictor(network, plan, device)
-    remembered = load_remembered(find_bundle(asked.model).parent)
+    run_folder = find_bundle(asked.model).parent
+    remembered, recalibration = load_remembered(run_folder), load_recalibration(run_folder)
     sources = asked.cases.find()
     for i, source in enumerate(sources):
         message = f"Case {i + 1} of {len(sources)}"
@@ -71,7 +73,7 @@ def doubts(asked: ModelParameters, progress: Progress) -> Iterator[Doubt]:
         part.report(40, "confidence", message)
         disagreement = _native(remembered.get(source.name), case, plan, part)
         part.check()
-        confidence = confidence_map(case, plan, probabilities, disagreement, part.check)
+        confidence = confidence_map(case, plan, probabilities, disagreement, part.check, recalibration)
         part.check()
         part.report(60, "confidence", message)
         yield Doubt(source, case, plan, probabilities, confidence, part, message.lower())

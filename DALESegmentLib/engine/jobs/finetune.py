@@ -19,6 +19,7 @@ from ..learn.folder import RUN_FILE, check_run_folder, find_bundle, read_json
 from ..learn.held_out import load_held_out
 from ..learn.plan import Plan
 from ..learn.predictor import Predictor
+from ..learn.recalibrated import load_recalibration, outcomes, save_recalibration
 from ..learn.remembered import load_remembered
 from ..learn.run_lock import only_training_in
 from ..learn.settings import LARGEST_SEED, TrainSettings
@@ -68,15 +69,14 @@ def _finetune(asked: FinetuneParameters, progress: Progress) -> dict[str, Any]:
     predictor = Predictor(network, plan, device)
     before = judge(training, predictor, progress.part(5, 8))
     dice = validation_dice(prepare_all(validation, plan, progress.part(8, 9)), predictor, progress.part(9, 10))
+    remembered, known = load_remembered(_run_folder(asked.model)), load_recalibration(_run_folder(asked.model))
+    looked_at = prepare_all([s for s in training if s.name in before.right], plan, progress.part(10, 11))
+    known = outcomes(known, looked_at, remembered, predictor, progress.part(11, 13))
     torch.manual_seed(asked.seed)
     result = train_and_record(
-        record,
-        network,
-        device,
-        progress.part(10, 95),
-        overwrite=asked.overwrite,
-        remembered=load_remembered(_run_folder(asked.model)),
+        record, network, device, progress.part(13, 95), overwrite=asked.overwrite, remembered=remembered
     )
+    save_recalibration(asked.out, known)
     network.eval()
     after = judge(training, predictor, progress.part(95, 100))
     return result | verdict(before, after, dice, result["validation_dice"])

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from ..cases.case import Case
 from ..dale.confidence import consistent_margin, label_confidence
 from ..dale.disagreement import START
 from ..errors import Check, EngineError, no_check
+from ..review.recalibration import Recalibration
 from .plan import Plan
 from .prepare import UNKNOWN
 
@@ -33,26 +35,41 @@ def label_classes(case: Case, plan: Plan) -> np.ndarray:
 
 
 def confidence_map(
-    case: Case, plan: Plan, probabilities: np.ndarray, disagreement: np.ndarray | None, check: Check = no_check
+    case: Case,
+    plan: Plan,
+    probabilities: np.ndarray,
+    disagreement: np.ndarray | None,
+    check: Check = no_check,
+    recalibration: Recalibration | None = None,
 ) -> np.ndarray:
     """float32 in [0, 1], (*grid): the closed-form confidence of the label, 1 where trusted.
 
     probabilities: (K, *grid) of the model; disagreement: (*grid) what training remembered of this very label, or
-    None for a case the model was not trained on, whose confidence then follows from the model alone.
+    None for a case the model was not trained on, whose confidence then follows from the model alone; recalibration:
+    what review has found out about this confidence.
     """
-    classes = torch.from_numpy(label_classes(case, plan)).unsqueeze(0)
+    classes = torch.from_numpy(label_classes(case, plan))
     check()
-    p = torch.from_numpy(probabilities).clamp(_TINY, 1.0)
-    given = p.gather(0, classes)[0]
-    rival = p.scatter(0, classes, 0.0).amax(0)
-    check()
-    margin = given.log() - rival.clamp_min(_TINY).log()
-    if disagreement is not None:
-        s = torch.from_numpy(disagreement)
-        # a voxel no patch ever covered still has the starting value, which says nothing
-        margin = torch.where(s == START, margin, consistent_margin(margin, s))
-    check()
-    confidence = label_confidence(margin).numpy().astype(np.float32)
+    s = None if disagreement is None else torch.from_numpy(disagreement)
+    confidence = confidence_of(torch.from_numpy(probabilities), classes, s, check).numpy()
+    if recalibration is not None:
+        confidence = recalibration.apply(confidence)
     if case.trusted is not None:
         confidence[np.asarray(case.trusted, bool)] = 1.0
     return confidence
+
+
+def confidence_of(
+    probabilities: Tensor, classes: Tensor, disagreement: Tensor | None, check: Check = no_check
+) -> Tensor:
+    """float32 (*grid), the closed form alone; probabilities (K, *grid), classes (*grid) int64, disagreement (*grid)."""
+    p, index = probabilities.clamp(_TINY, 1.0), classes.unsqueeze(0)
+    given = p.gather(0, index)[0]
+    rival = p.scatter(0, index, 0.0).amax(0)
+    check()
+    margin = given.log() - rival.clamp_min(_TINY).log()
+    if disagreement is not None:
+        # a voxel no patch ever covered still has the starting value, which says nothing
+        margin = torch.where(disagreement == START, margin, consistent_margin(margin, disagreement))
+    check()
+    return label_confidence(margin).float()

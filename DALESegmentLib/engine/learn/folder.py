@@ -3,6 +3,7 @@
 run.json                 settings, plan, split, history, status
 checkpoint.safetensors   everything needed to resume
 labels.safetensors       the labels that were learned from, see `remembered`
+recalibration.json       what review has found out about the confidence, where there was one, see `recalibrated`
 held_out.json            hashes of the images that are validated on, see `held_out`
 run.lock                 who is training there, while somebody is, see `run_lock`
 bundle/                  the model, a MONAI bundle; whole at every moment from the first epoch on
@@ -24,6 +25,7 @@ RUN_FILE = "run.json"
 CHECKPOINT_FILE = "checkpoint.safetensors"
 LABELS_FILE = "labels.safetensors"
 HELD_OUT_FILE = "held_out.json"
+RECALIBRATION_FILE = "recalibration.json"
 LOCK_FILE = "run.lock"
 BUNDLE_FOLDER = "bundle"
 LARGEST_JSON = 1 << 26
@@ -56,7 +58,7 @@ def claim_run_folder(folder: Path, *, overwrite: bool) -> None:
     only to one that can start. Raises EngineError where another training was there first."""
     check_run_folder(folder, overwrite=overwrite)
     try:
-        for name in (RUN_FILE, CHECKPOINT_FILE, LABELS_FILE, HELD_OUT_FILE):
+        for name in (RUN_FILE, CHECKPOINT_FILE, LABELS_FILE, HELD_OUT_FILE, RECALIBRATION_FILE):
             (folder / name).unlink(missing_ok=True)
         shutil.rmtree(folder / BUNDLE_FOLDER, ignore_errors=True)
     except OSError as error:

@@ -20,13 +20,17 @@ from ..errors import EngineError
 from .folder import CHECKPOINT_FILE, LABELS_FILE, write_atomically
 from .prepare import PreparedCase
 
+TRUSTED = "trusted/"
+
 
 @dataclass(frozen=True)
 class Remembered:
-    """label (x, y, z) uint8 network classes, disagreement (x, y, z) float16; both on the case's prepared grid."""
+    """label (x, y, z) uint8 network classes, disagreement (x, y, z) float16, trusted (x, y, z) bool; all on the case's
+    prepared grid."""
 
     label: Tensor
     disagreement: Tensor
+    trusted: Tensor
 
     def about(self, label: Tensor) -> Tensor | None:
         """The disagreement of the voxels that still have the label it is about, START elsewhere; None where the
@@ -38,6 +42,7 @@ class Remembered:
 
 def save_labels(run_folder: Path, cases: Sequence[PreparedCase]) -> None:
     labels = {case.name: case.label.to(torch.uint8).contiguous() for case in cases}
+    labels |= {TRUSTED + case.name: case.trusted.contiguous() for case in cases if bool(case.trusted.any())}
     write_atomically(run_folder / LABELS_FILE, save(labels))
 
 
@@ -50,6 +55,14 @@ def load_remembered(run_folder: Path) -> dict[str, Remembered]:
     try:
         with safe_open(checkpoint, "pt") as s, safe_open(labels, "pt") as label:
             names = {n for n in label.keys() if prefix + n in s.keys()}  # noqa: SIM118
-            return {n: Remembered(label.get_tensor(n), s.get_tensor(prefix + n)) for n in names}
+            return {n: _remembered(n, label, s.get_tensor(prefix + n)) for n in names}
     except (OSError, SafetensorError) as error:
         raise EngineError("checkpoint-unusable", f"{checkpoint.name} is damaged; train the model again.") from error
+
+
+def _remembered(name: str, labels: safe_open, disagreement: Tensor) -> Remembered:
+    label = labels.get_tensor(name)
+    known = TRUSTED + name in labels.keys()  # noqa: SIM118
+    return Remembered(
+        label, disagreement, labels.get_tensor(TRUSTED + name) if known else torch.zeros_like(label).bool()
+    )
