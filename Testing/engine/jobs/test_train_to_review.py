@@ -23,6 +23,7 @@ from DALESegmentLib.engine.jobs import (
     simulate,
     train,
 )
+from DALESegmentLib.engine.learn.recalibrated import load_recalibration
 from DALESegmentLib.engine.process.progress import Progress
 from Testing.engine.conftest import ball_case
 
@@ -118,7 +119,7 @@ def test_evaluation_finds_the_label_errors(model, folder, tmp_path):
     assert json.loads((tmp_path / "scores.json").read_text())["mean"]["prediction"] == mean["prediction"]
 
 
-def test_a_corrected_array_case_is_learned_and_its_confidence_is_one(model, tmp_path):
+def test_a_corrected_array_case_is_learned_and_its_confidence_is_one(model, folder, tmp_path):
     case = ball_case("case0", seed=0)
     case.trusted = np.zeros(case.label.shape, bool)
     case.trusted[:, 6:14, 8:16] = True
@@ -133,6 +134,14 @@ def test_a_corrected_array_case_is_learned_and_its_confidence_is_one(model, tmp_
     assert values.shape == case.label.shape
     assert (values[case.trusted] == 1).all()
     assert values[~case.trusted].max() < 1
+
+    known = load_recalibration(tmp_path / "tuned")
+    assert sum(known.looks) == pytest.approx(1)  # one place was looked at, and a part of its old label was wrong
+    wrong = ball_case("case0", seed=0).label != read_label(folder / "case0" / "label.nii.gz")[0]
+    assert 1 - sum(known.right) == pytest.approx(wrong[case.trusted].mean(), abs=1e-4)
+    again = {**asked, "model": result["model"], "out": str(tmp_path / "again"), "epochs": 1, "steps_per_epoch": 2}
+    finetune.run(again, Progress())
+    assert load_recalibration(tmp_path / "again") == known  # handed on; what was known before is not counted twice
 
 
 def test_plan_and_inspect_say_what_they_see(folder):
