@@ -89,7 +89,7 @@ def _review(groups: Sequence[Group]) -> Any:
     rows = [g for g in groups if g.mean("dale", "review_found_10pct") is not None]
     if not rows:
         return None
-    figure, (axis,) = _axes(1, 9, 3.4)
+    figure, (axis,) = _axes(1, 8, 0.34 * len(rows) + 1)
     kinds = {
         "review_found_10pct_best": "best possible",
         "review_found_10pct": "review",
@@ -97,10 +97,11 @@ def _review(groups: Sequence[Group]) -> Any:
     }
     for n, (figure_name, label) in enumerate(kinds.items()):
         values = [100 * (g.mean("dale", figure_name) or 0.0) for g in rows]
-        axis.bar(np.arange(len(rows)) + (n - 1) * 0.27, values, 0.27, label=label)
-    axis.set_xticks(range(len(rows)), [f"{g.set}\n{g.noise}\n{g.network}" for g in rows], fontsize=6, rotation=60)
-    axis.set_ylabel("label errors found\nin a tenth of the band, %")
-    axis.legend(fontsize=7)
+        axis.barh(np.arange(len(rows)) + (n - 1) * 0.27, values, 0.27, label=label)
+    axis.set_yticks(range(len(rows)), [g.title for g in rows])
+    axis.invert_yaxis()
+    axis.set_xlabel("label errors found in a tenth of the band, %")
+    axis.legend()
     return figure
 
 

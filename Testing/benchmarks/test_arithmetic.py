@@ -95,7 +95,7 @@ def test_the_quarter_with_most_disagreement_is_the_right_one():
 def test_the_table_shows_the_gain_in_points():
     groups = make_groups(some_records())
     text = make_table(groups, make_bars(groups), {"tier": "quick"})
-    row = next(line for line in text.splitlines() if "| dale |" in line)
+    row = next(line for line in text.splitlines() if line.startswith("| s |") and "| dale |" in line)
     assert "| 0.850 | 0.071 | +15.0 (" in row
     assert "| 0.75 |" in row
     heads = [line for line in text.splitlines() if line.startswith("| set |")]
