@@ -13,6 +13,7 @@ pytest.importorskip("PySide6.QtUiTools", reason="the widget's stand-in needs PyS
 pytest.importorskip("slicer", reason="the widget's tests need slicer-core")
 
 REPOSITORY = Path(__file__).parents[2]
+QUICK_ENGINE = Path(__file__).with_name("quick_engine.py")
 sys.path.insert(0, str(REPOSITORY / "DALESegment"))
 
 
@@ -32,3 +33,51 @@ def no_exception_in_a_slot(desktop):
     desktop.slot_errors.clear()
     yield
     assert not desktop.slot_errors, "\n".join(desktop.slot_errors)
+
+
+@pytest.fixture
+def widget(desktop, tmp_path):
+    """The module's panel over a small case in an empty scene, with an engine that answers quickly."""
+    import slicer
+
+    slicer.mrmlScene.Clear(True)
+    slicer.app.temporaryPath = str(tmp_path)
+    slicer.app.selected = []
+    from slicer_window import close, open_module
+
+    import DALESegment
+
+    image, segmentation = DALESegment.DALESegmentTest().makeCase()
+    widget = open_module()
+    from DALESegmentLib.ui.engine_process import EngineProcess
+
+    widget.logic.workflow.engine = EngineProcess(arguments=[str(QUICK_ENGINE)])
+    widget.case = image, segmentation
+    yield widget
+    close(widget)
+    slicer.mrmlScene.Clear(True)
+
+
+@pytest.fixture
+def reviewed(widget):
+    """A model trained and its doubtful regions listed; the first of them is chosen."""
+    from slicer_window import click_row
+    from test_flow import step
+
+    step(widget, widget.ui.trainButton)
+    step(widget, widget.ui.regionsButton)
+    click_row(widget.ui.regionsTable, 0)
+    return widget
+
+
+@pytest.fixture
+def a_slice_view(desktop):
+    """A slice view's layers; views outlive the scene, so it has to be made after it was cleared."""
+    import slicer
+
+    def make():
+        view = slicer.vtkMRMLSliceCompositeNode()
+        view.SetLayoutName("Red")
+        return slicer.mrmlScene.AddNode(view)
+
+    return make

@@ -86,3 +86,9 @@ def picture(widget, path: Path) -> Path:
     QtTest.QTest.qWait(50)
     assert widget.window.grab().save(str(path))
     return path
+
+
+def states(widget) -> list[str]:
+    """What the region table says was decided, row by row."""
+    table = widget.ui.regionsTable
+    return [table.item(row, 5).text() for row in range(table.rowCount)]

@@ -7,11 +7,10 @@ import re
 
 import pytest
 from slicer_window import click
-from test_flow import widget  # noqa: F401  (a fixture)
 
 
 @pytest.fixture
-def a_view(widget):  # noqa: F811
+def a_view(widget):
     import slicer
 
     view = slicer.vtkMRMLSliceNode()
@@ -22,7 +21,7 @@ def a_view(widget):  # noqa: F811
     return view
 
 
-def test_twenty_places_and_what_follows(widget, a_view):  # noqa: F811
+def test_twenty_places_and_what_follows(widget, a_view):
     ui = widget.ui
     assert not ui.auditRightButton.enabled
     click(ui.auditButton)
@@ -41,7 +40,7 @@ def test_twenty_places_and_what_follows(widget, a_view):  # noqa: F811
     assert (float(low), float(high)) == (pytest.approx(0.0866 * ml, rel=0.01), pytest.approx(0.4910 * ml, rel=0.01))
 
 
-def test_an_audit_is_about_one_image_and_survives_leaving_it(widget):  # noqa: F811
+def test_an_audit_is_about_one_image_and_survives_leaving_it(widget):
     click(widget.ui.auditButton)
     click(widget.ui.auditRightButton)
     widget.ui.segmentationSelector.setCurrentNode(None)
@@ -51,7 +50,7 @@ def test_an_audit_is_about_one_image_and_survives_leaving_it(widget):  # noqa: F
     assert "Place 2 of 20" in widget.ui.auditLabel.text
 
 
-def test_the_audit_draws_nothing_that_was_confirmed(widget):  # noqa: F811
+def test_the_audit_draws_nothing_that_was_confirmed(widget):
     import numpy as np
     from slicer_window import click_row
     from test_flow import step

@@ -5,18 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from slicer_window import click, click_row, enter, leave, press, wait_until
-from test_flow import label_of, step, widget  # noqa: F401  (a fixture)
+from test_flow import label_of
 
 
-@pytest.fixture
-def reviewed(widget):  # noqa: F811
-    step(widget, widget.ui.trainButton)
-    step(widget, widget.ui.regionsButton)
-    click_row(widget.ui.regionsTable, 0)
-    return widget
-
-
-def erase_region(widget, region):  # noqa: F811
+def erase_region(widget, region):
     """What the reader does in the Segment Editor; returns the voxels, (k, j, i)."""
     import slicer
 
@@ -29,7 +21,7 @@ def erase_region(widget, region):  # noqa: F811
     return changed
 
 
-def state_of_first(widget) -> str:  # noqa: F811
+def state_of_first(widget) -> str:
     return widget.ui.regionsTable.item(0, 5).text()
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from slicer_window import click, click_row, enter, leave, wait_until
-from test_flow import correct, label_of, step, widget  # noqa: F401  (a fixture)
+from test_flow import correct, label_of, step
 
 
 @pytest.fixture
-def reviewed(widget):  # noqa: F811
+def listed(widget):
     """The panel with a trained model and a region list."""
     step(widget, widget.ui.trainButton)
     step(widget, widget.ui.regionsButton)
@@ -23,19 +23,6 @@ def another_image(desktop):
     return lambda: slicer.util.addVolumeFromArray(np.zeros((16, 48, 48), np.float32), name="Other")
 
 
-@pytest.fixture
-def a_slice_view(desktop):
-    """A slice view's layers; views outlive the scene, so it has to be made after it was cleared."""
-    import slicer
-
-    def make():
-        view = slicer.vtkMRMLSliceCompositeNode()
-        view.SetLayoutName("Red")
-        return slicer.mrmlScene.AddNode(view)
-
-    return make
-
-
 def names_in(selector) -> set[str]:
     from standin import unwrap
 
@@ -43,19 +30,19 @@ def names_in(selector) -> set[str]:
     return {combo.itemText(i) for i in range(combo.count())}
 
 
-def test_a_heat_map_or_a_label_map_is_no_image_to_choose(reviewed):
+def test_a_heat_map_or_a_label_map_is_no_image_to_choose(listed):
     import slicer
 
     slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLabelMapVolumeNode", "Labels")
-    for selector in (reviewed.ui.imageSelector, reviewed.ui.secondImageSelector):
+    for selector in (listed.ui.imageSelector, listed.ui.secondImageSelector):
         assert names_in(selector) == {"None", "Ball"}
 
 
-def test_a_heat_map_is_refused_as_an_image_in_a_script_too(reviewed):
+def test_a_heat_map_is_refused_as_an_image_in_a_script_too(listed):
     from DALESegmentLib.engine.errors import EngineError
 
-    workflow = reviewed.logic.workflow
-    leave(reviewed)
+    workflow = listed.logic.workflow
+    leave(listed)
     workflow.state.image = workflow.state.heatMap
     with pytest.raises(EngineError) as caught:
         workflow.session.sceneCase()
@@ -63,7 +50,7 @@ def test_a_heat_map_is_refused_as_an_image_in_a_script_too(reviewed):
 
 
 def test_another_image_takes_heat_map_and_list_away_and_the_first_brings_them_back(
-    widget,  # noqa: F811
+    widget,
     another_image,
     a_slice_view,
 ):
@@ -93,24 +80,24 @@ def test_another_image_takes_heat_map_and_list_away_and_the_first_brings_them_ba
     assert not ui.reviewNote.isVisible()
 
 
-def test_another_segmentation_takes_the_list_away(reviewed):
+def test_another_segmentation_takes_the_list_away(listed):
     import slicer
 
     other = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "Other")
-    reviewed.ui.segmentationSelector.setCurrentNode(other)
-    assert reviewed.ui.regionsTable.rowCount == 0
+    listed.ui.segmentationSelector.setCurrentNode(other)
+    assert listed.ui.regionsTable.rowCount == 0
 
 
-def test_a_list_whose_image_was_deleted_says_so(reviewed):
+def test_a_list_whose_image_was_deleted_says_so(listed):
     import slicer
 
-    slicer.mrmlScene.RemoveNode(reviewed.case[0])
-    assert "no longer here" in reviewed.ui.reviewNote.text
-    assert reviewed.ui.regionsTable.rowCount == 0
+    slicer.mrmlScene.RemoveNode(listed.case[0])
+    assert "no longer here" in listed.ui.reviewNote.text
+    assert listed.ui.regionsTable.rowCount == 0
 
 
 def test_a_heat_map_that_comes_for_another_image_waits_for_its_own(
-    widget,  # noqa: F811
+    widget,
     another_image,
     a_slice_view,
 ):
@@ -127,7 +114,7 @@ def test_a_heat_map_that_comes_for_another_image_waits_for_its_own(
 
 @pytest.mark.parametrize("button", ["predictButton", "confidenceButton", "regionsButton"])
 @pytest.mark.parametrize("change", ["removed", "moved"])
-def test_a_result_for_an_image_that_was_removed_or_moved_is_left_out(widget, button, change):  # noqa: F811
+def test_a_result_for_an_image_that_was_removed_or_moved_is_left_out(widget, button, change):
     import slicer
 
     step(widget, widget.ui.trainButton)
@@ -144,7 +131,7 @@ def test_a_result_for_an_image_that_was_removed_or_moved_is_left_out(widget, but
     assert slicer.mrmlScene.GetNumberOfNodes() == before
 
 
-def test_a_scene_closed_after_the_panel_was_left_gets_no_result(widget):  # noqa: F811
+def test_a_scene_closed_after_the_panel_was_left_gets_no_result(widget):
     import slicer
 
     step(widget, widget.ui.trainButton)
@@ -159,7 +146,7 @@ def test_a_scene_closed_after_the_panel_was_left_gets_no_result(widget):  # noqa
     assert widget.ui.imageSelector.currentNode().GetName() == "Next patient"
 
 
-def test_a_result_that_cannot_be_read_leaves_the_old_one_and_the_panel_usable(widget, monkeypatch):  # noqa: F811
+def test_a_result_that_cannot_be_read_leaves_the_old_one_and_the_panel_usable(widget, monkeypatch):
     from DALESegmentLib.ui import review
 
     step(widget, widget.ui.trainButton)
@@ -178,7 +165,7 @@ def test_a_result_that_cannot_be_read_leaves_the_old_one_and_the_panel_usable(wi
     assert "Mean label confidence" in step(widget, widget.ui.confidenceButton)
 
 
-def test_no_array_is_replaced_that_a_process_may_have_mapped(reviewed, monkeypatch):
+def test_no_array_is_replaced_that_a_process_may_have_mapped(listed, monkeypatch):
     """Windows refuses to replace a file that is mapped; here every array counts as mapped once it is written."""
     from DALESegmentLib.engine.cases import atomic
 
@@ -190,44 +177,44 @@ def test_no_array_is_replaced_that_a_process_may_have_mapped(reviewed, monkeypat
         replace(source, target)
 
     monkeypatch.setattr(atomic.os, "replace", as_windows_would)
-    click_row(reviewed.ui.regionsTable, 0)
-    click(reviewed.ui.confirmButton)
-    ui = reviewed.ui
+    click_row(listed.ui.regionsTable, 0)
+    click(listed.ui.confirmButton)
+    ui = listed.ui
     for button in (ui.trainButton, ui.confidenceButton, ui.fineTuneButton, ui.regionsButton, ui.predictButton):
-        step(reviewed, button)
+        step(listed, button)
     assert "New segmentation" in ui.statusLabel.text
 
 
-def test_decisions_survive_a_new_list(reviewed):
-    image, segmentation = reviewed.case
-    workflow = reviewed.logic.workflow
-    click_row(reviewed.ui.regionsTable, 0)
-    click(reviewed.ui.confirmButton)
+def test_decisions_survive_a_new_list(listed):
+    image, segmentation = listed.case
+    workflow = listed.logic.workflow
+    click_row(listed.ui.regionsTable, 0)
+    click(listed.ui.confirmButton)
     region = workflow.review.regions()[0]
     confirmed = workflow.review.regionMap() == region.region_id
     before = label_of(segmentation, image)
     correct(segmentation, image)
     corrected = label_of(segmentation, image) != before
-    step(reviewed, reviewed.ui.regionsButton)
+    step(listed, listed.ui.regionsButton)
     trusted = workflow.session.sceneCase().trusted
     assert trusted[confirmed].all()
     assert trusted[corrected].all()
     assert not trusted.all()
 
 
-def test_a_deleted_heat_map_and_table_are_no_obstacle(reviewed):
+def test_a_deleted_heat_map_and_table_are_no_obstacle(listed):
     import slicer
 
-    state = reviewed.logic.workflow.state
+    state = listed.logic.workflow.state
     for node in (state.heatMap, state.regionTable, state.regionMarkups):
         slicer.mrmlScene.RemoveNode(node)
     assert (state.heatMap, state.regionTable, state.regionMarkups) == (None, None, None)
-    assert not reviewed.ui.opacitySlider.enabled
-    assert reviewed.ui.regionsTable.rowCount == 0
-    assert "doubtful regions" in step(reviewed, reviewed.ui.regionsButton)
+    assert not listed.ui.opacitySlider.enabled
+    assert listed.ui.regionsTable.rowCount == 0
+    assert "doubtful regions" in step(listed, listed.ui.regionsButton)
 
 
-def test_clicking_the_selected_region_jumps_again(reviewed):
+def test_clicking_the_selected_region_jumps_again(listed):
     import slicer
 
     view = slicer.vtkMRMLSliceNode()
@@ -235,10 +222,10 @@ def test_clicking_the_selected_region_jumps_again(reviewed):
     view.SetLayoutName("Red")
     view = slicer.mrmlScene.AddNode(view)
     view.SetOrientationToAxial()
-    region = reviewed.logic.workflow.review.regions()[0]
-    click_row(reviewed.ui.regionsTable, 0)
+    region = listed.logic.workflow.review.regions()[0]
+    click_row(listed.ui.regionsTable, 0)
     view.SetSliceOffset(-100.0)
-    click_row(reviewed.ui.regionsTable, 0)
+    click_row(listed.ui.regionsTable, 0)
     assert view.GetSliceOffset() == pytest.approx(region.centre_ras[2], abs=1.0)
 
 
@@ -261,13 +248,13 @@ def editor_calls(desktop, monkeypatch):
     return calls
 
 
-def test_correct_hands_the_reviewed_segment_to_the_segment_editor(reviewed, editor_calls):
+def test_correct_hands_the_reviewed_segment_to_the_segment_editor(listed, editor_calls):
     """By its name: the model's value 1 is `ball`, whatever place that has in this segmentation."""
-    image, segmentation = reviewed.case
+    image, segmentation = listed.case
     segmentation.GetSegmentation().AddEmptySegment("other", "other")
     assert segmentation.GetSegmentation().SetSegmentIndex("other", 0)
-    click_row(reviewed.ui.regionsTable, 0)
-    click(reviewed.ui.correctButton)
+    click_row(listed.ui.regionsTable, 0)
+    click(listed.ui.correctButton)
     assert editor_calls == [
         ("setSegmentationNode", segmentation),
         ("setSourceVolumeNode", image),
@@ -276,15 +263,15 @@ def test_correct_hands_the_reviewed_segment_to_the_segment_editor(reviewed, edit
     ]
 
 
-def test_a_segment_that_was_renamed_meanwhile_is_left_for_the_reader_to_choose(reviewed, editor_calls):
-    reviewed.case[1].GetSegmentation().GetSegment("ball").SetName("renamed")
-    click_row(reviewed.ui.regionsTable, 0)
-    click(reviewed.ui.correctButton)
+def test_a_segment_that_was_renamed_meanwhile_is_left_for_the_reader_to_choose(listed, editor_calls):
+    listed.case[1].GetSegmentation().GetSegment("ball").SetName("renamed")
+    click_row(listed.ui.regionsTable, 0)
+    click(listed.ui.correctButton)
     assert [name for name, _value in editor_calls] == ["setSegmentationNode", "setSourceVolumeNode"]
-    assert "No segment is called “ball” any more" in reviewed.ui.statusLabel.text
+    assert "No segment is called “ball” any more" in listed.ui.statusLabel.text
 
 
-def test_cases_are_handed_over_with_the_names_of_their_segments(widget):  # noqa: F811
+def test_cases_are_handed_over_with_the_names_of_their_segments(widget):
     from DALESegmentLib.engine.cases.exchange import load_array_case
 
     session = widget.logic.workflow.session

@@ -2,33 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
-from slicer_window import WIDTH, click, click_row, close, enter, leave, open_module, picture, wait_until
-
-QUICK = str(Path(__file__).with_name("quick_engine.py"))
-
-
-@pytest.fixture
-def widget(desktop, tmp_path):
-    import slicer
-
-    slicer.mrmlScene.Clear(True)
-    slicer.app.temporaryPath = str(tmp_path)
-    slicer.app.selected = []
-    import DALESegment
-
-    image, segmentation = DALESegment.DALESegmentTest().makeCase()
-    widget = open_module()
-    from DALESegmentLib.ui.engine_process import EngineProcess
-
-    widget.logic.workflow.engine = EngineProcess(arguments=[QUICK])
-    widget.case = image, segmentation
-    yield widget
-    close(widget)
-    slicer.mrmlScene.Clear(True)
+from slicer_window import WIDTH, click, click_row, enter, leave, picture, wait_until
 
 
 def step(widget, button) -> str:

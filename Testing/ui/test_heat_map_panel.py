@@ -5,12 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from slicer_window import click
-from test_data_safety import a_slice_view  # noqa: F401  (a fixture)
-from test_flow import step, widget  # noqa: F401  (a fixture)
+from test_flow import step
 
 
 @pytest.fixture
-def shown(widget, a_slice_view):  # noqa: F811
+def shown(widget, a_slice_view):
     """The panel with a heat map over one slice view."""
     widget.view = a_slice_view()
     step(widget, widget.ui.trainButton)
@@ -101,7 +100,7 @@ def test_the_legend_has_the_colours_of_the_map(shown):
         assert [seen.redF(), seen.greenF(), seen.blueF()] == pytest.approx(colour[:3], abs=0.05)
 
 
-def test_nothing_can_be_set_before_there_is_a_heat_map(widget):  # noqa: F811
+def test_nothing_can_be_set_before_there_is_a_heat_map(widget):
     ui = widget.ui
     for control in (ui.heatMapCheckBox, ui.surfaceCheckBox, ui.heatMapSegmentComboBox, ui.opacitySlider):
         assert not control.enabled

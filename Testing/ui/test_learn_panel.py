@@ -7,17 +7,17 @@ from pathlib import Path
 
 import pytest
 from slicer_window import click, wait_until
-from test_flow import step, widget  # noqa: F401  (a fixture)
+from test_flow import step
 
 
-def sent(widget) -> dict:  # noqa: F811
+def sent(widget) -> dict:
     """What the next request asks of the engine."""
     asked = {}
     widget.logic.workflow.request = lambda command, parameters, onDone: asked.update({"command": command, **parameters})
     return asked
 
 
-def test_the_plan_is_told_before_training(widget):  # noqa: F811
+def test_the_plan_is_told_before_training(widget):
     step(widget, widget.ui.planButton)
     assert widget.ui.planLabel.text == (
         "Threshold in 3D, patches of 32 × 32 × 16 voxels, as scanned, on the processor; at most 5 min."
@@ -25,7 +25,7 @@ def test_the_plan_is_told_before_training(widget):  # noqa: F811
     assert widget.ui.planLabel.isVisible()
 
 
-def test_a_model_tells_what_it_was_made_from(widget, tmp_path):  # noqa: F811
+def test_a_model_tells_what_it_was_made_from(widget, tmp_path):
     run = tmp_path / "run"
     for name, content in {
         "bundle/configs/metadata.json": {
@@ -43,7 +43,7 @@ def test_a_model_tells_what_it_was_made_from(widget, tmp_path):  # noqa: F811
 
 
 @pytest.mark.parametrize("content", [None, "{}", "no JSON"])
-def test_a_folder_that_is_no_model_is_said_to_be_none(widget, tmp_path, content):  # noqa: F811
+def test_a_folder_that_is_no_model_is_said_to_be_none(widget, tmp_path, content):
     if content is not None:
         (tmp_path / "configs").mkdir()
         (tmp_path / "configs" / "metadata.json").write_text(content)
@@ -53,14 +53,14 @@ def test_a_folder_that_is_no_model_is_said_to_be_none(widget, tmp_path, content)
 
 
 @pytest.mark.parametrize(("index", "device"), [(0, "auto"), (1, "cpu"), (2, "cuda")])
-def test_the_device_is_asked_for(widget, index, device):  # noqa: F811
+def test_the_device_is_asked_for(widget, index, device):
     asked = sent(widget)
     widget.ui.deviceComboBox.currentIndex = index
     click(widget.ui.trainButton)
     assert (asked["command"], asked["device"]) == ("train", device)
 
 
-def test_the_installation_is_checked_on_request(widget):  # noqa: F811
+def test_the_installation_is_checked_on_request(widget):
     step(widget, widget.ui.installationButton)
     lines = widget.ui.installationLabel.text.split("\n")
     assert lines[0] == "Problems found: 1."
@@ -68,7 +68,7 @@ def test_the_installation_is_checked_on_request(widget):  # noqa: F811
     assert "GPU: none, the CPU is used." in lines
 
 
-def test_a_check_where_something_is_missing_starts_and_installs_nothing(widget):  # noqa: F811
+def test_a_check_where_something_is_missing_starts_and_installs_nothing(widget):
     workflow = widget.logic.workflow
     workflow.prepare = lambda: pytest.fail("a check installs nothing")
     workflow.whatIsMissing = lambda: ["PyTorch is missing; install it."]
@@ -77,7 +77,7 @@ def test_a_check_where_something_is_missing_starts_and_installs_nothing(widget):
     assert not workflow.engine.running
 
 
-def test_the_curves_are_drawn_while_it_trains_at_most_once_a_second(widget, monkeypatch):  # noqa: F811
+def test_the_curves_are_drawn_while_it_trains_at_most_once_a_second(widget, monkeypatch):
     from DALESegmentLib.mrml.charts import curvesChart
     from DALESegmentLib.ui import live_curves
 
@@ -99,7 +99,7 @@ def test_the_curves_are_drawn_while_it_trains_at_most_once_a_second(widget, monk
     assert drawn() == ["0.8"]
 
 
-def test_the_curves_come_into_the_layout(widget):  # noqa: F811
+def test_the_curves_come_into_the_layout(widget):
     import slicer
 
     from DALESegmentLib.mrml.charts import curvesChart
@@ -110,7 +110,7 @@ def test_the_curves_come_into_the_layout(widget):  # noqa: F811
     assert shown[-1].GetID() == curvesChart().GetID()
 
 
-def test_a_killed_engine_is_noticed_within_two_seconds_and_the_review_stays(widget):  # noqa: F811
+def test_a_killed_engine_is_noticed_within_two_seconds_and_the_review_stays(widget):
     import os
     import signal
     import time
@@ -132,7 +132,7 @@ def test_a_killed_engine_is_noticed_within_two_seconds_and_the_review_stays(widg
     assert "Mean label confidence" in step(widget, widget.ui.confidenceButton)
 
 
-def test_the_model_is_saved_where_the_reader_says_and_never_over_another(widget, tmp_path, monkeypatch, caplog):  # noqa: F811
+def test_the_model_is_saved_where_the_reader_says_and_never_over_another(widget, tmp_path, monkeypatch, caplog):
     from DALESegmentLib.ui import folders
 
     step(widget, widget.ui.trainButton)

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from slicer_window import click, click_row, wait_until
-from test_flow import label_of, step, widget  # noqa: F401  (a fixture)
+from test_flow import label_of, step
 
 
 @pytest.fixture
-def tuned(widget):  # noqa: F811
+def tuned(widget):
     """Trained, reviewed, fine-tuned; the earlier model is one that segments everything above 0."""
     ui = widget.ui
     step(widget, ui.trainButton)
@@ -25,7 +25,7 @@ def tuned(widget):  # noqa: F811
     return widget
 
 
-def compare(widget) -> str:  # noqa: F811
+def compare(widget) -> str:
     click(widget.ui.compareButton)
     assert wait_until(lambda: not widget.logic.workflow.busy and "difference" in widget.ui.statusLabel.text)
     return widget.ui.comparisonLabel.text
@@ -127,7 +127,7 @@ def test_maps_are_written_where_the_reader_says(tuned, tmp_path, monkeypatch):
     assert ball[0, 8, 24, 24] == 1
 
 
-def test_a_sentence_where_there_is_nothing_to_compare(widget, caplog):  # noqa: F811
+def test_a_sentence_where_there_is_nothing_to_compare(widget, caplog):
     from DALESegmentLib.engine.errors import EngineError
     from DALESegmentLib.ui.comparing import Comparing
 

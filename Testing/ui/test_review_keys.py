@@ -5,22 +5,7 @@ from __future__ import annotations
 import csv
 import json
 
-import pytest
-from slicer_window import click, click_row, enter, leave, press
-from test_flow import step, widget  # noqa: F401  (a fixture)
-
-
-@pytest.fixture
-def reviewed(widget):  # noqa: F811
-    step(widget, widget.ui.trainButton)
-    step(widget, widget.ui.regionsButton)
-    click_row(widget.ui.regionsTable, 0)
-    return widget
-
-
-def states(widget) -> list[str]:  # noqa: F811
-    table = widget.ui.regionsTable
-    return [table.item(row, 5).text() for row in range(table.rowCount)]
+from slicer_window import click, click_row, enter, leave, press, states
 
 
 def test_one_key_confirms_and_is_at_the_next(reviewed):

@@ -6,25 +6,11 @@ import shutil
 from pathlib import Path
 
 import numpy as np
-import pytest
-from slicer_window import click, click_row, press, wait_until
-from test_flow import label_of, step, widget  # noqa: F401  (a fixture)
+from slicer_window import click, click_row, press, states, wait_until
+from test_flow import label_of, step
 
 
-@pytest.fixture
-def reviewed(widget):  # noqa: F811
-    step(widget, widget.ui.trainButton)
-    step(widget, widget.ui.regionsButton)
-    click_row(widget.ui.regionsTable, 0)
-    return widget
-
-
-def states(widget) -> list[str]:  # noqa: F811
-    table = widget.ui.regionsTable
-    return [table.item(row, 5).text() for row in range(table.rowCount)]
-
-
-def saved_and_opened(widget, folder: Path) -> None:  # noqa: F811
+def saved_and_opened(widget, folder: Path) -> None:
     """As on another day: the temporary files are gone, the scene alone is there."""
     import slicer
 
@@ -102,7 +88,7 @@ def test_each_segmentation_of_a_scene_keeps_its_own_list(reviewed):
     assert states(reviewed)[:2] == ["open", "unsure"]
 
 
-def test_one_segment_alone_can_be_judged(widget):  # noqa: F811
+def test_one_segment_alone_can_be_judged(widget):
     import slicer
     from test_heat_map_panel import choose
 

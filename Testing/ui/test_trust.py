@@ -5,10 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from slicer_window import leave
-from test_flow import widget  # noqa: F401  (a fixture)
 
 
-def test_trust_is_for_the_image_it_was_given_to(widget, tmp_path):  # noqa: F811
+def test_trust_is_for_the_image_it_was_given_to(widget, tmp_path):
     from DALESegmentLib.ui.trust import keepTrust, trustKept
 
     case = widget.logic.workflow.session.sceneCase()
@@ -21,7 +20,7 @@ def test_trust_is_for_the_image_it_was_given_to(widget, tmp_path):  # noqa: F811
     assert trustKept(tmp_path / "trust.npz", case) is None
 
 
-def test_trust_is_for_the_label_that_was_there(widget, tmp_path):  # noqa: F811
+def test_trust_is_for_the_label_that_was_there(widget, tmp_path):
     """Also where the segments have another order by now; what was drawn anew or renamed is not vouched for."""
     from DALESegmentLib.ui.trust import keepTrust, trustKept
 
@@ -44,7 +43,7 @@ def test_trust_is_for_the_label_that_was_there(widget, tmp_path):  # noqa: F811
 
 
 @pytest.fixture
-def trusting(widget):  # noqa: F811
+def trusting(widget):
     """A session, and the half of the scene's case that is trusted in it."""
     session = widget.logic.workflow.session
     case = session.sceneCase()
@@ -54,7 +53,7 @@ def trusting(widget):  # noqa: F811
     return session, case.trusted
 
 
-def test_trust_survives_an_import_that_renumbers_the_nodes(widget, trusting, tmp_path):  # noqa: F811
+def test_trust_survives_an_import_that_renumbers_the_nodes(widget, trusting, tmp_path):
     import slicer
 
     import DALESegment
@@ -82,7 +81,7 @@ def test_trust_survives_an_import_that_renumbers_the_nodes(widget, trusting, tmp
     assert np.array_equal(session.labelledCase([image], segmentation).trusted, ~trusting[1])
 
 
-def test_a_copy_of_a_segmentation_is_not_trusted_for_the_first(widget, trusting):  # noqa: F811
+def test_a_copy_of_a_segmentation_is_not_trusted_for_the_first(widget, trusting):
     import slicer
 
     session, trusted = trusting

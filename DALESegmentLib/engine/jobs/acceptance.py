@@ -10,8 +10,6 @@ import numpy as np
 
 from ..cases.source import CaseSource
 from ..learn.predictor import Predictor
-from ..learn.prepare import PreparedCase
-from ..measure.overlap import mean_dice
 from ..process.progress import Progress
 from ..review.corrections import violations
 from .survey import read_labelled
@@ -47,17 +45,6 @@ def judge(sources: Sequence[CaseSource], predictor: Predictor, progress: Progres
         judged.confirmed += int(trusted.sum())
         judged.violated += violations(trusted, label, prediction)
     return judged
-
-
-def validation_dice(cases: Sequence[PreparedCase], predictor: Predictor, progress: Progress) -> float | None:
-    """Mean Dice over classes and cases against their given labels, as training has it; None without cases."""
-    scores = []
-    for case in cases:
-        progress.check()
-        probabilities = predictor.prepared_probabilities(case.image, progress)
-        scores.append(mean_dice(probabilities.argmax(0), case.label))
-    known = [score for score in scores if score is not None]
-    return float(np.mean(known)) if known else None
 
 
 def verdict(before: Judged, after: Judged, dice_before: float | None, dice_after: float | None) -> dict[str, Any]:

@@ -23,8 +23,9 @@ from ..learn.recalibrated import load_recalibration, outcomes, save_recalibratio
 from ..learn.remembered import load_remembered
 from ..learn.run_lock import only_training_in
 from ..learn.settings import LARGEST_SEED, TrainSettings
+from ..learn.validation import validation_dice
 from ..process.progress import Progress
-from .acceptance import judge, validation_dice, verdict
+from .acceptance import judge, verdict
 from .parameters import CasesParameter, Parameters
 from .survey import read_labelled, tell_left_aside
 from .training import Run, prepare_all, train_and_record

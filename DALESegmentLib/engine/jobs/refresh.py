@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from pydantic import Field
 
 from ..learn.folder import BUNDLE_FOLDER
+from ..learn.predictor import label_values
+from ..learn.settings import LARGEST_SEED
 from ..process.progress import Progress
 from . import finetune
 from .doubt import doubts, summary
@@ -21,7 +22,7 @@ class RefreshParameters(Parameters):
     cases: CasesParameter
     out: Path
     seconds: float = Field(3.0, gt=0)
-    seed: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0, le=LARGEST_SEED)
     device: str = "auto"
 
 
@@ -36,8 +37,7 @@ def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
     looking = ModelParameters(**shared, model=asked.out / "model" / BUNDLE_FOLDER, out=asked.out / "maps")
     items = []
     for doubt in doubts(looking, progress.part(70, 100)):
-        values = np.array(doubt.plan.class_values)
-        segmentation = values.astype(np.uint8 if values.max() < 256 else np.int32)[doubt.probabilities.argmax(0)]
+        segmentation = label_values(doubt.probabilities, doubt.plan)
         item = summary(doubt, doubt.write_confidence(looking.out))
         item["segmentation"] = write_map(doubt.source, looking.out, "segmentation", segmentation, doubt.case.geometry)
         item["classes"] = {str(value): name for value, name in doubt.plan.class_names.items()}

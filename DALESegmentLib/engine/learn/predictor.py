@@ -59,10 +59,15 @@ class Predictor:
         return to_native(values, image.affine, case.geometry)
 
     def segmentation(self, probabilities: np.ndarray) -> np.ndarray:
-        """(K, *grid) to label values (*grid), in the smallest type that holds them."""
-        values = np.array(self.plan.class_values)
-        kind = np.uint8 if values.max() < 256 else np.int32
-        return values.astype(kind)[probabilities.argmax(0)]
+        """(K, *grid) to label values (*grid); see `label_values`."""
+        return label_values(probabilities, self.plan)
+
+
+def label_values(probabilities: np.ndarray, plan: Plan) -> np.ndarray:
+    """The most probable class's label value, (K, *grid) to (*grid), in the smallest type that holds them all."""
+    values = np.array(plan.class_values)
+    kind = np.uint8 if values.max() < 256 else np.int32
+    return values.astype(kind)[probabilities.argmax(0)]
 
 
 def make_inferer(plan: Plan) -> Inferer:

@@ -19,7 +19,6 @@ from torch import nn
 from ..dale.objective import Objective
 from ..dale.partition import class_thresholds
 from ..errors import EngineError
-from ..measure.overlap import mean_dice
 from ..process.progress import Progress
 from .bundle import save_bundle
 from .checkpoint import load_checkpoint, save_checkpoint
@@ -30,6 +29,7 @@ from .plan import Plan
 from .predictor import Predictor
 from .prepare import UNKNOWN, PreparedCase
 from .settings import TrainSettings
+from .validation import validation_dice
 
 VALIDATIONS = 10
 """At most so many validations in a training, evenly spaced, the last at its end."""
@@ -129,13 +129,8 @@ class Trainer:
         return float(result.loss.detach()), result.fuzzy_share
 
     def validate(self) -> float | None:
-        """Mean Dice over classes and validation cases against their given labels; None without such cases."""
-        scores = []
-        for case in self.validation:
-            probabilities = self.predictor.prepared_probabilities(case.image, self.progress)
-            scores.append(mean_dice(probabilities.argmax(0), case.label))
-        known = [s for s in scores if s is not None]
-        return float(np.mean(known)) if known else None
+        """See `validation_dice`."""
+        return validation_dice(self.validation, self.predictor, self.progress)
 
     def _share(self, step: int, started: float) -> float:
         """How much of the training is done, by steps or by the clock, whichever is further."""

@@ -1,0 +1,23 @@
+"""The score of a model on the cases it does not learn from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ..measure.overlap import mean_dice
+from ..process.progress import Progress
+from .predictor import Predictor
+from .prepare import PreparedCase
+
+
+def validation_dice(cases: Sequence[PreparedCase], predictor: Predictor, progress: Progress) -> float | None:
+    """Mean Dice over classes and cases against their given labels; None without such cases."""
+    scores = []
+    for case in cases:
+        progress.check()
+        probabilities = predictor.prepared_probabilities(case.image, progress)
+        scores.append(mean_dice(probabilities.argmax(0), case.label))
+    known = [score for score in scores if score is not None]
+    return float(np.mean(known)) if known else None
