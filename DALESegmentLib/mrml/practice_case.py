@@ -18,6 +18,9 @@ SMALL: Ellipsoid = ((56.0, 30.0, 30.0), (6.0, 5.0, 7.0))
 MISSED: Ellipsoid = ((54.0, 56.0, 42.0), (4.0, 4.5, 6.0))
 
 
+OUTLINE = (0.1, 0.6, 0.9)
+
+
 def addPracticeCase(_source: Any = None) -> list[Any]:
     """An image with three lesions, and a label of them drawn in a hurry; returns [volume, segmentation].
 
@@ -56,7 +59,8 @@ def addBall() -> tuple[Any, Any]:
 def _segmentation(label: np.ndarray, image: Any, name: str, segment: str) -> Any:
     node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", name)
     node.SetReferenceImageGeometryParameterFromVolumeNode(image)
-    segmentId = node.GetSegmentation().AddEmptySegment(segment, segment)
+    # Slicer would choose a colour by chance; this one is seen on a grey image and under the heat map
+    segmentId = node.GetSegmentation().AddEmptySegment(segment, segment, OUTLINE)
     slicer.util.updateSegmentBinaryLabelmapFromArray(label.astype(np.uint8), node, segmentId, image)
     return node
 
