@@ -18,6 +18,7 @@ ROOT = Path(__file__).parents[1]
 _ENGINE = "DALESegmentLib/engine"
 _RANKING = tuple(f"review/{name}.py" for name in ("boundary", "find_regions", "suspects", "usual_doubt"))
 DALE_CODE = tuple(f"{_ENGINE}/{part}" for part in ("dale", "learn/trainer.py", "learn/confidence_map.py", *_RANKING))
+TRUSTING_CODE = ("benchmarks/trusting.py", f"{_ENGINE}/review/hand.py", f"{_ENGINE}/learn/redrawn.py")
 BASELINE_CODE = {
     "plain": (f"{_ENGINE}/dale/weighted_loss.py",),
     "gce": ("benchmarks/methods/gce.py",),
@@ -62,11 +63,16 @@ class Cell(BaseModel):
         clean under any noise and plain without noise; no partition and joint, where the settings come to the same.
         """
         noise, level = self.spoiled_by
+        method = _method(self.trained_as)
+        if self.trusted:
+            method["trusting"] = code_digest(TRUSTING_CODE)
+        elif "settings" in method:
+            del method["settings"]["hand"]  # without trusted voxels no hand is known
         return {
             "data": self.data.model_dump(mode="json"),
             "noise": [noise, level],
             "network": self.network,
-            "method": _method(self.trained_as),
+            "method": method,
             "trusted": self.trusted,
             "seed": self.seed,
         }

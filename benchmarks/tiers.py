@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from .cell import Cell
 from .data_set import FULL, QUICK, data_set
-from .methods.registry import ABLATIONS, CORE, WORK
+from .methods.registry import ABLATIONS, CORE, METHODS, TRUSTING, WORK
 from .noise import KINDS, level_of
 
 TRUSTED = (0.01, 0.05)
@@ -61,7 +61,7 @@ def cells(wanted: Wanted) -> list[Cell]:
     part_sets = wanted.sets or tier.part_sets
     part_noise = wanted.noise or tier.part_noise
     networks = tuple(wanted.networks or tier.networks)
-    methods = set(wanted.methods or (*CORE, *ABLATIONS))
+    methods = set(wanted.methods or METHODS)
     found: dict[Cell, None] = {}
     for seed in wanted.seeds if wanted.seeds is not None else tier.seeds:
         for name in sets:
@@ -71,7 +71,7 @@ def cells(wanted: Wanted) -> list[Cell]:
                 rows = [(networks[0], m, 0.0) for m in CORE]
                 rows += [(networks[0], m, 0.0) for m in ABLATIONS if here]
                 rows += [(n, m, 0.0) for n in networks[1:] for m in ("clean", "plain", "dale") if here]
-                rows += [(networks[0], m, t) for t in TRUSTED for m in ("plain", "dale") if noise == "biased"]
+                rows += [(networks[0], m, t) for t in TRUSTED for m in TRUSTING if noise == "biased"]
                 found |= dict.fromkeys(_cell(name, noise, seed, row, wanted.tier) for row in rows if row[1] in methods)
     return list(found)
 

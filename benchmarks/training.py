@@ -15,7 +15,8 @@ from DALESegmentLib.engine.learn.device import choose_device
 from DALESegmentLib.engine.learn.networks import LEARNING_RATE, LEARNING_RATES, build
 from DALESegmentLib.engine.learn.plan import Plan
 from DALESegmentLib.engine.learn.predictor import Predictor
-from DALESegmentLib.engine.learn.prepare import PreparedCase, prepare_case
+from DALESegmentLib.engine.learn.prepare import PreparedCase, prepare_case, prepare_label
+from DALESegmentLib.engine.learn.redrawn import redraw_cases
 from DALESegmentLib.engine.learn.settings import TrainSettings
 from DALESegmentLib.engine.learn.trainer import Trainer
 from DALESegmentLib.engine.process.progress import Progress
@@ -46,14 +47,21 @@ class Trained:
 
 
 def noisy_cases(samples: list[Sample], cell: Cell) -> list[Case]:
-    """The training cases with the noisy label, corrected and trusted where the clinician looked."""
+    """The training cases with the label as the annotator drew it."""
     noise, level = cell.spoiled_by
-    labels = [noisy_label(s, noise, level, cell.seed) for s in samples]
+    return [replace(s.case, label=noisy_label(s, noise, level, cell.seed)) for s in samples]
+
+
+def corrected_cases(samples: list[Sample], noisy: list[Case], cell: Cell) -> list[Case]:
+    """Corrected and trusted where the clinician looked."""
+    if not cell.trusted:
+        return noisy
+    labels = [np.asarray(case.label) for case in noisy]
     truths = [np.asarray(s.case.label) for s in samples]
     masks = trusted_masks(labels, truths, [s.case.geometry.spacing for s in samples], cell.trusted)
     return [
-        replace(s.case, label=np.where(mask, truth, label), trusted=mask if cell.trusted else None)
-        for s, label, truth, mask in zip(samples, labels, truths, masks, strict=True)
+        replace(case, label=np.where(mask, truth, label), trusted=mask)
+        for case, label, truth, mask in zip(noisy, labels, truths, masks, strict=True)
     ]
 
 
@@ -75,12 +83,15 @@ def make_trainer(cell: Cell, data: Path, device_name: str = "auto") -> tuple[Tra
     device = choose_device(device_name)
     samples = list(load(cell.data, data, "train"))
     plan = plan_for(samples, cell.data, cell.network, device.type)
-    cases = noisy_cases(samples, cell)
+    noisy = noisy_cases(samples, cell)
+    cases = corrected_cases(samples, noisy, cell)
     settings = train_settings(cell)
     torch.manual_seed(cell.seed)
     network = build(plan.network, plan.network_arguments)
     loss = objective(cell.trained_as, plan, settings)
     prepared = [prepare_case(case, plan) for case in cases]
+    if settings.method == "dale" and settings.dale.hand and cell.trusted:
+        redraw_cases(prepared, {case.name: prepare_label(case, plan)[0] for case in noisy})
     trainer = Trainer(plan, settings, network, prepared, [], None, device, Progress(), given_objective=loss)
     trainer.after_epoch = loss.after_epoch if loss is not None else None
     return trainer, samples, cases

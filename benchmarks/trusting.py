@@ -1,13 +1,15 @@
-"""Trusted voxels: a clinician looked at the worst places of all labels and corrected them."""
+"""Trusted voxels: in every case a clinician looked at the worst stretch of the outline, and redrew it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 import numpy as np
+from scipy import ndimage
 
-from DALESegmentLib.engine.review.boundary import boundary_distance
-from DALESegmentLib.engine.review.suspects import compact_pieces, components, equivalent_diameter, piece_size
+from DALESegmentLib.engine.measure.simulate import signed_distance
+from DALESegmentLib.engine.review.boundary import boundary_distance, grow_mm
+from DALESegmentLib.engine.review.corrections import REVIEWED_MARGIN
 
 BAND_MM = 3.0
 
@@ -22,35 +24,36 @@ def foreground_band(label: np.ndarray, spacing: Sequence[float], predicted: np.n
 def trusted_masks(
     labels: Sequence[np.ndarray], truths: Sequence[np.ndarray], spacings: Sequence[Sequence[float]], share: float
 ) -> list[np.ndarray]:
-    """Where a clinician corrects, (*grid) bool a case: errors in compact pieces, the largest first over all cases,
-    until `share` of all foreground-band voxels is spent; the piece that goes beyond it is left out, unless it is
-    the first.
+    """What was looked at, (*grid) bool a case: the worst stretch of its outline, until `share` of its foreground-band
+    voxels is spent. As in a review, what lies between the outline as drawn and as it should be is looked at with a
+    margin on both sides; where a case has no error, a stretch of it is confirmed.
     """
-    masks = [np.zeros(label.shape, bool) for label in labels]
-    budget = share * sum(int(foreground_band(t, s).sum()) for t, s in zip(labels, spacings, strict=True))
-    if share <= 0:
-        return masks
-    pieces = []
-    for case, (label, truth, spacing) in enumerate(zip(labels, truths, spacings, strict=True)):
-        found = _pieces(label != truth, truth, tuple(reversed(tuple(spacing))))
-        pieces.extend((len(where[0]), case, where) for where in found)
-    pieces.sort(key=lambda piece: (-piece[0], piece[1]))
-    spent = 0
-    for size, case, where in pieces:
-        if spent and spent + size > budget:
-            continue
-        masks[case][where] = True
-        spent += size
-        if spent >= budget:
-            break
-    return masks
+    return [
+        worst_stretch(label, truth, tuple(reversed(tuple(spacing))), int(share * foreground_band(label, spacing).sum()))
+        for label, truth, spacing in zip(labels, truths, spacings, strict=True)
+    ]
 
 
-def _pieces(wrong: np.ndarray, truth: np.ndarray, sampling: tuple[float, ...]) -> list[tuple[np.ndarray, ...]]:
-    size = piece_size(equivalent_diameter(max(int((truth > 0).sum()), 1), sampling), sampling)
-    found = []
-    for box, part in components(wrong):
-        for inner, piece in compact_pieces(part, np.ones(part.shape, np.float32), sampling, size):
-            start = np.array([o.start + i.start for o, i in zip(box, inner, strict=True)])
-            found.append(tuple((np.argwhere(piece) + start).T))
-    return found
+def worst_stretch(label: np.ndarray, truth: np.ndarray, sampling: tuple[float, ...], voxels: int) -> np.ndarray:
+    """(*grid) bool: at most so many voxels, those across the outline where it is furthest from the true one first.
+
+    sampling: mm along the array's axes. Whether it lies inside or outside makes no difference to what is the worst.
+    """
+    stretch = np.zeros(label.shape, bool)
+    drawn, true = label > 0, truth > 0
+    outlined = [signed_distance(mask, sampling) for mask in (drawn, true) if mask.any()]
+    depth = sum((np.abs(distance) for distance in outlined), np.zeros(label.shape))
+    mask = drawn if drawn.any() else true
+    outline = mask & ~ndimage.binary_erosion(mask, border_value=1)
+    if voxels < 1 or not outline.any():
+        return stretch
+    looked_at = label != truth if (label != truth).any() else outline
+    feet = ndimage.distance_transform_edt(~outline, sampling, return_distances=False, return_indices=True)
+    worst = np.unravel_index(int(np.where(looked_at, depth, -1.0).argmax()), label.shape)
+    along = np.zeros(label.shape)
+    for axis, step in enumerate(sampling):
+        along += ((feet[axis] - feet[axis][worst]) * step) ** 2
+    seen = np.flatnonzero(grow_mm(looked_at, sampling, REVIEWED_MARGIN * min(sampling)))
+    nearest = seen[np.argsort(along.flat[seen], kind="stable")]
+    stretch.flat[nearest[:voxels]] = True
+    return stretch

@@ -82,23 +82,31 @@ def test_noise_depends_on_seed_and_case_alone_and_leaves_the_truth(kind):
         assert {int(m.sum()) for m in many} == {0, int(truth.sum())}
 
 
-def test_trusted_voxels_are_errors_the_largest_first_and_within_the_share():
-    truths = [np.zeros((40, 40), np.int16) for _ in range(2)]
-    for t in truths:
-        t[10:30, 10:30] = 1
-    labels = [t.copy() for t in truths]
-    labels[0][10:30, 28:30] = 0  # 40 voxels, cut into pieces
-    labels[1][10:12, 10:12] = 0  # 4 voxels
-    band = sum(int(foreground_band(t, (1.0, 1.0)).sum()) for t in truths)
-    # each square: three voxels deep inside, 3 x 20 before each side, and four voxels round each corner
-    assert band == 2 * ((20**2 - 14**2) + 4 * 3 * 20 + 4 * 4)
-    spacings = [(1.0, 1.0)] * 2
-    none, some, all_of = (trusted_masks(labels, truths, spacings, share) for share in (0.0, 0.03, 1.0))
+def test_the_worst_stretch_is_trusted_with_both_its_sides_and_within_the_share():
+    truth = np.zeros((40, 40), np.int16)
+    truth[10:30, 10:30] = 1
+    label = truth.copy()
+    label[15:25, 30:34] = 1  # the worst: too large by four
+    label[15:25, 10:12] = 0  # too small by two
+    labels, truths, spacings = [label, truth], [truth, truth], [(1.0, 1.0)] * 2
+    none, some, many = (trusted_masks(labels, truths, spacings, share) for share in (0.0, 0.1, 1.0))
     assert not any(m.any() for m in none)
-    assert all(np.array_equal(m, lab != t) for m, lab, t in zip(all_of, labels, truths, strict=True))
-    assert 0 < some[0].sum() <= 0.03 * band
-    assert not some[1].any()
-    assert not (some[0] & (labels[0] == truths[0])).any()
+    for mask, given in zip(some, labels, strict=True):
+        assert 0 < mask.sum() <= 0.1 * foreground_band(given, (1.0, 1.0)).sum()
+    assert some[0][:, 30:34].any()
+    assert some[0][:, 28:30].any()
+    assert some[0][:, 34:36].any()
+    assert not some[0][:, :20].any()
+    assert ((truth > 0) & some[1]).any()
+    assert ((truth == 0) & some[1]).any()
+    assert (many[0] >= (label != truth)).all()
+
+
+def test_a_label_that_is_empty_has_the_missed_object_corrected():
+    truth = np.zeros((20, 20), np.int16)
+    truth[8:12, 8:12] = 1
+    (mask,) = trusted_masks([np.zeros_like(truth)], [truth], [(1.0, 1.0)], 1.0)
+    assert not mask.any()  # no outline, no band, nothing to spend
 
 
 def test_networks_are_slimmed_in_width_and_depth():

@@ -23,11 +23,14 @@ DALE: dict[str, dict[str, bool]] = {
     "dale-no-alternation": {"alternation": False},
     "dale-no-alignment": {"alignment": False},
     "dale-joint": {"partition": False, "alternation": False},
+    "dale-no-hand": {"hand": False},
 }
 BASELINES = ("gce", "adele", "cleanlab", "coteaching")
 CORE = ("clean", "plain", *BASELINES, "dale")
-ABLATIONS = tuple(name for name in DALE if name != "dale")
-METHODS = (*CORE, *ABLATIONS)
+TRUSTING = ("plain", "dale-no-hand", "dale")
+"""Methods that are looked at with trusted voxels, without which no hand is known."""
+ABLATIONS = tuple(name for name in DALE if name not in TRUSTING)
+METHODS = (*CORE, *ABLATIONS, "dale-no-hand")
 WORK = {"coteaching": 2.0}
 """How many times the work of a plain training a method does; for estimates of time only."""
 REMEMBERS = ("clean", "plain", *DALE)

@@ -1,0 +1,146 @@
+"""What corrections show of a hand is undone elsewhere, and only where nearly all of them show it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from DALESegmentLib.engine.learn.prepare import PreparedCase
+from DALESegmentLib.engine.learn.redrawn import redraw_cases
+from DALESegmentLib.engine.measure.overlap import mean_dice
+from DALESegmentLib.engine.measure.simulate import signed_distance
+from DALESegmentLib.engine.review.hand import Hand, Reviewed, learn_hand, places_of, redraw
+from Testing.engine.conftest import ball_case
+
+SAMPLING = (1.0, 1.0)
+
+
+def disc(radius: float, size: int = 64) -> np.ndarray:
+    i, j = np.indices((size, size)) - size / 2
+    return (np.hypot(i, j) < radius).astype(np.int16)
+
+
+def drawn(truth: np.ndarray, mm: float, sampling=SAMPLING) -> np.ndarray:
+    """Too large by so many mm all round, too small where negative."""
+    return (signed_distance(truth > 0, sampling) < mm).astype(np.int16)
+
+
+def a_review(truth: np.ndarray, given: np.ndarray, sampling=SAMPLING, first: int = 40) -> Reviewed:
+    """The part beyond row `first` was looked at and corrected."""
+    trusted = np.zeros(truth.shape, bool)
+    trusted[first:] = True
+    return Reviewed(given, np.where(trusted, truth, given), trusted, sampling)
+
+
+def many(mm_of, places: int = 20) -> list[Reviewed]:
+    truths = [disc(radius) for radius in np.linspace(14, 20, places)]
+    return [a_review(t, drawn(t, mm_of(n, t))) for n, t in enumerate(truths)]
+
+
+@pytest.mark.parametrize("mm", [3.0, -3.0])
+def test_a_hand_that_always_errs_one_way_is_undone_where_nobody_looked(mm):
+    reviews = many(lambda n, t: mm)
+    hand = learn_hand(reviews)
+    assert hand is not None
+    assert (hand.unit, hand.places, hand.agreeing) == ("mm", 20, 20)
+    assert hand.offset == pytest.approx(-mm, abs=0.75)
+    assert ("large" if mm > 0 else "small") in hand.describe()
+    for review, radius in zip(reviews, np.linspace(14, 20, 20), strict=True):
+        better = redraw(review.now, hand, SAMPLING, review.trusted)
+        assert mean_dice(better, disc(radius)) > 0.96
+        assert np.array_equal(better[review.trusted], review.now[review.trusted])
+
+
+def test_an_error_in_proportion_to_the_object_is_told_from_one_in_mm():
+    reviews = [a_review(t, drawn(t, 0.3 * r), first=42) for r in np.linspace(8, 20, 20) for t in [disc(r)]]
+    hand = learn_hand(reviews)
+    assert hand is not None
+    assert hand.unit == "radius"
+    assert hand.offset == pytest.approx(-0.3 / 1.3, abs=0.07)  # of the radius as drawn
+
+
+@pytest.mark.parametrize(
+    "mm_of",
+    [
+        lambda n, t: 3.0 if n % 2 else -3.0,
+        lambda n, t: 3.0 if n % 4 else -3.0,
+        lambda n, t: 3.0 if n % 3 else 0.0,  # confirmed as drawn
+        lambda n, t: 0.0,
+    ],
+)
+def test_places_that_do_not_agree_say_nothing(mm_of):
+    assert learn_hand(many(mm_of)) is None
+
+
+def test_few_places_say_nothing():
+    assert learn_hand([]) is None
+    assert learn_hand(many(lambda n, t: 3.0, places=15)) is None
+    assert learn_hand(many(lambda n, t: 3.0, places=16)) is not None
+
+
+def test_objects_that_were_missed_or_invented_are_no_evidence_of_an_outline():
+    truth, nothing = disc(15), np.zeros((64, 64), np.int16)
+    everywhere = np.ones(truth.shape, bool)
+    missed = Reviewed(nothing, truth, everywhere, SAMPLING)
+    whole = Reviewed(truth, nothing, truth > 0, SAMPLING)
+    assert not [*places_of(missed)]
+    assert not [*places_of(whole)]
+
+
+def test_millimetres_are_measured_along_every_axis():
+    sampling = (3.0, 1.0)
+    i, j = (np.indices((40, 90)) - np.array([20, 45]).reshape(2, 1, 1)) * np.array(sampling).reshape(2, 1, 1)
+    truth = (np.hypot(i, j) < 30).astype(np.int16)
+    hand = learn_hand([a_review(truth, drawn(truth, 4.0, sampling), sampling, first=24)] * 20)
+    assert hand is not None
+    assert hand.offset == pytest.approx(-4.0, abs=1.0)
+    better = redraw(drawn(truth, 4.0, sampling), hand, sampling, np.zeros(truth.shape, bool))
+    assert mean_dice(better, truth) > 0.95
+
+
+def test_no_object_vanishes_and_no_class_grows_into_another():
+    label = disc(15)
+    label[:4, :4] = 1  # far smaller than the offset
+    label[32:, :][label[32:, :] == 1] = 2
+    untrusted = np.zeros(label.shape, bool)
+    small = redraw(label, Hand(-5.0, "mm", 20, 20), SAMPLING, untrusted)
+    assert small[:4, :4].any()
+    assert set(np.unique(small)) == {0, 1, 2}
+    large = redraw(label, Hand(3.0, "mm", 20, 20), SAMPLING, untrusted)
+    assert np.array_equal(large[label > 0], label[label > 0])
+    assert ((large > 0) & (label == 0)).any()
+
+
+def test_a_label_without_background_is_left_as_it_is():
+    full = np.ones((8, 8), np.int16)
+    assert np.array_equal(redraw(full, Hand(-2.0, "mm", 20, 20), SAMPLING, np.zeros(full.shape, bool)), full)
+
+
+def prepared_disc(name: str, review: Reviewed) -> PreparedCase:
+    shape = (*review.now.shape, 1)
+    return PreparedCase(
+        name,
+        ball_case().geometry,
+        torch.eye(4),
+        torch.zeros((1, *shape)),
+        torch.from_numpy(review.now.reshape(shape)),
+        torch.from_numpy(review.trusted.reshape(shape)),
+        torch.full(shape, 0.5, dtype=torch.float16),
+    )
+
+
+def test_cases_nobody_looked_at_are_redrawn_too():
+    reviews = many(lambda n, t: 3.0)
+    cases = [prepared_disc(str(n), review) for n, review in enumerate(reviews)]
+    given = {str(n): torch.from_numpy(r.given.reshape((*r.given.shape, 1))) for n, r in enumerate(reviews)}
+    truth = disc(17)
+    nobody = replace(reviews[0], now=drawn(truth, 3.0), trusted=np.zeros(truth.shape, bool))
+    cases.append(prepared_disc("nobody looked", nobody))
+    assert redraw_cases(cases, {}) is None
+    assert np.array_equal(cases[-1].label.numpy()[..., 0], nobody.now)
+    assert redraw_cases(cases, given) is not None
+    assert cases[-1].label.dtype == torch.int16
+    assert mean_dice(cases[-1].label.numpy()[..., 0], truth) > 0.96
