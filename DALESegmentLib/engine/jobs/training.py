@@ -56,9 +56,9 @@ class Run:
         )
 
 
-def validation_count(share: float, cases: int) -> int:
-    """How many of the cases are validated on; none of fewer than five, where a validation would say nothing."""
-    return round(share * cases) if cases >= 5 else 0
+def validation_count(share: float, patients: int) -> int:
+    """How many of the patients are validated on; none of fewer than five, where a validation would say nothing."""
+    return round(share * patients) if patients >= 5 else 0
 
 
 def prepare_all(sources: Sequence[CaseSource], plan: Plan, progress: Progress) -> list[PreparedCase]:
