@@ -93,6 +93,8 @@ def regions(result: Result) -> None:
     ]
     _table(("Rank", "Case", "Class", "Suspected", "mm³", "Confidence", "Centre R, A, S"), rows)
     console.print(f"List: {result['csv']}")
+    if "audit" in result:
+        console.print(f"Places to judge: {result['audit']}; write right, wrong or unsure, then evaluate --audit")
 
 
 def evaluation(result: Result) -> None:
@@ -111,6 +113,8 @@ def evaluation(result: Result) -> None:
     if biases:
         console.print("Outlines of the labels (mm, positive: drawn too large; 95 % interval)")
         _table(("Class", "Annotator", "Offset", "From", "To", "Cases"), biases)
+    if "errors_left" in result:
+        console.print(f"Audit: {result['errors_left']['sentence']}")
 
 
 def _scores(of: dict[str, Any]) -> dict[str, Any]:

@@ -77,8 +77,8 @@ EVERYTHING = {
     "finetune": f"{CASES} {LEARN} -m model",
     "predict": "--data d --image a --split all --limit 2 -m model -o out --probabilities --device cpu",
     "confidence": f"{CASES} -m model -o out --device cpu",
-    "review": f"{CASES} -m model -o out --regions 7 --device cpu",
-    "evaluate": f"{CASES} --reference r --predictions p --confidence c -o scores.json",
+    "review": f"{CASES} -m model -o out --regions 7 --audit 9 --seed 2 --device cpu",
+    "evaluate": f"{CASES} --reference r --predictions p --confidence c --audit a.csv -o scores.json",
     "simulate": f"{CASES} --kind walk --amount 2 --relative --share 0.5 --seed 3 -o out",
 }
 
