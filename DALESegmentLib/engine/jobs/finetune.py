@@ -15,6 +15,7 @@ from ..errors import EngineError
 from ..learn.bundle import load_bundle
 from ..learn.confidence_map import label_classes
 from ..learn.device import choose_device
+from ..learn.extent_scales import inherit_extents
 from ..learn.folder import RUN_FILE, find_bundle, read_json
 from ..learn.held_out import load_held_out
 from ..learn.plan import Plan
@@ -77,6 +78,7 @@ def _finetune(asked: FinetuneParameters, progress: Progress) -> dict[str, Any]:
         record, network, device, progress.part(13, 95), overwrite=asked.overwrite, remembered=remembered
     )
     save_recalibration(asked.out, known)
+    inherit_extents(find_bundle(asked.model), find_bundle(asked.out))
     network.eval()
     after = judge(training, predictor, progress.part(95, 100))
     return result | verdict(before, after, dice, result["validation_dice"])

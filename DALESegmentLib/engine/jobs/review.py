@@ -15,6 +15,7 @@ from ..review.find_regions import find_regions
 from ..review.rank_regions import rank_regions
 from ..review.region_files import write_regions_csv, write_regions_json
 from .doubt import doubts, summary
+from .extent_table import write_extents
 from .outputs import write_map
 from .parameters import ModelParameters
 
@@ -57,6 +58,8 @@ def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
         doubt.progress.report(85, "writing", f"Writing the maps, {doubt.position}")
         item = summary(doubt, doubt.write_confidence(asked.out))
         progress.check()
+        item["extents"] = doubt.extents()
+        progress.check()
         item["regions_map"] = write_map(doubt.source, asked.out, "regions", region_map, case.geometry)
         items.append(item)
         found.append(regions)
@@ -68,6 +71,7 @@ def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
     write_regions_csv(ranked, csv)
     write_regions_json(ranked, json)
     result = {"regions": [r.as_dict() for r in ranked], "csv": str(csv), "json": str(json), "items": items}
+    result["extents_csv"] = write_extents(items, asked.out)
     return result if audit is None else {**result, "audit": _written(audit, asked.out / AUDIT_FILE)}
 
 

@@ -14,6 +14,7 @@ from torch import nn
 from .. import __version__
 from ..cases.source import CaseSource
 from ..errors import EngineError
+from ..learn.extent_scales import save_extents
 from ..learn.folder import BUNDLE_FOLDER, RUN_FILE, claim_run_folder, write_json
 from ..learn.held_out import HeldOut, save_held_out
 from ..learn.plan import Plan
@@ -106,6 +107,8 @@ def train_and_record(
         save_labels(run.folder, cases)
     try:
         history = trainer.run()
+        if validation:
+            save_extents(run.folder / BUNDLE_FOLDER, validation, run.plan, trainer.predictor, progress)
     except EngineError as error:
         run.write("cancelled" if error.code == "cancelled" else "failed", trainer.history)
         raise
