@@ -112,7 +112,8 @@ def _coverage(given: argparse.Namespace, folder: Path) -> Found:
     model = given.model or coverage.model_of(Path(data), folder / "run", given.seconds)
     covered = coverage.run(Path(data), Path(model))
     percent = covered.percent("volume")
-    print(f"{len(covered.held['volume'])} cases; diameter {covered.percent('diameter'):.1f} %")
+    print(f"{len(covered.held['volume'])} cases; high / low, median: {covered.width('volume'):.2f}")
+    print(f"diameter: {covered.percent('diameter'):.1f} %, high / low {covered.width('diameter'):.2f}")
     return {"coverage": (percent, 85 <= percent <= 95)}
 
 

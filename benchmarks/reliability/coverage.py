@@ -1,5 +1,6 @@
-"""How often the 90 % interval of the volume, as it follows from the confidence map, holds the volume that at least two
-of four radiologists outlined. Cases nobody learned from; the label judged is one radiologist's, drawn by lot."""
+"""How often the 90 % interval of the volume holds the volume that at least two of four radiologists outlined. Cases
+nobody learned from; the label judged is one radiologist's, drawn by lot, and so were the labels of the validation cases
+that the interval was calibrated on: the vote is never used but to judge."""
 
 from __future__ import annotations
 
@@ -16,15 +17,10 @@ from DALESegmentLib.engine.cases.find_cases import find_cases
 from DALESegmentLib.engine.jobs import train
 from DALESegmentLib.engine.jobs.survey import read_labelled
 from DALESegmentLib.engine.learn.bundle import load_bundle
-from DALESegmentLib.engine.learn.confidence_map import confidence_map
+from DALESegmentLib.engine.learn.extent import MM3_IN_ML, extents_of_label, outlined
+from DALESegmentLib.engine.learn.extent_scales import load_extents
+from DALESegmentLib.engine.learn.folder import find_bundle
 from DALESegmentLib.engine.learn.predictor import Predictor
-from DALESegmentLib.engine.measure.extent_interval import (
-    Interval,
-    diameter_interval,
-    longest_diameter,
-    membership,
-    volume_interval,
-)
 from DALESegmentLib.engine.process.progress import Progress
 
 SET = "lidc_4rater"
@@ -33,13 +29,17 @@ LABELS = {"image": "image", "label": "rater*", "reference": "votes:2"}
 
 @dataclass
 class Covered:
-    """held: by figure, one truth value a case; width: high over low of the volumes, median, where low is not 0."""
+    """By figure, one value a case. held: whether the true one is in the interval; widths: high over low."""
 
     held: dict[str, list[bool]] = field(default_factory=lambda: {"volume": [], "diameter": []})
-    widths: list[float] = field(default_factory=list)
+    widths: dict[str, list[float]] = field(default_factory=lambda: {"volume": [], "diameter": []})
 
     def percent(self, figure: str) -> float:
         return 100.0 * float(np.mean(self.held[figure]))
+
+    def width(self, figure: str) -> float:
+        """Median."""
+        return float(np.median(self.widths[figure]))
 
 
 def model_of(data: Path, out: Path, seconds: float) -> Path:
@@ -50,25 +50,25 @@ def model_of(data: Path, out: Path, seconds: float) -> Path:
 
 
 def run(data: Path, model: Path) -> Covered:
+    """Raises ValueError for a model that was validated on too little to have intervals."""
     network, plan = load_bundle(model, torch.device("cpu"))
+    scales = load_extents(find_bundle(model))
+    if not scales:
+        raise ValueError(f"{model} has no intervals; train it with at least 9 validation cases.")
     predictor, covered = Predictor(network, plan, torch.device("cpu")), Covered()
     for source in find_cases(folder=data / SET, split="test", **LABELS):
         case = read_labelled(source, plan.class_names)
-        confidence = confidence_map(case, plan, predictor.probabilities(case, Progress()), None)
-        _compare(case, confidence, read_reference(source, case) > 0, covered)
+        probabilities = predictor.probabilities(case, Progress())
+        (extent,) = extents_of_label(case, probabilities, plan, scales, unseen=True).values()
+        _compare(extent, case, read_reference(source, case) > 0, covered)
     return covered
 
 
-def _compare(case: Case, confidence: np.ndarray, truth: np.ndarray, covered: Covered) -> None:
-    assert case.label is not None
-    probability: Any = membership(np.asarray(case.label), confidence, 1)
-    spacing, voxel = case.geometry.spacing, case.geometry.voxel_volume
-    volume = volume_interval(probability, voxel)
-    covered.held["volume"].append(_holds(volume, truth.sum() * voxel))
-    covered.held["diameter"].append(_holds(diameter_interval(probability, spacing), longest_diameter(truth, spacing)))
-    if volume.low > 0:
-        covered.widths.append(volume.high / volume.low)
-
-
-def _holds(interval: Interval, value: float) -> bool:
-    return bool(interval.low <= value <= interval.high)
+def _compare(extent: dict[str, Any], case: Case, truth: np.ndarray, covered: Covered) -> None:
+    true = outlined(truth, case.geometry)
+    for figure, interval, value in (
+        ("volume", extent["volume_ml"], true.size / MM3_IN_ML),
+        ("diameter", extent["diameter_mm"], true.diameter),
+    ):
+        covered.held[figure].append(interval["low"] <= value <= interval["high"])
+        covered.widths[figure].append(interval["high"] / interval["low"])

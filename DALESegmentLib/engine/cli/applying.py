@@ -19,6 +19,7 @@ from .options import (
     Limit,
     Model,
     Out,
+    Seed,
     Split,
     SplitOption,
     cases,
@@ -80,12 +81,17 @@ def review(
     regions: Annotated[
         int | None, typer.Option(min=1, help="Regions a case at most (20).", rich_help_panel=RESULT)
     ] = None,
+    audit: Annotated[
+        int | None,
+        typer.Option(min=1, help="Also draw so many places at random, to judge by hand.", rich_help_panel=RESULT),
+    ] = None,
+    seed: Seed = None,
     device: Device = None,
     as_json: Json = False,
 ) -> None:
     """List the doubtful regions of labels, worst first."""
     named = cases(data, case_list, image, label, None, split, limit, label_seed)
-    parameters = given(model=model, cases=named, out=out, device=device, limit=regions)
+    parameters = given(model=model, cases=named, out=out, device=device, limit=regions, audit=audit, seed=seed)
     perform("review", parameters, as_json, summaries.regions)
 
 

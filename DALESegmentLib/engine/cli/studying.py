@@ -59,14 +59,19 @@ def evaluate(
     confidence: Annotated[
         Path | None, typer.Option(help="Folder that confidence wrote.", rich_help_panel=RESULT)
     ] = None,
+    audit: Annotated[
+        Path | None,
+        typer.Option(help="audit.csv of review, filled in: how many label errors are left.", rich_help_panel=RESULT),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="JSON file for the scores.", rich_help_panel=RESULT)
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Compare predictions, labels and confidence with a reference."""
-    named = cases(data, case_list, image, label, reference, split, limit, label_seed)
-    parameters = given(cases=named, predictions=predictions, confidence=confidence, out=out)
+    """Compare predictions, labels and confidence with a reference; say what an audit found."""
+    only_the_audit = audit is not None and data is None and case_list is None
+    named = None if only_the_audit else cases(data, case_list, image, label, reference, split, limit, label_seed)
+    parameters = given(cases=named, predictions=predictions, confidence=confidence, audit=audit, out=out)
     perform("evaluate", parameters, as_json, summaries.evaluation)
 
 

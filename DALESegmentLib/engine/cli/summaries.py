@@ -68,6 +68,7 @@ def predictions(result: Result) -> None:
         for item in result["items"]
     ]
     _table(("Case", "Voxels", "Seconds", "Segmentation"), rows)
+    extents(result)
 
 
 def confidences(result: Result) -> None:
@@ -75,6 +76,7 @@ def confidences(result: Result) -> None:
         ("Case", "Mean confidence", "Map"),
         [(item["name"], item["mean_confidence"], item["confidence"]) for item in result["items"]],
     )
+    extents(result)
 
 
 def regions(result: Result) -> None:
@@ -93,6 +95,28 @@ def regions(result: Result) -> None:
     ]
     _table(("Rank", "Case", "Class", "Suspected", "mm³", "Confidence", "Centre R, A, S"), rows)
     console.print(f"List: {result['csv']}")
+    extents(result)
+    if "audit" in result:
+        console.print(f"Places to judge: {result['audit']}; write right, wrong or unsure, then evaluate --audit")
+
+
+def extents(result: Result) -> None:
+    """Volumes and diameters, with what is known of their intervals."""
+    rows = []
+    for item in result["items"]:
+        for e in item["extents"].values():
+            size = _interval(e["volume_ml"], "ml") if "volume_ml" in e else _interval(e["area_mm2"], "mm²")
+            rows.append((item["name"], e["name"], size, _interval(e["diameter_mm"], "mm")))
+    if not rows:
+        return
+    _table(("Case", "Class", "Size (90 % interval)", "Longest diameter (90 % interval)"), rows)
+    if any(e["diameter_mm"]["low"] is None for item in result["items"] for e in item["extents"].values()):
+        console.print("Intervals need a model that was validated on at least 9 cases with that class")
+
+
+def _interval(figure: dict[str, Any], unit: str) -> str:
+    ends = "" if figure["low"] is None else f" ({_cell(figure['low'])} to {_cell(figure['high'])})"
+    return f"{_cell(figure['value'])} {unit}{ends}"
 
 
 def evaluation(result: Result) -> None:
@@ -111,6 +135,8 @@ def evaluation(result: Result) -> None:
     if biases:
         console.print("Outlines of the labels (mm, positive: drawn too large; 95 % interval)")
         _table(("Class", "Annotator", "Offset", "From", "To", "Cases"), biases)
+    if "errors_left" in result:
+        console.print(f"Audit: {result['errors_left']['sentence']}")
 
 
 def _scores(of: dict[str, Any]) -> dict[str, Any]:

@@ -14,6 +14,8 @@ from ..cases.source import CaseSource
 from ..learn.bundle import load_bundle
 from ..learn.confidence_map import confidence_map
 from ..learn.device import choose_device
+from ..learn.extent import Scales, extents_of_label
+from ..learn.extent_scales import load_extents
 from ..learn.folder import find_bundle
 from ..learn.plan import Plan
 from ..learn.predictor import Predictor
@@ -36,6 +38,9 @@ class Doubt:
     plan: Plan
     probabilities: np.ndarray
     confidence: np.ndarray
+    scales: Scales
+    unseen: bool
+    """Whether the model did not learn from this case."""
     progress: Progress
     """For what is still done with this case, from 60 % on."""
     position: str
@@ -52,13 +57,18 @@ class Doubt:
             paths["shown"] = write_map(self.source, out, "shown", shown, case.geometry)
         return paths
 
+    def extents(self) -> dict[str, Any]:
+        """Volume and diameter of each class in the label, with intervals."""
+        return extents_of_label(self.case, self.probabilities, self.plan, self.scales, unseen=self.unseen)
+
 
 def doubts(asked: ModelParameters, progress: Progress) -> Iterator[Doubt]:
     """One case after the other. Cases the model was trained on bring what training remembered of their label."""
     device = choose_device(asked.device)
     network, plan = load_bundle(asked.model, device)
     predictor = Predictor(network, plan, device)
-    run_folder = find_bundle(asked.model).parent
+    bundle = find_bundle(asked.model)
+    run_folder, scales = bundle.parent, load_extents(bundle)
     remembered, recalibration = load_remembered(run_folder), load_recalibration(run_folder)
     sources = asked.cases.find()
     for i, source in enumerate(sources):
@@ -76,7 +86,8 @@ def doubts(asked: ModelParameters, progress: Progress) -> Iterator[Doubt]:
         confidence = confidence_map(case, plan, probabilities, disagreement, part.check, recalibration)
         part.check()
         part.report(60, "confidence", message)
-        yield Doubt(source, case, plan, probabilities, confidence, part, message.lower())
+        unseen = source.name not in remembered
+        yield Doubt(source, case, plan, probabilities, confidence, scales, unseen, part, message.lower())
 
 
 def _native(remembered: Remembered | None, case: Case, plan: Plan, progress: Progress) -> np.ndarray | None:

@@ -22,19 +22,24 @@ from ..measure.agreement import SCORES, agreement, mean_of
 from ..measure.contour_bias import Offset, bias_report, contour_offset
 from ..measure.label_errors import ErrorSample, error_sample, pooled, scores
 from ..process.progress import Progress
+from ..review.audit_list import errors_left_by, read_audit
 from .parameters import CasesParameter, Parameters
 
 
 class EvaluateParameters(Parameters):
-    cases: CasesParameter
+    cases: CasesParameter | None = None
     predictions: Path | None = None
     confidence: Path | None = None
+    audit: Path | None = None
     out: Path | None = None
 
 
 def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
     asked = EvaluateParameters.model_validate(parameters)
-    sources = asked.cases.find()
+    if asked.cases is None and asked.audit is None:
+        raise EngineError("no-cases", "Name the cases to compare with their reference, or a filled-in audit.")
+    left = {} if asked.audit is None else {"errors_left": errors_left_by(read_audit(asked.audit))}
+    sources = [] if asked.cases is None else asked.cases.find()
     files = [path for s in sources for path in (s.label, s.reference) if path is not None]
     names = segment_values(files, names_in_folder(asked.predictions))
     items, samples = [], []
@@ -45,7 +50,7 @@ def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
         item, sample = _evaluate(source, asked, names, offsets)
         items.append(item)
         samples += [sample] if sample is not None else []
-    result = {"items": items, "mean": _mean(items, samples), "bias": bias_report(offsets)}
+    result = {"items": items, "mean": _mean(items, samples), "bias": bias_report(offsets), **left}
     if asked.out is not None:
         write_json(asked.out, result)
     return result

@@ -12,8 +12,12 @@ from ..cases.case_files import read_case
 from ..cases.class_names import write_names
 from ..learn.bundle import load_bundle
 from ..learn.device import choose_device
+from ..learn.extent import extents_of_prediction
+from ..learn.extent_scales import load_extents
+from ..learn.folder import find_bundle
 from ..learn.predictor import Predictor
 from ..process.progress import Progress
+from .extent_table import write_extents
 from .outputs import write_map
 from .parameters import ModelParameters
 
@@ -26,7 +30,7 @@ def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
     asked = PredictParameters.model_validate(parameters)
     device = choose_device(asked.device)
     network, plan = load_bundle(asked.model, device)
-    predictor = Predictor(network, plan, device)
+    predictor, scales = Predictor(network, plan, device), load_extents(find_bundle(asked.model))
     sources = asked.cases.find()
     items = []
     for i, source in enumerate(sources):
@@ -47,6 +51,7 @@ def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
             "probabilities": None,
             "classes": {str(v): name for v, name in plan.class_names.items()},
             "voxels": {str(int(v)): int(n) for v, n in zip(values, counts, strict=True) if v},
+            "extents": extents_of_prediction(segmentation, case.geometry, plan, scales),
         }
         if asked.probabilities:
             progress.check()
@@ -56,4 +61,4 @@ def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
         if i == 0:
             write_names(asked.out, plan.class_names)
         items.append({**item, "seconds": round(time.monotonic() - started, 3)})
-    return {"items": items}
+    return {"items": items, "extents_csv": write_extents(items, asked.out)}

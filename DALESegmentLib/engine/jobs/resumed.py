@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
+from ..cases.patients import patient_of
+from ..cases.source import CaseSource
 from ..errors import EngineError
 from ..learn.folder import RUN_FILE, read_json
 from ..learn.held_out import held_out_of_run
@@ -37,17 +39,15 @@ def resumed(asked: TrainParameters) -> Run:
         names = stored["training"], stored["validation"]
     except (KeyError, ValidationError) as error:
         raise EngineError("unreadable-file", f"{RUN_FILE} is damaged; train again without resume.") from error
-    for setting in (
-        *_of_the_training(asked, settings, plan),
-        *_of_the_validation(asked, *names),
-        *_of_the_cases(asked.cases, cases),
-    ):
+    for setting in (*_of_the_training(asked, settings, plan), *_of_the_cases(asked.cases, cases)):
         _check_same(asked.out.name, *setting)
     by_name = {source.name: source for source in cases.find_to_learn()}
     try:
         training, validation = ([by_name[name] for name in part] for part in names)
     except KeyError as error:
         raise EngineError("case-gone", f"Case {error} of this training is no longer there; put it back.") from error
+    for setting in _of_the_validation(asked, training, validation):
+        _check_same(asked.out.name, *setting)
     return Run(asked.out, plan, settings, cases, training, validation, held_out_of_run(asked.out))
 
 
@@ -64,11 +64,17 @@ def _of_the_training(asked: TrainParameters, settings: TrainSettings, plan: Plan
             yield f"dale.{name}", getattr(asked.dale, name), getattr(settings.dale, name)
 
 
-def _of_the_validation(asked: TrainParameters, training: list[str], validation: list[str]) -> Iterator[Setting]:
-    """The share itself is not recorded, but what it came to is."""
-    total = len(training) + len(validation)
-    if "validation" in asked.model_fields_set and validation_count(asked.validation, total) != len(validation):
-        yield "validation", asked.validation, f"{len(validation)} of {total} cases"
+def _of_the_validation(
+    asked: TrainParameters, training: list[CaseSource], validation: list[CaseSource]
+) -> Iterator[Setting]:
+    """The share itself is not recorded, but what it came to is: so many patients, whose cases stay together."""
+    held, all_of_them = (len({patient_of(s) for s in part}) for part in (validation, [*training, *validation]))
+    if "validation" in asked.model_fields_set and validation_count(asked.validation, all_of_them) != held:
+        yield "validation", asked.validation, f"{held} of {all_of_them} {_unit(all_of_them, training, validation)}"
+
+
+def _unit(patients: int, training: list[CaseSource], validation: list[CaseSource]) -> str:
+    return "cases" if patients == len(training) + len(validation) else "patients"
 
 
 def _of_the_cases(asked: CasesParameter | None, stored: CasesParameter) -> Iterator[Setting]:

@@ -2,27 +2,38 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from pydantic import Field
 
+from ..learn.settings import LARGEST_SEED
 from ..process.progress import Progress
+from ..review.audit_list import AuditDraw, check_not_begun, write_audit
 from ..review.find_regions import find_regions
 from ..review.rank_regions import rank_regions
 from ..review.region_files import write_regions_csv, write_regions_json
 from .doubt import doubts, summary
+from .extent_table import write_extents
 from .outputs import write_map
 from .parameters import ModelParameters
+
+AUDIT_FILE = "audit.csv"
 
 
 class ReviewParameters(ModelParameters):
     limit: int = Field(20, ge=1, description="regions a case")
+    audit: int = Field(0, ge=0, le=10_000, description="places to draw at random, over all cases")
+    seed: int = Field(0, ge=0, le=LARGEST_SEED, description="of the audit")
 
 
 def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
     asked = ReviewParameters.model_validate(parameters)
     items, found = [], []
+    audit = AuditDraw(asked.audit, asked.seed) if asked.audit else None
+    if audit is not None:
+        check_not_begun(asked.out / AUDIT_FILE)
     for doubt in doubts(asked, progress.part(0, 95)):
         case, plan = doubt.case, doubt.plan
         assert case.label is not None
@@ -47,12 +58,23 @@ def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
         doubt.progress.report(85, "writing", f"Writing the maps, {doubt.position}")
         item = summary(doubt, doubt.write_confidence(asked.out))
         progress.check()
+        item["extents"] = doubt.extents()
+        progress.check()
         item["regions_map"] = write_map(doubt.source, asked.out, "regions", region_map, case.geometry)
         items.append(item)
         found.append(regions)
+        if audit is not None:
+            audit.see(case.name, np.asarray(case.label), case.geometry, case.trusted)
     ranked = rank_regions(found)
     progress.report(97, "writing", "Writing the list")
     csv, json = asked.out / "regions.csv", asked.out / "regions.json"
     write_regions_csv(ranked, csv)
     write_regions_json(ranked, json)
-    return {"regions": [r.as_dict() for r in ranked], "csv": str(csv), "json": str(json), "items": items}
+    result = {"regions": [r.as_dict() for r in ranked], "csv": str(csv), "json": str(json), "items": items}
+    result["extents_csv"] = write_extents(items, asked.out)
+    return result if audit is None else {**result, "audit": _written(audit, asked.out / AUDIT_FILE)}
+
+
+def _written(audit: AuditDraw, path: Path) -> str:
+    write_audit(audit.places(), path)
+    return str(path)

@@ -14,6 +14,7 @@ from torch import nn
 from .. import __version__
 from ..cases.source import CaseSource
 from ..errors import EngineError
+from ..learn.extent_scales import save_extents
 from ..learn.folder import BUNDLE_FOLDER, RUN_FILE, claim_run_folder, write_json
 from ..learn.held_out import HeldOut, save_held_out
 from ..learn.plan import Plan
@@ -56,9 +57,9 @@ class Run:
         )
 
 
-def validation_count(share: float, cases: int) -> int:
-    """How many of the cases are validated on; none of fewer than five, where a validation would say nothing."""
-    return round(share * cases) if cases >= 5 else 0
+def validation_count(share: float, patients: int) -> int:
+    """How many of the patients are validated on; none of fewer than five, where a validation would say nothing."""
+    return round(share * patients) if patients >= 5 else 0
 
 
 def prepare_all(sources: Sequence[CaseSource], plan: Plan, progress: Progress) -> list[PreparedCase]:
@@ -106,6 +107,8 @@ def train_and_record(
         save_labels(run.folder, cases)
     try:
         history = trainer.run()
+        if validation:
+            save_extents(run.folder / BUNDLE_FOLDER, validation, run.plan, trainer.predictor, progress)
     except EngineError as error:
         run.write("cancelled" if error.code == "cancelled" else "failed", trainer.history)
         raise

@@ -1,14 +1,24 @@
-"""Volume and longest diameter with the interval that follows from a confidence map.
+"""Volume and longest diameter with an interval that is calibrated on cases the model was validated on.
 
-The map says how probable it is that a voxel belongs to the structure. How voxels hang together it does not say; they
-are taken to move together, as an outline drawn more or less generously does: the structure is {p > U} with one
-threshold U, uniform on [0, 1], for all voxels (the quantiles of a random closed set; Molchanov, Theory of Random Sets,
-2005). Volume and diameter then only fall with U, and their intervals are those of two nested sets. That is a model: how
-often the interval holds the truth is measured in benchmarks/reliability.
+Let a be the logarithm of what an annotator's label measures, m of what the model measures on the same image, t of the
+true figure. On the validation cases only d = m - a is known. With `shift` its median and `half` the split-conformal
+quantile of |d - shift| (Lei et al., Distribution-free predictive inference for regression, JASA 2018):
+
+    no label:                t in  (m - shift) ± half
+    a label, case unseen:    t in  (a + m - shift) / 2 ± half / 2
+    a label learned from:    t in  a ± half
+
+The first holds what an annotator such as those of the validation would outline, at the stated level, if new cases are
+like those. For the second let a - t and m - shift - t be independent and one of them symmetric about 0: then their
+half sum is distributed as their half difference, which is (d - shift) / 2, so that the same quantile serves at half the
+width. A model that has learned from the very label is not independent of it; there the whole width is put about the
+label, which holds too often rather than too seldom. Independence and symmetry are a model: how often the interval holds
+the truth is measured in benchmarks/reliability.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -17,36 +27,60 @@ from scipy.spatial import ConvexHull, QhullError
 from scipy.spatial.distance import pdist
 
 LEVEL = 0.9
+FEWEST = math.ceil(round(LEVEL / (1 - LEVEL), 9))
+"""With fewer cases no interval holds at the level, however wide."""
+
+
+@dataclass(frozen=True)
+class Scale:
+    """shift, half: of log(model / label), as above; cases: how many it comes from."""
+
+    shift: float
+    half: float
+    cases: int
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A figure with the interval that holds the true one with the probability `level`, as far as the model is right."""
+    """value: as outlined. low, high: the ends of the interval; None where there is no scale to tell them."""
 
     value: float
-    low: float
-    high: float
-    level: float = LEVEL
+    low: float | None = None
+    high: float | None = None
 
 
-def membership(label: np.ndarray, confidence: np.ndarray, value: int) -> np.ndarray:
-    """The probability (*grid) that a voxel is of class `value`: its label's confidence where it has that label, the
-    doubt of the background elsewhere. A voxel of another class counts as not of this one."""
-    return np.where(label == value, confidence, np.where(label == 0, 1.0 - confidence, 0.0))
+def calibrated(model: Sequence[float], label: Sequence[float]) -> Scale | None:
+    """From what both measure on the same cases, (n,) in one unit. Cases where one of them measures nothing say
+    nothing; None where fewer than 9 are left."""
+    pairs = np.array([(m, a) for m, a in zip(model, label, strict=True) if m > 0 and a > 0])
+    if len(pairs) < FEWEST:
+        return None
+    d = np.log(pairs[:, 0]) - np.log(pairs[:, 1])
+    shift = float(np.median(d))
+    rank = math.ceil(round(LEVEL * (len(d) + 1), 9))
+    return Scale(shift, float(np.sort(np.abs(d - shift))[rank - 1]), len(d))
 
 
-def volume_interval(probability: np.ndarray, voxel_volume: float, level: float = LEVEL) -> Interval:
-    """In the unit of voxel_volume, mm³ in 3D."""
-    small, middle, large = _nested(probability, level)
-    value, low, high = (float(np.count_nonzero(m)) * voxel_volume for m in (middle, small, large))
-    return Interval(value, low, high, level)
+def of_prediction(outlined: float, scale: Scale | None) -> Interval:
+    """Of an image without a label; outlined: what the model measures."""
+    if scale is None or outlined <= 0:
+        return Interval(outlined)
+    return _about(outlined, math.log(outlined) - scale.shift, scale.half)
 
 
-def diameter_interval(probability: np.ndarray, spacing: Sequence[float], level: float = LEVEL) -> Interval:
-    """Of the longest diameter within a slice, mm."""
-    small, middle, large = _nested(probability, level)
-    value, low, high = (longest_diameter(m, spacing) for m in (middle, small, large))
-    return Interval(value, low, high, level)
+def of_label(label: float, model: float, scale: Scale | None, unseen: bool, open_share: float = 1.0) -> Interval:
+    """Of a labelled image. model: what the model measures; unseen: whether it did not learn from this label.
+
+    open_share: of the outline, what nobody has confirmed; with less of it the interval draws in towards the label in
+    proportion, which is a heuristic, but for its ends 0 and 1.
+    """
+    if scale is None or label <= 0:
+        return Interval(label)
+    a = math.log(label)
+    if not unseen or model <= 0:
+        return _about(label, a, open_share * scale.half)
+    middle = (a + math.log(model) - scale.shift) / 2
+    return _about(label, a + open_share * (middle - a), open_share * scale.half / 2)
 
 
 def longest_diameter(mask: np.ndarray, spacing: Sequence[float]) -> float:
@@ -60,9 +94,8 @@ def longest_diameter(mask: np.ndarray, spacing: Sequence[float]) -> float:
     return max(lengths) + float(step.mean()) if lengths else 0.0
 
 
-def _nested(probability: np.ndarray, level: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    tail = (1.0 - level) / 2
-    return probability > 1.0 - tail, probability > 0.5, probability > tail
+def _about(value: float, middle: float, half: float) -> Interval:
+    return Interval(value, math.exp(middle - half), math.exp(middle + half))
 
 
 def _longest(points: np.ndarray) -> float:

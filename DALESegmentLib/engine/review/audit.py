@@ -55,10 +55,16 @@ def draw_places(where: np.ndarray, count: int, seed: int) -> list[tuple[int, ...
 
 
 def errors_left(wrong: int, looked: int, voxels: int, level: float = 0.95) -> ErrorsLeft:
-    """From `wrong` of `looked` places to all `voxels` that they were drawn from.
+    """From `wrong` of `looked` places to all `voxels` that they were drawn from; see `share_wrong`."""
+    low, high = share_wrong(wrong, looked, level)
+    return ErrorsLeft(voxels, voxels * wrong / looked, voxels * low, voxels * high, level)
+
+
+def share_wrong(wrong: int, looked: int, level: float = 0.95) -> tuple[float, float]:
+    """The bounds of the share that is wrong, where `wrong` of `looked` places drawn at random were.
 
     Clopper and Pearson's interval, which never holds less often than it says; drawing without replacement only
-    makes it wider than need be.
+    makes it wider than need be. Raises ValueError for impossible counts.
     """
     from scipy.stats import beta
 
@@ -67,4 +73,4 @@ def errors_left(wrong: int, looked: int, voxels: int, level: float = 0.95) -> Er
     tail = (1.0 - level) / 2
     low = beta.ppf(tail, wrong, looked - wrong + 1) if wrong else 0.0
     high = beta.ppf(1 - tail, wrong + 1, looked - wrong) if wrong < looked else 1.0
-    return ErrorsLeft(voxels, voxels * wrong / looked, voxels * float(low), voxels * float(high), level)
+    return float(low), float(high)

@@ -77,8 +77,8 @@ EVERYTHING = {
     "finetune": f"{CASES} {LEARN} -m model",
     "predict": "--data d --image a --split all --limit 2 -m model -o out --probabilities --device cpu",
     "confidence": f"{CASES} -m model -o out --device cpu",
-    "review": f"{CASES} -m model -o out --regions 7 --device cpu",
-    "evaluate": f"{CASES} --reference r --predictions p --confidence c -o scores.json",
+    "review": f"{CASES} -m model -o out --regions 7 --audit 9 --seed 2 --device cpu",
+    "evaluate": f"{CASES} --reference r --predictions p --confidence c --audit a.csv -o scores.json",
     "simulate": f"{CASES} --kind walk --amount 2 --relative --share 0.5 --seed 3 -o out",
 }
 
@@ -273,13 +273,17 @@ def test_the_tables_show_the_names_and_the_scores(capsys):
     bias = {"class": "liver", "annotator": "reader", "offset_mm": 0.5, "low_mm": None, "high_mm": None, "cases": 1}
     summaries.evaluation({"items": [item], "mean": {"label_errors": found}, "bias": [bias]})
     predicted = {"name": "a", "voxels": {"3": 7}, "classes": {"3": "liver"}, "seconds": 1.0, "segmentation": "a.nii.gz"}
+    volume, unknown = {"value": 1.25, "low": 0.875, "high": 1.5}, {"value": 12.0, "low": None, "high": None}
+    predicted["extents"] = {"3": {"name": "liver", "volume_ml": volume, "diameter_mm": unknown}}
     summaries.predictions({"items": [predicted]})
     trained = {"model": "m", "epochs": 1, "seconds": 1.0, "device": "cpu", "validation_dice": None, "left_aside": 0}
     accepted = {"accepted": True, "objections": []}
     summaries.finetuning({**trained, "confirmed_voxels": 0, "confirmed_violated": 0, **accepted})
     text = capsys.readouterr().out
     assert "auroc" in text
-    assert text.count("0.875") == 2  # the case and the mean
+    assert text.count(" 0.875 ") == 2  # the case and the mean
+    assert "1.25 ml (0.875 to 1.5)" in text
+    assert "Intervals need a model" in text
     assert "liver: 7" in text
     assert "reader" in text
     assert "0 of 0" not in text

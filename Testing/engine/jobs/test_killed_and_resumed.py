@@ -191,3 +191,28 @@ def test_the_same_settings_are_no_obstacle(finished):
     more = {"dale": {"alignment": False}, "validation": 0.2, "network": "UNet", "dims": 3, "batch_size": None}
     asked = {"out": str(finished), "resume": True, "device": "cpu", "cases": cases, **given, **more}
     assert train.run(asked, Progress())["epochs"] == 1
+
+
+@pytest.fixture(scope="module")
+def of_five_patients(tmp_path_factory) -> dict:
+    """What a finished training of eleven cases of five patients was asked for: one patient has seven."""
+    root = tmp_path_factory.mktemp("patients")
+    items = []
+    for n in range(11):
+        save_array_case(ball_case(f"case{n}", size=(16, 16, 8), seed=n), root / f"case{n}")
+        items.append({"name": f"case{n}", "arrays": str(root / f"case{n}"), "patient": f"patient{max(0, n - 6)}"})
+    asked = {"cases": {"items": items}, "out": str(root / "run"), "network": "UNet", "device": "cpu"}
+    asked |= {"epochs": 1, "steps_per_epoch": 1, "validation": 0.4}
+    train.run(asked, Progress())
+    return asked
+
+
+def test_the_same_share_of_patients_is_no_obstacle_where_they_have_several_cases(of_five_patients):
+    assert train.run({**of_five_patients, "resume": True}, Progress())["epochs"] == 1
+
+
+def test_nor_is_another_share_of_patients_taken_for_the_same(of_five_patients):
+    record = json.loads((Path(of_five_patients["out"]) / RUN_FILE).read_text())
+    of_the_cases = len(record["validation"]) / 11  # which is another share of the patients
+    with pytest.raises(EngineError, match="started with 2 of 5 patients;"):
+        train.run({**of_five_patients, "resume": True, "validation": of_the_cases}, Progress())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,7 @@ from DALESegmentLib.engine.jobs import (
 )
 from DALESegmentLib.engine.learn.recalibrated import load_recalibration
 from DALESegmentLib.engine.process.progress import Progress
+from DALESegmentLib.engine.review.audit_list import read_audit, write_audit
 from Testing.engine.conftest import ball_case
 
 SHORT = {"epochs": 4, "steps_per_epoch": 12, "device": "cpu", "seed": 1}
@@ -105,6 +107,35 @@ def test_the_bite_is_the_first_region_and_is_said_to_be_too_small(model, folder,
     assert confidence_map.min() >= 0
     assert confidence_map.max() <= 1
     assert confidence_map[0][label != truth].mean() < 0.5 < confidence_map[0][label == truth].mean()
+
+
+def test_an_audit_judged_by_the_truth_bounds_the_errors_that_are_left(model, folder, tmp_path):
+    """From the command's list to its estimate, as a reader with a spreadsheet would."""
+    asked = {"model": str(model), "cases": {"folder": str(folder), "label": "label"}, "out": str(tmp_path)}
+    asked |= {"device": "cpu", "audit": 60}
+    path = Path(review.run(asked, Progress())["audit"])
+    with pytest.raises(EngineError, match="no verdict yet"):
+        evaluate.run({"audit": str(path)}, Progress())
+    arrays = {
+        f"case{n}": [read_label(folder / f"case{n}" / f"{x}.nii.gz")[0] for x in ("label", "truth")] for n in range(6)
+    }
+    judged = []
+    for place in read_audit(path):
+        label, truth = (array[tuple(reversed(place.voxel))] for array in arrays[place.case])
+        judged.append(replace(place, verdict="right" if label == truth else "wrong"))
+    write_audit(judged, path)
+    left = evaluate.run({"audit": str(path)}, Progress())["errors_left"]
+    voxel = 2.0
+    assert left["low_mm3"] <= voxel * sum((a != b).sum() for a, b in arrays.values()) <= left["high_mm3"]
+    assert 0 < left["high_mm3"] < left["audited_mm3"] / 4
+    with pytest.raises(EngineError, match="holds verdicts already"):
+        review.run(asked, Progress())
+    assert read_audit(path) == judged
+
+
+def test_evaluating_nothing_is_refused():
+    with pytest.raises(EngineError, match="or a filled-in audit"):
+        evaluate.run({}, Progress())
 
 
 def test_evaluation_finds_the_label_errors(model, folder, tmp_path):

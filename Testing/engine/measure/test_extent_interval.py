@@ -1,46 +1,80 @@
-"""Volume and diameter with intervals: exact where the map is sure, and as wide as its doubt."""
+"""Volume and diameter with intervals that hold the truth as often as they say, and none where nothing is known."""
 
 from __future__ import annotations
+
+import math
 
 import numpy as np
 import pytest
 
 from DALESegmentLib.engine.measure.extent_interval import (
-    diameter_interval,
+    FEWEST,
+    Scale,
+    calibrated,
     longest_diameter,
-    membership,
-    volume_interval,
+    of_label,
+    of_prediction,
 )
 
 
-def radial(falloff: float) -> np.ndarray:
-    """The probability of a ball of radius 10 whose outline is uncertain by `falloff` voxels."""
-    distance = np.linalg.norm(np.indices((41, 41, 41)) - 20, axis=0)
-    return 1 / (1 + np.exp((distance - 10) / falloff))
+def measured(random, n: int, annotator: float, model: float, bias: float) -> tuple[np.ndarray, ...]:
+    """True figures, and what an annotator and a model with these log errors make of them."""
+    truth = np.exp(random.normal(0, 1, n))
+    return truth, truth * np.exp(random.normal(0, annotator, n)), truth * np.exp(random.normal(bias, model, n))
 
 
-def test_a_sure_map_has_no_width():
-    ball = (radial(1.0) > 0.5).astype(float)
-    volume = volume_interval(ball, 2.0)
-    assert volume.low == volume.value == volume.high == 2.0 * np.count_nonzero(ball)
-    assert volume.value == pytest.approx(2.0 * 4 / 3 * np.pi * 10**3, rel=0.02)
+@pytest.mark.parametrize("model", [0.2, 1.0])
+def test_the_intervals_hold_the_truth_as_often_as_they_say(model):
+    """For a biased model, better or far worse than the annotators; nobody tells the calibration the truth."""
+    random = np.random.default_rng(0)
+    held = {"annotator": [], "labelled": [], "learned from": []}
+    for _ in range(300):
+        _, labels, figures = measured(random, 29, 0.3, model, 0.7)
+        scale = calibrated(figures, labels)
+        for t, a, m in zip(*measured(random, 5, 0.3, model, 0.7), strict=True):
+            for kind, interval, true in (
+                ("annotator", of_prediction(m, scale), a),
+                ("labelled", of_label(a, m, scale, unseen=True), t),
+                ("learned from", of_label(a, m, scale, unseen=False), t),
+            ):
+                held[kind].append(interval.low <= true <= interval.high)
+    assert np.mean(held["annotator"]) == pytest.approx(0.9, abs=0.025)
+    assert np.mean(held["labelled"]) == pytest.approx(0.9, abs=0.025)
+    assert np.mean(held["learned from"]) > 0.9
 
 
-def test_more_doubt_is_a_wider_interval_and_the_smaller_lies_within():
-    narrow, wide = volume_interval(radial(0.3), 1.0), volume_interval(radial(1.0), 1.0)
-    assert wide.low < narrow.low < narrow.value < narrow.high < wide.high
-    diameter = diameter_interval(radial(1.0), (1.0, 1.0, 3.0))
-    assert diameter.low < 20 < diameter.high
-    assert diameter.value == pytest.approx(20, abs=1.5)
+def test_the_scale_is_the_conformal_quantile():
+    """19 cases at 90 %: the 18th of the distances from the median."""
+    d = np.linspace(-0.9, 0.9, 19)
+    scale = calibrated(np.exp(d), np.ones(19))
+    assert (scale.shift, scale.half, scale.cases) == (pytest.approx(0), pytest.approx(0.9), 19)
+    d[:2] = -0.05, 0.05
+    assert calibrated(np.exp(d), np.ones(19)).half == pytest.approx(0.8, abs=0.06)
 
 
-def test_outlines_that_move_together_are_covered_as_often_as_it_says():
-    """The model's own case: 90 % of balls whose threshold is drawn at random."""
-    random, probability = np.random.default_rng(0), radial(1.5)
-    interval = volume_interval(probability, 1.0)
-    volumes = [np.count_nonzero(probability > u) for u in random.random(400)]
-    held = np.mean([interval.low <= v <= interval.high for v in volumes])
-    assert held == pytest.approx(0.9, abs=0.04)
+def test_where_too_little_is_known_there_is_no_interval():
+    few = [1.0] * (FEWEST - 1)
+    assert FEWEST == 9
+    assert calibrated(few, few) is None
+    assert calibrated([*few, 0.0, 3.0], [*few, 1.0, 0.0]) is None, "nothing outlined is no measurement"
+    assert calibrated([*few, 1.0], [*few, 1.0]) == Scale(0.0, 0.0, 9)
+    assert (of_prediction(3.0, None).value, of_prediction(3.0, None).low) == (3.0, None)
+    assert of_label(3.0, 2.0, None, unseen=True).high is None
+    assert of_label(0.0, 2.0, Scale(0, 1, 9), unseen=True).low is None
+
+
+def test_a_label_and_a_model_that_differ_meet_in_the_middle():
+    interval = of_label(1.0, 8.0, Scale(math.log(2.0), math.log(4.0), 30), unseen=True)
+    assert interval.value == 1.0
+    assert math.sqrt(interval.low * interval.high) == pytest.approx(2.0)  # of 1 and 8 / 2
+    assert interval.high / interval.low == pytest.approx(4.0)
+
+
+def test_what_is_confirmed_is_certain():
+    scale = Scale(0.5, 1.0, 30)
+    whole, half, closed = (of_label(2.0, 6.0, scale, unseen=True, open_share=share) for share in (1.0, 0.5, 0.0))
+    assert (closed.low, closed.high) == (pytest.approx(2.0), pytest.approx(2.0))
+    assert closed.high / closed.low < half.high / half.low < whole.high / whole.low
 
 
 def test_the_diameter_is_measured_within_slices():
@@ -49,8 +83,3 @@ def test_the_diameter_is_measured_within_slices():
     assert longest_diameter(mask, (2.0, 1.0, 1.0)) == pytest.approx(3 * 2.0 + 1.5)
     assert longest_diameter(mask[0], (2.0, 1.0)) == pytest.approx(3 * 2.0 + 1.5)
     assert longest_diameter(mask & False, (1.0, 1.0, 1.0)) == 0
-
-
-def test_membership_reads_the_confidence_by_label():
-    label, confidence = np.array([1, 1, 0, 0, 2]), np.array([1.0, 0.2, 1.0, 0.3, 0.4])
-    np.testing.assert_allclose(membership(label, confidence, 1), [1.0, 0.2, 0.0, 0.7, 0.0])
