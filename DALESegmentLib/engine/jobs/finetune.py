@@ -15,13 +15,13 @@ from ..errors import EngineError
 from ..learn.bundle import load_bundle
 from ..learn.confidence_map import label_classes
 from ..learn.device import choose_device
-from ..learn.folder import RUN_FILE, check_run_folder, find_bundle, read_json
+from ..learn.folder import RUN_FILE, find_bundle, read_json
 from ..learn.held_out import load_held_out
 from ..learn.plan import Plan
 from ..learn.predictor import Predictor
 from ..learn.recalibrated import load_recalibration, outcomes, save_recalibration
 from ..learn.remembered import load_remembered
-from ..learn.run_lock import only_training_in
+from ..learn.run_lock import run_folder
 from ..learn.settings import LARGEST_SEED, TrainSettings
 from ..learn.validation import validation_dice
 from ..process.progress import Progress
@@ -53,8 +53,7 @@ def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
         raise EngineError(
             "run-exists", "A fine-tune needs a folder of its own, so that the model it starts from is kept."
         )
-    check_run_folder(asked.out, overwrite=asked.overwrite)
-    with only_training_in(asked.out):
+    with run_folder(asked.out, overwrite=asked.overwrite):
         return _finetune(asked, progress)
 
 

@@ -14,10 +14,9 @@ from ..cases.source import CaseSource
 from ..dale.settings import DaleSettings
 from ..errors import EngineError
 from ..learn.device import choose_device
-from ..learn.folder import check_run_folder
 from ..learn.networks import LEARNING_RATE, LEARNING_RATES, build
 from ..learn.plan import Normalise, Plan, make_plan
-from ..learn.run_lock import only_training_in
+from ..learn.run_lock import run_folder
 from ..learn.settings import LARGEST_SEED, TrainSettings
 from ..process.progress import Progress
 from .parameters import CasesParameter, Parameters
@@ -54,8 +53,7 @@ class TrainParameters(Parameters):
 
 def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
     asked = TrainParameters.model_validate(parameters)
-    check_run_folder(asked.out, resume=asked.resume, overwrite=asked.overwrite)
-    with only_training_in(asked.out):
+    with run_folder(asked.out, resume=asked.resume, overwrite=asked.overwrite):
         return _train(asked, progress)
 
 

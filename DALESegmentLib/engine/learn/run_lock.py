@@ -3,12 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from ..cases.owner_lock import only_owner
 from ..errors import EngineError
-from .folder import LOCK_FILE, cannot_write
+from .folder import LOCK_FILE, cannot_write, check_run_folder
+
+
+@contextmanager
+def run_folder(folder: Path, *, resume: bool = False, overwrite: bool = False) -> Iterator[None]:
+    """A folder that a training may write to, and no other one meanwhile. Where it is refused, or ends before its first
+    file, the folders that were made for it go again.
+
+    Raises as `check_run_folder` and `only_training_in`.
+    """
+    made = [path for path in (folder, *folder.parents) if not path.exists()]
+    try:
+        check_run_folder(folder, resume=resume, overwrite=overwrite)
+        with only_training_in(folder):
+            yield
+    finally:
+        with suppress(OSError):  # not empty, or gone
+            for path in made:
+                path.rmdir()
 
 
 @contextmanager

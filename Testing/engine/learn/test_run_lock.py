@@ -115,7 +115,7 @@ def test_it_is_given_back_however_a_training_ends(problem, asked, tmp_path):
     out = tmp_path / "run"
     with pytest.raises(type(problem)):
         train.run({**asked, "out": str(out)}, Stops(problem))
-    assert list(out.iterdir()) == []
+    assert not out.exists()
     train.run({**asked, "out": str(out)}, Progress())
     assert not (out / LOCK_FILE).exists()
 
@@ -139,3 +139,19 @@ def test_however_many_come_at_once_one_at_a_time_is_in(tmp_path):
 def test_a_folder_that_cannot_be_written_is_said_to_be_one(tmp_path):
     with pytest.raises(EngineError, match="cannot be written"), only_training_in(tmp_path / "gone"):
         pass
+
+
+@pytest.mark.parametrize("job", [train, finetune])
+def test_a_run_that_is_refused_leaves_no_folder_behind(job, asked, tmp_path):
+    wrong = {"cases": {"folder": str(tmp_path / "none")}} if job is train else {"model": str(tmp_path / "none")}
+    with pytest.raises(EngineError):
+        job.run({**asked, **wrong, "out": str(tmp_path / "a" / "new" / "run")}, Progress())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_but_a_folder_that_was_there_stays(asked, tmp_path):
+    (tmp_path / "a" / "run").mkdir(parents=True)
+    for out in ("a/run", "a/other"):
+        with pytest.raises(EngineError):
+            train.run({**asked, "cases": {"folder": str(tmp_path / "none")}, "out": str(tmp_path / out)}, Progress())
+    assert [path.name for path in (tmp_path / "a").iterdir()] == ["run"]
