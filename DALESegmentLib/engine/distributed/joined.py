@@ -85,7 +85,8 @@ def joined(stop: threading.Event, explain: Callable[[BaseException], EngineError
     """
     global _ending
     try:
-        store, rank, size = next(dist.rendezvous("env://", timeout=timedelta(minutes=10)))  # type: ignore[no-untyped-call]
+        met = dist.rendezvous("env://", timeout=timedelta(minutes=10))  # type: ignore[no-untyped-call]
+        store, rank, size = next(met)
         store.set_timeout(LONGEST_WAIT)
         gpu = torch.cuda.is_available() and dist.is_nccl_available()
         backend = "cpu:gloo,cuda:nccl" if gpu else "gloo"
