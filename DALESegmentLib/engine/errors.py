@@ -30,3 +30,7 @@ class Cancelled(EngineError):
 
     def __init__(self, sentence: str = "Cancelled; everything finished before is kept.") -> None:
         super().__init__("cancelled", sentence)
+
+
+class SaidElsewhere(EngineError):
+    """What another of the processes that train together has said already; this one ends with it in silence."""

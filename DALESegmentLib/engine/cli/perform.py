@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable
 from typing import Any
 
 import typer
 
-from DALESegmentLib.engine.errors import EngineError
+from DALESegmentLib.engine.errors import EngineError, SaidElsewhere
 from DALESegmentLib.engine.process.client import EngineClient, Pending
-from DALESegmentLib.engine.process.failures import explain
-from DALESegmentLib.engine.process.job_table import JOBS
-from DALESegmentLib.engine.process.progress import Progress
 from DALESegmentLib.engine.process.protocol import plain
 
-from .progress_view import Bar, Lines, errors, view
+from . import sharing
+from .progress_view import Bar, Lines, Nothing, errors, view
 
 FAILED, CANCELLED = 1, 130
 
@@ -28,13 +25,13 @@ def perform(command: str, parameters: dict[str, Any], as_json: bool, show: Show)
     when cancelled."""
     parameters = plain(parameters)
     try:
-        with view(quiet=as_json) as progress:
-            if command == "train" and "LOCAL_RANK" in os.environ:  # torchrun starts the processes, not we
-                result = _here(command, parameters, progress)
-            else:
-                result = _in_engine(command, parameters, progress)
+        with Nothing() if sharing.silent() else view(quiet=as_json) as progress:
+            work = sharing.shared if sharing.several() else _in_engine
+            result = work(command, parameters, progress)
     except EngineError as error:
         fail(error)
+    if sharing.silent():
+        return
     if as_json:
         print(json.dumps(result, indent=2, ensure_ascii=False))
     else:
@@ -42,8 +39,9 @@ def perform(command: str, parameters: dict[str, Any], as_json: bool, show: Show)
 
 
 def fail(error: EngineError) -> None:
-    """Raises typer.Exit after the sentence."""
-    errors.print(f"Error: {error.sentence}", markup=False)
+    """Raises typer.Exit after the sentence, which another process may have said."""
+    if not isinstance(error, SaidElsewhere):
+        errors.print(f"Error: {error.sentence}", markup=False)
     raise typer.Exit(CANCELLED if error.code == "cancelled" else FAILED) from None
 
 
@@ -65,12 +63,3 @@ def _stop(engine: EngineClient, pending: Pending, progress: Bar | Lines) -> dict
     except KeyboardInterrupt:
         engine.kill()
         raise EngineError("cancelled", "Stopped at once; the last step may not have been kept.") from None
-
-
-def _here(command: str, parameters: dict[str, Any], progress: Bar | Lines) -> dict[str, Any]:
-    """In this process, which is one of several; the first of them shows the progress."""
-    first = os.environ.get("RANK", "0") == "0"
-    try:
-        return JOBS[command](parameters, Progress(progress.show if first else None))
-    except Exception as problem:
-        raise explain(problem, command, parameters) from problem

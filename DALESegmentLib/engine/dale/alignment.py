@@ -14,6 +14,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ..distributed.totals import alone, count_of, mean_and_variance
+
 FEWEST_VOXELS = 16
 
 
@@ -40,11 +42,12 @@ class FeatureAlignment:
             self.std = torch.ones_like(self.mean)
         for c in range(self.classes):
             chosen = features[stable & (label == c)]
-            if len(chosen) < FEWEST_VOXELS:
+            if count_of(chosen) < FEWEST_VOXELS:
                 continue
             memory = self.memory if self.seen[c] else 0.0
-            self.mean[c] = memory * self.mean[c] + (1 - memory) * chosen.mean(0)
-            self.std[c] = memory * self.std[c] + (1 - memory) * chosen.std(0)
+            mean, variance = mean_and_variance(chosen)
+            self.mean[c] = memory * self.mean[c] + (1 - memory) * mean
+            self.std[c] = memory * self.std[c] + (1 - memory) * (chosen.std(0) if alone() else variance.sqrt())
             self.seen[c] = True
 
     def loss(self, features: Tensor, predicted: Tensor, fuzzy: Tensor) -> Tensor:
@@ -55,10 +58,11 @@ class FeatureAlignment:
         unit = self.std[torch.tensor(self.seen)].square().mean().clamp_min(1e-6)
         for c in range(self.classes):
             chosen = features[fuzzy & (predicted == c)].float()
-            if not self.seen[c] or len(chosen) < FEWEST_VOXELS:
+            if not self.seen[c] or count_of(chosen) < FEWEST_VOXELS:
                 continue
+            mean, variance = mean_and_variance(chosen)
             # the small constant keeps the gradient of the root finite where a feature is constant
-            std = (chosen.var(0) + 1e-6).sqrt()
-            distance = gaussian_wasserstein2(chosen.mean(0), std, self.mean[c], self.std[c])
+            std = (variance + 1e-6).sqrt()
+            distance = gaussian_wasserstein2(mean, std, self.mean[c], self.std[c])
             total, terms = total + distance / (unit * chosen.shape[1]), terms + 1
         return total / max(terms, 1)

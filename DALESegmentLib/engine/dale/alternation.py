@@ -14,6 +14,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ..distributed.totals import over_ranks
 from .settings import DaleSettings
 
 LARGEST_SCALE = 3.0
@@ -41,6 +42,7 @@ def keep_class_mass(weights: Tensor, label: Tensor, classes: int, fixed: Tensor 
     counted = (torch.ones_like(flat) if fixed is None else (~fixed.flatten()).float()) * (flat > 0)
     wanted = flat.new_zeros(classes).index_add(0, index, counted)
     present = flat.new_zeros(classes).index_add(0, index, flat * counted)
+    wanted, present = over_ranks(wanted, present)
     scale = (wanted / present.clamp_min(1e-6)).clamp(1.0, LARGEST_SCALE)[index]
     scaled = torch.where(counted > 0, flat * scale, flat)
     return scaled.reshape(weights.shape)

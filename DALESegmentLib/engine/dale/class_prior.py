@@ -16,6 +16,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ..distributed.totals import over_ranks
+
 LARGEST = 4.0
 _FLOOR = 1e-4
 
@@ -36,10 +38,10 @@ class ClassPrior:
     def observe(self, posterior: Tensor, label: Tensor, valid: Tensor) -> None:
         """posterior: (B, K, *grid), softmax of what `judged` gives, without gradient; label, valid: (B, *grid), valid 0
         in padding."""
-        total = valid.sum().clamp_min(1.0)
-        given = (posterior * valid.unsqueeze(1)).sum([0, *range(2, posterior.ndim)]) / total
+        given = (posterior * valid.unsqueeze(1)).sum([0, *range(2, posterior.ndim)])
         counted = torch.bincount(label.flatten(), valid.flatten(), minlength=posterior.shape[1])
-        fresh = torch.stack([counted.to(given) / total, given])
+        given, counted, voxels = over_ranks(given, counted.to(given), valid.sum())
+        fresh = torch.stack([counted, given]) / voxels.clamp_min(1.0)
         self.state = self.state.to(fresh.device)
         masses = self.state[1:]
         masses = torch.where(masses.any(), torch.lerp(fresh, masses, self.memory), fresh)

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..distributed.totals import over_ranks
 from .alignment import FeatureAlignment
 from .alternation import keep_class_mass, step_weights
 from .class_prior import ClassPrior
@@ -25,13 +26,15 @@ ALIGNED_VOXELS = 4096
 
 @dataclass
 class Batch:
-    """What a step learns from; all (B, *grid) except image (B, C, *grid). valid is 0 in padding."""
+    """What a step learns from; all (B, *grid) except image (B, C, *grid). valid is 0 in padding. `patches`: how many
+    the whole batch has, where this is one rank's share of it."""
 
     image: Tensor
     label: Tensor
     trusted: Tensor
     valid: Tensor
     disagreement: Tensor
+    patches: int | None = None
 
 
 @dataclass
@@ -85,8 +88,8 @@ class Objective:
         loss = weighted_dice_ce(logits, batch.label, ce, dice, batch.valid)
         if settings.alignment and features is not None:
             loss = loss + self._alignment(features, detached, f, batch, fuzzy_step, share, settings)
-        fuzzy_share = (f * batch.valid).sum() / batch.valid.sum().clamp_min(1)
-        return StepResult(loss, s, float(fuzzy_share))
+        fuzzy, voxels = over_ranks((f * batch.valid).sum(), batch.valid.sum())
+        return StepResult(loss, s, float(fuzzy / voxels.clamp_min(1)))
 
     def _fuzziness(self, s: Tensor, batch: Batch, settings: DaleSettings) -> Tensor:
         if settings.partition:
@@ -115,7 +118,7 @@ class Objective:
     ) -> Tensor:
         """Stable steps feed the statistics, fuzzy steps pay the distance, ramped in over the last part."""
         grid = features.shape[2:]
-        every = max(1, features.shape[0] * grid.numel() // ALIGNED_VOXELS)
+        every = max(1, (batch.patches or features.shape[0]) * grid.numel() // ALIGNED_VOXELS)
 
         def drawn(values: Tensor) -> Tensor:
             """(N, C) of (B, C, *grid) values, on the features' grid."""

@@ -21,16 +21,21 @@ _SAMPLE = 200_000
 
 def class_thresholds(disagreement: np.ndarray, label: np.ndarray, classes: int, settings: DaleSettings) -> list[float]:
     """τ_c for c = 0 .. classes - 1. disagreement, label: (N,) over the labelled voxels of all cases."""
-    thresholds = []
-    for c in range(classes):
-        s = disagreement[label == c].astype(np.float32)
-        s = s[:: max(1, len(s) // _SAMPLE)]
-        if len(s) == 0 or np.ptp(s) < 1e-3:
-            thresholds.append(settings.lowest_threshold)
-            continue
-        share_limit = float(np.quantile(s, 1.0 - settings.largest_fuzzy_share))
-        thresholds.append(max(float(threshold_otsu(s)), settings.lowest_threshold, share_limit))
-    return thresholds
+    return [threshold(disagreement[label == c][:: stride(int((label == c).sum()))], settings) for c in range(classes)]
+
+
+def stride(voxels: int) -> int:
+    """Of so many voxels of a class, every how manieth is looked at."""
+    return max(1, voxels // _SAMPLE)
+
+
+def threshold(disagreement: np.ndarray, settings: DaleSettings) -> float:
+    """τ of one class, from what is looked at of it, (N,)."""
+    s = disagreement.astype(np.float32)
+    if len(s) == 0 or np.ptp(s) < 1e-3:
+        return settings.lowest_threshold
+    share_limit = float(np.quantile(s, 1.0 - settings.largest_fuzzy_share))
+    return max(float(threshold_otsu(s)), settings.lowest_threshold, share_limit)
 
 
 def fuzziness(disagreement: Tensor, label: Tensor, thresholds: Tensor, sharpness: float) -> Tensor:

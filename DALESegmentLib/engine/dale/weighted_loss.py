@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..distributed.totals import over_ranks
+
 SMOOTH = 1e-5
 
 
@@ -25,5 +27,6 @@ def weighted_dice_ce(logits: Tensor, label: Tensor, ce_weights: Tensor, dice_wei
     w = (dice_weights * valid).unsqueeze(1)
     overlap = (w * probability * one_hot).sum(axes)
     size = (w * (probability + one_hot)).sum(axes)
+    cross_entropy, overlap, size, voxels = over_ranks(cross_entropy, overlap, size, valid.sum())
     dice = (2 * overlap + SMOOTH) / (size + SMOOTH)
-    return cross_entropy / valid.sum().clamp_min(1) + 1.0 - dice[1:].mean()
+    return cross_entropy / voxels.clamp_min(1) + 1.0 - dice[1:].mean()

@@ -9,9 +9,11 @@ import numpy as np
 import torch
 from pydantic import Field
 
+from .. import __version__
 from ..cases.patients import patient_of
 from ..cases.source import CaseSource
 from ..dale.settings import DaleSettings
+from ..distributed.ranks import current
 from ..errors import EngineError
 from ..learn.device import choose_device
 from ..learn.networks import LEARNING_RATE, LEARNING_RATES, build
@@ -58,13 +60,21 @@ def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
 
 
 def _train(asked: TrainParameters, progress: Progress) -> dict[str, Any]:
+    ranks = current()
     device = choose_device(asked.device)
-    record = resumed(asked) if asked.resume else _started(asked, device, progress.part(0, 10))
+    ranks.check_same("commands, versions or devices", (__version__, device.type, asked.model_dump(mode="json")))
+    record = _record(asked, device, progress.part(0, 10)) if ranks.leads else None
+    record = ranks.first(record)
+    assert record is not None
     torch.manual_seed(record.settings.seed)
     network = build(record.plan.network, record.plan.network_arguments)
     return train_and_record(
         record, network, device, progress.part(10, 100), resume=asked.resume, overwrite=asked.overwrite
     )
+
+
+def _record(asked: TrainParameters, device: torch.device, progress: Progress) -> Run:
+    return resumed(asked) if asked.resume else _started(asked, device, progress)
 
 
 def _started(asked: TrainParameters, device: torch.device, progress: Progress) -> Run:
@@ -74,8 +84,9 @@ def _started(asked: TrainParameters, device: torch.device, progress: Progress) -
     tell_left_aside(asked.cases, progress)
     facts = survey(sources, progress)
     plan = make_plan(facts, network=asked.network, dims=asked.dims, device=device.type, normalise=asked.normalise)
-    if asked.batch_size is not None:
-        plan = plan.model_copy(update={"batch_size": asked.batch_size})
+    # each rank has room for as many patches as were planned for one
+    batch = asked.batch_size or plan.batch_size * current().size
+    plan = plan.model_copy(update={"batch_size": batch})
     training, validation = split(sources, asked.validation, asked.seed)
     return Run(asked.out, plan, asked.settings(plan), asked.cases, training, validation)
 

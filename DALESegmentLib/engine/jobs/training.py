@@ -13,13 +13,15 @@ from torch import nn
 
 from .. import __version__
 from ..cases.source import CaseSource
+from ..distributed.joined import told_by_all
+from ..distributed.ranks import Ranks, current
 from ..errors import EngineError
 from ..learn.extent_scales import save_extents
 from ..learn.folder import BUNDLE_FOLDER, RUN_FILE, claim_run_folder, write_json
 from ..learn.held_out import HeldOut, save_held_out
 from ..learn.plan import Plan
 from ..learn.prepare import PreparedCase, prepare_case
-from ..learn.remembered import Remembered, save_labels
+from ..learn.remembered import Remembered, labels_of, save_labels
 from ..learn.settings import TrainSettings
 from ..learn.trainer import Trainer
 from ..process.progress import Progress
@@ -85,34 +87,40 @@ def train_and_record(
 ) -> dict[str, Any]:
     """Train and record how it ended. remembered: by case name, from the run the network comes from.
 
-    Until every case is prepared, the folder is left as it is."""
+    Until every case is prepared, by every rank, the folder is left as it is."""
     started = time.monotonic()
+    ranks = current()
+    _check_enough(len(run.training), ranks)
     left_aside = run.cases.left_aside()  # now: at the end the data may have gone
-    cases = prepare_all(run.training, run.plan, progress.part(0, 8))
-    validation = prepare_all(run.validation, run.plan, progress.part(8, 10))
-    held_out = run.held_out.with_cases(validation)
+    cases = prepare_all(ranks.share(run.training), run.plan, progress.part(0, 8))
+    validation = prepare_all(ranks.share(run.validation), run.plan, progress.part(8, 10))
+    held_out = run.held_out.with_images(ranks.together([(c.name, c.fingerprint) for c in validation]))
     held_out.check_unseen(cases)
     for case in cases:
         recall(case, (remembered or {}).get(case.name))
-    progress.check()
+    ranks.check(progress)
     trainer = Trainer(run.plan, run.settings, network, cases, validation, run.folder, device, progress.part(10, 100))
-    progress.check()
+    ranks.check(progress)
     if resume:
         trainer.resume()
-    else:
-        claim_run_folder(run.folder, overwrite=overwrite)
-    save_held_out(run.folder, held_out)
-    run.write("training", trainer.history)
-    if not resume:
-        save_labels(run.folder, cases)
+    labels = {} if resume else labels_of(cases, ranks)
+    if ranks.leads:
+        if not resume:
+            claim_run_folder(run.folder, overwrite=overwrite)
+        save_held_out(run.folder, held_out)
+        run.write("training", trainer.history)
+        if not resume:
+            save_labels(run.folder, labels)
     try:
-        history = trainer.run()
-        if validation:
-            save_extents(run.folder / BUNDLE_FOLDER, validation, run.plan, trainer.predictor, progress)
+        with told_by_all():
+            history = trainer.run()
+            save_extents(run.folder / BUNDLE_FOLDER, validation, run.plan, trainer.predictor, progress, ranks)
     except EngineError as error:
-        run.write("cancelled" if error.code == "cancelled" else "failed", trainer.history)
+        if ranks.leads:
+            run.write("cancelled" if error.code == "cancelled" else "failed", trainer.history)
         raise
-    run.write("finished", history)
+    if ranks.leads:
+        run.write("finished", history)
     scores = [row["validation_dice"] for row in history if row.get("validation_dice") is not None]
     return {
         "model": str(run.folder / BUNDLE_FOLDER),
@@ -124,6 +132,16 @@ def train_and_record(
         "device": str(device),
         "left_aside": left_aside,
     }
+
+
+def _check_enough(cases: int, ranks: Ranks) -> None:
+    if ranks.size > cases:
+        few = f"{cases} case{'' if cases == 1 else 's'}"
+        raise EngineError(
+            "too-many-ranks",
+            f"{ranks.size} processes cannot share {few} to learn from; start {cases} at most, for instance with "
+            f"torchrun --nproc_per_node={cases}.",
+        )
 
 
 def recall(case: PreparedCase, remembered: Remembered | None) -> None:

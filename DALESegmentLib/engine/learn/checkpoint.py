@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,20 +17,23 @@ from ..errors import EngineError
 from .folder import write_atomically
 from .prepare import PreparedCase
 
+_MAP = "disagreement/"
+
 
 def save_checkpoint(
     path: Path,
     network: nn.Module,
     optimizer: torch.optim.Optimizer,
     objective: Objective,
-    cases: Sequence[PreparedCase],
+    disagreement: Mapping[str, Tensor],
     progress: dict[str, Any],
 ) -> None:
-    """Everything that changes during training. progress: epoch, step, history; plain JSON values."""
+    """Everything that changes during training. disagreement: of every case, by name; progress: epoch, step, history;
+    plain JSON values."""
     tensors = {f"network/{name}": value for name, value in network.state_dict().items()}
     slots = optimizer.state_dict()["state"]
     tensors |= {f"optimizer/{i}/{name}": value for i, slot in slots.items() for name, value in slot.items()}
-    tensors |= {f"disagreement/{case.name}": case.disagreement for case in cases}
+    tensors |= {_MAP + name: values for name, values in disagreement.items()}
     tensors |= {"dale/thresholds": objective.thresholds, "dale/prior": objective.prior.state.cpu()}
     tensors["dale/warm_up"] = objective.warm_up.state
     alignment = objective.alignment
@@ -49,15 +52,18 @@ def load_checkpoint(
     cases: Sequence[PreparedCase],
     device: torch.device,
 ) -> dict[str, Any]:
-    """Put everything back and return `progress`. Raises EngineError where the file does not fit."""
+    """Put everything back and return `progress`; of the cases' maps those of `cases` alone, which may be one rank's.
+    Raises EngineError where the file does not fit."""
     try:
         with safe_open(path, "pt") as file:
             progress = json.loads(file.metadata()["progress"])
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            own = {_MAP + case.name for case in cases}
+            names = [name for name in file.keys() if name in own or not name.startswith(_MAP)]  # noqa: SIM118
+            tensors = {name: file.get_tensor(name) for name in names}
         network.load_state_dict(_under(tensors, "network"))
         _load_optimizer(optimizer, _under(tensors, "optimizer"), device)
         for case in cases:
-            case.disagreement.copy_(tensors[f"disagreement/{case.name}"])
+            case.disagreement.copy_(tensors[_MAP + case.name])
         objective.thresholds, objective.prior.state = tensors["dale/thresholds"], tensors["dale/prior"]
         objective.warm_up.state = tensors["dale/warm_up"]
         if "dale/mean" in tensors:

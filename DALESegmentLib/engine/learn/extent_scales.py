@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ..cases.geometry import Geometry
+from ..distributed.ranks import Ranks
 from ..errors import EngineError
 from ..measure.extent_interval import LEVEL, Scale, calibrated
 from ..process.progress import Progress
@@ -24,23 +24,28 @@ from .prepare import PreparedCase, to_native
 
 EXTENT = Path("docs") / "extent.json"
 VERSION = 1
+Pair = tuple[float, float]
 
 
 def save_extents(
-    bundle: Path, validation: Sequence[PreparedCase], plan: Plan, predictor: Predictor, progress: Progress
+    bundle: Path,
+    validation: Sequence[PreparedCase],
+    plan: Plan,
+    predictor: Predictor,
+    progress: Progress,
+    ranks: Ranks | None = None,
 ) -> None:
-    """Measure the validation cases and keep what follows from them with the model."""
-    pairs: dict[str, list[tuple[float, float]]] = {}
-    for case in validation:
-        progress.check()
-        probabilities = to_native(predictor.prepared_probabilities(case.image, progress), case.affine, case.geometry)
-        progress.check()
-        label = _native_label(case, plan)
-        for index, value in foreground(plan):
-            _measure(pairs, value, probabilities, index, label == index, case.geometry)
+    """Measure the validation cases and keep what follows from them with the model. validation: the rank's own; the
+    first writes what follows from all."""
+    ranks = ranks or Ranks()
+    pairs: dict[str, list[Pair]] = {}
+    for case_pairs in ranks.together([_pairs(case, plan, predictor, progress) for case in validation]):
+        for name, pair in case_pairs:
+            pairs.setdefault(name, []).append(pair)
     scales = {name: calibrated(*zip(*figures, strict=True)) for name, figures in pairs.items()}
     known = {name: asdict(scale) for name, scale in scales.items() if scale is not None}
-    write_json(bundle / EXTENT, {"version": VERSION, "level": LEVEL, "scales": known})
+    if ranks.leads and pairs:
+        write_json(bundle / EXTENT, {"version": VERSION, "level": LEVEL, "scales": known})
 
 
 def inherit_extents(earlier: Path, bundle: Path) -> None:
@@ -63,22 +68,22 @@ def load_extents(bundle: Path) -> Scales:
     return found
 
 
-def _measure(
-    pairs: dict[str, list[tuple[float, float]]],
-    value: int,
-    probabilities: np.ndarray,
-    index: int,
-    mask: np.ndarray,
-    geometry: Geometry,
-) -> None:
-    drawn = probabilities.argmax(0) == index
-    given = outlined(mask, geometry)
-    models: dict[Who, Measured] = {"predicted": outlined(drawn, geometry)}
-    if mask.any():
-        models["labelled"] = expected_near(probabilities[index], drawn, mask, geometry)
-    for who, model in models.items():
-        for name in FIGURES:
-            pairs.setdefault(scale_name(value, who, name), []).append((getattr(model, name), getattr(given, name)))
+def _pairs(case: PreparedCase, plan: Plan, predictor: Predictor, progress: Progress) -> list[tuple[str, Pair]]:
+    """Each figure of one case under its name: as the model has it, and as the label does."""
+    progress.check()
+    probabilities = to_native(predictor.prepared_probabilities(case.image, progress), case.affine, case.geometry)
+    progress.check()
+    label, geometry = _native_label(case, plan), case.geometry
+    found: list[tuple[str, Pair]] = []
+    for index, value in foreground(plan):
+        mask, drawn = label == index, probabilities.argmax(0) == index
+        given = outlined(mask, geometry)
+        models: dict[Who, Measured] = {"predicted": outlined(drawn, geometry)}
+        if mask.any():
+            models["labelled"] = expected_near(probabilities[index], drawn, mask, geometry)
+        for who, model in models.items():
+            found += [(scale_name(value, who, n), (getattr(model, n), getattr(given, n))) for n in FIGURES]
+    return found
 
 
 def _native_label(case: PreparedCase, plan: Plan) -> np.ndarray:

@@ -23,9 +23,10 @@ class HeldOut:
     names: frozenset[str] = frozenset()
     images: frozenset[str] = frozenset()
 
-    def with_cases(self, cases: Iterable[PreparedCase]) -> HeldOut:
-        cases = list(cases)
-        return HeldOut(self.names | {c.name for c in cases}, self.images | {c.fingerprint for c in cases})
+    def with_images(self, cases: Iterable[tuple[str, str]]) -> HeldOut:
+        """cases: name and fingerprint of each."""
+        names, images = zip(*cases, strict=True) if (cases := list(cases)) else ((), ())
+        return HeldOut(self.names | set(names), self.images | set(images))
 
     def check_unseen(self, training: Iterable[PreparedCase]) -> None:
         """Raises EngineError("validation-leak") where a case to learn from holds an image that is validated on."""

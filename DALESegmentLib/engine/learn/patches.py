@@ -2,6 +2,10 @@
 
 Only flips and quarter turns are used, so every patch voxel is one voxel of the case and the new disagreement can be
 written back to exactly where it came from.
+
+Where several processes train together, each draws the poses of the whole batch from the same random numbers, and takes
+the patches of its own cases alone; the others' cost it nothing but their random numbers. So the batch is the same
+however many processes share it.
 """
 
 from __future__ import annotations
@@ -23,7 +27,9 @@ from monai.transforms import (
 )
 from torch import Tensor
 
+from ..dale.disagreement import START
 from ..dale.objective import Batch
+from ..distributed.ranks import Ranks
 from .plan import Plan
 from .predictor import PADDING
 from .prepare import UNKNOWN, PreparedCase
@@ -59,16 +65,35 @@ class Pose:
         array[..., x : x + self.size[0], y : y + self.size[1], z : z + self.size[2]] = patch.to(array.dtype)
 
 
+@dataclass(frozen=True)
+class Outline:
+    """What drawing a pose takes to know of a case, also of another rank's: its size (padded to a patch at least), and
+    how many points it has, a list each, to centre patches on."""
+
+    size: tuple[int, int, int]
+    points: tuple[int, ...]
+
+
 class PatchSampler:
     """Draws batches; seeded anew for each epoch, so that a resumed training sees what it would have seen.
 
     Every other patch is centred near a labelled voxel (each class as often), in fine-tuning near a trusted one.
+    cases: the rank's own.
     """
 
-    def __init__(self, cases: Sequence[PreparedCase], plan: Plan, *, focus_trusted: bool = False) -> None:
+    def __init__(
+        self, cases: Sequence[PreparedCase], plan: Plan, *, focus_trusted: bool = False, ranks: Ranks | None = None
+    ) -> None:
         self.plan = plan
+        self.ranks = ranks or Ranks()
         self.cases = [_padded(case, plan) for case in cases]
         self.points = [_points(case, plan.classes, focus_trusted) for case in self.cases]
+        self.outlines = self.ranks.together(
+            [
+                Outline(_triple(np.array(case.label.shape)), tuple(len(p) for p in points))
+                for case, points in zip(self.cases, self.points, strict=True)
+            ]
+        )
         square = _square_plane(plan)
         self.turn_axes = square or (0, 1)
         self.may_turn = square is not None
@@ -87,11 +112,13 @@ class PatchSampler:
         self.order: list[int] = []
 
     def draw(self, device: torch.device) -> tuple[Batch, list[Pose]]:
-        """A batch on the device, and where its patches lie."""
-        poses = [self._pose() for _ in range(self.plan.batch_size)]
+        """The rank's share of a batch on the device, and where its patches lie. Of a batch without a patch of its own
+        it gets an empty patch that counts for nothing, and no pose."""
+        drawn = [self._pose() for _ in range(self.plan.batch_size)]
+        poses = [pose for pose in drawn if self.ranks.owns(pose.case)]
         images, labels, trusted, valid, s = [], [], [], [], []
         for pose in poses:
-            case = self.cases[pose.case]
+            case = self._own(pose)
             label = pose.take(case.label)
             images.append(pose.take(case.image).clone())
             labels.append(label.clamp_min(0))
@@ -99,22 +126,43 @@ class PatchSampler:
             trusted.append(pose.take(case.trusted))
             s.append(pose.take(case.disagreement))
         with _plain_tensors():
-            images = [self.augment(image) for image in images]
+            images = self._augmented(drawn, images)
+        if not poses:
+            empty = torch.zeros(self.plan.patch_size)
+            images, labels, valid = [empty.expand(self.plan.channels, -1, -1, -1)], [empty], [empty]
+            trusted, s = [empty.bool()], [torch.full_like(empty, START)]
         batch = Batch(
             self._stack(images, device).float(),
             self._stack(labels, device).long(),
             self._stack(trusted, device),
             self._stack(valid, device).float(),
             self._stack(s, device).float(),
+            len(drawn),
         )
         return batch, poses
+
+    def _augmented(self, drawn: Sequence[Pose], images: Sequence[Tensor]) -> list[Tensor]:
+        """The own images, augmented by the random numbers that are theirs in the whole batch."""
+        own = iter(images)
+        augmented = []
+        for pose in drawn:
+            if self.ranks.owns(pose.case):
+                augmented.append(self.augment(next(own)))
+                continue
+            shape = torch.empty(1).expand(self.plan.channels, *pose.size)
+            for transform in self.augment.transforms:
+                transform.randomize(shape)
+        return augmented
 
     def write_back(self, poses: Sequence[Pose], disagreement: Tensor) -> None:
         """(B, *grid) new disagreement to the cases it belongs to."""
         values = disagreement.detach().cpu()
-        for pose, patch in zip(poses, values, strict=True):
+        for pose, patch in zip(poses, values[: len(poses)], strict=True):
             full = patch.unsqueeze(self.plan.slice_axis) if self.plan.dims == 2 else patch
-            pose.put(self.cases[pose.case].disagreement, full)
+            pose.put(self._own(pose).disagreement, full)
+
+    def _own(self, pose: Pose) -> PreparedCase:
+        return self.cases[pose.case // self.ranks.size]
 
     def _stack(self, patches: list[Tensor], device: torch.device) -> Tensor:
         stacked = torch.stack([p.contiguous() for p in patches])
@@ -124,15 +172,19 @@ class PatchSampler:
 
     def _pose(self) -> Pose:
         if not self.order:
-            self.order = list(self.random.permutation(len(self.cases)))
+            self.order = list(self.random.permutation(len(self.outlines)))
         case = int(self.order.pop())
-        grid = np.array(self.cases[case].label.shape)
+        outline = self.outlines[case]
+        grid = np.array(outline.size)
         patch = np.array(self.plan.patch_size)
-        classes = [p for p in self.points[case] if len(p)]
+        classes = [c for c, n in enumerate(outline.points) if n]
         if classes and self.random.random() < 0.5:
-            points = classes[int(self.random.integers(len(classes)))]
+            c = classes[int(self.random.integers(len(classes)))]
             jitter = self.random.integers(-(patch // 4), patch // 4 + 1)
-            start = points[int(self.random.integers(len(points)))] - patch // 2 + jitter
+            point = int(self.random.integers(outline.points[c]))
+            # another rank's point is not known here, and not needed: nothing is drawn by it
+            centre = self.points[case // self.ranks.size][c][point] if self.ranks.owns(case) else grid // 2
+            start = centre - patch // 2 + jitter
         else:
             # beyond the border and back by the clip below: corners would otherwise hardly ever be seen
             start = self.random.integers(-(patch // 2), grid - patch + patch // 2 + 1)

@@ -16,6 +16,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from ..dale.disagreement import START
+from ..distributed.ranks import Ranks
 from ..errors import EngineError
 from .folder import CHECKPOINT_FILE, LABELS_FILE, write_atomically
 from .prepare import PreparedCase
@@ -40,9 +41,17 @@ class Remembered:
         return self.disagreement.masked_fill(label != self.label, START)
 
 
-def save_labels(run_folder: Path, cases: Sequence[PreparedCase]) -> None:
-    labels = {case.name: case.label.to(torch.uint8).contiguous() for case in cases}
-    labels |= {TRUSTED + case.name: case.trusted.contiguous() for case in cases if bool(case.trusted.any())}
+def labels_of(cases: Sequence[PreparedCase], ranks: Ranks) -> dict[str, Tensor]:
+    """What `save_labels` writes, of all cases on the first rank. cases: the rank's own."""
+    all_cases = ranks.together([(case.name, tuple(case.label.shape)) for case in cases])
+    names, shapes = [name for name, _ in all_cases], [shape for _, shape in all_cases]
+    labels = ranks.to_first([case.label.to(torch.uint8).contiguous() for case in cases], shapes)
+    trusted = ranks.to_first([case.trusted.contiguous() for case in cases], shapes)
+    found = dict(zip(names, labels, strict=False))
+    return found | {TRUSTED + name: t for name, t in zip(names, trusted, strict=False) if bool(t.any())}
+
+
+def save_labels(run_folder: Path, labels: dict[str, Tensor]) -> None:
     write_atomically(run_folder / LABELS_FILE, save(labels))
 
 

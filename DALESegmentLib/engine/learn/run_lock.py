@@ -1,4 +1,4 @@
-"""One training at a time in a run folder."""
+"""One training at a time in a run folder. Of the processes that share a training, the first holds it for all."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from ..cases.owner_lock import only_owner
+from ..distributed.ranks import current
 from ..errors import EngineError
 from .folder import LOCK_FILE, cannot_write, check_run_folder
 
@@ -18,6 +19,9 @@ def run_folder(folder: Path, *, resume: bool = False, overwrite: bool = False) -
 
     Raises as `check_run_folder` and `only_training_in`.
     """
+    if not current().leads:
+        yield
+        return
     made = [path for path in (folder, *folder.parents) if not path.exists()]
     try:
         check_run_folder(folder, resume=resume, overwrite=overwrite)

@@ -2,6 +2,15 @@
 
 Each epoch is seeded by (seed, epoch) alone, so that a training resumed from the last checkpoint goes on exactly as it
 would have, on a CPU to the bit.
+
+Several processes can share a training; each then has its own cases (`Ranks`), and a trainer of its own over them. They
+draw one batch together (`PatchSampler`), and each runs the network on the patches of its own cases. Whatever is
+computed over a batch or over all cases is added up over the ranks before it is used (`over_ranks`, `thresholds_of`,
+`validation_dice`), so that all have the same loss and the same statistics, and take the same decisions. Their gradients
+are added up, not averaged: the loss is normalised already. The first rank's clock counts, it writes the files, and the
+checkpoint is that of one process, which any number of ranks can resume. So the number of ranks changes nothing but the
+order in which numbers are added up. The share of a batch that falls to a rank is left to chance; the busiest one sets
+the pace.
 """
 
 from __future__ import annotations
@@ -15,9 +24,10 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
+from torch.nn.parallel import DistributedDataParallel
 
 from ..dale.objective import Objective
-from ..dale.partition import class_thresholds
+from ..distributed.ranks import Ranks, current
 from ..errors import EngineError
 from ..process.progress import Progress
 from .bundle import save_bundle
@@ -27,8 +37,9 @@ from .networks import FeatureTap
 from .patches import PatchSampler
 from .plan import Plan
 from .predictor import Predictor
-from .prepare import UNKNOWN, PreparedCase
+from .prepare import PreparedCase
 from .settings import TrainSettings
+from .thresholds import thresholds_of
 from .validation import validation_dice
 
 VALIDATIONS = 10
@@ -37,7 +48,7 @@ VALIDATIONS = 10
 
 @dataclass
 class Trainer:
-    """One training. `cases` are learned from, `validation` only looked at.
+    """One training. `cases` are learned from, `validation` only looked at; both are the rank's own.
 
     Without a folder nothing is written. given_objective: another loss than the settings', for comparisons;
     after_epoch is called at the end of every epoch.
@@ -54,6 +65,7 @@ class Trainer:
     history: list[dict[str, Any]] = field(default_factory=list)
     given_objective: Objective | None = None
     after_epoch: Callable[[Trainer], None] | None = None
+    ranks: Ranks = field(default_factory=current)
 
     def __post_init__(self) -> None:
         self.network.to(self.device)
@@ -67,10 +79,23 @@ class Trainer:
         self.predictor = Predictor(self.network, self.plan, self.device)
         self.tap = FeatureTap(self.network, self.plan.classes)
         self.tap.find(self._trial_run)
-        self.progress.check()
+        self.learner = self._shared() if self.ranks.size > 1 else self.network
+        self.ranks.check(self.progress)
         focus = self.settings.focus_trusted
-        self.sampler = PatchSampler(self.cases, self.plan, focus_trusted=focus)
+        self.sampler = PatchSampler(self.cases, self.plan, focus_trusted=focus, ranks=self.ranks)
+        self.all_cases = self.ranks.together([(case.name, tuple(case.label.shape)) for case in self.cases])
+        self.validated = sum(self.ranks.together([len(self.validation)]))
         self.spent = 0.0
+
+    def _shared(self) -> nn.Module:
+        """The network, with the same weights on every rank and the mean of their gradients."""
+        if any(isinstance(layer, nn.modules.batchnorm._BatchNorm) for layer in self.network.modules()):
+            raise EngineError(
+                "not-for-ranks",
+                f"{self.plan.network} normalises over the whole batch, which one process has to see; "
+                "train it in one process, or choose another network.",
+            )
+        return DistributedDataParallel(self.network, [self.device] if self.device.type == "cuda" else None)
 
     def run(self) -> list[dict[str, Any]]:
         """Train to the end of the epochs or of the time; returns the history, one row an epoch."""
@@ -94,7 +119,7 @@ class Trainer:
         self.network.train()
         losses, fuzzy = [], []
         for i in range(settings.steps_per_epoch):
-            self.progress.check()
+            self.ranks.check(self.progress)
             step = epoch * settings.steps_per_epoch + i
             share = self._share(step, started)
             loss, fuzzy_share = self._step(step, share)
@@ -113,7 +138,7 @@ class Trainer:
             group["lr"] = self.settings.learning_rate * (1.0 - min(share, 0.999)) ** 0.9
         batch, poses = self.sampler.draw(self.device)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
-            logits = self.network(batch.image)
+            logits = self.learner(batch.image)
         features = self.tap.features.float() if self.tap.features is not None else None
         result = self.objective(batch, logits.float(), features, step, share)
         if not torch.isfinite(result.loss):
@@ -122,7 +147,7 @@ class Trainer:
                 "Training became unstable (the loss is not a number); train again with a smaller learning rate.",
             )
         self.optimizer.zero_grad(set_to_none=True)
-        result.loss.backward()
+        (self.ranks.size * result.loss).backward()  # of which the ranks' gradients are the mean
         nn.utils.clip_grad_norm_(self.network.parameters(), 12.0)
         self.optimizer.step()
         self.sampler.write_back(poses, result.disagreement)
@@ -130,21 +155,21 @@ class Trainer:
 
     def validate(self) -> float | None:
         """See `validation_dice`."""
-        return validation_dice(self.validation, self.predictor, self.progress)
+        return validation_dice(self.validation, self.predictor, self.progress, self.ranks)
 
     def _share(self, step: int, started: float) -> float:
         """How much of the training is done, by steps or by the clock, whichever is further."""
         share = step / (self.settings.epochs * self.settings.steps_per_epoch)
         if self.settings.seconds is not None:
-            share = max(share, (time.monotonic() - started) / self.settings.seconds)
+            share = max(share, self.ranks.first(time.monotonic() - started) / self.settings.seconds)
         return min(share, 1.0)
 
     def _over(self, started: float) -> bool:
         seconds = self.settings.seconds
-        return seconds is not None and time.monotonic() - started >= seconds
+        return seconds is not None and self.ranks.first(time.monotonic() - started) >= seconds
 
     def _validates(self, epoch: int, started: float) -> bool:
-        if not self.validation:
+        if not self.validated:
             return False
         every = -(-self.settings.epochs // VALIDATIONS)
         return (epoch + 1) % every == 0 or epoch + 1 == self.settings.epochs or self._over(started)
@@ -153,10 +178,7 @@ class Trainer:
         dale = self.settings.objective_settings
         if dale is None or not dale.partition:
             return
-        inside = [c.label != UNKNOWN for c in self.cases]
-        s = torch.cat([c.disagreement[i] for c, i in zip(self.cases, inside, strict=True)]).float().numpy()
-        label = torch.cat([c.label[i] for c, i in zip(self.cases, inside, strict=True)]).numpy()
-        self.objective.thresholds = torch.tensor(class_thresholds(s, label, self.plan.classes, dale))
+        self.objective.thresholds = thresholds_of(self.cases, self.plan.classes, dale, self.ranks)
 
     def _report(self, epoch: int, share: float, started: float, loss: float) -> None:
         values: dict[str, float] = {"epoch": epoch + 1, "loss": loss}
@@ -172,10 +194,14 @@ class Trainer:
     def _save(self) -> None:
         if self.folder is None:
             return
+        names, shapes = zip(*self.all_cases, strict=True)
+        maps = self.ranks.to_first([case.disagreement for case in self.cases], shapes)
+        if not self.ranks.leads:
+            return
         progress = {"history": self.history, "spent": self.spent}
-        save_checkpoint(
-            self.folder / CHECKPOINT_FILE, self.network, self.optimizer, self.objective, self.cases, progress
-        )
+        disagreement = dict(zip(names, maps, strict=True))
+        path = self.folder / CHECKPOINT_FILE
+        save_checkpoint(path, self.network, self.optimizer, self.objective, disagreement, progress)
         self._save_model(self.folder)
 
     def _save_model(self, folder: Path) -> None:
@@ -184,12 +210,17 @@ class Trainer:
     def resume(self) -> None:
         """Put everything back as the last finished epoch left it, the model too, which a kill can have left an epoch
         behind; `run` goes on from there."""
-        if self.folder is None or not (self.folder / CHECKPOINT_FILE).exists():
-            return  # killed before the first epoch ended: start over
+        if self.folder is None:
+            return
         path = self.folder / CHECKPOINT_FILE
+        self.ranks.check_same("run folders", there := path.exists())
+        if not there:
+            return  # killed before the first epoch ended: start over
         progress = load_checkpoint(path, self.network, self.optimizer, self.objective, self.cases, self.device)
         self.history, self.spent = progress["history"], progress["spent"]
-        self._save_model(self.folder)
+        self.ranks.check_same("checkpoints", len(self.history))
+        if self.ranks.leads:
+            self._save_model(self.folder)
 
     def _trial_run(self) -> None:
         """One forward pass of an empty patch, to see the order of the layers."""

@@ -6,18 +6,23 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ..distributed.ranks import Ranks
 from ..measure.overlap import mean_dice
 from ..process.progress import Progress
 from .predictor import Predictor
 from .prepare import PreparedCase
 
 
-def validation_dice(cases: Sequence[PreparedCase], predictor: Predictor, progress: Progress) -> float | None:
-    """Mean Dice over classes and cases against their given labels; None without such cases."""
+def validation_dice(
+    cases: Sequence[PreparedCase], predictor: Predictor, progress: Progress, ranks: Ranks | None = None
+) -> float | None:
+    """Mean Dice over classes and cases against their given labels; None without such cases. cases: the rank's own; the
+    mean is that of all."""
     scores = []
     for case in cases:
         progress.check()
         probabilities = predictor.prepared_probabilities(case.image, progress)
         scores.append(mean_dice(probabilities.argmax(0), case.label))
+    scores = (ranks or Ranks()).together(scores)
     known = [score for score in scores if score is not None]
     return float(np.mean(known)) if known else None

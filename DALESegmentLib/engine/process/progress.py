@@ -41,6 +41,11 @@ class Progress:
         if self._shared.cancelled.is_set():
             raise Cancelled
 
+    @property
+    def cancelled(self) -> bool:
+        """Whether `check` would raise."""
+        return self._shared.cancelled.is_set()
+
     def part(self, start: float, stop: float) -> Progress:
         """The same progress for a step whose own 0 to 100 % are `start` to `stop` % of this one."""
         span = (self._stop - self._start) / 100.0
