@@ -22,6 +22,8 @@ from .weighted_loss import weighted_dice_ce
 
 ALIGNED_VOXELS = 4096
 """Of a batch; means and spreads of so many voxels say the same as those of all."""
+SETTLING = 0.1
+"""Share of the training in which the statistics are gathered before they are used: ten times their memory, and more."""
 
 
 @dataclass
@@ -117,6 +119,8 @@ class Objective:
         settings: DaleSettings,
     ) -> Tensor:
         """Stable steps feed the statistics, fuzzy steps pay the distance, ramped in over the last part."""
+        if share <= settings.alignment_start - SETTLING:
+            return features.new_zeros(())
         grid = features.shape[2:]
         every = max(1, (batch.patches or features.shape[0]) * grid.numel() // ALIGNED_VOXELS)
 

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from .settings import DaleSettings
 
-_SAMPLE = 200_000
+_SAMPLE = 50_000
 
 
 def class_thresholds(disagreement: np.ndarray, label: np.ndarray, classes: int, settings: DaleSettings) -> list[float]:

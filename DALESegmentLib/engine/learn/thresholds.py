@@ -13,17 +13,32 @@ from ..dale.settings import DaleSettings
 from ..distributed.ranks import Ranks
 from .prepare import PreparedCase
 
-
-def thresholds_of(cases: Sequence[PreparedCase], classes: int, settings: DaleSettings, ranks: Ranks) -> Tensor:
-    """(classes,) float32, see `class_thresholds`. cases: the rank's own. What is looked at of a class is what would be
-    if its voxels of all cases lay one after the other, so that the number of ranks changes nothing."""
-    return torch.tensor([_threshold(cases, c, settings, ranks) for c in range(classes)])
+Voxels = tuple[Tensor, ...]
 
 
-def _threshold(cases: Sequence[PreparedCase], c: int, settings: DaleSettings, ranks: Ranks) -> float:
-    own = [case.disagreement[case.label == c].numpy() for case in cases]
-    counts = ranks.together([len(s) for s in own])
-    step = stride(sum(counts))
-    before = ranks.share([int(n) for n in np.cumsum([0, *counts[:-1]])])
-    samples = ranks.together([s[-start % step :: step] for s, start in zip(own, before, strict=True)])
-    return threshold(np.concatenate(samples), settings)
+class Thresholds:
+    """Which voxels of each class are looked at, chosen once, because labels stay as they are through a training.
+
+    cases: the rank's own. It is the voxels that would be chosen if those of all cases lay one after the other, so that
+    the number of ranks changes nothing.
+    """
+
+    def __init__(self, cases: Sequence[PreparedCase], classes: int, ranks: Ranks) -> None:
+        self.cases = cases
+        self.ranks = ranks
+        self.chosen = [self._choose(c) for c in range(classes)]
+
+    def of(self, settings: DaleSettings) -> Tensor:
+        """(classes,) float32 from the disagreement as it is now, see `class_thresholds`."""
+        return torch.tensor([self._threshold(voxels, settings) for voxels in self.chosen])
+
+    def _choose(self, c: int) -> list[Voxels]:
+        own = [torch.nonzero(case.label == c, as_tuple=True) for case in self.cases]
+        counts = self.ranks.together([len(voxels[0]) for voxels in own])
+        step = stride(sum(counts))
+        before = self.ranks.share([int(n) for n in np.cumsum([0, *counts[:-1]])])
+        return [tuple(axis[-n % step :: step] for axis in voxels) for voxels, n in zip(own, before, strict=True)]
+
+    def _threshold(self, chosen: list[Voxels], settings: DaleSettings) -> float:
+        samples = [case.disagreement[voxels].numpy() for case, voxels in zip(self.cases, chosen, strict=True)]
+        return threshold(np.concatenate(self.ranks.together(samples)), settings)

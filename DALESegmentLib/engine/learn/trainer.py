@@ -5,7 +5,7 @@ would have, on a CPU to the bit.
 
 Several processes can share a training; each then has its own cases (`Ranks`), and a trainer of its own over them. They
 draw one batch together (`PatchSampler`), and each runs the network on the patches of its own cases. Whatever is
-computed over a batch or over all cases is added up over the ranks before it is used (`over_ranks`, `thresholds_of`,
+computed over a batch or over all cases is added up over the ranks before it is used (`over_ranks`, `Thresholds`,
 `validation_dice`), so that all have the same loss and the same statistics, and take the same decisions. Their gradients
 are added up, not averaged: the loss is normalised already. The first rank's clock counts, it writes the files, and the
 checkpoint is that of one process, which any number of ranks can resume. So the number of ranks changes nothing but the
@@ -39,7 +39,7 @@ from .plan import Plan
 from .predictor import Predictor
 from .prepare import PreparedCase
 from .settings import TrainSettings
-from .thresholds import thresholds_of
+from .thresholds import Thresholds
 from .validation import validation_dice
 
 VALIDATIONS = 10
@@ -85,6 +85,7 @@ class Trainer:
         self.sampler = PatchSampler(self.cases, self.plan, focus_trusted=focus, ranks=self.ranks)
         self.all_cases = self.ranks.together([(case.name, tuple(case.label.shape)) for case in self.cases])
         self.validated = sum(self.ranks.together([len(self.validation)]))
+        self.thresholds: Thresholds | None = None
         self.spent = 0.0
 
     def _shared(self) -> nn.Module:
@@ -178,7 +179,8 @@ class Trainer:
         dale = self.settings.objective_settings
         if dale is None or not dale.partition:
             return
-        self.objective.thresholds = thresholds_of(self.cases, self.plan.classes, dale, self.ranks)
+        self.thresholds = self.thresholds or Thresholds(self.cases, self.plan.classes, self.ranks)
+        self.objective.thresholds = self.thresholds.of(dale)
 
     def _report(self, epoch: int, share: float, started: float, loss: float) -> None:
         values: dict[str, float] = {"epoch": epoch + 1, "loss": loss}
