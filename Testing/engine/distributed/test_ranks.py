@@ -22,9 +22,9 @@ from DALESegmentLib.engine.learn import device
 from DALESegmentLib.engine.learn.folder import CHECKPOINT_FILE, LABELS_FILE, LOCK_FILE, RUN_FILE
 from Testing.engine.conftest import ball_case
 
-TOLERANCE = 1e-5
-"""Of weights, losses and scores, after twelve steps: sums of float32 in another order."""
-STILL = 1e-6
+TOLERANCE = 1e-4
+"""Of weights, losses and scores, after twelve steps of up to 3e-3 each: sums of float32 in another order."""
+STILL = 1e-7
 """A weight with gradients below this has none but rounding, which the optimiser blows up: a bias that the
 normalisation after it takes away again."""
 
@@ -78,11 +78,9 @@ def alone(launch, asked, tmp_path_factory) -> Path:
 def assert_same(run: Path, other: Path) -> None:
     a, b = load_file(run / CHECKPOINT_FILE), load_file(other / CHECKPOINT_FILE)
     assert a.keys() == b.keys()
-    weights = [name for name in a if name.startswith("network/")]
-    still = set()
-    for i, name in enumerate(weights):
-        if float(a[f"optimizer/{i}/exp_avg_sq"].max()) < STILL**2:
-            still.add(name)
+    weights = [f"network/{name}" for name in torch.load(run / "bundle" / "models" / "model.pt", weights_only=True)]
+    moved = {i: float(a[f"optimizer/{i}/exp_avg_sq"].max()) ** 0.5 for i in range(len(weights))}
+    still = {name for i, name in enumerate(weights) if moved[i] < STILL}
     assert all(name.endswith("bias") for name in still)
     assert len(still) < len(weights) / 2
     for name in set(weights) - still:
@@ -151,13 +149,13 @@ def test_a_rank_that_is_gone_ends_the_others(launch, asked, tmp_path):
 
 
 def test_what_ends_one_rank_is_said_once(launch, asked, tmp_path):
-    """The second rank alone reads this case after the first has looked at all of them."""
     both = launch(*[[*asked, "-o", str(tmp_path / "run")]] * 2)
     wait_for_an_epoch(tmp_path / "run")
     (tmp_path / "run" / CHECKPOINT_FILE).unlink()
     (tmp_path / "run" / CHECKPOINT_FILE).mkdir()  # so that it cannot be written again
     assert both.codes() == [1, 1]
     assert len(both.sentences) == 1
+    assert "checkpoint.safetensors could not be written" in both.sentences[0]
 
 
 @pytest.mark.parametrize(
