@@ -172,7 +172,9 @@ def _below(listing: Listing, inside: str) -> Listing:
 def _is_passing(each: Any) -> bool:
     """Locks, and files that were being written when it ended."""
     name = str(each.get("file", "")) if isinstance(each, dict) else ""
-    return name.endswith("run.lock") or any(part.startswith(".") for part in name.split("/"))
+    return name.endswith("run.lock") or any(
+        part.startswith(".") and part not in (".", "..") for part in name.split("/")
+    )
 
 
 def _files_in(folder: Path) -> list[Path]:
