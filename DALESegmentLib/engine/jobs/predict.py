@@ -12,7 +12,7 @@ from ..cases.case_files import read_case
 from ..cases.class_names import write_names
 from ..learn.bundle import load_bundle
 from ..learn.device import choose_device
-from ..learn.predictor import Predictor
+from ..learn.predictor import Mode, Predictor
 from ..process.progress import Progress
 from .outputs import write_map
 from .parameters import ModelParameters
@@ -20,6 +20,7 @@ from .parameters import ModelParameters
 
 class PredictParameters(ModelParameters):
     probabilities: bool = False
+    mode: Mode = "exact"
 
 
 def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
@@ -36,9 +37,12 @@ def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
         # a label beside the image is of no use here, and must not keep it from being segmented
         case = read_case(replace(source, label=None, trusted=None, confidence=None))
         progress.check()
-        probabilities = predictor.probabilities(case, progress)
-        progress.check()
-        segmentation = predictor.segmentation(probabilities)
+        if asked.probabilities:
+            probabilities = predictor.probabilities(case, progress, asked.mode)
+            progress.check()
+            segmentation = predictor.segmentation(probabilities)
+        else:
+            segmentation = predictor.label(case, progress, asked.mode)
         progress.check()
         values, counts = np.unique(segmentation, return_counts=True)
         item: dict[str, Any] = {
@@ -50,9 +54,7 @@ def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
         }
         if asked.probabilities:
             progress.check()
-            item["probabilities"] = write_map(
-                source, asked.out, "probabilities", probabilities.astype(np.float32), case.geometry
-            )
+            item["probabilities"] = write_map(source, asked.out, "probabilities", probabilities, case.geometry)
         if i == 0:
             write_names(asked.out, plan.class_names)
         items.append({**item, "seconds": round(time.monotonic() - started, 3)})
