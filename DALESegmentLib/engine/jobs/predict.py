@@ -10,9 +10,9 @@ import numpy as np
 
 from ..cases.case_files import read_case
 from ..cases.class_names import write_names
-from ..learn.bundle import load_bundle
 from ..learn.device import choose_device
-from ..learn.predictor import Mode, Predictor
+from ..learn.predictor import Mode
+from ..learn.warm_model import warm_predictor
 from ..process.progress import Progress
 from .outputs import write_map
 from .parameters import ModelParameters
@@ -26,8 +26,8 @@ class PredictParameters(ModelParameters):
 def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
     asked = PredictParameters.model_validate(parameters)
     device = choose_device(asked.device)
-    network, plan = load_bundle(asked.model, device)
-    predictor = Predictor(network, plan, device)
+    predictor = warm_predictor(asked.model, device)
+    plan = predictor.plan
     sources = asked.cases.find()
     items = []
     for i, source in enumerate(sources):

@@ -6,6 +6,7 @@ from typing import Literal
 
 import numpy as np
 import torch
+from monai.data import MetaTensor
 from torch import Tensor, nn
 
 from ..cases.case import Case
@@ -36,7 +37,7 @@ class Predictor:
         self.network = network
         self.plan = plan
         self.device = device
-        self._sweep = Sweep(network, plan, device)
+        self.sweep = Sweep(network, plan, device)
 
     def prepared_probabilities(self, image: Tensor, progress: Progress) -> Tensor:
         """image: (C, x, y, z) prepared; returns (K, x, y, z) float32 on the CPU, summing to 1 over K."""
@@ -46,21 +47,29 @@ class Predictor:
         """The most probable class, int16 (x, y, z) on the CPU; image: (C, x, y, z) prepared."""
         return self._run(image, progress, mode, decide=True)
 
-    def probabilities(self, case: Case, progress: Progress, mode: Mode = "exact") -> np.ndarray:
-        """(K, *geometry.array_shape) float32 on the case's own grid."""
-        return self._on_own_grid(case, progress, mode, decide=False)
+    def probabilities(
+        self, case: Case, progress: Progress, mode: Mode = "exact", image: MetaTensor | None = None
+    ) -> np.ndarray:
+        """(K, *geometry.array_shape) float32 on the case's own grid. image: the case's, if prepared already."""
+        return self._on_own_grid(case, progress, mode, image, decide=False)
 
     def label(self, case: Case, progress: Progress, mode: Mode = "exact") -> np.ndarray:
         """Label values on the case's own grid; what `segmentation` makes of the probabilities, in a slab's memory."""
-        return as_label_values(self._on_own_grid(case, progress, mode, decide=True)[0], self.plan)
+        return as_label_values(self._on_own_grid(case, progress, mode, None, decide=True)[0], self.plan)
 
     def segmentation(self, probabilities: np.ndarray) -> np.ndarray:
         """(K, *grid) to label values (*grid); see `label_values`."""
         return label_values(probabilities, self.plan)
 
-    def _on_own_grid(self, case: Case, progress: Progress, mode: Mode, *, decide: bool) -> np.ndarray:
+    def prepare(self, case: Case, progress: Progress) -> MetaTensor:
+        """(C, x, y, z). Raises EngineError("wrong-channels")."""
         check_channels(case, self.plan)
-        image = prepare_image(case, self.plan, progress.check)
+        return prepare_image(case, self.plan, progress.check)
+
+    def _on_own_grid(
+        self, case: Case, progress: Progress, mode: Mode, image: MetaTensor | None, *, decide: bool
+    ) -> np.ndarray:
+        image = self.prepare(case, progress) if image is None else image
         grid = (image.affine, case.geometry)
         values = self._run(image.as_tensor(), progress, mode, decide=decide, grid=grid)
         progress.check()
@@ -71,12 +80,12 @@ class Predictor:
     ) -> Tensor:
         full, where = padded(image, self.plan.patch_size)
         every = windows_of(tuple(full.shape[1:]), self.plan.patch_size)
-        windows = foreground_windows(full, every, self._sweep, self.plan, progress) if mode == "foreground" else every
+        windows = foreground_windows(full, every, self.sweep, self.plan, progress) if mode == "foreground" else every
 
         def keep() -> KeptRows:
             return KeptRows(where, every.axis, self.plan.classes, grid, decide=decide)
 
-        return self._sweep.run(full, windows, keep, progress, partial=len(windows) < len(every))
+        return self.sweep.run(full, windows, keep, progress, partial=len(windows) < len(every))
 
 
 def check_channels(case: Case, plan: Plan) -> None:
