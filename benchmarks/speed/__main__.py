@@ -24,13 +24,19 @@ from DALESegmentLib.engine.learn.device import choose_device
 from ..cell import ROOT
 from ..machine import machine
 from ..published import Row, publish
+from .big_volume import measure as big_volume
+from .region import measure as region
 from .rows import BARS, Found, Given
 from .start import measure as start
+from .volumes import measure as volumes
 
 OUT = ROOT / "docs" / "results" / "speed.json"
 
 PARTS: dict[str, Callable[[Given], Found]] = {
     "start": start,
+    "region": region,
+    "volumes": volumes,
+    "big_volume": big_volume,
 }
 """Each in a file of its own."""
 
