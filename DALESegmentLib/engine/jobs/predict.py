@@ -32,17 +32,19 @@ def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
     items = []
     for i, source in enumerate(sources):
         progress.check()
-        progress.report(100.0 * i / len(sources), "predicting", f"Case {i + 1} of {len(sources)}")
+        part = progress.part(100.0 * i / len(sources), 100.0 * (i + 1) / len(sources))
+        message = f"Case {i + 1} of {len(sources)}"
+        part.report(0, "predicting", message)
         started = time.monotonic()
         # a label beside the image is of no use here, and must not keep it from being segmented
         case = read_case(replace(source, label=None, trusted=None, confidence=None))
         progress.check()
         if asked.probabilities:
-            probabilities = predictor.probabilities(case, progress, asked.mode)
+            probabilities = predictor.probabilities(case, part, asked.mode, message=message)
             progress.check()
             segmentation = predictor.segmentation(probabilities)
         else:
-            segmentation = predictor.label(case, progress, asked.mode)
+            segmentation = predictor.label(case, part, asked.mode, message)
         progress.check()
         values, counts = np.unique(segmentation, return_counts=True)
         item: dict[str, Any] = {

@@ -14,8 +14,8 @@ class KeptRows:
     """Takes the rows of a slab, and keeps what they come to on the CPU, in `values`.
 
     where: the part of the padded image that is the image; axis: of the rows. grid: the prepared grid's affine and the
-    native geometry, for rows in (canonical) native layout. decide: `values` holds the most probable class, int16
-    (*size), instead of probabilities, float32 (K, *size).
+    native geometry, for rows in (canonical) native layout. decide: `values` holds the most probable class, uint8 or
+    int16 (*size), instead of probabilities, float32 (K, *size).
     """
 
     def __init__(
@@ -36,7 +36,11 @@ class KeptRows:
         if grid is not None and NativeRows.needed(grid[0], self._size, grid[1]):
             self._native = NativeRows(*grid, self._size, axis)
         size = self._size if self._native is None else self._native.size
-        self.values = torch.empty(size, dtype=torch.int16) if decide else torch.empty(classes, *size)
+        self.values = (
+            torch.empty(size, dtype=torch.uint8 if classes <= 256 else torch.int16)
+            if decide
+            else torch.empty(classes, *size)
+        )
 
     @property
     def needs_weights(self) -> bool:

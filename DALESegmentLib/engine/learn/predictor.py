@@ -44,18 +44,26 @@ class Predictor:
         return self._run(image, progress, decide=False)
 
     def prepared_classes(self, image: Tensor, progress: Progress, mode: Mode = "exact") -> Tensor:
-        """The most probable class, int16 (x, y, z) on the CPU; image: (C, x, y, z) prepared."""
+        """The most probable class, whole numbers (x, y, z) on the CPU; image: (C, x, y, z) prepared."""
         return self._run(image, progress, mode, decide=True)
 
     def probabilities(
-        self, case: Case, progress: Progress, mode: Mode = "exact", image: MetaTensor | None = None
+        self,
+        case: Case,
+        progress: Progress,
+        mode: Mode = "exact",
+        image: MetaTensor | None = None,
+        message: str = "",
     ) -> np.ndarray:
-        """(K, *geometry.array_shape) float32 on the case's own grid. image: the case's, if prepared already."""
-        return self._on_own_grid(case, progress, mode, image, decide=False)
+        """(K, *geometry.array_shape) float32 on the case's own grid.
 
-    def label(self, case: Case, progress: Progress, mode: Mode = "exact") -> np.ndarray:
+        image: the case's, if prepared already; message: how far it is, is reported with it.
+        """
+        return self._on_own_grid(case, progress, mode, image, message, decide=False)
+
+    def label(self, case: Case, progress: Progress, mode: Mode = "exact", message: str = "") -> np.ndarray:
         """Label values on the case's own grid; what `segmentation` makes of the probabilities, in a slab's memory."""
-        return as_label_values(self._on_own_grid(case, progress, mode, None, decide=True)[0], self.plan)
+        return as_label_values(self._on_own_grid(case, progress, mode, None, message, decide=True)[0], self.plan)
 
     def segmentation(self, probabilities: np.ndarray) -> np.ndarray:
         """(K, *grid) to label values (*grid); see `label_values`."""
@@ -67,16 +75,23 @@ class Predictor:
         return prepare_image(case, self.plan, progress.check)
 
     def _on_own_grid(
-        self, case: Case, progress: Progress, mode: Mode, image: MetaTensor | None, *, decide: bool
+        self, case: Case, progress: Progress, mode: Mode, image: MetaTensor | None, message: str, *, decide: bool
     ) -> np.ndarray:
         image = self.prepare(case, progress) if image is None else image
         grid = (image.affine, case.geometry)
-        values = self._run(image.as_tensor(), progress, mode, decide=decide, grid=grid)
+        values = self._run(image.as_tensor(), progress, mode, message, decide=decide, grid=grid)
         progress.check()
         return from_canonical((values.unsqueeze(0) if decide else values).numpy(), case.geometry)
 
     def _run(
-        self, image: Tensor, progress: Progress, mode: Mode = "exact", *, decide: bool, grid: Grid | None = None
+        self,
+        image: Tensor,
+        progress: Progress,
+        mode: Mode = "exact",
+        message: str = "",
+        *,
+        decide: bool,
+        grid: Grid | None = None,
     ) -> Tensor:
         full, where = padded(image, self.plan.patch_size)
         every = windows_of(tuple(full.shape[1:]), self.plan.patch_size)
@@ -85,7 +100,7 @@ class Predictor:
         def keep() -> KeptRows:
             return KeptRows(where, every.axis, self.plan.classes, grid, decide=decide)
 
-        return self.sweep.run(full, windows, keep, progress, partial=len(windows) < len(every))
+        return self.sweep.run(full, windows, keep, progress, message, partial=len(windows) < len(every))
 
 
 def check_channels(case: Case, plan: Plan) -> None:

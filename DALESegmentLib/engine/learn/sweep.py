@@ -31,8 +31,11 @@ class Sweep:
         self._most: int | None = None
         """Windows at a time that went well after more did not."""
 
-    def run(self, image: Tensor, windows: Windows, keep: Keep, progress: Progress, *, partial: bool) -> Tensor:
-        """The values kept. image: (C, *windows.size); keep: makes what takes the rows; partial: windows are left out.
+    def run(
+        self, image: Tensor, windows: Windows, keep: Keep, progress: Progress, message: str = "", *, partial: bool
+    ) -> Tensor:
+        """The values kept. image: (C, *windows.size); keep: makes what takes the rows; message: how far it is, is
+        reported with it; partial: windows are left out.
 
         On a GPU whose memory does not even hold one window it is all done again on the CPU. Raises what the network
         raises.
@@ -42,14 +45,14 @@ class Sweep:
         try:
             with torch.inference_mode():
                 try:
-                    return self._run(self._network, self._device, image, windows, keep(), progress, partial)
+                    return self._run(self._network, self._device, image, windows, keep(), progress, message, partial)
                 except RuntimeError as error:
                     if self._device.type == "cpu" or not is_out_of_memory(error):
                         raise
                 torch.cuda.empty_cache()
                 progress.report(0, "predicting", ON_THE_CPU)
                 on_cpu = copy.deepcopy(self._network).cpu()
-                return self._run(on_cpu, torch.device("cpu"), image, windows, keep(), progress, partial)
+                return self._run(on_cpu, torch.device("cpu"), image, windows, keep(), progress, message, partial)
         finally:
             self._network.train(was_training)
 
@@ -61,6 +64,7 @@ class Sweep:
         windows: Windows,
         kept: KeptRows,
         progress: Progress,
+        message: str,
         partial: bool,
     ) -> Tensor:
         fits = Slab.bytes_needed(windows, self._plan.classes) < FREE_SHARE * free_bytes(device)
@@ -81,6 +85,8 @@ class Sweep:
                 continue
             slab.add(list(starts), outputs.to(where))
             n += len(starts)
+            if message:
+                progress.report(100.0 * n / len(windows), "predicting", message)
         slab.finish()
         progress.check()
         return kept.values
