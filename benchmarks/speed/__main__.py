@@ -25,6 +25,7 @@ from ..cell import ROOT
 from ..machine import machine
 from ..published import Row, publish
 from .big_volume import measure as big_volume
+from .ranks import measure as ranks
 from .region import measure as region
 from .rows import BARS, Found, Given
 from .start import measure as start
@@ -37,6 +38,7 @@ PARTS: dict[str, Callable[[Given], Found]] = {
     "region": region,
     "volumes": volumes,
     "big_volume": big_volume,
+    "ranks": ranks,
 }
 """Each in a file of its own."""
 
