@@ -21,6 +21,8 @@ PROTOCOL = 1
 SERVE = ("-m", "DALESegmentLib.engine", "serve")
 LIBRARY_FOLDER = Path(__file__).resolve().parents[2]  # what holds DALESegmentLib
 SECONDS_TO_LEAVE = 3
+ENGINE_COMMAND = "DALESegment/EngineCommand"
+"""The application setting that holds what starts the engine on another machine, see docs/clusters.md; empty: here."""
 
 
 def _nothing(*_: Any) -> None:
@@ -40,9 +42,17 @@ class EngineProcess:
     Callbacks come on the main thread: onProgress(event), then exactly one of onResult(result) and
     onError(code, sentence). If the process dies, every open request gets the error "engine-gone"; the next
     request starts a new one. Lines are those of docs/protocol.md.
+
+    through() is asked at each start for a command that starts the engine on another machine; by default the setting.
     """
 
-    def __init__(self, program: str | None = None, arguments: Sequence[str] = SERVE) -> None:
+    def __init__(
+        self,
+        program: str | None = None,
+        arguments: Sequence[str] = SERVE,
+        through: Callable[[], str] | None = None,
+    ) -> None:
+        self._through = through or engineCommand
         self._program = program
         self._arguments = list(arguments)
         self._process: qt.QProcess | None = None
@@ -76,7 +86,9 @@ class EngineProcess:
             if not process.connect(signal, slot):
                 raise ValueError(f"QProcess has no signal {signal}")
         self._process = process
-        process.start(self._program or slicerPython(), self._arguments)
+        command = self._through().strip()
+        elsewhere = ["--through", command] if command else []
+        process.start(self._program or slicerPython(), [*self._arguments, *elsewhere])
         if not process.waitForStarted(10_000):
             self._process = None
             raise EngineError(
@@ -180,6 +192,11 @@ class EngineProcess:
             )
         for request in abandoned.values():
             request.onError(code, sentence)
+
+
+def engineCommand() -> str:
+    """What the user set; "" for an engine on this computer."""
+    return str(qt.QSettings().value(ENGINE_COMMAND) or "")
 
 
 def slicerPython() -> str:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from typing import Any
 
 import typer
 
 from DALESegmentLib.engine.errors import EngineError, SaidElsewhere
-from DALESegmentLib.engine.process.client import EngineClient, Pending
+from DALESegmentLib.engine.process.client import ENGINE_VARIABLE, EngineClient, Pending, serving
 from DALESegmentLib.engine.process.protocol import plain
 
 from . import sharing
@@ -46,7 +47,7 @@ def fail(error: EngineError) -> None:
 
 
 def _in_engine(command: str, parameters: dict[str, Any], progress: Bar | Lines) -> dict[str, Any]:
-    with EngineClient() as engine:
+    with EngineClient(serving(os.environ.get(ENGINE_VARIABLE))) as engine:
         pending = engine.start(command, parameters)
         try:
             return pending.wait(progress.show)

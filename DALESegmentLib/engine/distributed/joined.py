@@ -28,7 +28,7 @@ NEWS_SECONDS = 5.0
 """A rank that lost another waits so long for the reason."""
 GRACE_SECONDS = 10.0
 """So long a rank has to end once another one failed."""
-FAILED = "dalesegment/failed"
+FAILED, LEFT = "dalesegment/failed", "dalesegment/left"
 _LOST = ("gloo", "nccl", "connection", "peer", "broken pipe", "socket")
 
 
@@ -61,8 +61,14 @@ class _Ending:
                 return None
             time.sleep(LOOK_SECONDS)
 
-    def leave(self) -> None:
+    def leave(self, size: int) -> None:
+        """The first rank, which may keep the store, waits a while until the others know all."""
         self._left.set()
+        with suppress(RuntimeError):
+            self._store.add(LEFT, 1)
+            until = time.monotonic() + NEWS_SECONDS
+            while self._rank == 0 and self._store.add(LEFT, 0) < size and time.monotonic() < until:
+                time.sleep(0.05)
 
     def _watch(self) -> None:
         while not self._left.wait(LOOK_SECONDS):
@@ -104,7 +110,7 @@ def joined(stop: threading.Event, explain: Callable[[BaseException], EngineError
     except BaseException as problem:
         raise ending.tell(_cause(problem) or explain(problem)) from problem
     finally:
-        ending.leave()
+        ending.leave(size)
         _ending = None
         with suppress(RuntimeError):
             dist.destroy_process_group()

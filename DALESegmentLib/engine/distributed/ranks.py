@@ -44,7 +44,7 @@ class Ranks:
         return list(of_all[self.rank :: self.size])
 
     def together(self, own: Sequence[T]) -> list[T]:
-        """The list of all cases from every rank's share, the opposite of `share`. They are pickled."""
+        """The list of all cases from every rank's share, the opposite of `share`. For small things, pickled ones."""
         if self.size == 1:
             return list(own)
         shares = self._of_all(list(own))

@@ -38,7 +38,7 @@ def judge(sources: Sequence[CaseSource], predictor: Predictor, progress: Progres
             continue
         progress.report(100.0 * i / len(sources), "predicting", "Checking the confirmed voxels")
         trusted = np.asarray(case.trusted, bool)
-        prediction = predictor.segmentation(predictor.probabilities(case, progress))
+        prediction = predictor.label(case, progress)
         label = np.asarray(case.label)
         right = trusted & (prediction == label)
         judged.right[source.name] = right

@@ -31,8 +31,8 @@ from ..dale.disagreement import START
 from ..dale.objective import Batch
 from ..distributed.ranks import Ranks
 from .plan import Plan
-from .predictor import PADDING
 from .prepare import UNKNOWN, PreparedCase
+from .windows import PADDING
 
 _POINTS = 20_000
 

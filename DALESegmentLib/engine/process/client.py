@@ -15,16 +15,25 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, cast
 
-from DALESegmentLib.engine.errors import EngineError
+from DALESegmentLib.engine.errors import Check, EngineError, no_check
 
 from .protocol import Request
+from .streams import lines
 
 SERVE = (sys.executable, "-m", "DALESegmentLib.engine", "serve")
 START_SECONDS = 30.0
 LEAVE_SECONDS = 3.0
 LIBRARY_FOLDER = Path(__file__).resolve().parents[3]  # what holds DALESegmentLib
 
+ENGINE_VARIABLE = "DALESEGMENT_ENGINE"
+"""In the environment of the command line: what starts the engine on another machine, see docs/clusters.md."""
+
 OnProgress = Callable[[dict[str, Any]], None]
+
+
+def serving(through: str | None) -> tuple[str, ...]:
+    """What starts an engine here, or one that passes its work on to the engine that the command `through` starts."""
+    return (*SERVE, "--through", through) if through else SERVE
 
 
 class Pending:
@@ -35,13 +44,15 @@ class Pending:
         self._client = client
         self._events: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
 
-    def wait(self, on_progress: OnProgress | None = None) -> dict[str, Any]:
-        """The result. on_progress is called on this thread. Raises EngineError with the engine's code and
-        sentence, or "engine-gone". May be called again where it was interrupted before its end."""
+    def wait(self, on_progress: OnProgress | None = None, check: Check = no_check) -> dict[str, Any]:
+        """The result. on_progress is called on this thread, and so is check, now and then. Raises EngineError with the
+        engine's code and sentence, or "engine-gone", and what check raises. May be called again where it was
+        interrupted before its end."""
         while True:
             try:
                 event = self._events.get(timeout=0.5)  # not for ever: Windows would not notice Ctrl-C
             except queue.Empty:
+                check()
                 continue
             if event["event"] == "result":
                 return event["result"]
@@ -84,6 +95,11 @@ class EngineClient:
     @property
     def process_id(self) -> int:
         return self._process.pid
+
+    @property
+    def gone(self) -> bool:
+        """Whether the process has ended."""
+        return self._gone
 
     def __enter__(self) -> EngineClient:
         return self
@@ -143,7 +159,7 @@ class EngineClient:
                 cast(BinaryIO, stream).close()
 
     def _read_answers(self) -> None:
-        for line in cast(BinaryIO, self._process.stdout):
+        for line in lines(cast(BinaryIO, self._process.stdout)):
             self._take(line)
         self._process.wait()
         with self._lock:

@@ -7,6 +7,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any
 
 from DALESegmentLib.engine import __version__, doctor
@@ -16,6 +17,7 @@ from .crash_report import crash_report
 from .failures import explain
 from .job_table import JOBS, WARM, Job
 from .protocol import BadRequest, Request
+from .spool import Spool
 from .streams import Answers, lines, take_standard_streams
 from .worker import Worker
 
@@ -27,19 +29,29 @@ GRACE_SECONDS = 1.5
 class Server:
     """Three threads: one reads, one works (`Worker`), and the main thread watches for the reasons to end.
 
-    jobs: the function that answers each command; warm: modules to import while there is nothing to do.
+    jobs: the function that answers each command; warm: modules to import while there is nothing to do; examine: what
+    the doctor says of a folder.
     """
 
-    def __init__(self, jobs: Mapping[str, Job] = JOBS, warm: Iterable[str] = WARM) -> None:
+    def __init__(
+        self,
+        jobs: Mapping[str, Job] = JOBS,
+        warm: Iterable[str] = WARM,
+        examine: Callable[[str | None], list[doctor.Check]] = doctor.examine,
+    ) -> None:
         self._source, sink = take_standard_streams()
         self._answers = Answers(sink, broken=self.end)
         self._worker = Worker(jobs, warm, self._answers.send)
+        self._examine = examine
+        self._spool = spool = Spool()
         self._controls: dict[str, Callable[[Request], None]] = {
             "ping": self._ping,
             "doctor": self._doctor,
             "cancel": self._cancel,
             "shutdown": self._shutdown,
         }
+        for work in (spool.put, spool.get, spool.files, spool.drop):
+            self._controls[work.__name__] = partial(self._carry, work)
         self._examined: set[str] = set()  # ids of the doctor's requests
         self._ending = threading.Event()
         self._signal = 0
@@ -56,6 +68,7 @@ class Server:
             pass
         self._worker.stop()
         self._worker.join(GRACE_SECONDS)
+        self._spool.remove()
         sys.stderr.flush()
         os._exit(128 + self._signal if self._signal else 0)  # a native call that does not end is left behind
 
@@ -108,13 +121,21 @@ class Server:
         self._answers.send(protocol.result(request.id, {}))
         self.end()
 
+    def _carry(self, work: Callable[[dict[str, Any]], dict[str, Any]], request: Request) -> None:
+        """A file's piece, at once: what is asked for next may need it."""
+        try:
+            answer = protocol.result(request.id, work(request.parameters))
+        except Exception as problem:
+            answer = protocol.error(request.id, explain(problem, request.command, request.parameters))
+        self._answers.send(answer)
+
     def _doctor(self, request: Request) -> None:
         """On a thread of its own: the first look at torch takes seconds, and a ping must not wait for it."""
         folder = _only(request, "folder")
 
         def examine() -> None:
             try:
-                answer = protocol.result(request.id, {"checks": doctor.examine(folder)})
+                answer = protocol.result(request.id, {"checks": self._examine(folder)})
             except Exception as problem:
                 print(crash_report(problem), file=sys.stderr)
                 answer = protocol.error(request.id, explain(problem, request.command, request.parameters))
@@ -136,5 +157,11 @@ def _only(request: Request, name: str | None = None) -> str | None:
     return value
 
 
-def serve() -> None:
-    Server().serve()
+def serve(through: str | None = None) -> None:
+    """through: a command that starts an engine elsewhere, which then does the work."""
+    if through is None:
+        Server().serve()
+    from .remote import RemoteEngine
+
+    engine = RemoteEngine(through or "")
+    Server(engine.jobs, (), engine.examine).serve()

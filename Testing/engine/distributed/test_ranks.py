@@ -15,6 +15,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 
+from benchmarks.speed.ranks import weights_apart
 from DALESegmentLib.engine.cases.exchange import save_array_case
 from DALESegmentLib.engine.distributed.ranks import Ranks
 from DALESegmentLib.engine.errors import EngineError
@@ -23,11 +24,7 @@ from DALESegmentLib.engine.learn.folder import CHECKPOINT_FILE, LABELS_FILE, LOC
 from Testing.engine.conftest import ball_case
 
 TOLERANCE = 1e-4
-"""Of weights, losses and scores, after twelve steps: sums of float32 in another order, and steps of the optimiser that
-are as large (3e-3) where a gradient is hardly more than rounding."""
-STILL = 1e-6
-"""A weight with gradients below this has none but rounding, which the optimiser blows up: a bias that the
-normalisation after it takes away again."""
+"""Of weights, losses and scores, after twelve steps of up to 3e-3 each: sums of float32 in another order."""
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="the launcher forks")
 
@@ -79,15 +76,7 @@ def alone(launch, asked, tmp_path_factory) -> Path:
 def assert_same(run: Path, other: Path) -> None:
     a, b = load_file(run / CHECKPOINT_FILE), load_file(other / CHECKPOINT_FILE)
     assert a.keys() == b.keys()
-    weights = [name for name in a if name.startswith("network/")]
-    still = set()
-    for i, name in enumerate(weights):
-        if float(a[f"optimizer/{i}/exp_avg_sq"].max()) < STILL**2:
-            still.add(name)
-    assert all(name.endswith("bias") for name in still)
-    assert len(still) < len(weights) / 2
-    for name in set(weights) - still:
-        torch.testing.assert_close(a[name], b[name], rtol=0, atol=TOLERANCE, msg=name)
+    assert weights_apart(run, other) < TOLERANCE
     for name in ("dale/thresholds", "dale/prior", "dale/warm_up"):
         torch.testing.assert_close(a[name], b[name], rtol=TOLERANCE, atol=TOLERANCE, msg=name)
     for name in (name for name in a if name.startswith("disagreement/")):
@@ -152,13 +141,13 @@ def test_a_rank_that_is_gone_ends_the_others(launch, asked, tmp_path):
 
 
 def test_what_ends_one_rank_is_said_once(launch, asked, tmp_path):
-    """The second rank alone reads this case after the first has looked at all of them."""
     both = launch(*[[*asked, "-o", str(tmp_path / "run")]] * 2)
     wait_for_an_epoch(tmp_path / "run")
     (tmp_path / "run" / CHECKPOINT_FILE).unlink()
     (tmp_path / "run" / CHECKPOINT_FILE).mkdir()  # so that it cannot be written again
     assert both.codes() == [1, 1]
     assert len(both.sentences) == 1
+    assert "checkpoint.safetensors could not be written" in both.sentences[0]
 
 
 @pytest.mark.parametrize(

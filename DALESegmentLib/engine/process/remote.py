@@ -1,0 +1,221 @@
+"""An engine on another machine, as if it were here: its jobs, with the files they need sent and their results fetched.
+
+The other engine is started by a command of the user's own, such as `ssh gpu-host python -m DALESegmentLib.engine
+serve`. This process serves whoever started it as any engine does, and passes requests on. No disk is shared: files go
+through the lines, see `carrier`.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import shlex
+import sys
+from pathlib import Path
+from typing import Any, get_args
+
+from DALESegmentLib.engine.errors import Cancelled, EngineError
+from DALESegmentLib.engine.learn.folder import (
+    BUNDLE_FOLDER,
+    RUN_FILE,
+    check_run_folder,
+    claim_run_folder,
+    read_json,
+    write_json,
+)
+
+from .carrier import Carrier, unusable
+from .client import EngineClient
+from .job_table import JOBS, Job
+from .progress import Progress, Stage
+from .protocol import bad_request
+from .spool import relative
+
+RUNS = {"train": "", "finetune": "", "refresh": "model"}
+"""Where in `out` the jobs that train have their run folder."""
+FOLDERS = ("predictions", "confidence")
+FILES = ("label", "trusted", "confidence", "reference")
+_LONGEST_MESSAGE = 200
+_ELSEWHERE = re.compile(r"/|\\\\|[A-Za-z]:[\\/]")
+"""How a path begins that says where on a disk it is."""
+
+
+class RemoteEngine:
+    """command: what starts the engine there, split as a shell would, but run without one."""
+
+    def __init__(self, command: str) -> None:
+        self._command = split(command)
+        self._client: EngineClient | None = None
+        self._carrier: Carrier | None = None
+
+    @property
+    def jobs(self) -> dict[str, Job]:
+        """What to serve instead of `JOBS`."""
+
+        def job(name: str) -> Job:
+            return lambda parameters, progress: self._do(name, parameters, progress)
+
+        return {name: job(name) for name in JOBS}
+
+    def examine(self, _folder: str | None = None) -> list[dict[str, Any]]:
+        """What the doctor says over there."""
+        return self._engine().call("doctor")["checks"]
+
+    def _engine(self) -> EngineClient:
+        if self._client is None or self._client.gone:
+            try:
+                self._client, self._carrier = EngineClient(self._command), None
+            except EngineError as error:
+                raise EngineError(
+                    "engine-not-started",
+                    "The engine on the other machine did not answer; run the engine command in a terminal, where it "
+                    "has to end in a line with 'ready' without asking for anything.",
+                ) from error
+        return self._client
+
+    def _do(self, name: str, asked: dict[str, Any], progress: Progress) -> dict[str, Any]:
+        engine = self._engine()
+        carrier = self._carrier or Carrier(engine, progress.check, lambda *_: None)
+        self._carrier, carrier.check = carrier, progress.check
+        carrier.forget_what_is_gone()
+        carrier.moved = _telling(progress.part(0, 10), "reading")
+        out = Path(asked["out"]).absolute() if isinstance(asked.get("out"), str) else None
+        _check_out(name, asked, out)
+        parameters, there = self._sent(asked, carrier, out)
+        progress.check()
+        pending = engine.start(name, parameters)
+        part = progress.part(10, 90)
+        try:
+            try:
+                result = pending.wait(lambda event: _pass_on(event, part), progress.check)
+            except Cancelled:
+                pending.cancel()
+                result = pending.wait(lambda event: _pass_on(event, part))
+        except EngineError:
+            if out is not None and there is not None and not engine.gone:  # what was finished before is kept
+                carrier.check = lambda: None
+                self._fetch(name, asked, carrier, there, out, progress)
+            raise
+        if out is None or there is None:
+            return local(result, None, None)
+        path = self._fetch(name, asked, carrier, there, out, progress)
+        return local(result, path, out)
+
+    def _sent(self, asked: dict[str, Any], carrier: Carrier, out: Path | None) -> tuple[dict[str, Any], str | None]:
+        """The parameters with paths over there, and the name there of `out`."""
+        parameters, there = dict(asked), None
+        for name in FOLDERS:
+            if isinstance(asked.get(name), str):
+                parameters[name] = carrier.send(Path(asked[name]))
+        if isinstance(asked.get("model"), str):
+            parameters["model"] = _send_model(Path(asked["model"]), carrier)
+        if isinstance(asked.get("cases"), dict):
+            parameters["cases"] = _send_cases(asked["cases"], carrier)
+        if out is not None:
+            there = carrier.new_name(out.name)
+            parameters["out"] = carrier.path_of(there)
+        return parameters, there
+
+    @staticmethod
+    def _fetch(name: str, asked: dict[str, Any], carrier: Carrier, there: str, out: Path, progress: Progress) -> str:
+        carrier.moved = _telling(progress.part(90, 100), "writing")
+        path, run = carrier.path_of(there), RUNS.get(name)
+        if run is not None and asked.get("overwrite") and carrier.holds(there):
+            claim_run_folder(out / run, overwrite=True)
+        carrier.fetch(there, out)
+        if run is not None and (out / run / RUN_FILE).is_file():  # so that it can be resumed here
+            record = read_json(out / run / RUN_FILE)
+            write_json(out / run / RUN_FILE, {**record, "cases": asked.get("cases")})
+        carrier.remember(out, path)
+        return path
+
+
+def split(command: str) -> list[str]:
+    """Raises EngineError("bad-engine-command")."""
+    try:
+        parts = shlex.split(command, posix=sys.platform != "win32")
+    except ValueError:
+        parts = []
+    if not parts:
+        raise EngineError(
+            "bad-engine-command",
+            "The engine command is empty or has an open quotation mark; write it as in a terminal, for instance: "
+            "ssh gpu-host python -m DALESegmentLib.engine serve",
+        )
+    return parts
+
+
+def local(value: Any, there: str | None, here: Path | None) -> Any:
+    """A result with the paths below `there` as paths below `here`. Raises EngineError("remote-answer") for a path to
+    anywhere else."""
+    if isinstance(value, dict):
+        return {key: local(each, there, here) for key, each in value.items()}
+    if isinstance(value, list):
+        return [local(each, there, here) for each in value]
+    if not isinstance(value, str) or not _ELSEWHERE.match(value):
+        return value
+    if there is None or here is None or not value.startswith(there):
+        raise unusable()
+    rest = value[len(there) :].replace("\\", "/")
+    if not rest:
+        return str(here)
+    if not rest.startswith("/"):
+        raise unusable()
+    return str(here.joinpath(*relative(rest[1:]).parts))
+
+
+def _check_out(name: str, asked: dict[str, Any], out: Path | None) -> None:
+    """What the engine there cannot see: is the place here free?"""
+    if asked.get("resume"):
+        raise bad_request("A training on another machine cannot be resumed from here; train anew, or resume it here.")
+    if out is not None and name in RUNS:
+        check_run_folder(out / RUNS[name], overwrite=bool(asked.get("overwrite")))
+
+
+def _send_model(path: Path, carrier: Carrier) -> str:
+    """A bundle with the run it lies in, which knows more about the labels."""
+    if path.name == BUNDLE_FOLDER and (path.parent / RUN_FILE).is_file():
+        return f"{carrier.send(path.parent)}/{BUNDLE_FOLDER}"
+    return carrier.send(path)
+
+
+def _send_cases(cases: dict[str, Any], carrier: Carrier) -> dict[str, Any]:
+    if cases.get("list") is not None:
+        raise bad_request("A list of cases names files that the other machine does not have; name a folder of cases.")
+    sent = dict(cases)
+    if isinstance(cases.get("folder"), str):
+        sent["folder"] = carrier.send(Path(cases["folder"]))
+    if isinstance(cases.get("items"), list):
+        sent["items"] = [_send_item(item, carrier) if isinstance(item, dict) else item for item in cases["items"]]
+    return sent
+
+
+def _send_item(item: dict[str, Any], carrier: Carrier) -> dict[str, Any]:
+    sent = dict(item)
+    for name in (*FILES, "arrays"):
+        if isinstance(item.get(name), str):
+            sent[name] = carrier.send(Path(item[name]))
+    if isinstance(item.get("images"), list):
+        sent["images"] = [carrier.send(Path(image)) for image in item["images"]]
+    return sent
+
+
+def _telling(progress: Progress, stage: Stage) -> Any:
+    return lambda message, share: progress.report(100.0 * share, stage, message)
+
+
+def _pass_on(event: dict[str, Any], progress: Progress) -> None:
+    """A report from there, as far as it is one."""
+    percent, stage, left = (event.get(name) for name in ("percent", "stage", "seconds_left"))
+    if not _number(percent) or stage not in get_args(Stage):
+        return
+    values = event.get("values")
+    plain = {str(k)[:40]: v for k, v in values.items() if _number(v)} if isinstance(values, dict) else {}
+    for name in ("percent", "stage", "message", "seconds_left"):
+        plain.pop(name, None)
+    message = str(event.get("message", ""))[:_LONGEST_MESSAGE]
+    progress.report(float(percent), stage, message, float(left) if _number(left) else None, **plain)  # type: ignore[arg-type]
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)

@@ -1,0 +1,183 @@
+"""An engine that shares no disk with us does the same work; what it sends is taken with care."""
+
+from __future__ import annotations
+
+import base64
+import json
+import shlex
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from engine_lines import soon
+
+from DALESegmentLib.engine.cases.exchange import save_array_case
+from DALESegmentLib.engine.errors import EngineError
+from DALESegmentLib.engine.learn.bundle import load_bundle
+from DALESegmentLib.engine.process.carrier import Carrier
+from DALESegmentLib.engine.process.client import EngineClient, serving
+from DALESegmentLib.engine.process.remote import RemoteEngine, local
+from DALESegmentLib.engine.process.spool import Spool, relative
+from Testing.engine.conftest import ball_case
+
+ELSEWHERE = Path(__file__).with_name("elsewhere.py")
+
+
+@pytest.fixture(scope="module")
+def here(tmp_path_factory) -> Path:
+    """All that the other machine cannot see."""
+    root = tmp_path_factory.mktemp("here")
+    for n in range(2):
+        save_array_case(ball_case(f"case{n}", seed=n), root / "cases" / f"case{n}")
+    return root
+
+
+@pytest.fixture(scope="module")
+def engine(here, tmp_path_factory):
+    there = tmp_path_factory.mktemp("there")
+    (there / "tmp").mkdir()
+    inner = f"cd {shlex.quote(str(there))} && TMPDIR={there}/tmp exec {sys.executable} {ELSEWHERE} {here}"
+    with EngineClient(serving(f"sh -c {shlex.quote(inner)}")) as client:
+        yield client
+    assert soon(lambda: not list((there / "tmp").glob("dalesegment-*")), 5)  # what was sent is gone with the engine
+
+
+@pytest.fixture(scope="module")
+def trained(engine, here) -> dict:
+    asked = {"cases": {"folder": str(here / "cases")}, "out": str(here / "run"), "device": "cpu"}
+    events = []
+    result = engine.call("train", {**asked, "epochs": 1, "steps_per_epoch": 2}, events.append)
+    return {"result": result, "events": events}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs sh")
+def test_a_model_trained_elsewhere_lies_here(trained, here):
+    assert trained["result"]["model"] == str(here / "run" / "bundle")
+    load_bundle(here / "run", torch.device("cpu"))
+    record = json.loads((here / "run" / "run.json").read_text())
+    assert record["status"] == "finished"
+    assert record["cases"] == {"folder": str(here / "cases")}
+    assert {"reading", "training", "writing"} <= {event["stage"] for event in trained["events"]}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs sh")
+def test_labels_and_confidence_come_back(engine, trained, here):
+    case = {"items": [{"name": "case0", "arrays": str(here / "cases" / "case0")}]}
+    asked = {"model": trained["result"]["model"], "cases": case, "device": "cpu"}
+    review = engine.call("review", {**asked, "out": str(here / "review")})
+    confidence = np.load(here / "review" / "case0" / "confidence.npy")
+    assert review["items"][0]["confidence"] == str(here / "review" / "case0" / "confidence.npy")
+    assert confidence.shape == ball_case().geometry.array_shape
+    predicted = engine.call("predict", {**asked, "out": str(here / "predicted")})
+    assert np.load(predicted["items"][0]["segmentation"]).shape == confidence.shape
+    with EngineClient() as engine_here:
+        engine_here.call("review", {**asked, "out": str(here / "review-here")})
+    np.testing.assert_allclose(confidence, np.load(here / "review-here" / "case0" / "confidence.npy"), atol=1e-6)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs sh")
+def test_its_errors_and_what_is_not_there_are_said(engine, trained, here, tmp_path):
+    asked = {"cases": {"folder": str(here / "cases")}, "out": str(here / "run"), "device": "cpu"}
+    with pytest.raises(EngineError, match="already holds a training"):
+        engine.call("train", asked)
+    with pytest.raises(EngineError, match="is not there"):
+        engine.call("inspect", {"cases": {"folder": str(tmp_path / "none")}})
+    with pytest.raises(EngineError, match="list of cases names files"):
+        engine.call("inspect", {"cases": {"list": "cases.csv"}})
+    assert engine.call("doctor")["checks"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs sh")
+def test_a_cancel_reaches_it_and_what_was_finished_comes_back(engine, here):
+    asked = {"cases": {"folder": str(here / "cases")}, "out": str(here / "cancelled"), "device": "cpu"}
+    pending = engine.start("train", {**asked, "epochs": 10_000, "steps_per_epoch": 1})
+
+    def cancel_in_the_third_epoch(event: dict) -> None:
+        if event["values"].get("epoch", 0) >= 3:
+            pending.cancel()
+
+    with pytest.raises(EngineError) as caught:
+        pending.wait(cancel_in_the_third_epoch)
+    assert caught.value.code == "cancelled"
+    assert json.loads((here / "cancelled" / "run.json").read_text())["status"] == "cancelled"
+    load_bundle(here / "cancelled", torch.device("cpu"))
+
+
+def test_a_command_that_starts_no_engine_is_said_to_be_one():
+    wrong = serving(f"{shlex.quote(sys.executable)} -c 'print(1)'")
+    with EngineClient(wrong) as client, pytest.raises(EngineError, match="run the engine command in a terminal"):
+        client.call("inspect", {"cases": {"folder": "."}})
+    with pytest.raises(EngineError, match="quotation mark"):
+        RemoteEngine('ssh "gpu-host')
+
+
+class Hostile:
+    """An engine that answers as it likes."""
+
+    def __init__(self, files: list, data: bytes = b"{}") -> None:
+        self.files, self.data = files, data
+
+    def call(self, command: str, _parameters: dict) -> dict:
+        if command == "files":
+            return {"path": "/there/1/out", "files": self.files}
+        return {"size": len(self.data), "data": base64.b64encode(self.data).decode()}
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        {"file": "../run.json", "size": 2},
+        {"file": "/etc/passwd.json", "size": 2},
+        {"file": "a/../../b.json", "size": 2},
+        {"file": "C:\\b.json", "size": 2},
+        {"file": "sitecustomize.py", "size": 2},
+        {"file": "run.sh", "size": 2},
+        {"file": "run.json", "size": 1},
+        {"file": "run.json", "size": -2},
+        {"file": "run.json", "size": 1 << 60},
+        {"file": "run.json"},
+        {"file": None, "size": 2},
+        "run.json",
+    ],
+)
+def test_a_hostile_answer_writes_nothing(file, tmp_path):
+    carrier = Carrier(Hostile([file]), lambda: None, lambda *_: None)
+    with pytest.raises(EngineError):
+        carrier.fetch("1/out", tmp_path / "a" / "out")
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+def test_paths_to_anywhere_else_are_refused(tmp_path):
+    assert local({"a": ["/there/1/out/x/y.npy", "plain"]}, "/there/1/out", tmp_path) == {
+        "a": [str(tmp_path / "x" / "y.npy"), "plain"]
+    }
+    for path in ("/etc/passwd", "/there/1/output/x.npy", "/there/1/out/../x.npy", "C:\\x", "\\\\host\\x"):
+        with pytest.raises(EngineError):
+            local(path, "/there/1/out", tmp_path)
+
+
+def test_files_go_through_in_pieces_and_names_stay_below(tmp_path):
+    spool = Spool()
+    try:
+        for at, data in ((0, b"abc"), (3, b"defg")):
+            assert spool.put({"file": "1/x.npy", "at": at, "data": base64.b64encode(data).decode()})[
+                "size"
+            ] == at + len(data)
+        assert base64.b64decode(spool.get({"file": "1/x.npy", "at": 2})["data"]) == b"cdefg"
+        assert spool.files({"folder": "1"})["files"] == [{"file": "x.npy", "size": 7}]
+        assert spool.files({"folder": "2"})["files"] == []
+        with pytest.raises(EngineError):
+            spool.put({"file": "1/x.npy", "at": 9, "data": ""})
+        for name in ("../x", "/x", "a//b", "a/./b", ".x", "x ", "x.", "", "a\\b", "a:b", "x\n", None, 3):
+            with pytest.raises(EngineError):
+                relative(name)
+            with pytest.raises(EngineError):
+                spool.get({"file": name})
+        spool.drop({"folder": "1"})
+        assert spool.files({"folder": "1"})["files"] == []
+    finally:
+        folder = spool.folder
+        spool.remove()
+    assert not folder.exists()
