@@ -33,7 +33,9 @@ _POINTS = 20_000
 
 @dataclass(frozen=True)
 class Pose:
-    """How a patch lies in its case: first voxel, size, flipped axes, quarter turns in the plane `turn_axes`."""
+    """How a patch lies in its case: first voxel, size, flipped axes, quarter turns in the plane `turn_axes`.
+
+    as_it_is: its brightness is not to be changed either."""
 
     case: int
     start: tuple[int, int, int]
@@ -41,6 +43,7 @@ class Pose:
     flips: tuple[int, ...]
     turns: int
     turn_axes: tuple[int, int]
+    as_it_is: bool = False
 
     def take(self, array: Tensor) -> Tensor:
         """The patch of an (..., x, y, z) array. A view where nothing is turned."""
@@ -89,6 +92,9 @@ class PatchSampler:
     def draw(self, device: torch.device) -> tuple[Batch, list[Pose]]:
         """A batch on the device, and where its patches lie."""
         poses = [self._pose() for _ in range(self.plan.batch_size)]
+        return self._batch(poses, device), poses
+
+    def _batch(self, poses: Sequence[Pose], device: torch.device, *, augment: bool = True) -> Batch:
         images, labels, trusted, valid, s = [], [], [], [], []
         for pose in poses:
             case = self.cases[pose.case]
@@ -99,15 +105,17 @@ class PatchSampler:
             trusted.append(pose.take(case.trusted))
             s.append(pose.take(case.disagreement))
         with _plain_tensors():
-            images = [self.augment(image) for image in images]
-        batch = Batch(
+            images = [
+                self.augment(image) if augment and not pose.as_it_is else image
+                for image, pose in zip(images, poses, strict=True)
+            ]
+        return Batch(
             self._stack(images, device).float(),
             self._stack(labels, device).long(),
             self._stack(trusted, device),
             self._stack(valid, device).float(),
             self._stack(s, device).float(),
         )
-        return batch, poses
 
     def write_back(self, poses: Sequence[Pose], disagreement: Tensor) -> None:
         """(B, *grid) new disagreement to the cases it belongs to."""
@@ -126,17 +134,24 @@ class PatchSampler:
         if not self.order:
             self.order = list(self.random.permutation(len(self.cases)))
         case = int(self.order.pop())
-        grid = np.array(self.cases[case].label.shape)
-        patch = np.array(self.plan.patch_size)
         classes = [p for p in self.points[case] if len(p)]
         if classes and self.random.random() < 0.5:
-            points = classes[int(self.random.integers(len(classes)))]
-            jitter = self.random.integers(-(patch // 4), patch // 4 + 1)
-            start = points[int(self.random.integers(len(points)))] - patch // 2 + jitter
-        else:
-            # beyond the border and back by the clip below: corners would otherwise hardly ever be seen
-            start = self.random.integers(-(patch // 2), grid - patch + patch // 2 + 1)
-        start = np.clip(start, 0, grid - patch)
+            return self._turned(case, self._near(case, classes))
+        patch = np.array(self.plan.patch_size)
+        # beyond the border and back by the clip below: corners would otherwise hardly ever be seen
+        start = self.random.integers(-(patch // 2), np.array(self.cases[case].label.shape) - patch + patch // 2 + 1)
+        return self._turned(case, start)
+
+    def _near(self, case: int, lists: Sequence[np.ndarray]) -> np.ndarray:
+        """Where a patch near one of these points starts; each list as often."""
+        patch = np.array(self.plan.patch_size)
+        points = lists[int(self.random.integers(len(lists)))]
+        jitter = self.random.integers(-(patch // 4), patch // 4 + 1)
+        return points[int(self.random.integers(len(points)))] - patch // 2 + jitter
+
+    def _turned(self, case: int, start: np.ndarray) -> Pose:
+        patch = np.array(self.plan.patch_size)
+        start = np.clip(start, 0, np.array(self.cases[case].label.shape) - patch)
         flips = tuple(axis for axis in range(3) if patch[axis] > 1 and self.random.random() < 0.5)
         turns = int(self.random.integers(4)) if self.may_turn else 0
         return Pose(case, _triple(start), _triple(patch), flips, turns, self.turn_axes)
@@ -175,15 +190,21 @@ def _padded(case: PreparedCase, plan: Plan) -> PreparedCase:
     return padded
 
 
+def confirmed_points(case: PreparedCase) -> np.ndarray:
+    """(N, 3) confirmed voxels to centre patches on."""
+    return _thinned(case.trusted)
+
+
 def _points(case: PreparedCase, classes: int, focus_trusted: bool) -> list[np.ndarray]:
     """Voxels to centre patches on: one list a class, or the trusted voxels."""
-    wanted = [case.trusted] if focus_trusted and bool(case.trusted.any()) else []
-    wanted += [case.label == c for c in range(1, classes)] if not wanted else []
-    lists = []
-    for mask in wanted:
-        points = mask.nonzero().numpy()
-        lists.append(points[:: max(1, len(points) // _POINTS)])
-    return lists
+    if focus_trusted and bool(case.trusted.any()):
+        return [confirmed_points(case)]
+    return [_thinned(case.label == c) for c in range(1, classes)]
+
+
+def _thinned(mask: Tensor) -> np.ndarray:
+    points: np.ndarray = mask.nonzero().numpy()
+    return points[:: max(1, len(points) // _POINTS)]
 
 
 def _square_plane(plan: Plan) -> tuple[int, int] | None:

@@ -39,7 +39,7 @@ VALIDATIONS = 10
 class Trainer:
     """One training. `cases` are learned from, `validation` only looked at.
 
-    Without a folder nothing is written. given_objective: another loss than the settings', for comparisons;
+    Without a folder nothing is written. given_objective, given_sampler: another loss than the settings', other patches;
     after_epoch is called at the end of every epoch.
     """
 
@@ -53,6 +53,7 @@ class Trainer:
     progress: Progress
     history: list[dict[str, Any]] = field(default_factory=list)
     given_objective: Objective | None = None
+    given_sampler: PatchSampler | None = None
     after_epoch: Callable[[Trainer], None] | None = None
 
     def __post_init__(self) -> None:
@@ -69,7 +70,7 @@ class Trainer:
         self.tap.find(self._trial_run)
         self.progress.check()
         focus = self.settings.focus_trusted
-        self.sampler = PatchSampler(self.cases, self.plan, focus_trusted=focus)
+        self.sampler = self.given_sampler or PatchSampler(self.cases, self.plan, focus_trusted=focus)
         self.spent = 0.0
 
     def run(self) -> list[dict[str, Any]]:
