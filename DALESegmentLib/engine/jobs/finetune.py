@@ -56,7 +56,7 @@ class FinetuneParameters(Parameters):
     seconds: float | None = Field(None, gt=0)
     epochs: int = Field(10, ge=1)
     steps_per_epoch: int = Field(20, ge=1)
-    learning_rate: float = Field(1e-3, gt=0)
+    learning_rate: float = Field(2e-3, gt=0)
     seed: int = Field(0, ge=0, le=LARGEST_SEED)
     device: str = "auto"
     overwrite: bool = False

@@ -26,8 +26,9 @@ SAVED_EVERY = 20.0
 class Tuner(Trainer):
     """A training that starts from `network`. deadline: on the monotonic clock, instead of the settings' seconds.
 
-    Its batches are half as large: twice as many steps do more for what is learned by heart. Its rows have confirmed_wrong, the share of the confirmed voxels looked at that the model contradicts, and
-    replay_dice, its Dice with the labels on patches without them.
+    Its batches are half as large: twice as many steps do more for what is learned by heart. Its rows have
+    confirmed_wrong, the share of the confirmed voxels looked at that the model contradicts, and replay_dice, its Dice
+    with the labels on patches without them.
     """
 
     deadline: float | None = None
