@@ -14,12 +14,13 @@ GPU := $(shell nvidia-smi -L >/dev/null 2>&1 && echo yes)
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check \
 	$(if $(GPU),,-c constraints-cpu.txt) $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 
-.PHONY: demo test bench bench-reliability soak combinations check format clean help
+.PHONY: demo test bench bench-speed bench-reliability soak combinations check format clean help
 
 help:
 	@echo "make demo [DATA=folder]   the whole job once, on a real image, into $(OUT)"
 	@echo "make test                 every test"
 	@echo "make bench [DATA=folder] [ARGS=...]   the published tables, about an hour on two cores; goes on where it stopped"
+	@echo "make bench-speed          time and memory against their references, a quarter of an hour on two cores"
 	@echo "make bench-reliability    kills, bad input, fuzzing, soak, coverage: hours; ARGS=\"--only corpus\" for a part"
 	@echo "make soak                 200 cycles of correct, fine-tune, predict in one engine process, and 200 kills"
 	@echo "make combinations         the tests on each Python and MONAI that can be installed here"
@@ -49,6 +50,9 @@ $(VENV)/bench-ready: $(VENV)/ready
 
 bench: $(VENV)/bench-ready
 	@OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks $(if $(DATA),--data "$(DATA)") $(ARGS)
+
+bench-speed: $(VENV)/bench-ready
+	@$(BIN)/python -m benchmarks.speed $(if $(DATA),--data "$(DATA)") $(ARGS)
 
 bench-reliability: $(VENV)/bench-ready
 	@OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.reliability $(if $(DATA),--data "$(DATA)") $(ARGS)

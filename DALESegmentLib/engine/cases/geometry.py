@@ -95,6 +95,15 @@ class Geometry:
                 return f"{'position' if same_axes else 'orientation'} off by up to {gap:.3g} mm"
         return None
 
+    def part(self, first: tuple[int, ...], last: tuple[int, ...]) -> Geometry:
+        """The grid of the voxels (i, j(, k)) from first to last, both inside, in their place in the patient."""
+        n = self.dims
+        step = np.array(self.direction, float).reshape(n, n) @ (np.array(self.spacing) * np.array(first))
+        size = tuple(int(b - a + 1) for a, b in zip(first, last, strict=True))
+        return Geometry(
+            size, self.spacing, tuple(float(o + s) for o, s in zip(self.origin, step, strict=True)), self.direction
+        )
+
     def as_dict(self) -> dict[str, Any]:
         return {k: list(getattr(self, k)) for k in ("size", "spacing", "origin", "direction")}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import Enum
 from typing import Annotated
 
 import typer
@@ -27,6 +28,11 @@ from .options import (
 from .perform import perform
 
 
+class Mode(str, Enum):
+    exact = "exact"
+    foreground = "foreground"
+
+
 def predict(
     model: Model,
     out: Out,
@@ -39,12 +45,18 @@ def predict(
         bool,
         typer.Option("--probabilities", help="Write the probability maps, too.", rich_help_panel=RESULT),
     ] = False,
+    mode: Annotated[
+        Mode | None,
+        typer.Option(help="Run every window (exact), or look first where something may be.", show_default="exact"),
+    ] = None,
     device: Device = None,
     as_json: Json = False,
 ) -> None:
     """Segment images."""
     named = cases(data, case_list, image, split=split, limit=limit)
-    parameters = given(model=model, cases=named, out=out, probabilities=probabilities, device=device)
+    parameters = given(
+        model=model, cases=named, out=out, probabilities=probabilities, mode=mode and mode.value, device=device
+    )
     perform("predict", parameters, as_json, summaries.predictions)
 
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from monai.data import MetaTensor
 
 from ..cases.case import Case
 from ..cases.source import CaseSource
-from ..learn.bundle import load_bundle
 from ..learn.confidence_map import confidence_map
 from ..learn.device import choose_device
 from ..learn.folder import find_bundle
@@ -20,7 +20,9 @@ from ..learn.predictor import Predictor
 from ..learn.prepare import prepare_label, to_native
 from ..learn.recalibrated import load_recalibration
 from ..learn.remembered import Remembered, load_remembered
+from ..learn.warm_model import warm_predictor
 from ..process.progress import Progress
+from ..review.recalibration import Recalibration
 from ..review.shown import shown_confidence
 from .outputs import write_map
 from .parameters import ModelParameters
@@ -53,11 +55,27 @@ class Doubt:
         return paths
 
 
-def doubts(asked: ModelParameters, progress: Progress) -> Iterator[Doubt]:
-    """One case after the other. Cases the model was trained on bring what training remembered of their label."""
+@dataclass
+class Ready:
+    """A case that is read and prepared, before the long look at all of it."""
+
+    source: CaseSource
+    case: Case
+    image: MetaTensor
+    disagreement: np.ndarray | None
+    recalibration: Recalibration
+    predictor: Predictor
+    progress: Progress
+
+
+def doubts(asked: ModelParameters, progress: Progress, first: Callable[[Ready], None] | None = None) -> Iterator[Doubt]:
+    """One case after the other. Cases the model was trained on bring what training remembered of their label.
+
+    first: is called with every case before the model looks at the whole of it.
+    """
     device = choose_device(asked.device)
-    network, plan = load_bundle(asked.model, device)
-    predictor = Predictor(network, plan, device)
+    predictor = warm_predictor(asked.model, device)
+    plan = predictor.plan
     run_folder = find_bundle(asked.model).parent
     remembered, recalibration = load_remembered(run_folder), load_recalibration(run_folder)
     sources = asked.cases.find()
@@ -68,11 +86,15 @@ def doubts(asked: ModelParameters, progress: Progress) -> Iterator[Doubt]:
         part.report(0, "confidence", message)
         case = read_labelled(source, plan.class_names)
         part.check()
-        probabilities = predictor.probabilities(case, part)
+        image = predictor.prepare(case, part)
         part.check()
-        part.report(40, "confidence", message)
         disagreement = _native(remembered.get(source.name), case, plan, part)
         part.check()
+        if first is not None:
+            first(Ready(source, case, image, disagreement, recalibration, predictor, part))
+        probabilities = predictor.probabilities(case, part, image=image)
+        part.check()
+        part.report(40, "confidence", message)
         confidence = confidence_map(case, plan, probabilities, disagreement, part.check, recalibration)
         part.check()
         part.report(60, "confidence", message)

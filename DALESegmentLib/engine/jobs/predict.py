@@ -10,9 +10,9 @@ import numpy as np
 
 from ..cases.case_files import read_case
 from ..cases.class_names import write_names
-from ..learn.bundle import load_bundle
 from ..learn.device import choose_device
-from ..learn.predictor import Predictor
+from ..learn.predictor import Mode
+from ..learn.warm_model import warm_predictor
 from ..process.progress import Progress
 from .outputs import write_map
 from .parameters import ModelParameters
@@ -20,25 +20,31 @@ from .parameters import ModelParameters
 
 class PredictParameters(ModelParameters):
     probabilities: bool = False
+    mode: Mode = "exact"
 
 
 def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
     asked = PredictParameters.model_validate(parameters)
     device = choose_device(asked.device)
-    network, plan = load_bundle(asked.model, device)
-    predictor = Predictor(network, plan, device)
+    predictor = warm_predictor(asked.model, device)
+    plan = predictor.plan
     sources = asked.cases.find()
     items = []
     for i, source in enumerate(sources):
         progress.check()
-        progress.report(100.0 * i / len(sources), "predicting", f"Case {i + 1} of {len(sources)}")
+        part = progress.part(100.0 * i / len(sources), 100.0 * (i + 1) / len(sources))
+        message = f"Case {i + 1} of {len(sources)}"
+        part.report(0, "predicting", message)
         started = time.monotonic()
         # a label beside the image is of no use here, and must not keep it from being segmented
         case = read_case(replace(source, label=None, trusted=None, confidence=None))
         progress.check()
-        probabilities = predictor.probabilities(case, progress)
-        progress.check()
-        segmentation = predictor.segmentation(probabilities)
+        if asked.probabilities:
+            probabilities = predictor.probabilities(case, part, asked.mode, message=message)
+            progress.check()
+            segmentation = predictor.segmentation(probabilities)
+        else:
+            segmentation = predictor.label(case, part, asked.mode, message)
         progress.check()
         values, counts = np.unique(segmentation, return_counts=True)
         item: dict[str, Any] = {
@@ -50,9 +56,7 @@ def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
         }
         if asked.probabilities:
             progress.check()
-            item["probabilities"] = write_map(
-                source, asked.out, "probabilities", probabilities.astype(np.float32), case.geometry
-            )
+            item["probabilities"] = write_map(source, asked.out, "probabilities", probabilities, case.geometry)
         if i == 0:
             write_names(asked.out, plan.class_names)
         items.append({**item, "seconds": round(time.monotonic() - started, 3)})

@@ -12,9 +12,10 @@ from ..learn.predictor import label_values
 from ..learn.settings import LARGEST_SEED
 from ..process.progress import Progress
 from . import finetune
-from .doubt import doubts, summary
+from .doubt import Ready, doubts, summary
 from .outputs import write_map
 from .parameters import CasesParameter, ModelParameters, Parameters
+from .region_first import RegionParameter, answer_region
 
 
 class RefreshParameters(Parameters):
@@ -24,10 +25,12 @@ class RefreshParameters(Parameters):
     seconds: float = Field(3.0, gt=0)
     seed: int = Field(0, ge=0, le=LARGEST_SEED)
     device: str = "auto"
+    region: RegionParameter | None = None
 
 
 def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
-    """A fine-tune of `seconds` into out/model, then the maps of its model beside it."""
+    """A fine-tune of `seconds` into out/model, then the maps of its model beside it; those of `region` are told of as
+    soon as they are there, before the whole image is looked at."""
     asked = RefreshParameters.model_validate(parameters)
     shared = {"cases": asked.cases, "device": asked.device}
     learning = finetune.FinetuneParameters(
@@ -35,8 +38,15 @@ def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
     )
     answer = finetune.run(learning.model_dump(), progress.part(0, 70))
     looking = ModelParameters(**shared, model=asked.out / "model" / BUNDLE_FOLDER, out=asked.out / "maps")
+
+    def first(ready: Ready) -> None:
+        if asked.region is not None and asked.region.case == ready.source.name:
+            answer = answer_region(asked.region, ready, looking.out)
+            # a stage of its own: the last report of a stage is always sent
+            ready.progress.report(10, "writing", "The corrected region is ready", region=answer)
+
     items = []
-    for doubt in doubts(looking, progress.part(70, 100)):
+    for doubt in doubts(looking, progress.part(70, 100), first):
         segmentation = label_values(doubt.probabilities, doubt.plan)
         item = summary(doubt, doubt.write_confidence(looking.out))
         item["segmentation"] = write_map(doubt.source, looking.out, "segmentation", segmentation, doubt.case.geometry)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .plan import Plan
-from .predictor import OVERLAP, PADDING
+from .windows import OVERLAP, PADDING
 
 
 def inference_config(plan: Plan) -> dict[str, Any]:

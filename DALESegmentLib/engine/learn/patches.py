@@ -25,8 +25,8 @@ from torch import Tensor
 
 from ..dale.objective import Batch
 from .plan import Plan
-from .predictor import PADDING
 from .prepare import UNKNOWN, PreparedCase
+from .windows import PADDING
 
 _POINTS = 20_000
 

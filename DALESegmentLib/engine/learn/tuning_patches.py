@@ -11,13 +11,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from monai.data.utils import dense_patch_slices
 
 from ..dale.objective import Batch
 from .patches import PatchSampler, Pose, confirmed_points
 from .plan import Plan
-from .predictor import OVERLAP
 from .prepare import PreparedCase
+from .windows import windows_of
 
 CONFIRMED_SHARE = 0.5
 """Of the patches of a batch."""
@@ -59,14 +58,11 @@ class TuningSampler(PatchSampler):
 
     def _windows_of(self, case: int) -> list[Pose]:
         """Those of the sliding window that hold a confirmed voxel."""
-        trusted, patch = self.cases[case].trusted, self.plan.patch_size
-        size = tuple(trusted.shape)
-        steps = [p if p == n else max(int(p * (1 - OVERLAP)), 1) for n, p in zip(size, patch, strict=True)]
-        boxes = dense_patch_slices(size, patch, steps)
-        return [
-            self._still(case, tuple(part.start for part in box)) for box in boxes if bool(trusted[tuple(box)].any())
-        ]
+        trusted = self.cases[case].trusted
+        size: tuple[int, ...] = tuple(trusted.shape)
+        windows = windows_of(size, self.plan.patch_size).holding(trusted.numpy())
+        return [self._still(case, start) for start in windows.starts.tolist()]
 
-    def _still(self, case: int, start: tuple[int, ...]) -> Pose:
+    def _still(self, case: int, start: Sequence[int]) -> Pose:
         x, y, z = start
         return Pose(case, (x, y, z), self.plan.patch_size, (), 0, self.turn_axes, as_it_is=True)

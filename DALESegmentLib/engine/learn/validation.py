@@ -17,7 +17,6 @@ def validation_dice(cases: Sequence[PreparedCase], predictor: Predictor, progres
     scores = []
     for case in cases:
         progress.check()
-        probabilities = predictor.prepared_probabilities(case.image, progress)
-        scores.append(mean_dice(probabilities.argmax(0), case.label))
+        scores.append(mean_dice(predictor.prepared_classes(case.image, progress), case.label))
     known = [score for score in scores if score is not None]
     return float(np.mean(known)) if known else None

@@ -75,7 +75,7 @@ EVERYTHING = {
     "train": f"{CASES} {LEARN} --method plain --network UNet --dims 3 --normalise ct --batch-size 2 --resume "
     "--validation 0.1 --partition --no-confidence --no-alternation --no-alignment",
     "finetune": f"{CASES} {LEARN} -m model",
-    "predict": "--data d --image a --split all --limit 2 -m model -o out --probabilities --device cpu",
+    "predict": "--data d --image a --split all --limit 2 -m model -o out --probabilities --mode exact --device cpu",
     "confidence": f"{CASES} -m model -o out --device cpu",
     "review": f"{CASES} -m model -o out --regions 7 --device cpu",
     "evaluate": f"{CASES} --reference r --predictions p --confidence c -o scores.json",

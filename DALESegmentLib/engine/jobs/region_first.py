@@ -1,0 +1,90 @@
+"""The region that was just corrected, answered before the rest of its image."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..cases.case import Case
+from ..errors import EngineError
+from ..learn.confidence_map import confidence_map
+from ..learn.predictor import label_values
+from ..learn.region_answer import region_probabilities
+from ..review.shown import BOUNDARY_BAND_MM, shown_confidence
+from .doubt import Ready
+from .outputs import write_map
+from .parameters import Parameters
+
+Voxel = tuple[int, ...]
+
+
+class RegionParameter(Parameters):
+    """A box of a case: its first and last voxel (i, j(, k)), both inside; as a region of the review list has them."""
+
+    case: str
+    first_voxel: Voxel
+    last_voxel: Voxel
+
+    def within(self, case: Case) -> tuple[Voxel, Voxel]:
+        """The corners; raises EngineError("wrong-region") where they are not in the image."""
+        size = case.geometry.size
+        corners = self.first_voxel, self.last_voxel
+        if any(len(corner) != len(size) for corner in corners) or not all(
+            0 <= a <= b < n for a, b, n in zip(*corners, size, strict=True)
+        ):
+            raise EngineError(
+                "wrong-region",
+                f"The region {self.first_voxel} to {self.last_voxel} is not inside {case.name}; give voxels of it.",
+            )
+        return corners
+
+
+def answer_region(region: RegionParameter, ready: Ready, out: Path) -> dict[str, Any]:
+    """Confidence and segmentation of the box alone, as region_*: the values that the whole maps get there."""
+    case, plan, progress = ready.case, ready.predictor.plan, ready.progress
+    first, last = region.within(case)
+    box, geometry = _slices(first, last), case.geometry.part(first, last)
+    probabilities = region_probabilities(ready.predictor, ready.image, geometry, progress)
+    part = _cut(case, first, last)
+    disagreement = None if ready.disagreement is None else ready.disagreement[box]
+    confidence = confidence_map(part, plan, probabilities, disagreement, progress.check, ready.recalibration)
+    maps = {
+        "segmentation": label_values(probabilities, plan),
+        "confidence": confidence,
+        "shown": _shown(case, confidence, first, last),
+    }
+    paths = {name: write_map(ready.source, out, f"region_{name}", array, geometry) for name, array in maps.items()}
+    return {"name": case.name, "first_voxel": list(first), "last_voxel": list(last), **paths}
+
+
+def _shown(case: Case, confidence: np.ndarray, first: Voxel, last: Voxel) -> np.ndarray:
+    """What is drawn depends on outlines outside the box, too."""
+    reach = [int(np.ceil(BOUNDARY_BAND_MM / s)) + 1 for s in case.geometry.spacing]
+    low = tuple(max(a - r, 0) for a, r in zip(first, reach, strict=True))
+    high = tuple(min(b + r, n - 1) for b, r, n in zip(last, reach, case.geometry.size, strict=True))
+    wide = _cut(case, low, high)
+    here = _slices(*(tuple(a - s for a, s in zip(corner, low, strict=True)) for corner in (first, last)))
+    values = np.ones(np.asarray(wide.label).shape, np.float32)
+    values[here] = confidence
+    return shown_confidence(values, np.asarray(wide.label), case.geometry.spacing)[here]
+
+
+def _cut(case: Case, first: Voxel, last: Voxel) -> Case:
+    box = _slices(first, last)
+    trusted = None if case.trusted is None else case.trusted[box]
+    geometry = case.geometry.part(first, last)
+    return replace(
+        case,
+        image=case.image[np.index_exp[:] + box],
+        geometry=geometry,
+        label=np.asarray(case.label)[box],
+        trusted=trusted,
+    )
+
+
+def _slices(first: Voxel, last: Voxel) -> tuple[slice, ...]:
+    """Of an array, whose axes are (k, j, i)."""
+    return tuple(slice(a, b + 1) for a, b in zip(reversed(first), reversed(last), strict=True))

@@ -1,0 +1,107 @@
+"""The moving slab says what MONAI's sliding window says of the whole image, also on the image's own grid."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from monai.inferers import SliceInferer, SlidingWindowInferer
+from torch import nn
+
+from DALESegmentLib.engine.cases.geometry import Geometry
+from DALESegmentLib.engine.learn import sweep
+from DALESegmentLib.engine.learn.plan import CaseFacts, make_plan
+from DALESegmentLib.engine.learn.predictor import Predictor
+from DALESegmentLib.engine.learn.prepare import prepare_image, to_native
+from DALESegmentLib.engine.learn.windows import OVERLAP, PADDING
+from DALESegmentLib.engine.process.progress import Progress
+from Testing.engine.conftest import ball_case
+
+CPU = torch.device("cpu")
+
+
+class Position(nn.Module):
+    """Answers with what it sees, and with where in the window it sees it, so that a wrong weight or place shows."""
+
+    def __init__(self, most: int = 100) -> None:
+        super().__init__()
+        self.most = most
+
+    def forward(self, x):
+        if len(x) > self.most:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        value, mean = x[:, 0], x.flatten(1).mean(1).reshape(-1, *[1] * (x.ndim - 2))
+        ramp = torch.linspace(-1, 1, value[0].numel()).reshape(value[0].shape)
+        return torch.stack([value * 0.1, mean + ramp.expand_as(value), -value * 0.2], 1)
+
+
+def plan_of(case, patch, dims=3):
+    plan = make_plan([CaseFacts.of(case)], dims=dims)
+    return plan.model_copy(update={"patch_size": patch, "class_values": [0, 1, 7], "slice_axis": 2})
+
+
+def monais(image, plan, network):
+    common = {"roi_size": plan.network_patch, "overlap": OVERLAP, "mode": "gaussian", "padding_mode": PADDING}
+    inferer = SlidingWindowInferer(**common) if plan.dims == 3 else SliceInferer(spatial_dim=plan.slice_axis, **common)
+    with torch.inference_mode():
+        return inferer(image.unsqueeze(0), network)[0].softmax(0)
+
+
+@pytest.mark.parametrize(
+    ("size", "patch", "dims"),
+    [
+        ((24, 20, 12), (8, 8, 8), 3),
+        ((12, 30, 14), (8, 16, 16), 3),
+        ((9, 5, 7), (8, 8, 8), 3),
+        ((24, 20, 6), (8, 8, 1), 2),
+        ((5, 20, 1), (8, 8, 1), 2),
+    ],
+)
+def test_it_is_monais_answer(size, patch, dims):
+    plan, network = plan_of(ball_case(), patch, dims), Position()
+    image = torch.randn(1, *size, generator=torch.Generator().manual_seed(0))
+    predictor = Predictor(network, plan, CPU)
+    expected = monais(image, plan, network)
+    torch.testing.assert_close(predictor.prepared_probabilities(image, Progress()), expected, atol=1e-5, rtol=1e-5)
+    classes = predictor.prepared_classes(image, Progress())
+    sure = expected.sort(0).values[-1] - expected.sort(0).values[-2] > 1e-4
+    assert torch.equal(classes[sure].long(), expected.argmax(0)[sure])
+    assert sure.float().mean() > 0.99
+
+
+@pytest.mark.parametrize("spacing", [(1.0, 1.0, 2.0), (0.7, 1.3, 1.1), (2.5, 2.0, 3.0)])
+def test_a_resampled_image_comes_back_as_the_whole_of_it_would(spacing):
+    case = ball_case()
+    turned = Geometry(case.geometry.size, case.geometry.spacing, (1.0, 2.0, 3.0), _slightly_turned())
+    for geometry in (case.geometry, turned):
+        case = replace(case, geometry=geometry)
+        plan = plan_of(case, (8, 8, 8)).model_copy(update={"spacing": spacing})
+        predictor = Predictor(Position(), plan, CPU)
+        image = prepare_image(case, plan)
+        whole = predictor.prepared_probabilities(image.as_tensor(), Progress())
+        expected = to_native(whole, image.affine, case.geometry)
+        found = predictor.probabilities(case, Progress())
+        np.testing.assert_allclose(found, expected, atol=1e-4)
+        label = predictor.label(case, Progress())
+        assert label.dtype == np.uint8
+        assert set(np.unique(label)) <= {0, 1, 7}
+        assert (label == predictor.segmentation(expected)).mean() > 0.999
+
+
+def _slightly_turned() -> tuple[float, ...]:
+    angle = 0.2
+    c, s = np.cos(angle), np.sin(angle)
+    return tuple(float(v) for v in np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]]).ravel())
+
+
+def test_short_memory_makes_smaller_steps_of_the_same_answer():
+    case = ball_case()
+    plan, said = plan_of(case, (8, 8, 8)), []
+    expected = Predictor(Position(), plan, CPU).probabilities(case, Progress())
+    short = Predictor(Position(most=1), plan, CPU)
+    np.testing.assert_allclose(short.probabilities(case, Progress(said.append)), expected, atol=1e-6)
+    assert sweep.SMALLER in [report["message"] for report in said]
+    with pytest.raises(torch.OutOfMemoryError):
+        Predictor(Position(most=0), plan, CPU).probabilities(case, Progress())

@@ -1,0 +1,1 @@
+"""What the engine promises about time and memory, measured against a reference in the same run."""

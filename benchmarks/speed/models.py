@@ -1,0 +1,62 @@
+"""Models to measure with: trained by the engine once, and kept in the work folder."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+
+from DALESegmentLib.engine.cases.case import Case
+from DALESegmentLib.engine.cases.exchange import save_array_case
+from DALESegmentLib.engine.cases.geometry import Geometry
+from DALESegmentLib.engine.jobs import train
+from DALESegmentLib.engine.learn.folder import BUNDLE_FOLDER
+from DALESegmentLib.engine.process.progress import Progress
+
+STS = {"image": "mr_t1", "label": "mr_t1_label"}
+SECONDS = 150.0
+IDENTITY = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
+
+
+def sarcoma_model(folder: Path, work: Path, *, quick: bool) -> Path:
+    """A 3D SegResNet, planned and trained by the engine on the training part, so long that it finds tumours."""
+    cases = {"folder": str(folder), "split": "train", **STS}
+    return _trained(
+        work / ("sarcoma-quick" if quick else "sarcoma"),
+        {"cases": cases, "network": "SegResNet", "dims": 3, "seconds": 10.0 if quick else SECONDS, "device": "cpu"},
+    )
+
+
+def ball_model(work: Path) -> Path:
+    """The default 3D network, trained for seconds on bright balls in noise, 1 mm voxels."""
+    items = []
+    for n in range(4):
+        case = ball(f"ball{n}", (48, 48, 48), 1, seed=n)
+        save_array_case(case, work / "balls" / case.name)
+        items.append({"name": case.name, "arrays": str(work / "balls" / case.name)})
+    return _trained(work / "ball", {"cases": {"items": items}, "dims": 3, "seconds": 10.0, "device": "cpu"})
+
+
+def ball(name: str, size: tuple[int, int, int], count: int, seed: int) -> Case:
+    """Bright balls of 8 mm radius in noise, at random places."""
+    geometry = Geometry(size, (1.0, 1.0, 1.0), (0.0, 0.0, 0.0), IDENTITY)
+    random = np.random.default_rng(seed)
+    image = random.standard_normal(geometry.array_shape, np.float32) * 30
+    label = np.zeros(geometry.array_shape, np.uint8)
+    k, j, i = np.ogrid[-8:9, -8:9, -8:9]
+    inside = k**2 + j**2 + i**2 <= 64
+    for _ in range(count):
+        box = tuple(slice(c - 8, c + 9) for c in (int(random.integers(9, n - 9)) for n in geometry.array_shape))
+        label[box] |= inside
+    image += 200.0 * label
+    return Case(name, image[None], geometry, label, class_names={1: "ball"})
+
+
+def _trained(run: Path, asked: dict) -> Path:
+    if not (run / BUNDLE_FOLDER).is_dir():
+        print(f"training {run.name}, {asked['seconds']:.0f} s, once", flush=True)
+        shutil.rmtree(run, ignore_errors=True)
+        unending = {"epochs": 10_000, "method": "plain", "validation": 0.0}
+        train.run({**asked, **unending, "out": str(run)}, Progress())
+    return run / BUNDLE_FOLDER

@@ -1,0 +1,59 @@
+"""One region of a volume answered anew by the default network, against all of the volume."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import numpy as np
+import torch
+
+from DALESegmentLib.engine.learn.networks import build
+from DALESegmentLib.engine.learn.plan import CaseFacts, make_plan
+from DALESegmentLib.engine.learn.predictor import Predictor
+from DALESegmentLib.engine.learn.region_answer import region_probabilities
+from DALESegmentLib.engine.process.progress import Progress
+
+from .models import ball
+from .rows import Found, Given, Measured
+from .timing import middle, spread, taken_in_turns
+
+SIZE, EDGE = (192, 192, 160), 96
+GOAL = {"cpu": 2.0, "cuda": 0.3}
+
+
+def measure(given: Given) -> Found:
+    """The network knows nothing: what is measured is time, and that the region's answer is the volume's there."""
+    size = (128, 128, 112) if given.quick else SIZE
+    case = ball("volume", size, 6, seed=0)
+    device = given.device
+    plan = make_plan([CaseFacts.of(case)], dims=3, device=device.type)
+    torch.manual_seed(0)
+    predictor = Predictor(build(plan.network, plan.network_arguments).to(device), plan, device)
+    first = tuple((n - EDGE) // 2 for n in size)
+    last = tuple(a + EDGE - 1 for a in first)
+    answers = {}
+
+    def timed(name: str, work: Callable[[], np.ndarray]) -> Callable[[], float]:
+        def take() -> float:
+            started = time.perf_counter()
+            answers[name] = work()
+            return time.perf_counter() - started
+
+        return take
+
+    image = predictor.prepare(case, Progress())
+    box = case.geometry.part(first, last)
+    takes = [
+        timed("region", lambda: region_probabilities(predictor, image, box, Progress())),
+        timed("whole", lambda: predictor.probabilities(case, Progress(), image=image)),
+    ]
+    region, whole = taken_in_turns(takes, 1 if given.quick else 5)
+    cut = tuple(slice(a, b + 1) for a, b in zip(reversed(first), reversed(last), strict=True))
+    difference = float(np.abs(answers["region"] - answers["whole"][np.index_exp[:] + cut]).max())
+    took = middle(region)
+    words = (
+        f"all {' x '.join(map(str, size))} voxels {spread(whole)}; {plan.network}, windows of "
+        f"{'x'.join(map(str, plan.patch_size))}; probabilities differ by {difference:.1g}"
+    )
+    return {f"region_{'gpu' if device.type == 'cuda' else 'cpu'}": Measured(took, took <= GOAL[device.type], words)}

@@ -1,0 +1,70 @@
+"""The rows of docs/results/speed.json, and what a part of the measurement hands in for them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from ..published import Row
+
+
+@dataclass(frozen=True)
+class Given:
+    """What every part is told. work: where models and volumes are kept from run to run; quick: smaller and fewer
+    repeats, to see that a part works; nothing is then called met."""
+
+    data: Path | None
+    work: Path
+    device: torch.device
+    quick: bool
+
+    def set_folder(self, name: str) -> Path | None:
+        """The folder of a set of real images; None, and a line about it, where it is not there."""
+        if self.data is not None and (self.data / name).is_dir():
+            return self.data / name
+        print(f"There is no folder {name}; name the one above it with --data.")
+        return None
+
+
+@dataclass(frozen=True)
+class Measured:
+    """value; whether it is good enough; reference: what it was compared with, with its own figure."""
+
+    value: float
+    good: bool
+    reference: str
+
+
+Found = dict[str, Measured]
+"""By the key of BARS. A key that is left out was not measured."""
+
+BARS = {
+    "sts_exact_time": Row("whole volume, sts_sarcoma, CPU, exact: time", "of MONAI's", "<= 0.5"),
+    "sts_exact_memory": Row("whole volume, sts_sarcoma, CPU, exact: peak memory", "of MONAI's", "<= 0.5"),
+    "sts_exact_dice": Row("whole volume, sts_sarcoma, CPU, exact: Dice with MONAI's label", "", ">= 0.999"),
+    "sts_foreground_time": Row("whole volume, sts_sarcoma, CPU, foreground: time", "of MONAI's", "<= 0.5"),
+    "sts_foreground_memory": Row("whole volume, sts_sarcoma, CPU, foreground: peak memory", "of MONAI's", "<= 0.5"),
+    "sts_foreground_dice": Row("whole volume, sts_sarcoma, CPU, foreground: Dice with MONAI's label", "", ">= 0.99"),
+    "large_exact_time": Row("whole volume, 256x256x160, CPU, exact: time", "of MONAI's", "<= 0.5"),
+    "large_exact_memory": Row("whole volume, 256x256x160, CPU, exact: peak memory", "of MONAI's", "<= 0.5"),
+    "large_exact_dice": Row("whole volume, 256x256x160, CPU, exact: Dice with MONAI's label", "", ">= 0.999"),
+    "large_foreground_time": Row("whole volume, 256x256x160, CPU, foreground: time", "of MONAI's", "<= 0.5"),
+    "large_foreground_memory": Row("whole volume, 256x256x160, CPU, foreground: peak memory", "of MONAI's", "<= 0.5"),
+    "large_foreground_dice": Row("whole volume, 256x256x160, CPU, foreground: Dice with MONAI's label", "", ">= 0.99"),
+    "gpu_time": Row("whole volume, 512x512x400, GPU, exact: time", "of MONAI's", "<= 0.5"),
+    "gpu_floor": Row("whole volume, 512x512x400, GPU, exact: time over the arithmetic floor", "times", "<= 2"),
+    "region_cpu": Row("one region refreshed, CPU: 96x96x96 window, default network", "s", "<= 2"),
+    "region_gpu": Row("one region refreshed, GPU: 96x96x96 window, default network", "s", "<= 0.3"),
+    "step_time": Row("DALE training step: time", "of a plain step's", "<= 1.10"),
+    "step_memory": Row("DALE training step: memory", "of a plain step's", "<= 1.10"),
+    "finetune": Row(
+        "fine-tune after five corrected regions to the Dice of a training from nothing, CPU", "of its time", "<= 0.1"
+    ),
+    "throughput_cpu": Row("plain training, CPU: patches a second", "of a MONAI loop's", ">= 1.0"),
+    "throughput_gpu": Row("plain training, GPU: patches a second", "of a MONAI loop's", ">= 1.5"),
+    "start": Row("engine process: first answer after its start, CPU", "of importing torch and monai", "<= 1.5"),
+    "big_memory": Row("512x512x400 from file to file, CPU, small network: peak memory", "GB", "<= 6"),
+    "ranks": Row("two ranks against one, same global batch: largest difference", "of the stated tolerance", "<= 1"),
+}

@@ -1,0 +1,57 @@
+"""One side of the comparison in a process of its own, so that its peak memory is its own:
+
+python -m benchmarks.speed.volume_child SIDE MODEL IMAGE.npy OUT.npy DEVICE
+
+writes the class map and prints seconds and bytes as JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+import time
+import warnings
+from pathlib import Path
+
+import numpy as np
+import psutil
+import torch
+from monai.inferers import SlidingWindowInferer
+from torch import Tensor
+
+from DALESegmentLib.engine.learn.predictor import Predictor
+from DALESegmentLib.engine.learn.warm_model import warm_predictor
+from DALESegmentLib.engine.learn.windows import OVERLAP, PADDING
+from DALESegmentLib.engine.process.progress import Progress
+
+SIDES = ("monai", "exact", "foreground")
+
+
+def main(side: str, model: str, image: str, out: str, device_name: str) -> None:
+    warnings.filterwarnings("ignore")
+    device = torch.device(device_name)
+    predictor = warm_predictor(Path(model), device)
+    if side == "monai":
+        predictor.network.to(memory_format=torch.contiguous_format)
+    values = torch.from_numpy(np.load(image))
+    before = psutil.Process().memory_info().rss
+    with torch.inference_mode():  # so that no side pays for what torch does once
+        predictor.network(torch.zeros(1, len(values), *predictor.plan.network_patch, device=device))
+    started = time.perf_counter()
+    classes = _monai(predictor, values) if side == "monai" else predictor.prepared_classes(values, Progress(), side)
+    seconds = time.perf_counter() - started
+    peak = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    np.save(out, classes.numpy().astype(np.int16))
+    print(json.dumps({"seconds": seconds, "before": before, "peak": peak}))
+
+
+def _monai(predictor: Predictor, image: Tensor) -> Tensor:
+    """Its inferer as it comes, with our windows' size, overlap and weights; the class decision by argmax."""
+    inferer = SlidingWindowInferer(predictor.plan.patch_size, overlap=OVERLAP, mode="gaussian", padding_mode=PADDING)
+    with torch.inference_mode():
+        return inferer(image.unsqueeze(0).to(predictor.device), predictor.network)[0].argmax(0).cpu()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,130 @@
+"""A whole volume segmented by us and by MONAI's sliding window: time, memory and whether it is the same label."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from DALESegmentLib.engine.cases.case_files import read_case
+from DALESegmentLib.engine.cases.find_cases import find_cases
+from DALESegmentLib.engine.learn.bundle import load_bundle
+from DALESegmentLib.engine.learn.plan import Plan
+from DALESegmentLib.engine.learn.prepare import prepare_image
+from DALESegmentLib.engine.learn.windows import windows_of
+from DALESegmentLib.engine.measure.overlap import mean_dice
+
+from ..cell import ROOT
+from .floor import operations, sustained_rate
+from .models import STS, sarcoma_model
+from .rows import Found, Given, Measured
+from .timing import middle, spread
+from .volume_child import SIDES
+
+CASE = "STS_022"
+"""A test case, the largest of them."""
+LARGE, QUICK_LARGE, GPU = (256, 256, 160), (192, 192, 64), (512, 512, 400)
+LEAST_DICE = {"exact": 0.999, "foreground": 0.99}
+MOST = 0.5
+NEAR_FLOOR = 2.0
+
+
+def measure(given: Given) -> Found:
+    folder = given.set_folder("sts_sarcoma")
+    if folder is None:
+        return {}
+    model = sarcoma_model(folder, given.work, quick=given.quick)
+    network, plan = load_bundle(model, torch.device("cpu"))
+    real = _real(folder, plan)
+    flops = operations(network, plan)
+    if given.device.type == "cuda":
+        found = _compared("gpu", _padded_out(real, GPU), model, flops, plan, given, ("monai", "exact"), 3)
+        return {key: one for key, one in found.items() if key in ("gpu_time", "gpu_floor")}
+    large = _padded_out(real, QUICK_LARGE if given.quick else LARGE)
+    found = _compared("sts", real, model, flops, plan, given, SIDES, 1 if given.quick else 5)
+    return found | _compared("large", large, model, flops, plan, given, SIDES, 1 if given.quick else 3)
+
+
+def _compared(
+    name: str,
+    image: np.ndarray,
+    model: Path,
+    flops: float,
+    plan: Plan,
+    given: Given,
+    sides: Sequence[str],
+    times: int,
+) -> Found:
+    path = given.work / f"{name}.npy"
+    np.save(path, image)
+    taken: dict[str, list[dict[str, float]]] = {side: [] for side in sides}
+    for n in range(times):
+        for side in sides if n % 2 else reversed(sides):
+            taken[side].append(_child(side, model, path, given))
+    windows = len(windows_of(image.shape[1:], plan.patch_size))
+    rate = sustained_rate(given.device)
+    floor = flops * windows / rate
+    theirs = [one["seconds"] for one in taken["monai"]]
+    print(f"{name}: {image.shape[1:]} voxels, {windows} windows of {plan.patch_size}, {flops / 1e9:.2f} GFLOP each")
+    print(f"{name}: arithmetic floor {floor:.1f} s at {rate / 1e9:.0f} GFLOP/s; MONAI {spread(theirs)}")
+    labels = {side: np.load(_label(path, side)) for side in sides}
+    found: Found = {}
+    for side in sides[1:]:
+        ours = [one["seconds"] for one in taken[side]]
+        print(f"{name}: {side} {spread(ours)}", flush=True)
+        key = f"{name}_{side}" if name != "gpu" else "gpu"
+        ratio = middle(ours) / middle(theirs)
+        against = f"ours {spread(ours)}, MONAI's SlidingWindowInferer {spread(theirs)}, arithmetic floor {floor:.3g} s"
+        found[f"{key}_time"] = Measured(ratio, ratio <= MOST, against)
+        found[f"{key}_memory"] = _memory(taken[side], taken["monai"])
+        dice = mean_dice(labels["monai"], labels[side]) or 0.0
+        share = float((labels["monai"] > 0).mean())
+        found[f"{key}_dice"] = Measured(dice, dice >= LEAST_DICE[side], f"{100 * share:.1f} % of the voxels are tumour")
+        if name == "gpu":
+            near = middle(ours) / floor
+            found["gpu_floor"] = Measured(near, near <= NEAR_FLOOR, against)
+    return found
+
+
+def _memory(ours: list[dict[str, float]], theirs: list[dict[str, float]]) -> Measured:
+    """Over what the process with network and image holds; the whole process is told, too."""
+    grown = [middle([one["peak"] - one["before"] for one in side]) / 2**20 for side in (ours, theirs)]
+    whole = [middle([one["peak"] for one in side]) / 2**20 for side in (ours, theirs)]
+    ratio = grown[0] / grown[1]
+    words = (
+        f"ours {grown[0]:.0f} MiB, MONAI {grown[1]:.0f} MiB; the whole processes {whole[0]:.0f} and {whole[1]:.0f} MiB"
+    )
+    return Measured(ratio, ratio <= MOST, words)
+
+
+def _child(side: str, model: Path, image: Path, given: Given) -> dict[str, float]:
+    command = [sys.executable, "-m", "benchmarks.speed.volume_child", side, str(model), str(image)]
+    command += [str(_label(image, side)), str(given.device)]
+    done = subprocess.run(command, check=True, capture_output=True, encoding="utf-8", cwd=ROOT)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def _label(image: Path, side: str) -> Path:
+    return image.with_name(f"{image.stem}-{side}.npy")
+
+
+def _real(folder: Path, plan: Plan) -> np.ndarray:
+    (source,) = [s for s in find_cases(folder=folder, split="all", **STS) if s.name == CASE]
+    return prepare_image(read_case(source), plan).as_tensor().numpy()
+
+
+def _padded_out(image: np.ndarray, size: tuple[int, int, int]) -> np.ndarray:
+    """The case in the middle of a larger field of view, as much of it as fits; around it noise as dark as air."""
+    random = np.random.default_rng(0)
+    dark = float(np.percentile(image, 1))
+    out = dark + 0.02 * np.abs(random.standard_normal((len(image), *size), np.float32))
+    fits = [min(n, m) for n, m in zip(image.shape[1:], size, strict=True)]
+    there = tuple(slice((m - f) // 2, (m - f) // 2 + f) for m, f in zip(size, fits, strict=True))
+    here = tuple(slice((n - f) // 2, (n - f) // 2 + f) for n, f in zip(image.shape[1:], fits, strict=True))
+    out[np.index_exp[:] + there] = image[np.index_exp[:] + here]
+    return out
