@@ -25,9 +25,12 @@ from ..cell import ROOT
 from ..machine import machine
 from ..published import Row, publish
 from .big_volume import measure as big_volume
+from .finetune import measure as finetune
 from .region import measure as region
 from .rows import BARS, Found, Given
 from .start import measure as start
+from .step import measure as step
+from .throughput import measure as throughput
 from .volumes import measure as volumes
 
 OUT = ROOT / "docs" / "results" / "speed.json"
@@ -37,6 +40,9 @@ PARTS: dict[str, Callable[[Given], Found]] = {
     "region": region,
     "volumes": volumes,
     "big_volume": big_volume,
+    "step": step,
+    "throughput": throughput,
+    "finetune": finetune,
 }
 """Each in a file of its own."""
 
