@@ -11,8 +11,7 @@ import numpy as np
 from DALESegmentLib.engine.cases.case import Case
 from DALESegmentLib.engine.cases.case_files import read_case, read_reference
 from DALESegmentLib.engine.cases.find_cases import find_cases
-from DALESegmentLib.engine.cases.image_files import write_image
-from DALESegmentLib.engine.cases.source import CaseSource
+from DALESegmentLib.engine.cases.image_files import read_image, write_image
 from DALESegmentLib.engine.measure.overlap import mean_dice
 from DALESegmentLib.engine.measure.review_value import review_value
 from DALESegmentLib.engine.review.boundary import boundary_distance
@@ -52,8 +51,8 @@ def load(item: dict[str, Any]) -> tuple[Case, np.ndarray]:
 
 
 def read_map(path: Path) -> np.ndarray:
-    """(*grid) of a map the engine wrote."""
-    return read_case(CaseSource(path.name, images=(path,))).image[0]
+    """(*grid) of a map the engine wrote; a case without a doubtful region has an empty one."""
+    return read_image(path)[0][0]
 
 
 def play(data: DemoData, worst: list[Region], out: Path) -> Played:

@@ -23,7 +23,7 @@ class Effort:
 
     epochs: int = 16
     steps: int = 30
-    tune_epochs: int = 5
+    tune_epochs: int = 15
     tune_steps: int = 20
 
 
@@ -33,7 +33,7 @@ EXPECTED = {
     "dale": 95.0,
     "review": 6.0,
     "correct": 3.0,
-    "tune": 17.0,
+    "tune": 30.0,
     "compare": 20.0,
     "pictures": 7.0,
 }

@@ -62,3 +62,9 @@ def test_without_regions_everything_stays(reviewed):
     assert played.facts["label_dice_before"] == played.facts["label_dice_after"]
     assert not (out / "corrected").exists()
     assert play(data, [replace(REGION, case="b")], out).items[0] == data.items(["a"])[0]
+
+
+def test_a_case_without_a_doubtful_region_is_left_as_it_is(reviewed):
+    data, out, label, *_ = reviewed
+    write_image(out / "review" / "b" / "regions.nii.gz", np.zeros(label.shape, np.int32), GEOMETRY)
+    assert play(data, [REGION], out).items[1]["label"] == str(data.path("b", "label").absolute())

@@ -25,10 +25,13 @@ from ..cell import ROOT
 from ..machine import machine
 from ..published import Row, publish
 from .big_volume import measure as big_volume
+from .finetune import measure as finetune
 from .ranks import measure as ranks
 from .region import measure as region
 from .rows import BARS, Found, Given
 from .start import measure as start
+from .step import measure as step
+from .throughput import measure as throughput
 from .volumes import measure as volumes
 
 OUT = ROOT / "docs" / "results" / "speed.json"
@@ -39,6 +42,9 @@ PARTS: dict[str, Callable[[Given], Found]] = {
     "volumes": volumes,
     "big_volume": big_volume,
     "ranks": ranks,
+    "step": step,
+    "throughput": throughput,
+    "finetune": finetune,
 }
 """Each in a file of its own."""
 

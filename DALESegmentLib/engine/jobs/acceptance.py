@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
-from ..cases.source import CaseSource
+from ..cases.case import Case
 from ..learn.predictor import Predictor
+from ..learn.prepare import PreparedCase, to_native
 from ..process.progress import Progress
 from ..review.corrections import violations
-from .survey import read_labelled
 
 UNLEARNED_SHARE = 0.01
 """Of the confirmed voxels that the earlier model had right; an outline moves by some voxels in any training."""
@@ -28,22 +29,41 @@ class Judged:
     right: dict[str, np.ndarray] = field(default_factory=dict)
 
 
-def judge(sources: Sequence[CaseSource], predictor: Predictor, progress: Progress) -> Judged:
-    """The confirmed voxels of these cases under a model. Raises what reading and predicting them raise."""
-    judged = Judged()
-    for i, source in enumerate(sources):
-        progress.check()
-        case = read_labelled(source, predictor.plan.class_names)
+@dataclass(frozen=True)
+class Confirmed:
+    """A case somebody confirmed something in. label, trusted: (*grid) on its own grid; prepared: the same case."""
+
+    label: np.ndarray
+    trusted: np.ndarray
+    prepared: PreparedCase
+
+    @staticmethod
+    def of(case: Case, prepared: PreparedCase) -> Confirmed | None:
         if case.trusted is None or not np.any(case.trusted):
-            continue
-        progress.report(100.0 * i / len(sources), "predicting", "Checking the confirmed voxels")
-        trusted = np.asarray(case.trusted, bool)
-        prediction = predictor.label(case, progress)
-        label = np.asarray(case.label)
-        right = trusted & (prediction == label)
-        judged.right[source.name] = right
-        judged.confirmed += int(trusted.sum())
-        judged.violated += violations(trusted, label, prediction)
+            return None
+        return Confirmed(np.asarray(case.label), np.asarray(case.trusted, bool), prepared)
+
+
+def judge(
+    cases: Sequence[Confirmed],
+    predictor: Predictor,
+    progress: Progress,
+    seen: Callable[[PreparedCase, Tensor], None] | None = None,
+) -> Judged:
+    """The confirmed voxels of these cases under a model. seen: is handed each case's prepared probabilities."""
+    judged = Judged()
+    for i, case in enumerate(cases):
+        progress.check()
+        progress.report(100.0 * i / len(cases), "predicting", "Checking the confirmed voxels")
+        prepared = case.prepared
+        probabilities = predictor.prepared_probabilities(prepared.image, progress)
+        progress.check()
+        prediction = predictor.segmentation(to_native(probabilities, prepared.affine, prepared.geometry))
+        judged.right[prepared.name] = case.trusted & (prediction == case.label)
+        judged.confirmed += int(case.trusted.sum())
+        judged.violated += violations(case.trusted, case.label, prediction)
+        if seen is not None:
+            seen(prepared, probabilities)
     return judged
 
 

@@ -2,37 +2,52 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from pydantic import Field
+from torch import Tensor
 
 from ..cases.patients import patient_of
 from ..cases.source import CaseSource
 from ..errors import EngineError
 from ..learn.bundle import load_bundle
-from ..learn.confidence_map import label_classes
 from ..learn.device import choose_device
 from ..learn.extent_scales import inherit_extents
 from ..learn.folder import RUN_FILE, find_bundle, read_json
 from ..learn.held_out import load_held_out
 from ..learn.plan import Plan
 from ..learn.predictor import Predictor
-from ..learn.recalibrated import load_recalibration, outcomes, save_recalibration
+from ..learn.prepare import PreparedCase, prepare_case
+from ..learn.recalibrated import load_recalibration, save_recalibration, with_outcome
 from ..learn.remembered import load_remembered
 from ..learn.run_lock import run_folder
 from ..learn.settings import LARGEST_SEED, TrainSettings
+from ..learn.tuner import Tuner
 from ..learn.validation import validation_dice
 from ..process.progress import Progress
-from .acceptance import judge, verdict
+from .acceptance import Confirmed, judge, verdict
+from .earlier_cases import find_earlier, prepare_earlier, records_of
 from .parameters import CasesParameter, Parameters
 from .survey import read_labelled, tell_left_aside
-from .training import Run, prepare_all, train_and_record
+from .training import Run, check_fits, train_and_record
 
-TRUSTED_SHARE = 0.1
+TRUSTED_SHARE = 0.5
 """Of the cross-entropy of a batch that holds trusted voxels, about so much is theirs at least."""
+REPLAY_READ = 0.2
+"""Earlier cases are read until so much of the budget is spent."""
+LEARNING = 0.2
+"""Of the budget, however long the rest takes."""
+SAFETY = 1.2
+WRITING = 0.3
+"""Seconds for the model's files."""
+UNLIMITED = 9_999
+"""Epochs, and steps in each, odd so that stable and fuzzy steps go on in turn from one to the next."""
 
 
 class FinetuneParameters(Parameters):
@@ -42,7 +57,7 @@ class FinetuneParameters(Parameters):
     seconds: float | None = Field(None, gt=0)
     epochs: int = Field(10, ge=1)
     steps_per_epoch: int = Field(20, ge=1)
-    learning_rate: float = Field(5e-4, gt=0)
+    learning_rate: float = Field(2e-3, gt=0)
     seed: int = Field(0, ge=0, le=LARGEST_SEED)
     device: str = "auto"
     overwrite: bool = False
@@ -50,7 +65,7 @@ class FinetuneParameters(Parameters):
 
 def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
     asked = FinetuneParameters.model_validate(parameters)
-    if asked.out.resolve() == _run_folder(asked.model).resolve():
+    if asked.out.resolve() == find_bundle(asked.model).parent.resolve():
         raise EngineError(
             "run-exists", "A fine-tune needs a folder of its own, so that the model it starts from is kept."
         )
@@ -59,43 +74,107 @@ def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
 
 
 def _finetune(asked: FinetuneParameters, progress: Progress) -> dict[str, Any]:
+    started = time.monotonic()
+    budget = Budget(started, asked.seconds)
     device = choose_device(asked.device)
     network, plan = load_bundle(asked.model, device)
-    earlier = _earlier_run(asked.model)
-    held_out = load_held_out(find_bundle(asked.model))
+    run_folder = find_bundle(asked.model).parent
+    earlier, held_out = _earlier_run(run_folder), load_held_out(find_bundle(asked.model))
     training, validation = _split(asked.cases.find_to_learn(), held_out.names)
     tell_left_aside(asked.cases, progress)
-    _check_cases([*training, *validation], plan, progress.part(0, 5))
-    record = Run(asked.out, plan, _settings(asked, earlier), asked.cases, training, validation, held_out)
+    read = _read([*training, *validation], plan, progress.part(0, 8))
+    cases, kept = [read[s.name].case for s in training], [read[s.name].case for s in validation]
+    records = records_of(earlier)
+    unseen = {s.name for s in [*training, *validation]} | held_out.names
+    replay = prepare_earlier(
+        find_earlier(records, unseen, asked.seed), plan, budget.at(REPLAY_READ), progress.part(8, 12)
+    )
+    replay = [case for case in replay if case.fingerprint not in {c.fingerprint for c in [*cases, *kept]}]
+    settings = _settings(asked, earlier)
+    record = Run(asked.out, plan, settings, asked.cases, training, validation, held_out, records)
+    remembered, known = load_remembered(run_folder), load_recalibration(run_folder)
+
+    def looked(case: PreparedCase, probabilities: Tensor) -> None:
+        nonlocal known
+        known = with_outcome(known, case, remembered.get(case.name), probabilities, progress.check)
+
     predictor = Predictor(network, plan, device)
-    before = judge(training, predictor, progress.part(5, 8))
-    dice = validation_dice(prepare_all(validation, plan, progress.part(8, 9)), predictor, progress.part(9, 10))
-    remembered, known = load_remembered(_run_folder(asked.model)), load_recalibration(_run_folder(asked.model))
-    looked_at = prepare_all([s for s in training if s.name in before.right], plan, progress.part(10, 11))
-    known = outcomes(known, looked_at, remembered, predictor, progress.part(11, 13))
+    judging = time.monotonic()
+    confirmed = [case for case in (read[s.name].confirmed for s in training) if case is not None]
+    before = judge(confirmed, predictor, progress.part(12, 14), looked)
+    dice = validation_dice(kept, predictor, progress.part(14, 16))
+    deadline = budget.learning_ends(time.monotonic() - judging)
     torch.manual_seed(asked.seed)
     result = train_and_record(
-        record, network, device, progress.part(13, 95), overwrite=asked.overwrite, remembered=remembered
+        record,
+        network,
+        device,
+        progress.part(16, 95),
+        overwrite=asked.overwrite,
+        remembered=remembered,
+        prepared=([*cases, *replay], kept),
+        trainer_of=partial(Tuner, deadline=deadline),
     )
     save_recalibration(asked.out, known)
     inherit_extents(find_bundle(asked.model), find_bundle(asked.out))
     network.eval()
-    after = judge(training, predictor, progress.part(95, 100))
+    after = judge(confirmed, predictor, progress.part(95, 100))
+    result |= {"seconds": round(time.monotonic() - started, 2), "replayed": len(replay)}
     return result | verdict(before, after, dice, result["validation_dice"])
 
 
+@dataclass(frozen=True)
+class Budget:
+    """started: on the monotonic clock; seconds: for everything, reading and judging too, or None."""
+
+    started: float
+    seconds: float | None
+
+    def at(self, share: float) -> float | None:
+        """The moment when so much of it is spent."""
+        return None if self.seconds is None else self.started + share * self.seconds
+
+    def learning_ends(self, judging: float) -> float | None:
+        """judging: how long it took once, and will take again. A part of the budget is learned in any case."""
+        if self.seconds is None:
+            return None
+        bell = self.started + self.seconds - SAFETY * judging - WRITING
+        return max(bell, time.monotonic() + LEARNING * self.seconds)
+
+
+@dataclass(frozen=True)
+class _ReadCase:
+    case: PreparedCase
+    confirmed: Confirmed | None
+
+
+def _read(sources: list[CaseSource], plan: Plan, progress: Progress) -> dict[str, _ReadCase]:
+    """Each once, by name. Raises EngineError for the first that does not fit the model."""
+    read = {}
+    for i, source in enumerate(sources):
+        progress.check()
+        progress.report(100.0 * i / len(sources), "reading", f"Preparing case {i + 1} of {len(sources)}")
+        case = read_labelled(source, plan.class_names)
+        check_fits(case, plan)
+        progress.check()
+        prepared = prepare_case(case, plan, progress.check)
+        read[source.name] = _ReadCase(prepared, Confirmed.of(case, prepared))
+    return read
+
+
 def _settings(asked: FinetuneParameters, earlier: dict[str, Any]) -> TrainSettings:
-    """DALE (or plain) as the model was trained, without a warm-up: the model is warm."""
+    """DALE (or plain) as the model was trained, without a warm-up: the model is warm. With a budget the clock alone
+    counts, unless steps are asked for."""
     stored = TrainSettings.model_validate(earlier["settings"]) if earlier else TrainSettings()
+    clock_alone = asked.seconds is not None and not {"epochs", "steps_per_epoch"} & asked.model_fields_set
     return stored.model_copy(
         update={
             "dale": stored.dale.model_copy(update={"warm_up": 0.0}),
-            "epochs": asked.epochs,
-            "steps_per_epoch": asked.steps_per_epoch,
+            "epochs": UNLIMITED if clock_alone else asked.epochs,
+            "steps_per_epoch": UNLIMITED if clock_alone else asked.steps_per_epoch,
             "seconds": asked.seconds,
             "seed": asked.seed,
             "learning_rate": asked.learning_rate,
-            "focus_trusted": True,
             "trusted_share": TRUSTED_SHARE,
         }
     )
@@ -115,24 +194,7 @@ def _split(sources: list[CaseSource], held_out: Collection[str]) -> tuple[list[C
     return training, [s for s in sources if s not in training]
 
 
-def _check_cases(sources: list[CaseSource], plan: Plan, progress: Progress) -> None:
-    for i, source in enumerate(sources):
-        progress.check()
-        progress.report(100.0 * i / len(sources), "reading", f"Looking at case {i + 1} of {len(sources)}")
-        case = read_labelled(source, plan.class_names)
-        label_classes(case, plan)
-        if case.channels != plan.channels:
-            raise EngineError(
-                "wrong-channels",
-                f"{case.name} has {case.channels} channel(s), but the model was trained on {plan.channels}.",
-            )
-
-
-def _run_folder(model: Path) -> Path:
-    return find_bundle(model).parent
-
-
-def _earlier_run(model: Path) -> dict[str, Any]:
+def _earlier_run(run_folder: Path) -> dict[str, Any]:
     """run.json of the training the model came from; empty for a bundle on its own."""
-    path = _run_folder(model) / RUN_FILE
+    path = run_folder / RUN_FILE
     return read_json(path) if path.is_file() else {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,10 +12,12 @@ import torch
 from torch import nn
 
 from .. import __version__
+from ..cases.case import Case
 from ..cases.source import CaseSource
 from ..distributed.joined import told_by_all
 from ..distributed.ranks import Ranks, current
 from ..errors import EngineError
+from ..learn.confidence_map import label_classes
 from ..learn.extent_scales import save_extents
 from ..learn.folder import BUNDLE_FOLDER, RUN_FILE, claim_run_folder, write_json
 from ..learn.held_out import HeldOut, save_held_out
@@ -41,6 +43,8 @@ class Run:
     validation: list[CaseSource]
     held_out: HeldOut = field(default_factory=HeldOut)
     """What the models this one comes from are validated on."""
+    earlier: list[Mapping[str, Any]] = field(default_factory=list)
+    """The cases those were trained on, see `earlier_cases`."""
 
     def write(self, status: str, history: list[dict[str, Any]]) -> None:
         write_json(
@@ -54,6 +58,7 @@ class Run:
                 "training": [s.name for s in self.training],
                 "validation": [s.name for s in self.validation],
                 "held_out": sorted(self.held_out.names | {s.name for s in self.validation}),
+                "earlier": self.earlier,
                 "history": history,
             },
         )
@@ -67,12 +72,27 @@ def validation_count(share: float, patients: int) -> int:
 def prepare_all(sources: Sequence[CaseSource], plan: Plan, progress: Progress) -> list[PreparedCase]:
     cases = []
     for i, source in enumerate(sources):
-        progress.check()
         progress.report(100.0 * i / len(sources), "reading", f"Preparing case {i + 1} of {len(sources)}")
-        case = read_labelled(source, plan.class_names)
-        progress.check()
-        cases.append(prepare_case(case, plan, progress.check))
+        cases.append(prepare_source(source, plan, progress))
     return cases
+
+
+def prepare_source(source: CaseSource, plan: Plan, progress: Progress) -> PreparedCase:
+    progress.check()
+    case = read_labelled(source, plan.class_names)
+    check_fits(case, plan)
+    progress.check()
+    return prepare_case(case, plan, progress.check)
+
+
+def check_fits(case: Case, plan: Plan) -> None:
+    """Raises EngineError for a class or a number of channels that the plan does not have."""
+    label_classes(case, plan)
+    if case.channels != plan.channels:
+        raise EngineError(
+            "wrong-channels",
+            f"{case.name} has {case.channels} channel(s), but the model was trained on {plan.channels}.",
+        )
 
 
 def train_and_record(
@@ -83,23 +103,28 @@ def train_and_record(
     *,
     resume: bool = False,
     overwrite: bool = False,
-    remembered: dict[str, Remembered] | None = None,
+    remembered: Mapping[str, Remembered] | None = None,
+    prepared: tuple[list[PreparedCase], list[PreparedCase]] | None = None,
+    trainer_of: Callable[..., Trainer] = Trainer,
 ) -> dict[str, Any]:
-    """Train and record how it ended. remembered: by case name, from the run the network comes from.
+    """Train and record how it ended. remembered: by case name, from the run the network comes from; prepared: the
+    cases to learn from and to validate on, where they were read already.
 
     Until every case is prepared, by every rank, the folder is left as it is."""
     started = time.monotonic()
     ranks = current()
     _check_enough(len(run.training), ranks)
     left_aside = run.cases.left_aside()  # now: at the end the data may have gone
-    cases = prepare_all(ranks.share(run.training), run.plan, progress.part(0, 8))
-    validation = prepare_all(ranks.share(run.validation), run.plan, progress.part(8, 10))
+    cases, validation = prepared or (
+        prepare_all(ranks.share(run.training), run.plan, progress.part(0, 8)),
+        prepare_all(ranks.share(run.validation), run.plan, progress.part(8, 10)),
+    )
     held_out = run.held_out.with_images(ranks.together([(c.name, c.fingerprint) for c in validation]))
     held_out.check_unseen(cases)
     for case in cases:
         recall(case, (remembered or {}).get(case.name))
     ranks.check(progress)
-    trainer = Trainer(run.plan, run.settings, network, cases, validation, run.folder, device, progress.part(10, 100))
+    trainer = trainer_of(run.plan, run.settings, network, cases, validation, run.folder, device, progress.part(10, 100))
     ranks.check(progress)
     if resume:
         trainer.resume()
@@ -114,7 +139,8 @@ def train_and_record(
     try:
         with told_by_all():
             history = trainer.run()
-            save_extents(run.folder / BUNDLE_FOLDER, validation, run.plan, trainer.predictor, progress, ranks)
+            if prepared is None or run.settings.seconds is None:  # a budget has no time for it
+                save_extents(run.folder / BUNDLE_FOLDER, validation, run.plan, trainer.predictor, progress, ranks)
     except EngineError as error:
         if ranks.leads:
             run.write("cancelled" if error.code == "cancelled" else "failed", trainer.history)

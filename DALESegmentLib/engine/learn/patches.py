@@ -39,7 +39,9 @@ _POINTS = 20_000
 
 @dataclass(frozen=True)
 class Pose:
-    """How a patch lies in its case: first voxel, size, flipped axes, quarter turns in the plane `turn_axes`."""
+    """How a patch lies in its case: first voxel, size, flipped axes, quarter turns in the plane `turn_axes`.
+
+    as_it_is: its brightness is not to be changed either."""
 
     case: int
     start: tuple[int, int, int]
@@ -47,6 +49,7 @@ class Pose:
     flips: tuple[int, ...]
     turns: int
     turn_axes: tuple[int, int]
+    as_it_is: bool = False
 
     def take(self, array: Tensor) -> Tensor:
         """The patch of an (..., x, y, z) array. A view where nothing is turned."""
@@ -116,6 +119,10 @@ class PatchSampler:
         it gets an empty patch that counts for nothing, and no pose."""
         drawn = [self._pose() for _ in range(self.plan.batch_size)]
         poses = [pose for pose in drawn if self.ranks.owns(pose.case)]
+        return self._batch(poses, device, drawn), poses
+
+    def _batch(self, poses: Sequence[Pose], device: torch.device, drawn: Sequence[Pose] | None = None) -> Batch:
+        """drawn: the whole batch that these are the own ones of, to be augmented; None leaves them as they are."""
         images, labels, trusted, valid, s = [], [], [], [], []
         for pose in poses:
             case = self._own(pose)
@@ -126,20 +133,19 @@ class PatchSampler:
             trusted.append(pose.take(case.trusted))
             s.append(pose.take(case.disagreement))
         with _plain_tensors():
-            images = self._augmented(drawn, images)
+            images = self._augmented(drawn, images) if drawn is not None else images
         if not poses:
             empty = torch.zeros(self.plan.patch_size)
             images, labels, valid = [empty.expand(self.plan.channels, -1, -1, -1)], [empty], [empty]
             trusted, s = [empty.bool()], [torch.full_like(empty, START)]
-        batch = Batch(
+        return Batch(
             self._stack(images, device).float(),
             self._stack(labels, device).long(),
             self._stack(trusted, device),
             self._stack(valid, device).float(),
             self._stack(s, device).float(),
-            len(drawn),
+            len(poses if drawn is None else drawn),
         )
-        return batch, poses
 
     def _augmented(self, drawn: Sequence[Pose], images: Sequence[Tensor]) -> list[Tensor]:
         """The own images, augmented by the random numbers that are theirs in the whole batch."""
@@ -147,7 +153,8 @@ class PatchSampler:
         augmented = []
         for pose in drawn:
             if self.ranks.owns(pose.case):
-                augmented.append(self.augment(next(own)))
+                image = next(own)
+                augmented.append(image if pose.as_it_is else self.augment(image))
                 continue
             shape = torch.empty(1).expand(self.plan.channels, *pose.size)
             for transform in self.augment.transforms:
@@ -174,21 +181,32 @@ class PatchSampler:
         if not self.order:
             self.order = list(self.random.permutation(len(self.outlines)))
         case = int(self.order.pop())
+        lists = [points for points in self._points_of(case) if len(points)]
+        if lists and self.random.random() < 0.5:
+            return self._turned(case, self._near(lists))
+        patch, grid = np.array(self.plan.patch_size), np.array(self.outlines[case].size)
+        # beyond the border and back by the clip below: corners would otherwise hardly ever be seen
+        return self._turned(case, self.random.integers(-(patch // 2), grid - patch + patch // 2 + 1))
+
+    def _points_of(self, case: int) -> list[np.ndarray]:
+        """Points (N, 3) to centre patches on. Another rank's are not known here, and not needed: as many in the middle
+        take as many random numbers."""
+        if self.ranks.owns(case):
+            return self.points[case // self.ranks.size]
         outline = self.outlines[case]
-        grid = np.array(outline.size)
+        return [np.broadcast_to(np.array(outline.size) // 2, (n, 3)) for n in outline.points]
+
+    def _near(self, lists: Sequence[np.ndarray]) -> np.ndarray:
+        """Where a patch near one of these points starts; each list as often."""
         patch = np.array(self.plan.patch_size)
-        classes = [c for c, n in enumerate(outline.points) if n]
-        if classes and self.random.random() < 0.5:
-            c = classes[int(self.random.integers(len(classes)))]
-            jitter = self.random.integers(-(patch // 4), patch // 4 + 1)
-            point = int(self.random.integers(outline.points[c]))
-            # another rank's point is not known here, and not needed: nothing is drawn by it
-            centre = self.points[case // self.ranks.size][c][point] if self.ranks.owns(case) else grid // 2
-            start = centre - patch // 2 + jitter
-        else:
-            # beyond the border and back by the clip below: corners would otherwise hardly ever be seen
-            start = self.random.integers(-(patch // 2), grid - patch + patch // 2 + 1)
-        start = np.clip(start, 0, grid - patch)
+        points = lists[int(self.random.integers(len(lists)))]
+        jitter = self.random.integers(-(patch // 4), patch // 4 + 1)
+        start: np.ndarray = points[int(self.random.integers(len(points)))] - patch // 2 + jitter
+        return start
+
+    def _turned(self, case: int, start: np.ndarray) -> Pose:
+        patch = np.array(self.plan.patch_size)
+        start = np.clip(start, 0, np.array(self.outlines[case].size) - patch)
         flips = tuple(axis for axis in range(3) if patch[axis] > 1 and self.random.random() < 0.5)
         turns = int(self.random.integers(4)) if self.may_turn else 0
         return Pose(case, _triple(start), _triple(patch), flips, turns, self.turn_axes)
@@ -227,15 +245,21 @@ def _padded(case: PreparedCase, plan: Plan) -> PreparedCase:
     return padded
 
 
+def confirmed_points(case: PreparedCase) -> np.ndarray:
+    """(N, 3) confirmed voxels to centre patches on."""
+    return _thinned(case.trusted)
+
+
 def _points(case: PreparedCase, classes: int, focus_trusted: bool) -> list[np.ndarray]:
     """Voxels to centre patches on: one list a class, or the trusted voxels."""
-    wanted = [case.trusted] if focus_trusted and bool(case.trusted.any()) else []
-    wanted += [case.label == c for c in range(1, classes)] if not wanted else []
-    lists = []
-    for mask in wanted:
-        points = mask.nonzero().numpy()
-        lists.append(points[:: max(1, len(points) // _POINTS)])
-    return lists
+    if focus_trusted and bool(case.trusted.any()):
+        return [confirmed_points(case)]
+    return [_thinned(case.label == c) for c in range(1, classes)]
+
+
+def _thinned(mask: Tensor) -> np.ndarray:
+    points: np.ndarray = mask.nonzero().numpy()
+    return points[:: max(1, len(points) // _POINTS)]
 
 
 def _square_plane(plan: Plan) -> tuple[int, int] | None:

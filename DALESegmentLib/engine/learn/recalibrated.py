@@ -2,49 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 
-import torch
 from scipy import ndimage
+from torch import Tensor
 
-from ..errors import EngineError
-from ..process.progress import Progress
+from ..errors import Check, EngineError, no_check
 from ..review.recalibration import Recalibration
 from .confidence_map import confidence_of
 from .folder import RECALIBRATION_FILE, read_json, write_json
-from .predictor import Predictor
 from .prepare import PreparedCase
 from .remembered import Remembered
 
 
-def outcomes(
-    known: Recalibration,
-    cases: Iterable[PreparedCase],
-    remembered: Mapping[str, Remembered],
-    predictor: Predictor,
-    progress: Progress,
+def with_outcome(
+    known: Recalibration, case: PreparedCase, earlier: Remembered | None, probabilities: Tensor, check: Check = no_check
 ) -> Recalibration:
-    """`known`, and what was confirmed or corrected since the model was trained.
+    """`known`, and what was confirmed or corrected in a case since the model was trained.
 
-    Of each voxel that is newly trusted: the confidence its label had, and whether it is still the label. cases: as
-    corrected; remembered: the labels the model learned from.
+    Of each voxel that is newly trusted: the confidence its label had, and whether it is still the label. case: as
+    corrected; earlier: the label the model learned from; probabilities: (K, x, y, z) of that model on its grid.
     """
-    for case in cases:
-        earlier = remembered.get(case.name)
-        if earlier is None or earlier.label.shape != case.label.shape:
-            continue
-        new = case.trusted & ~earlier.trusted
-        if not bool(new.any()):
-            continue
-        progress.check()
-        p = torch.as_tensor(predictor.prepared_probabilities(case.image, progress))
-        confidence = confidence_of(p, earlier.label.long(), earlier.disagreement.float(), progress.check)
-        right = earlier.label == case.label
-        places, _ = ndimage.label(new.numpy())
-        known = known.looked(confidence[new].numpy(), right[new].numpy(), places[new.numpy()])
-    return known
+    if earlier is None or earlier.label.shape != case.label.shape:
+        return known
+    new = case.trusted & ~earlier.trusted
+    if not bool(new.any()):
+        return known
+    confidence = confidence_of(probabilities, earlier.label.long(), earlier.disagreement.float(), check)
+    right = earlier.label == case.label
+    places, _ = ndimage.label(new.numpy())
+    return known.looked(confidence[new].numpy(), right[new].numpy(), places[new.numpy()])
 
 
 def save_recalibration(run_folder: Path, known: Recalibration) -> None:

@@ -50,7 +50,7 @@ VALIDATIONS = 10
 class Trainer:
     """One training. `cases` are learned from, `validation` only looked at; both are the rank's own.
 
-    Without a folder nothing is written. given_objective: another loss than the settings', for comparisons;
+    Without a folder nothing is written. given_objective, given_sampler: another loss than the settings', other patches;
     after_epoch is called at the end of every epoch.
     """
 
@@ -64,6 +64,7 @@ class Trainer:
     progress: Progress
     history: list[dict[str, Any]] = field(default_factory=list)
     given_objective: Objective | None = None
+    given_sampler: PatchSampler | None = None
     after_epoch: Callable[[Trainer], None] | None = None
     ranks: Ranks = field(default_factory=current)
 
@@ -82,7 +83,7 @@ class Trainer:
         self.learner = self._shared() if self.ranks.size > 1 else self.network
         self.ranks.check(self.progress)
         focus = self.settings.focus_trusted
-        self.sampler = PatchSampler(self.cases, self.plan, focus_trusted=focus, ranks=self.ranks)
+        self.sampler = self.given_sampler or PatchSampler(self.cases, self.plan, focus_trusted=focus, ranks=self.ranks)
         self.all_cases = self.ranks.together([(case.name, tuple(case.label.shape)) for case in self.cases])
         self.validated = sum(self.ranks.together([len(self.validation)]))
         self.thresholds: Thresholds | None = None
