@@ -16,7 +16,7 @@ from DALESegmentLib.engine.learn.networks import LEARNING_RATE, LEARNING_RATES, 
 from DALESegmentLib.engine.learn.plan import Plan
 from DALESegmentLib.engine.learn.predictor import Predictor
 from DALESegmentLib.engine.learn.prepare import PreparedCase, prepare_case, prepare_label
-from DALESegmentLib.engine.learn.redrawn import redraw_cases
+from DALESegmentLib.engine.learn.redrawn import learn_from, redraw_case
 from DALESegmentLib.engine.learn.settings import TrainSettings
 from DALESegmentLib.engine.learn.trainer import Trainer
 from DALESegmentLib.engine.process.progress import Progress
@@ -91,7 +91,11 @@ def make_trainer(cell: Cell, data: Path, device_name: str = "auto") -> tuple[Tra
     loss = objective(cell.trained_as, plan, settings)
     prepared = [prepare_case(case, plan) for case in cases]
     if settings.method == "dale" and settings.dale.hand and cell.trusted:
-        redraw_cases(prepared, {case.name: prepare_label(case, plan)[0] for case in noisy})
+        for each, case in zip(prepared, noisy, strict=True):
+            each.given = prepare_label(case, plan)[0]
+        hand = learn_from(prepared)
+        for each in prepared if hand is not None else ():
+            redraw_case(each, hand)
     trainer = Trainer(plan, settings, network, prepared, [], None, device, Progress(), given_objective=loss)
     trainer.after_epoch = loss.after_epoch if loss is not None else None
     return trainer, samples, cases

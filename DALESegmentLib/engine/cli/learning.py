@@ -72,6 +72,13 @@ BatchSize = Annotated[
     typer.Option(min=1, help="Patches a step; chosen from the images by default.", rich_help_panel=COMPUTING),
 ]
 Part = Annotated[bool | None, typer.Option(help="A part of DALE, on by default.", rich_help_panel=METHOD)]
+Hand = Annotated[
+    bool | None,
+    typer.Option(
+        help="Undo elsewhere what corrections in many places show of the hand that drew the labels; on by default.",
+        rich_help_panel=METHOD,
+    ),
+]
 
 
 def plan(
@@ -186,6 +193,7 @@ def finetune(
     seed: Seed = None,
     device: Device = None,
     overwrite: Overwrite = False,
+    hand: Hand = None,
     as_json: Json = False,
 ) -> None:
     """Go on from a model with corrected cases; confirmed voxels count fully."""
@@ -200,6 +208,7 @@ def finetune(
         seed=seed,
         device=device,
         overwrite=overwrite,
+        hand=hand,
     )
     perform("finetune", parameters, as_json, summaries.finetuning)
 

@@ -51,6 +51,8 @@ def training(result: Result) -> None:
 
 def finetuning(result: Result) -> None:
     training(result)
+    if result["hand"]:
+        console.print(f"Learned of the hand: {result['hand']}; undone in what nobody corrected")
     for objection in result["objections"]:
         console.print(f"Not accepted: {objection}")
     if not result["accepted"]:

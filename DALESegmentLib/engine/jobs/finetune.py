@@ -25,12 +25,14 @@ from ..learn.plan import Plan
 from ..learn.predictor import Predictor
 from ..learn.prepare import PreparedCase, prepare_case
 from ..learn.recalibrated import load_recalibration, save_recalibration, with_outcome
-from ..learn.remembered import load_remembered
+from ..learn.redrawn import learn_from, recall_given, redraw_case
+from ..learn.remembered import Remembered, load_remembered
 from ..learn.run_lock import run_folder
 from ..learn.settings import LARGEST_SEED, TrainSettings
 from ..learn.tuner import Tuner
 from ..learn.validation import validation_dice
 from ..process.progress import Progress
+from ..review.hand import Hand
 from .acceptance import Confirmed, judge, verdict
 from .earlier_cases import find_earlier, prepare_earlier, records_of
 from .parameters import CasesParameter, Parameters
@@ -61,6 +63,8 @@ class FinetuneParameters(Parameters):
     seed: int = Field(0, ge=0, le=LARGEST_SEED)
     device: str = "auto"
     overwrite: bool = False
+    hand: bool = True
+    """Undo elsewhere what corrections in many places show of the hand that drew the labels."""
 
 
 def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
@@ -94,6 +98,10 @@ def _finetune(asked: FinetuneParameters, progress: Progress) -> dict[str, Any]:
     record = Run(asked.out, plan, settings, asked.cases, training, validation, held_out, records)
     remembered, known = load_remembered(run_folder), load_recalibration(run_folder)
 
+    hand = None
+    if asked.hand and settings.method == "dale" and settings.dale.hand:
+        hand = _undo_hand([*cases, *replay], kept, remembered, progress.part(12, 13))
+
     def looked(case: PreparedCase, probabilities: Tensor) -> None:
         nonlocal known
         known = with_outcome(known, case, remembered.get(case.name), probabilities, progress.check)
@@ -101,7 +109,7 @@ def _finetune(asked: FinetuneParameters, progress: Progress) -> dict[str, Any]:
     predictor = Predictor(network, plan, device)
     judging = time.monotonic()
     confirmed = [case for case in (read[s.name].confirmed for s in training) if case is not None]
-    before = judge(confirmed, predictor, progress.part(12, 14), looked)
+    before = judge(confirmed, predictor, progress.part(13, 14), looked)
     dice = validation_dice(kept, predictor, progress.part(14, 16))
     deadline = budget.learning_ends(time.monotonic() - judging)
     torch.manual_seed(asked.seed)
@@ -120,7 +128,22 @@ def _finetune(asked: FinetuneParameters, progress: Progress) -> dict[str, Any]:
     network.eval()
     after = judge(confirmed, predictor, progress.part(95, 100))
     result |= {"seconds": round(time.monotonic() - started, 2), "replayed": len(replay)}
+    result["hand"] = hand.describe() if hand is not None else None
     return result | verdict(before, after, dice, result["validation_dice"])
+
+
+def _undo_hand(
+    cases: list[PreparedCase], kept: list[PreparedCase], remembered: dict[str, Remembered], progress: Progress
+) -> Hand | None:
+    """Validation cases are redrawn too: the same hand drew them, and a model is not to be held to its errors."""
+    for case in cases:
+        recall_given(case, remembered.get(case.name))
+    hand = learn_from(cases, progress.check)
+    if hand is not None:
+        progress.report(0, "reading", f"{hand.describe()}; the other outlines are read as if drawn so too")
+        for case in (*cases, *kept):
+            redraw_case(case, hand, progress.check)
+    return hand
 
 
 @dataclass(frozen=True)

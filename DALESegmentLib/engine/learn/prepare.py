@@ -37,6 +37,8 @@ class PreparedCase:
     disagreement: Tensor
     fingerprint: str = ""
     """Of the image as it came, see `image_fingerprint`."""
+    given: Tensor | None = None
+    """The label before it was corrected or redrawn, (x, y, z) network classes, where it is known to be another one."""
 
 
 def prepare_image(case: Case, plan: Plan, check: Check = no_check) -> MetaTensor:

@@ -2,39 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import torch
-from torch import Tensor
 
 from ..errors import Check, no_check
 from ..review.hand import Hand, Reviewed, learn_hand, redraw
 from .prepare import PreparedCase
+from .remembered import Remembered
 
 
-def redraw_cases(cases: Sequence[PreparedCase], given: Mapping[str, Tensor], check: Check = no_check) -> Hand | None:
-    """Redraw the untrusted labels of all cases where reviewed places nearly all say the same of the hand, else None.
-
-    given: by case name, the label (x, y, z) before it was corrected. The hand is learned from the trusted voxels of
-    these cases, and taken to have drawn the others as well.
-    """
-    hand = learn_hand((_reviewed(case, given[case.name]) for case in cases if _known(case, given)), check)
-    if hand is None:
-        return None
-    for case in cases:
-        check()
-        redrawn = redraw(case.label.numpy(), hand, _sampling(case), case.trusted.numpy(), check)
-        case.label = torch.from_numpy(redrawn).to(case.label.dtype)
-    return hand
+def recall_given(case: PreparedCase, remembered: Remembered | None) -> None:
+    """Where the clinician has been, what the label was before is known from the runs the model comes from."""
+    if remembered is not None and remembered.given.shape == case.label.shape:
+        case.given = torch.where(case.trusted, remembered.given.to(case.label.dtype), case.label)
 
 
-def _known(case: PreparedCase, given: Mapping[str, Tensor]) -> bool:
-    before = given.get(case.name)
-    return before is not None and before.shape == case.label.shape and bool(case.trusted.any())
+def learn_from(cases: Sequence[PreparedCase], check: Check = no_check) -> Hand | None:
+    """What the trusted voxels of these cases show of the hand that drew them all; see `learn_hand`."""
+    seen = [_reviewed(case) for case in cases if case.given is not None and bool(case.trusted.any())]
+    return learn_hand(seen, check)
 
 
-def _reviewed(case: PreparedCase, before: Tensor) -> Reviewed:
-    return Reviewed(before.numpy(), case.label.numpy(), case.trusted.numpy(), _sampling(case))
+def redraw_case(case: PreparedCase, hand: Hand, check: Check = no_check) -> None:
+    """Redraw what nobody has corrected; `given` keeps the label as it was."""
+    case.given = case.label if case.given is None else case.given
+    redrawn = redraw(case.label.numpy(), hand, _sampling(case), case.trusted.numpy(), check)
+    case.label = torch.from_numpy(redrawn).to(case.label.dtype)
+
+
+def _reviewed(case: PreparedCase) -> Reviewed:
+    assert case.given is not None
+    return Reviewed(case.given.numpy(), case.label.numpy(), case.trusted.numpy(), _sampling(case))
 
 
 def _sampling(case: PreparedCase) -> tuple[float, ...]:

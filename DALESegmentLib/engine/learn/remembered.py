@@ -22,16 +22,18 @@ from .folder import CHECKPOINT_FILE, LABELS_FILE, write_atomically
 from .prepare import PreparedCase
 
 TRUSTED = "trusted/"
+GIVEN = "given/"
 
 
 @dataclass(frozen=True)
 class Remembered:
     """label (x, y, z) uint8 network classes, disagreement (x, y, z) float16, trusted (x, y, z) bool; all on the case's
-    prepared grid."""
+    prepared grid. given: as label, before anybody corrected or redrew it."""
 
     label: Tensor
     disagreement: Tensor
     trusted: Tensor
+    given: Tensor
 
     def about(self, label: Tensor) -> Tensor | None:
         """The disagreement of the voxels that still have the label it is about, START elsewhere; None where the
@@ -47,8 +49,14 @@ def labels_of(cases: Sequence[PreparedCase], ranks: Ranks) -> dict[str, Tensor]:
     names, shapes = [name for name, _ in all_cases], [shape for _, shape in all_cases]
     labels = ranks.to_first([case.label.to(torch.uint8).contiguous() for case in cases], shapes)
     trusted = ranks.to_first([case.trusted.contiguous() for case in cases], shapes)
+    given = ranks.to_first([_or_label(case.given, case.label).to(torch.uint8).contiguous() for case in cases], shapes)
     found = dict(zip(names, labels, strict=False))
+    found |= {GIVEN + n: g for n, g, label in zip(names, given, labels, strict=False) if not torch.equal(g, label)}
     return found | {TRUSTED + name: t for name, t in zip(names, trusted, strict=False) if bool(t.any())}
+
+
+def _or_label(given: Tensor | None, label: Tensor) -> Tensor:
+    return label if given is None else given
 
 
 def save_labels(run_folder: Path, labels: dict[str, Tensor]) -> None:
@@ -70,8 +78,7 @@ def load_remembered(run_folder: Path) -> dict[str, Remembered]:
 
 
 def _remembered(name: str, labels: safe_open, disagreement: Tensor) -> Remembered:
-    label = labels.get_tensor(name)
-    known = TRUSTED + name in labels.keys()  # noqa: SIM118
-    return Remembered(
-        label, disagreement, labels.get_tensor(TRUSTED + name) if known else torch.zeros_like(label).bool()
-    )
+    label, known = labels.get_tensor(name), labels.keys()
+    trusted = labels.get_tensor(TRUSTED + name) if TRUSTED + name in known else torch.zeros_like(label).bool()
+    given = labels.get_tensor(GIVEN + name) if GIVEN + name in known else label
+    return Remembered(label, disagreement, trusted, given)

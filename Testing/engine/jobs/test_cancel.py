@@ -51,7 +51,7 @@ def asked(tmp_path_factory) -> dict:
     [
         (review, {"doubt", "review", "prepare", "predictor", "confidence_map", "find_regions", "boundary"}),
         (predict, {"predict", "prepare", "predictor"}),
-        (finetune, {"finetune", "training", "prepare", "ranks"}),
+        (finetune, {"finetune", "prepare", "ranks"}),
     ],
 )
 def test_every_part_looks_for_a_cancel(job, where, asked, tmp_path):

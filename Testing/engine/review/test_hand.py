@@ -7,9 +7,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save
 
+from DALESegmentLib.engine.distributed.ranks import Ranks
+from DALESegmentLib.engine.learn.folder import CHECKPOINT_FILE, write_atomically
 from DALESegmentLib.engine.learn.prepare import PreparedCase
-from DALESegmentLib.engine.learn.redrawn import redraw_cases
+from DALESegmentLib.engine.learn.redrawn import learn_from, recall_given, redraw_case
+from DALESegmentLib.engine.learn.remembered import Remembered, labels_of, load_remembered, save_labels
 from DALESegmentLib.engine.measure.overlap import mean_dice
 from DALESegmentLib.engine.measure.simulate import signed_distance
 from DALESegmentLib.engine.review.hand import Hand, Reviewed, learn_hand, places_of, redraw
@@ -135,12 +139,32 @@ def prepared_disc(name: str, review: Reviewed) -> PreparedCase:
 def test_cases_nobody_looked_at_are_redrawn_too():
     reviews = many(lambda n, t: 3.0)
     cases = [prepared_disc(str(n), review) for n, review in enumerate(reviews)]
-    given = {str(n): torch.from_numpy(r.given.reshape((*r.given.shape, 1))) for n, r in enumerate(reviews)}
     truth = disc(17)
     nobody = replace(reviews[0], now=drawn(truth, 3.0), trusted=np.zeros(truth.shape, bool))
     cases.append(prepared_disc("nobody looked", nobody))
-    assert redraw_cases(cases, {}) is None
-    assert np.array_equal(cases[-1].label.numpy()[..., 0], nobody.now)
-    assert redraw_cases(cases, given) is not None
+    assert learn_from(cases) is None  # what was there before is not known
+    for case, review in zip(cases, reviews, strict=False):
+        case.given = torch.from_numpy(review.given.reshape((*review.given.shape, 1)))
+    hand = learn_from(cases)
+    assert hand is not None
+    redraw_case(cases[-1], hand)
     assert cases[-1].label.dtype == torch.int16
     assert mean_dice(cases[-1].label.numpy()[..., 0], truth) > 0.96
+    assert np.array_equal(cases[-1].given.numpy()[..., 0], nobody.now)
+
+
+def test_what_a_label_was_before_is_known_through_several_runs(tmp_path):
+    review = many(lambda n, t: 3.0)[0]
+    case = prepared_disc("case", review)
+    drawn_first = torch.from_numpy(review.given.reshape(case.label.shape))
+    recall_given(case, Remembered(drawn_first.to(torch.uint8), case.disagreement, torch.zeros(()), drawn_first))
+    assert case.given is not None
+    assert torch.equal(case.given, drawn_first)
+    save_labels(tmp_path, labels_of([case], Ranks()))
+    write_atomically(tmp_path / CHECKPOINT_FILE, save({"disagreement/case": case.disagreement}))
+    (again,) = load_remembered(tmp_path).values()
+    assert torch.equal(again.label, case.label.to(torch.uint8))
+    assert torch.equal(again.given, drawn_first.to(torch.uint8))
+    later = prepared_disc("case", review)
+    recall_given(later, again)
+    assert torch.equal(later.given, drawn_first)
