@@ -19,9 +19,9 @@ from ..cell import ROOT
 from .rows import Found, Given, Measured
 
 TOLERANCE = 1e-4
-"""Of weights, which the optimiser moves by up to 3e-3 a step, and of Dice, after EPOCHS * STEPS steps. The ranks add the
-same numbers up in another order. The optimiser blows such roundings up from step to step, as it does those of another
-number of threads, which is measured beside it."""
+"""Of weights, which the optimiser moves by up to 3e-3 a step, and of Dice, after EPOCHS * STEPS steps. The ranks add
+the same numbers up in another order. The optimiser blows such roundings up from step to step, as it does those of
+another number of threads, which is measured beside it."""
 EPOCHS, STEPS = 3, 4
 STILL = 1e-7
 """A weight with gradients below this has none but rounding, which the optimiser blows up: a bias that the normalisation
@@ -48,8 +48,8 @@ def measure(given: Given) -> Found:
     dice = abs(_dice(runs["one"]) - _dice(runs["two"]))
     largest = max(weights, dice) / TOLERANCE
     words = (
-        f"tolerance {TOLERANCE:g} after {EPOCHS * STEPS} steps; weights differ by {weights:.1g} at most, validation Dice "
-        f"by {dice:.1g}; weights of one process with two threads by {by_threads:.1g}; "
+        f"tolerance {TOLERANCE:g} after {EPOCHS * STEPS} steps; weights differ by {weights:.1g} at most, validation "
+        f"Dice by {dice:.1g}; weights of one process with two threads by {by_threads:.1g}; "
         f"{took['one']:.0f} s in one process, {took['two']:.0f} s in two, all from the start of Python"
     )
     return {"ranks": Measured(largest, largest <= 1, words)}
