@@ -19,9 +19,9 @@ from ..cell import ROOT
 from .rows import Found, Given, Measured
 
 TOLERANCE = 1e-3
-"""Of weights and of Dice, after EPOCHS * STEPS steps: a third of what the optimiser moves a weight by in one of them. The
-ranks add the same numbers up in another order, and the optimiser blows such roundings up from step to step, as it does
-those of another number of threads, which is measured beside it."""
+"""Of weights and of Dice, after EPOCHS * STEPS steps: a third of what the optimiser moves a weight by in one of them.
+The ranks add the same numbers up in another order, and the optimiser blows such roundings up from step to step, as it
+does those of another number of threads, which is measured beside it."""
 EPOCHS, STEPS = 3, 4
 STILL = 1e-7
 """A weight with gradients below this has none but rounding, which the optimiser blows up: a bias that the normalisation
