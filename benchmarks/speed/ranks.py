@@ -18,10 +18,10 @@ from DALESegmentLib.engine.learn.folder import BUNDLE_FOLDER, CHECKPOINT_FILE, R
 from ..cell import ROOT
 from .rows import Found, Given, Measured
 
-TOLERANCE = 1e-4
-"""Of weights, which the optimiser moves by up to 3e-3 a step, and of Dice, after EPOCHS * STEPS steps. The ranks add
-the same numbers up in another order. The optimiser blows such roundings up from step to step, as it does those of
-another number of threads, which is measured beside it."""
+TOLERANCE = 1e-3
+"""Of weights and of Dice, after EPOCHS * STEPS steps: a third of what the optimiser moves a weight by in one of them.
+The ranks add the same numbers up in another order, and the optimiser blows such roundings up from step to step, as it
+does those of another number of threads, which is measured beside it."""
 EPOCHS, STEPS = 3, 4
 STILL = 1e-7
 """A weight with gradients below this has none but rounding, which the optimiser blows up: a bias that the normalisation
