@@ -15,8 +15,8 @@ class OneDnnConv3d(nn.Conv3d):
     """Always oneDNN's convolution. torch itself chooses a far slower one where a single window is small."""
 
     def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        places = (list(values) for values in (self.padding, self.stride, self.dilation))
-        return torch.mkldnn_convolution(input, weight, bias, *places, self.groups)
+        padding = [int(n) for n in self.padding]
+        return torch.mkldnn_convolution(input, weight, bias, padding, self.stride, self.dilation, self.groups)
 
 
 def made_for_looking(network: nn.Module, plan: Plan, device: torch.device) -> nn.Module:
