@@ -20,30 +20,35 @@ import torch
 from monai.inferers import SlidingWindowInferer
 from torch import Tensor
 
+from DALESegmentLib.engine.learn.bundle import load_bundle
 from DALESegmentLib.engine.learn.predictor import Predictor
 from DALESegmentLib.engine.learn.warm_model import warm_predictor
 from DALESegmentLib.engine.learn.windows import OVERLAP, PADDING
 from DALESegmentLib.engine.process.progress import Progress
 
 SIDES = ("monai", "exact", "foreground")
+SMALL = 16
 
 
 def main(side: str, model: str, image: str, out: str, device_name: str) -> None:
     warnings.filterwarnings("ignore")
     device = torch.device(device_name)
-    predictor = warm_predictor(Path(model), device)
     if side == "monai":
-        predictor.network.to(memory_format=torch.contiguous_format)
+        network, plan = load_bundle(Path(model), device)
+        predictor = Predictor(network, plan, device)
+    else:
+        predictor = warm_predictor(Path(model), device)
+        network, plan = predictor.network, predictor.plan
     values = torch.from_numpy(np.load(image))
+    with torch.inference_mode():  # so that no side pays for what torch does and loads once
+        network(torch.zeros(1, len(values), *(SMALL,) * plan.dims, device=device))
     before = psutil.Process().memory_info().rss
-    with torch.inference_mode():  # so that no side pays for what torch does once
-        predictor.network(torch.zeros(1, len(values), *predictor.plan.network_patch, device=device))
-    started = time.perf_counter()
+    started, computed = time.perf_counter(), time.process_time()
     classes = _monai(predictor, values) if side == "monai" else predictor.prepared_classes(values, Progress(), side)
-    seconds = time.perf_counter() - started
+    seconds, processor = time.perf_counter() - started, time.process_time() - computed
     peak = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     np.save(out, classes.numpy().astype(np.int16))
-    print(json.dumps({"seconds": seconds, "before": before, "peak": peak}))
+    print(json.dumps({"seconds": seconds, "processor": processor, "before": before, "peak": peak}))
 
 
 def _monai(predictor: Predictor, image: Tensor) -> Tensor:

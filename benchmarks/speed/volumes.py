@@ -76,7 +76,8 @@ def _compared(
     found: Found = {}
     for side in sides[1:]:
         ours = [one["seconds"] for one in taken[side]]
-        print(f"{name}: {side} {spread(ours)}", flush=True)
+        used = [middle([one["processor"] for one in taken[s]]) for s in (side, "monai")]
+        print(f"{name}: {side} {spread(ours)}; of the processor {used[0] / used[1]:.2f} of MONAI's", flush=True)
         key = f"{name}_{side}" if name != "gpu" else "gpu"
         ratio = middle(ours) / middle(theirs)
         against = f"ours {spread(ours)}, MONAI's SlidingWindowInferer {spread(theirs)}, arithmetic floor {floor:.3g} s"

@@ -36,11 +36,8 @@ class KeptRows:
         if grid is not None and NativeRows.needed(grid[0], self._size, grid[1]):
             self._native = NativeRows(*grid, self._size, axis)
         size = self._size if self._native is None else self._native.size
-        self.values = (
-            torch.empty(size, dtype=torch.uint8 if classes <= 256 else torch.int16)
-            if decide
-            else torch.empty(classes, *size)
-        )
+        kind = torch.uint8 if classes <= 256 else torch.int16
+        self.values = torch.empty(size, dtype=kind) if decide else torch.empty(classes, *size)
 
     @property
     def needs_weights(self) -> bool:
@@ -70,7 +67,7 @@ class KeptRows:
 
     def _keep(self, first: int, rows: Tensor) -> None:
         axis = self._axis + (not self._decide)
-        self.values.narrow(axis, first, rows.shape[axis]).copy_(rows)
+        self.values.narrow(axis, first, rows.shape[axis]).copy_(rows.to(self.values.dtype))
 
 
 def _decided(sums: Tensor, weights: Tensor | None) -> Tensor:

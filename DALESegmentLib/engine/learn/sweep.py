@@ -69,6 +69,8 @@ class Sweep:
     ) -> Tensor:
         fits = Slab.bytes_needed(windows, self._plan.classes) < FREE_SHARE * free_bytes(device)
         where = device if fits else torch.device("cpu")
+        if image.nbytes < FREE_SHARE * free_bytes(device) / 2:
+            image = image.to(device)
         slab = Slab(windows, self._plan.classes, where, kept.take, weigh=partial or kept.needs_weights)
         wanted = windows_at_a_time(self._plan, windows.patch, device)
         n = 0

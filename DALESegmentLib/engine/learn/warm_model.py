@@ -5,11 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from torch import nn
 
 from .bundle import METADATA, WEIGHTS, load_bundle
 from .folder import find_bundle
-from .plan import Plan
+from .inference_layers import made_for_looking
 from .predictor import Predictor
 
 _kept: dict[tuple, Predictor] = {}
@@ -25,16 +24,8 @@ def warm_predictor(model: Path, device: torch.device) -> Predictor:
     if key not in _kept:
         _kept.clear()  # first: two models may not fit
         network, plan = load_bundle(model, device)
-        _kept[key] = Predictor(laid_out(network, plan, device), plan, device)
+        _kept[key] = Predictor(made_for_looking(network, plan, device), plan, device)
     return _kept[key]
-
-
-def laid_out(network: nn.Module, plan: Plan, device: torch.device) -> nn.Module:
-    """Weights in the order of memory that runs fastest. Channels last gains where layers are wide and windows large
-    enough to leave the cache, as SegResNet's are; UNet's small ones lose."""
-    if device.type == "cpu" and plan.network == "SegResNet" and plan.dims == 3:
-        return network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
-    return network
 
 
 def _state(path: Path) -> tuple[int, int] | None:

@@ -12,7 +12,7 @@ from .plan import Plan
 MOST_WINDOWS = {"cpu": 4, "cuda": 8}
 """More are no faster: on a CPU they leave the cache, a GPU is busy with fewer."""
 CACHED_VOXELS = 2**17
-"""On a CPU, windows at a time hold about so many voxels at most."""
+"""On a CPU, one window is run at a time where more would hold more voxels than this together, and leave the cache."""
 FREE_SHARE = 0.5
 """Of the free memory; the other half is for what the network needs in between and for other programs."""
 _FEATURE_MAPS = 12
@@ -29,8 +29,8 @@ def windows_at_a_time(plan: Plan, patch: tuple[int, ...], device: torch.device) 
     """At least 1."""
     voxels = math.prod(patch)
     most = MOST_WINDOWS[device.type]
-    if device.type == "cpu":
-        most = min(most, max(2, CACHED_VOXELS // voxels))
+    if device.type == "cpu" and most * voxels > CACHED_VOXELS:
+        most = 1
     window = 4 * voxels * (plan.channels + plan.classes + _FEATURE_MAPS * _first_width(plan))
     return max(1, min(most, int(FREE_SHARE * free_bytes(device)) // window))
 

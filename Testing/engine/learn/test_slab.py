@@ -12,6 +12,8 @@ from torch import nn
 
 from DALESegmentLib.engine.cases.geometry import Geometry
 from DALESegmentLib.engine.learn import sweep
+from DALESegmentLib.engine.learn.inference_layers import made_for_looking
+from DALESegmentLib.engine.learn.networks import build
 from DALESegmentLib.engine.learn.plan import CaseFacts, make_plan
 from DALESegmentLib.engine.learn.predictor import Predictor
 from DALESegmentLib.engine.learn.prepare import prepare_image, to_native
@@ -105,3 +107,14 @@ def test_short_memory_makes_smaller_steps_of_the_same_answer():
     assert sweep.SMALLER in [report["message"] for report in said]
     with pytest.raises(torch.OutOfMemoryError):
         Predictor(Position(most=0), plan, CPU).probabilities(case, Progress())
+
+
+@pytest.mark.parametrize("name", ["UNet", "SegResNet"])
+def test_a_network_made_for_looking_answers_the_same(name):
+    case = ball_case(size=(24, 24, 24))
+    plan = make_plan([CaseFacts.of(case)], network=name, dims=3).model_copy(update={"spacing": None})
+    torch.manual_seed(0)
+    network = build(plan.network, plan.network_arguments)
+    expected = Predictor(network, plan, CPU).probabilities(case, Progress())
+    faster = Predictor(made_for_looking(network, plan, CPU), plan, CPU)
+    np.testing.assert_allclose(faster.probabilities(case, Progress()), expected, atol=1e-4)
