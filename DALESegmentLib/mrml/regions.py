@@ -128,8 +128,9 @@ def updateRegionMarkups(regions: Sequence[Region], markupsNode: Any = None) -> A
     modified = node.StartModify()
     node.RemoveAllControlPoints()
     for region in sorted(regions, key=lambda region: region.rank):
-        label = f"{region.rank} {region.class_name}: {region.suspicion}"
-        node.AddControlPointWorld(vtk.vtkVector3d(*region.centre_ras), label)
+        # The number alone: longer names lie over each other where regions are near. The table has the rest.
+        place = node.AddControlPointWorld(vtk.vtkVector3d(*region.centre_ras), str(region.rank))
+        node.SetNthControlPointDescription(place, f"{region.class_name}: {region.suspicion}")
     node.SetLocked(True)
     node.CreateDefaultDisplayNodes()
     display = node.GetDisplayNode()
