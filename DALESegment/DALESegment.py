@@ -90,6 +90,7 @@ class DALESegmentParameterNode:
     minutes: Annotated[float, WithinRange(0.1, 240.0)] = 5.0
     model: str
     previousModel: str
+    candidate: str  # a fine-tuned model that waits for the reader to keep it
     heatMap: vtkMRMLScalarVolumeNode
     confidence: vtkMRMLScalarVolumeNode
     heatMapShown: bool = True
@@ -124,7 +125,8 @@ class DALESegmentLogic(ScriptedLoadableModuleLogic):
         self.workflow.open(parameterNode)
 
     def close(self) -> None:
-        self.workflow.engine.stop()
+        self.workflow.open(None)
+        self.workflow.close()
 
     def _prepareEngine(self) -> None:
         if not self.workflow.engine.running and ensureInstalled(resourceFile("requirements.txt")):
@@ -222,7 +224,8 @@ class DALESegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self._parameterNode = None
 
     def _onParameterNodeModified(self, caller=None, event=None) -> None:
-        self.refresh()
+        if not self.logic.workflow.applying:  # once for the whole answer, when it is in the scene
+            self.refresh()
 
 
 class DALESegmentTest(ScriptedLoadableModuleTest):
@@ -270,7 +273,7 @@ class DALESegmentTest(ScriptedLoadableModuleTest):
         messages = []
         logic.workflow.onMessage = messages.append
         getattr(logic.workflow, step)()
-        ended = logic.workflow.engine.waitFor(lambda: not logic.workflow.busy, 300)
+        ended = logic.workflow.waitFor(lambda: not logic.workflow.busy, 300)
         assert ended, f"{step} did not end"
         self.delayDisplay(f"{step}: {messages[-1]}")
 

@@ -42,6 +42,7 @@ def widget(desktop, tmp_path):
 
     slicer.mrmlScene.Clear(True)
     slicer.app.temporaryPath = str(tmp_path)
+    slicer.app.slicerUserSettingsFilePath = str(tmp_path / "settings" / "Slicer.ini")
     slicer.app.selected = []
     from slicer_window import close, open_module
 
