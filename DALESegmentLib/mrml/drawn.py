@@ -50,7 +50,7 @@ class Drawn:
         """How many voxels differ from an earlier moment; None where segments or grid are not the same."""
         if (self.shape, self.segmentIds) != (earlier.shape, earlier.segmentIds):
             return None
-        box = _hull([_place(piece) for piece in (*self.pieces, *earlier.pieces)], self.shape)
+        box = _hull(_whereDifferent(self.pieces, earlier.pieces), self.shape)
         return int(np.count_nonzero(self._within(box)[0] != earlier._within(box)[0]))
 
     def _within(self, box: Box) -> tuple[np.ndarray, int]:
@@ -150,6 +150,23 @@ def _translated(voxels: np.ndarray, values: dict[int, int], kind: np.dtype) -> n
     for own, value in values.items():
         table[own] = value
     return table[voxels]
+
+
+def _whereDifferent(now: Sequence[Piece], before: Sequence[Piece]) -> list[Box]:
+    """Boxes outside which nothing changed: of labelmaps that lie where they lay, the part that is different."""
+    if [(_place(p), p.values) for p in now] != [(_place(p), p.values) for p in before]:
+        return [_place(piece) for piece in (*now, *before)]
+    return [_changedBox(a, b) for a, b in zip(now, before, strict=True)]
+
+
+def _changedBox(now: Piece, before: Piece) -> Box:
+    different = now.voxels != before.voxels
+    sides = []
+    for axis, start in enumerate(now.first):
+        found = np.flatnonzero(different.any(tuple(n for n in range(3) if n != axis)))
+        first, last = (int(found[0]), int(found[-1]) + 1) if found.size else (0, 0)
+        sides.append(slice(start + first, start + last))
+    return tuple(sides)
 
 
 def _place(piece: Piece) -> Box:

@@ -12,7 +12,7 @@ from slicer.i18n import tr as _
 
 from DALESegmentLib.engine.errors import EngineError
 
-from .background import Background
+from .background import Background, importInTime
 from .engine_process import EngineProcess
 from .session import Session
 from .signals import showProblemSoon
@@ -89,6 +89,7 @@ class Requests:
         if handOver is None:
             self._send(step)
         else:
+            importInTime()
             self._beside(step, handOver, lambda cases: self._handedOver(step, cases))
         self.onChanged()
 

@@ -65,3 +65,15 @@ def test_the_label_is_made_on_another_thread(a_segmentation_node, a_volume_node,
     thread.start()
     thread.join(20)
     np.testing.assert_array_equal(made[0], a_label)
+
+
+def test_a_segment_that_came_or_left_its_layer_is_counted_too(a_segmentation_node, a_volume_node, a_label, a_geometry):
+    lesion = a_segmentation_node.GetSegmentation().GetSegmentIDs()[0]
+    before = drawnNow(a_segmentation_node, a_volume_node)
+    a_segmentation_node.GetSegmentation().SeparateSegmentLabelmap(lesion)
+    now = drawnNow(a_segmentation_node, a_volume_node)
+    assert len(now.pieces) == 2
+    assert now.changedVoxels(before) == 0
+    updateSegments(a_segmentation_node, np.zeros_like(a_label), a_geometry, {1: lesion})
+    emptied = drawnNow(a_segmentation_node, a_volume_node)
+    assert emptied.changedVoxels(before) == emptied.changedVoxels(now) == np.count_nonzero(a_label == 1)
