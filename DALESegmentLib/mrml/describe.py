@@ -45,8 +45,9 @@ def _describeImages(images: list[Any], facts: Facts) -> None:
         first = geometryFromVolume(images[0])
         size, spacing = (" × ".join(map(str, values)) for values in (first.size, [round(s, 2) for s in first.spacing]))
         channels = sum(image.GetImageData().GetNumberOfScalarComponents() for image in images if image.GetImageData())
-        text = _("{size} voxels of {spacing} mm, channels: {count}.")
-        facts.lines.append(text.format(size=size, spacing=spacing, count=channels))
+        facts.lines.append(_("{size} voxels of {spacing} mm.").format(size=size, spacing=spacing))
+        if channels > 1:
+            facts.lines.append(_("Channels: {count}.").format(count=channels))
         for image in images[1:]:
             difference = first.difference(geometryFromVolume(image))
             if difference:

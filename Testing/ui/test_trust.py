@@ -57,13 +57,14 @@ def test_trust_survives_an_import_that_renumbers_the_nodes(widget, trusting, tmp
     import slicer
 
     import DALESegment
+    from DALESegmentLib.mrml.practice_case import addBall
     from DALESegmentLib.mrml.scene_file import saveScene
     from DALESegmentLib.ui.session import Session
 
     saved = saveScene(tmp_path / "first.mrb")
     leave(widget)
     slicer.mrmlScene.Clear(False)
-    image, segmentation = DALESegment.DALESegmentTest().makeCase()
+    image, segmentation = addBall()
     image.SetName("Second"), segmentation.SetName("Second")
     session = Session(DALESegment.DALESegmentLogic().getParameterNode())
     taken = session.takeLabelled([image], segmentation)
