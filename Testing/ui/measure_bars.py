@@ -101,7 +101,7 @@ def measure(minutes: float) -> dict[str, Any]:
         return {
             "clicks_to_a_heat_map": clicks,
             "keys_to_confirm_and_be_at_the_next": keys,
-            "ui_thread_blocked_ms": blocked,
+            "ui_thread_blocked_ms": dict(blocked),
             "ui_thread_blocked_ms_idle": idle,
             "correction_left_to_refreshed_s": refresh,
             "killed_engine_noticed_s": seconds_to_notice(widget),
