@@ -67,7 +67,7 @@ def addLargeBall(size: tuple[int, int, int]) -> tuple[Any, Any]:
     radius = np.sqrt(k[:, None, None] ** 2 + j[:, None] ** 2 + i**2)
     noise = np.random.default_rng(0).normal(0, 10, radius.shape)
     image = slicer.util.addVolumeFromArray(
-        (100 / (1 + np.exp(radius - 40)) + noise).astype(np.int16), name="Large ball"
+        (100 / (1 + np.exp(np.minimum(radius - 40, 50))) + noise).astype(np.int16), name="Large ball"
     )
     label = (radius < 40) | ((radius < 50) & (i > 20))
     return image, _segmentation(label, image, "Drawn large", "ball")
