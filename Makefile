@@ -14,7 +14,7 @@ GPU := $(shell nvidia-smi -L >/dev/null 2>&1 && echo yes)
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check \
 	$(if $(GPU),,-c constraints-cpu.txt) $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 
-.PHONY: demo test bench bench-speed bench-reliability soak combinations check format clean help
+.PHONY: demo test bench bench-speed bench-reliability soak combinations coverage check format clean help
 
 help:
 	@echo "make demo [DATA=folder]   the whole job once, on a real image, into $(OUT)"
@@ -24,6 +24,7 @@ help:
 	@echo "make bench-reliability    kills, bad input, fuzzing, soak, coverage: hours; ARGS=\"--only corpus\" for a part"
 	@echo "make soak                 200 cycles of correct, fine-tune, predict in one engine process, and 200 kills"
 	@echo "make combinations         the tests on each Python and MONAI that can be installed here"
+	@echo "make coverage             what the module promises, measured, and how much of it its tests run"
 	@echo "make check                ruff and mypy"
 	@echo "make clean                remove the environment and what the commands made"
 
@@ -62,6 +63,9 @@ soak: $(VENV)/bench-ready
 
 combinations: $(VENV)/ready
 	@$(BIN)/python -m Testing.combinations $(ARGS)
+
+coverage: $(VENV)/ready
+	@$(BIN)/python Testing/ui/measure_bars.py --minutes 0.5 --coverage
 
 check: $(VENV)/ready
 	@echo "== Checking style and types"

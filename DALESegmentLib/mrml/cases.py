@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from DALESegmentLib.engine.cases.case import Case
+from DALESegmentLib.engine.cases.geometry import Geometry
 
-from .segmentations import labelFromSegmentation
-from .volumes import asList, geometryFromVolume, gridArray, imageFromVolumes
+from .drawn import Drawn
+from .segmentations import drawnNow
+from .volumes import asImage, asList, copiesOf, geometryFromVolume, gridArray
 
 
 def caseFromNodes(
@@ -26,11 +29,37 @@ def caseFromNodes(
     volume of one slice, as always in Slicer. trusted: (k, j, i) bool on the same grid.
     Raises EngineError as `imageFromVolumes` and `labelFromSegmentation` do.
     """
-    nodes = asList(volumeNodes)
-    image = imageFromVolumes(nodes)
-    case = Case(name or nodes[0].GetName(), image, geometryFromVolume(nodes[0]))
-    if segmentationNode is not None:
-        case.label, case.class_names, _, _ = labelFromSegmentation(segmentationNode, nodes[0], segmentIds)
+    case = takeSnapshot(volumeNodes, segmentationNode, segmentIds, name).case()
     if trusted is not None:
         case.trusted = gridArray(trusted, case.geometry).astype(bool)
     return case
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Copies of what a case is made of; the scene may go on changing."""
+
+    name: str
+    volumes: list[np.ndarray]
+    geometry: Geometry
+    drawn: Drawn | None
+
+    def case(self) -> Case:
+        """The case, made on any thread."""
+        case = Case(self.name, asImage(self.volumes), self.geometry)
+        if self.drawn is not None:
+            case.label, case.class_names = self.drawn.label()[0], dict(self.drawn.classNames)
+        return case
+
+
+def takeSnapshot(
+    volumeNodes: Any | Sequence[Any],
+    segmentationNode: Any = None,
+    segmentIds: Sequence[str] | None = None,
+    name: str | None = None,
+) -> Snapshot:
+    """What `caseFromNodes` makes a case of, taken in as little time as can be. Raises as that does."""
+    nodes = asList(volumeNodes)
+    volumes = copiesOf(nodes)
+    drawn = None if segmentationNode is None else drawnNow(segmentationNode, nodes[0], segmentIds)
+    return Snapshot(name or nodes[0].GetName(), volumes, geometryFromVolume(nodes[0]), drawn)

@@ -8,6 +8,7 @@ from typing import Any
 import vtk
 
 from .scene import ensureNodeWithRole, nodeWithRole
+from .words import tr as _
 
 # Key in the history, name in the legend, colour. Vermilion and blue: told apart with any colour vision.
 CURVES = (
@@ -41,9 +42,9 @@ def updateCurves(history: Sequence[dict[str, Any]]) -> Any:
         series.SetColor(*colour)
         if not chart.HasPlotSeriesNodeID(series.GetID()):
             chart.AddAndObservePlotSeriesNodeID(series.GetID())
-    chart.SetTitle("Learning curves")
-    chart.SetXAxisTitle("Epoch")
-    chart.SetYAxisTitle("Loss, Dice")
+    chart.SetTitle(_("Learning curves"))
+    chart.SetXAxisTitle(_("Epoch"))
+    chart.SetYAxisTitle(_("Loss, Dice"))
     return chart
 
 

@@ -15,8 +15,9 @@ import slicer
 
 from DALESegmentLib.engine.cases.geometry import Geometry
 
-from .scene import currentScene
+from .scene import currentScene, saveForUndo
 from .segmentations import PASSING, orientedImage
+from .words import tr as _
 
 EDITOR = "SegmentEditor"  # singleton tag of the node that the Segment Editor module works with
 BRUSH = ("BrushAbsoluteDiameter", "BrushDiameterIsRelative", "BrushSphere")
@@ -43,6 +44,7 @@ def openCorrection(
     region: (k, j, i) bool, where editing is allowed. An empty segmentId leaves the choice to the reader.
     """
     closeLeftOver(segmentationNode)
+    saveForUndo(segmentationNode)
     before = slicer.vtkSegmentation()
     before.DeepCopy(segmentationNode.GetSegmentation())
     editor = segmentEditorNode()
@@ -92,8 +94,7 @@ def takeBack(kept: OpenCorrection) -> bool:
     segmentation = kept.segmentationNode.GetSegmentation()
     if kept.segmentationNode.GetScene() is None or segmentation.GetSegmentIDs() != kept.before.GetSegmentIDs():
         return False
-    if currentScene().GetUndoFlag():
-        currentScene().SaveStateForUndo(kept.segmentationNode)
+    saveForUndo(kept.segmentationNode)
     segmentation.DeepCopy(kept.before)
     return True
 
@@ -128,7 +129,7 @@ def brushMm(region: np.ndarray, geometry: Geometry) -> float:
 
 def _addPassingSegment(segmentationNode: Any, region: np.ndarray, geometry: Geometry) -> str:
     segment = slicer.vtkSegment()
-    segment.SetName("Region under correction")
+    segment.SetName(_("Region under correction"))
     segment.SetColor(1.0, 1.0, 1.0)
     segment.SetTag(PASSING, "1")
     name = slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName()

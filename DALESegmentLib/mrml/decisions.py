@@ -16,17 +16,22 @@ Decision = dict[str, Any]
 """region (its identity), state, before (state, who, when), who, when. Times are ISO 8601 with their offset."""
 
 
-def decide(tableNode: Any, region: Region, state: str, who: str) -> None:
-    """Note a decision in the table and at the end of its log."""
-    identity, when = regionIdentity(region), datetime.now(timezone.utc).isoformat(timespec="seconds")
+def decide(
+    tableNode: Any, region: Region, state: str, who: str, number: int | None = None, when: str | None = None
+) -> None:
+    """Note a decision in the table and at the end of its log; number: what it is called in the review log on disk;
+    when: of one that was made earlier."""
+    identity, when = regionIdentity(region), when or datetime.now(timezone.utc).isoformat(timespec="seconds")
     entry = {"region": identity, "state": state, "who": who, "when": when, "before": _note(tableNode, identity)}
+    if number is not None:
+        entry["number"] = number
     setRegionState(tableNode, region, state, who, when)
     _write(tableNode, [*decisionLog(tableNode), entry])
 
 
-def undoDecision(tableNode: Any) -> tuple[Region, str] | None:
-    """Take back the last decision about a region of the table; returns the region and what had been decided, or
-    None where there is nothing to take back.
+def undoDecision(tableNode: Any) -> tuple[Region, str, int | None] | None:
+    """Take back the last decision about a region of the table; returns the region, what had been decided and its
+    number in the review log, or None where there is nothing to take back.
 
     The log keeps both, so that it always says what happened.
     """
@@ -39,7 +44,7 @@ def undoDecision(tableNode: Any) -> tuple[Region, str] | None:
     setRegionState(tableNode, region, *entry["before"])
     entry["undone"] = datetime.now(timezone.utc).isoformat(timespec="seconds")
     _write(tableNode, log)
-    return region, entry["state"]
+    return region, entry["state"], entry.get("number")
 
 
 def canUndo(tableNode: Any) -> bool:

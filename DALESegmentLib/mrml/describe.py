@@ -10,6 +10,7 @@ from DALESegmentLib.engine.errors import EngineError
 
 from .segmentations import lastingSegmentIds
 from .volumes import geometryFromVolume
+from .words import tr as _
 
 MOST_NAMES = 6
 
@@ -27,11 +28,13 @@ def describe(images: Sequence[Any], segmentation: Any = None) -> Facts:
     facts = Facts()
     chosen = [image for image in images if image is not None]
     if not chosen:
-        facts.problems.append("Choose the image to work on; load it first if there is none.")
+        facts.problems.append(_("Choose the image to work on; load it first if there is none."))
         return facts
     _describeImages(chosen, facts)
     if segmentation is None:
-        facts.problems.append("Choose a segmentation to judge and to learn from; an image alone can only be predicted.")
+        facts.problems.append(
+            _("Choose a segmentation to judge and to learn from; an image alone can only be predicted.")
+        )
     else:
         _describeSegments(segmentation, chosen[0], facts)
     return facts
@@ -42,14 +45,14 @@ def _describeImages(images: list[Any], facts: Facts) -> None:
         first = geometryFromVolume(images[0])
         size, spacing = (" × ".join(map(str, values)) for values in (first.size, [round(s, 2) for s in first.spacing]))
         channels = sum(image.GetImageData().GetNumberOfScalarComponents() for image in images if image.GetImageData())
-        facts.lines.append(f"{size} voxels of {spacing} mm, {channels} channel{'s' * (channels != 1)}.")
+        facts.lines.append(_("{size} voxels of {spacing} mm.").format(size=size, spacing=spacing))
+        if channels > 1:
+            facts.lines.append(_("Channels: {count}.").format(count=channels))
         for image in images[1:]:
             difference = first.difference(geometryFromVolume(image))
             if difference:
-                facts.problems.append(
-                    f"“{image.GetName()}” does not lie on the voxels of “{images[0].GetName()}” ({difference}); "
-                    "resample it to that image first."
-                )
+                text = _("“{image}” does not lie on the voxels of “{first}” ({why}); resample it to that image first.")
+                facts.problems.append(text.format(image=image.GetName(), first=images[0].GetName(), why=difference))
     except EngineError as problem:
         facts.problems.append(problem.sentence)
 
@@ -58,19 +61,19 @@ def _describeSegments(node: Any, image: Any, facts: Facts) -> None:
     ids = lastingSegmentIds(node)
     names = [node.GetSegmentation().GetSegment(i).GetName() for i in ids]
     if not ids:
-        facts.problems.append(f"“{node.GetName()}” holds no segments; draw one in the Segment Editor.")
+        facts.problems.append(
+            _("“{name}” holds no segments; draw one in the Segment Editor.").format(name=node.GetName())
+        )
         return
     shown = ", ".join(names[:MOST_NAMES]) + (", …" if len(names) > MOST_NAMES else "")
-    facts.lines.append(f"{len(names)} segment{'s' * (len(names) != 1)}: {shown}.")
+    facts.lines.append(_("Segments: {count} ({names}).").format(count=len(names), names=shown))
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        facts.problems.append(
-            f"Several segments are called {', '.join(f'“{n}”' for n in twice)}; give each a name of its own."
-        )
+        text = _("Several segments are called {names}; give each a name of its own.")
+        facts.problems.append(text.format(names=", ".join(f"“{n}”" for n in twice)))
     if _apart(node, image):
-        facts.problems.append(
-            f"“{node.GetName()}” lies outside “{image.GetName()}”; choose the pair that belongs together."
-        )
+        text = _("“{segmentation}” lies outside “{image}”; choose the pair that belongs together.")
+        facts.problems.append(text.format(segmentation=node.GetName(), image=image.GetName()))
 
 
 def _apart(segmentation: Any, image: Any) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from DALESegmentLib.engine.cases.geometry import Geometry
 
 from .scene import ROLE, nodeWithRole, removeWithDisplay
 from .segmentations import addSegmentation
+from .words import tr as _
 
 DIFFERENCE = "difference"
 ADDED, REMOVED = (0.0, 0.62, 0.45), (0.80, 0.47, 0.65)  # told apart with any colour vision
@@ -29,9 +30,8 @@ class Change:
 
     def sentence(self) -> str:
         """ "tumour 12.30 → 12.95 ml (0.80 added, 0.15 removed)" """
-        return (
-            f"{self.name} {self.before:.2f} → {self.after:.2f} ml ({self.added:.2f} added, {self.removed:.2f} removed)"
-        )
+        text = _("{name} {before:.2f} → {after:.2f} ml ({added:.2f} added, {removed:.2f} removed)")
+        return text.format(**asdict(self))
 
 
 def changes(before: np.ndarray, after: np.ndarray, classNames: Mapping[int, str], voxelMm3: float) -> list[Change]:
@@ -54,15 +54,14 @@ def showDifference(
     names: dict[int, str] = {}
     for order, (value, name) in enumerate(sorted(classNames.items())):
         removed, added = 2 * order + 1, 2 * order + 2
-        names |= {removed: f"{name}: removed", added: f"{name}: added"}
+        names |= {removed: _("{name}: removed").format(name=name), added: _("{name}: added").format(name=name)}
         # A voxel has one place here; one that changed from a class to another counts as added to the second.
         label[(before == value) & (after == 0)] = removed
         label[(after == value) & (before != value)] = added
-    node = addSegmentation(label, geometry, names, image, f"{image.GetName()} before and after")
+    node = addSegmentation(label, geometry, names, image, _("{image} before and after").format(image=image.GetName()))
     node.SetAttribute(ROLE, DIFFERENCE)
-    for segmentId in node.GetSegmentation().GetSegmentIDs():
-        segment = node.GetSegmentation().GetSegment(segmentId)
-        segment.SetColor(*(ADDED if segment.GetName().endswith(": added") else REMOVED))
+    for order, segmentId in enumerate(node.GetSegmentation().GetSegmentIDs()):
+        node.GetSegmentation().GetSegment(segmentId).SetColor(*(ADDED if order % 2 else REMOVED))
     node.GetDisplayNode().SetVisibility2DFill(True)
     node.GetDisplayNode().SetOpacity2DFill(0.5)
     return node

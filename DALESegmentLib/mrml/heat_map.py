@@ -16,7 +16,7 @@ import slicer
 from DALESegmentLib.engine.cases.geometry import Geometry
 
 from .scene import ROLE, currentScene, nodeWithRole, removeWithDisplay
-from .volumes import addVolume, gridArray
+from .volumes import gridArray, vtkImage
 
 HEAT_MAP = "heatMap"
 COLOURS = "confidenceColours"
@@ -43,15 +43,25 @@ def showConfidence(confidence: np.ndarray, geometry: Geometry, name: str, label:
     Where `label` is given, what is merely uncertain far from its outlines is left out, see `shown_confidence`.
     The node holds what is shown, so those voxels read 1; the exact confidence stays with the caller.
     """
-    shown = gridArray(np.clip(confidence, 0.0, 1.0), geometry).astype(np.float32, copy=False)
+    shown = np.clip(confidence, 0.0, 1.0).astype(np.float32, copy=False)
     if label is not None:
-        shown = wholeConfidence(confidence, geometry, label)
-    node = addVolume(shown.reshape(geometry.array_shape), geometry, currentScene().GenerateUniqueName(name))
-    node.SetAttribute(ROLE, HEAT_MAP)
-    display = node.GetDisplayNode()
-    display.SetAndObserveColorNodeID(confidenceColours().GetID())
+        shown = wholeConfidence(confidence, geometry, label).reshape(geometry.array_shape)
+    return addHeatMap(vtkImage(shown, geometry), geometry, name)
+
+
+def addHeatMap(image: Any, geometry: Geometry, name: str) -> Any:
+    """The same with the voxels made already, by `vtkImage`; they are not copied."""
+    scene = currentScene()
+    # Display first: a volume that gets its default one looks through all its voxels for a good window.
+    display = scene.AddNewNodeByClass("vtkMRMLScalarVolumeDisplayNode")
     display.SetAutoWindowLevel(False)
     display.SetWindowLevelMinMax(0.0, 1.0)
+    display.SetAndObserveColorNodeID(confidenceColours().GetID())
+    node = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", scene.GenerateUniqueName(name))
+    node.SetAttribute(ROLE, HEAT_MAP)
+    node.SetIJKToRASMatrix(slicer.util.vtkMatrixFromArray(geometry.ijk_to_ras()))
+    node.SetAndObserveDisplayNodeID(display.GetID())
+    node.SetAndObserveImageData(image)
     setHeatMapThreshold(node, THRESHOLD)
     showHeatMap(node)
     return node

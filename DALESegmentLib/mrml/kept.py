@@ -6,22 +6,22 @@ from typing import Any
 
 import numpy as np
 import slicer
-import vtk
-from vtk.util.numpy_support import numpy_to_vtk
 
 from DALESegmentLib.engine.cases.geometry import Geometry
 
 from .scene import ROLE, currentScene
-from .volumes import geometryFromVolume, gridArray
+from .volumes import geometryFromVolume, vtkImage
 
 KEPT = "kept"
 
 
 def keepArray(array: np.ndarray, geometry: Geometry, name: str, node: Any = None) -> Any:
     """Put a (k, j, i) array into a hidden volume, a new one or `node`; no selector and no view shows it."""
-    values = np.ascontiguousarray(gridArray(array, geometry))
-    stored = {np.dtype(bool): np.uint8, np.dtype(np.float16): np.float32}.get(values.dtype, values.dtype)
-    values = values.astype(stored, copy=False)
+    return keepImage(vtkImage(array, geometry), geometry, name, node)
+
+
+def keepImage(image: Any, geometry: Geometry, name: str, node: Any = None) -> Any:
+    """The same with the voxels made already, by `vtkImage`; they are not copied."""
     if node is None:
         node = currentScene().CreateNodeByClass("vtkMRMLScalarVolumeNode")
         node.UnRegister(None)
@@ -29,9 +29,6 @@ def keepArray(array: np.ndarray, geometry: Geometry, name: str, node: Any = None
         node.SetHideFromEditors(True)
         node.SetAttribute(ROLE, KEPT)
         currentScene().AddNode(node)
-    image = vtk.vtkImageData()
-    image.SetDimensions(*values.shape[::-1])
-    image.GetPointData().SetScalars(numpy_to_vtk(values.ravel(), deep=True))
     node.SetIJKToRASMatrix(slicer.util.vtkMatrixFromArray(geometry.ijk_to_ras()))
     node.SetAndObserveImageData(image)
     return node

@@ -8,26 +8,43 @@ from typing import Any
 import numpy as np
 
 from DALESegmentLib.engine.cases.case import Case
+from DALESegmentLib.engine.cases.geometry import Geometry
 
-from .kept import keepArray, keptArray, keptGeometry
+from .kept import keepImage, keptArray, keptGeometry
 from .scene import currentScene
+from .volumes import vtkImage
 
 LABEL, TRUSTED, REGIONS = "DALESegment.Opened", "DALESegment.OpenedTrusted", "DALESegment.RegionMap"
 NAMES = "DALESegment.OpenedNames"
 
 
-def keepOpened(tableNode: Any, case: Case, regionMap: np.ndarray) -> None:
-    """Keep the case's label, its trusted voxels and the region map (k, j, i) with the table."""
+def openedImages(case: Case, regionMap: np.ndarray) -> dict[str, Any]:
+    """The case's label, its trusted voxels and the region map (k, j, i), ready to be kept; on any thread."""
     arrays = {LABEL: case.label, TRUSTED: case.trusted, REGIONS: regionMap}
-    for role, array in arrays.items():
+    return {role: None if a is None else vtkImage(np.asarray(a), case.geometry) for role, a in arrays.items()}
+
+
+def keepOpened(tableNode: Any, images: dict[str, Any], geometry: Geometry, classNames: dict[int, str]) -> None:
+    """Keep what `openedImages` made with the table."""
+    for role, image in images.items():
         there = tableNode.GetNodeReference(role)
-        if array is None:
+        if image is None:
             if there is not None:
                 currentScene().RemoveNode(there)
             continue
-        node = keepArray(np.asarray(array), case.geometry, f"{tableNode.GetName()} {role.split('.')[1]}", there)
+        node = keepImage(image, geometry, f"{tableNode.GetName()} {role.split('.')[1]}", there)
         tableNode.SetNodeReferenceID(role, node.GetID())
-    tableNode.SetAttribute(NAMES, json.dumps(case.class_names))
+    tableNode.SetAttribute(NAMES, json.dumps(classNames))
+
+
+def isOpened(tableNode: Any) -> bool:
+    """Whether the scene knows what was drawn when the list was made."""
+    return tableNode.GetNodeReference(LABEL) is not None
+
+
+def openedNames(tableNode: Any) -> dict[int, str]:
+    """{label value: name of the segment} when the list was made."""
+    return {int(value): name for value, name in json.loads(tableNode.GetAttribute(NAMES) or "{}").items()}
 
 
 def openedCase(tableNode: Any) -> Case | None:
@@ -36,8 +53,8 @@ def openedCase(tableNode: Any) -> Case | None:
     if label is None:
         return None
     geometry = keptGeometry(label)
-    names = {int(value): name for value, name in json.loads(tableNode.GetAttribute(NAMES) or "{}").items()}
-    case = Case(label.GetName(), np.zeros((0, *geometry.array_shape), np.float32), geometry, class_names=names)
+    nothing = np.zeros((0, *geometry.array_shape), np.float32)
+    case = Case(label.GetName(), nothing, geometry, class_names=openedNames(tableNode))
     case.label = keptArray(label)
     case.trusted = None if trusted is None else keptArray(trusted).astype(bool)
     return case

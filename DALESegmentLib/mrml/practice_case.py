@@ -7,7 +7,12 @@ from typing import Any
 import numpy as np
 import slicer
 
+from DALESegmentLib.engine.cases.geometry import Geometry
+
+from .volumes import addVolume, geometryFromVolume
+
 SIZE = (80, 80, 28)  # (i, j, k)
+MIDDLE = (64, 64, 32)  # (i, j, k), of a real image
 SPACING = (1.0, 1.0, 2.5)  # mm
 SEED = 7
 
@@ -54,6 +59,40 @@ def addBall() -> tuple[Any, Any]:
     image.SetSpacing(1.0, 1.0, 2.0)
     label = (radius < 10) | ((radius < 15) & (i > 30))
     return image, _segmentation(label, image, "Drawn", "ball")
+
+
+def addLargeBall(size: tuple[int, int, int]) -> tuple[Any, Any]:
+    """The same on (i, j, k) voxels of 1 mm, stored as whole numbers like a CT; for measurements."""
+    i, j, k = (np.arange(n, dtype=np.float32) - n / 2 for n in size)
+    radius = np.sqrt(k[:, None, None] ** 2 + j[:, None] ** 2 + i**2)
+    noise = np.random.default_rng(0).normal(0, 10, radius.shape)
+    image = slicer.util.addVolumeFromArray(
+        (100 / (1 + np.exp(np.minimum(radius - 40, 50))) + noise).astype(np.int16), name="Large ball"
+    )
+    label = (radius < 40) | ((radius < 50) & (i > 20))
+    return image, _segmentation(label, image, "Drawn large", "ball")
+
+
+def addMiddleOf(volume: Any) -> list[Any]:
+    """The middle of a real image, with what is dark in it as the label, drawn too large in one half; for tests.
+
+    The dark part is what lies below Otsu's threshold. Returns [volume, segmentation]; the whole image stays.
+    """
+    import SimpleITK as sitk
+
+    whole, geometry = slicer.util.arrayFromVolume(volume), geometryFromVolume(volume)
+    first = [max(0, (there - wanted) // 2) for there, wanted in zip(geometry.size, MIDDLE, strict=True)]
+    part = tuple(slice(a, a + n) for a, n in zip(reversed(first), reversed(MIDDLE), strict=True))
+    array = whole[part].astype(np.float32)
+    right, anterior, superior = geometry.index_to_ras(tuple(first))
+    place = Geometry(array.shape[::-1], geometry.spacing, (-right, -anterior, superior), geometry.direction)
+    dark = sitk.OtsuThreshold(sitk.GetImageFromArray(array), 1, 0)
+    large = sitk.GetArrayFromImage(sitk.BinaryDilate(dark, (2, 2, 1)))
+    label = sitk.GetArrayFromImage(dark)
+    half = array.shape[2] // 2
+    label[:, :, :half] = large[:, :, :half]
+    image = addVolume(array, place, f"Middle of {volume.GetName()}")
+    return [image, _segmentation(label, image, "Dark, one half too large", "dark")]
 
 
 def _segmentation(label: np.ndarray, image: Any, name: str, segment: str) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -96,7 +97,13 @@ def _addColumn(node: Any, name: str, arrayClass: type, values: list) -> None:
 
 def regionsFromTable(tableNode: Any) -> list[Region]:
     """The regions of the table, exact, in its row order."""
-    return [Region.from_dict(data) for data in json.loads(tableNode.GetAttribute(REGIONS) or "[]")]
+    return list(_regionsIn(tableNode.GetAttribute(REGIONS) or "[]"))
+
+
+@lru_cache(maxsize=16)
+def _regionsIn(text: str) -> tuple[Region, ...]:
+    """Read once: the panel asks many times for the same list."""
+    return tuple(Region.from_dict(data) for data in json.loads(text))
 
 
 def regionStates(tableNode: Any) -> dict[tuple, str]:
@@ -128,8 +135,9 @@ def updateRegionMarkups(regions: Sequence[Region], markupsNode: Any = None) -> A
     modified = node.StartModify()
     node.RemoveAllControlPoints()
     for region in sorted(regions, key=lambda region: region.rank):
-        label = f"{region.rank} {region.class_name}: {region.suspicion}"
-        node.AddControlPointWorld(vtk.vtkVector3d(*region.centre_ras), label)
+        # The number alone: longer names lie over each other where regions are near. The table has the rest.
+        place = node.AddControlPointWorld(vtk.vtkVector3d(*region.centre_ras), str(region.rank))
+        node.SetNthControlPointDescription(place, f"{region.class_name}: {region.suspicion}")
     node.SetLocked(True)
     node.CreateDefaultDisplayNodes()
     display = node.GetDisplayNode()

@@ -14,6 +14,7 @@ ROLE = "DALESegment.Role"
 IMAGE = "DALESegment.Image"
 SEGMENTATION = "DALESegment.Segmentation"
 LASTING_ID = "DALESegment.ID"
+FINGERPRINT = "DALESegment.Fingerprint"  # of the image that a result is about
 
 _headless: Any = None
 
@@ -42,6 +43,7 @@ def startHeadless() -> Any:
         _headless = SlicerApp()
         _headless.view_manager.register_factory(DirectViewFactory(do_render_offscreen=True))
         slicer.mrmlScene = _headless.scene
+        slicer.mrmlScene.RegisterNodeClass(slicer.vtkMRMLColorLegendDisplayNode())  # the Colors module does it there
         slicer.modules = SimpleNamespace(
             volumes=SimpleNamespace(logic=lambda: _headless.volumes_logic),
             segmentations=SimpleNamespace(logic=lambda: _headless.segmentations_logic),
@@ -87,6 +89,12 @@ def madeFor(node: Any) -> tuple[Any, Any]:
     if node is None:
         return None, None
     return node.GetNodeReference(IMAGE), node.GetNodeReference(SEGMENTATION)
+
+
+def saveForUndo(node: Any = None) -> None:
+    """Before a node (default: the scene) is changed: remember it as it is, where the scene has undo enabled."""
+    if currentScene().GetUndoFlag():
+        currentScene().SaveStateForUndo(*([] if node is None else [node]))
 
 
 def removeWithDisplay(node: Any) -> None:

@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 import slicer
-import vtk
-from vtk.util.numpy_support import numpy_to_vtk, vtk_to_numpy
+from vtk.util.numpy_support import numpy_to_vtk
 
 from DALESegmentLib.engine.cases.geometry import Geometry
 from DALESegmentLib.engine.errors import EngineError
 
-from .scene import ROLE, currentScene
-from .volumes import geometryFromVolume, gridArray, parentToWorld
+from .drawn import Drawn, labelmapName, takeDrawn
+from .scene import ROLE, currentScene, saveForUndo
+from .volumes import gridArray, parentToWorld
 
 # Bright, told apart with any colour vision, and away from the orange and magenta of the heat map.
 PALETTE = ((0.20, 0.95, 0.70), (0.35, 0.75, 1.00), (0.72, 0.62, 1.00), (0.95, 0.95, 0.95))
@@ -33,23 +33,21 @@ def labelFromSegmentation(
     segment, where the later one wins. Segments drawn on another grid are resampled by Slicer (nearest).
     Raises EngineError "no-segment", "surface-segmentation", and those of `geometryFromVolume`.
     """
-    segmentation = segmentationNode.GetSegmentation()
+    drawn = drawnNow(segmentationNode, referenceVolumeNode, segmentIds)
+    label, overlap = drawn.label()
+    return label, drawn.classNames, list(drawn.segmentIds), overlap
+
+
+def drawnNow(segmentationNode: Any, referenceVolumeNode: Any, segmentIds: Sequence[str] | None = None) -> Drawn:
+    """What `labelFromSegmentation` makes a label of, which may be done on another thread. Raises as that does."""
     ids = lastingSegmentIds(segmentationNode) if segmentIds is None else list(segmentIds)
     _requireSegments(segmentationNode, ids)
-    shape = geometryFromVolume(referenceVolumeNode).array_shape
-    label = np.zeros(shape, np.uint8 if len(ids) < 256 else np.uint16)
-    overlap = np.zeros(shape, bool)
     source = _asLabelmaps(segmentationNode, referenceVolumeNode)
     try:
-        for layer in _layers(source.GetSegmentation(), ids):
-            exported = _export(source, referenceVolumeNode, {ids.index(i) + 1: i for i in layer})
-            overlap |= (label > 0) & (exported > 0)
-            np.maximum(label, exported, out=label, casting="unsafe")
+        return takeDrawn(source, referenceVolumeNode, ids)
     finally:
         if source is not segmentationNode:
             currentScene().RemoveNode(source)
-    names = {value: segmentation.GetSegment(i).GetName() for value, i in enumerate(ids, 1)}
-    return label, names, ids, int(np.count_nonzero(overlap))
 
 
 def addSegmentation(
@@ -68,8 +66,7 @@ def addSegmentation(
     """
     scene = currentScene()
     array = gridArray(label, geometry)  # first, so that a label which does not fit leaves no node behind
-    if scene.GetUndoFlag():
-        scene.SaveStateForUndo()
+    saveForUndo()
     node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", scene.GenerateUniqueName(name))
     transform = referenceVolumeNode.GetParentTransformNode()
     node.SetAndObserveTransformNodeID(transform.GetID() if transform else None)
@@ -87,7 +84,7 @@ def addSegmentation(
             segment.SetColor(*PALETTE[order % len(PALETTE)])
         segment.SetName(className)
         segment.SetLabelValue(int(value))
-        segment.AddRepresentation(_labelmapName(), labelmap)
+        segment.AddRepresentation(labelmapName(), labelmap)
         node.GetSegmentation().AddSegment(segment, likeId)
     node.CreateDefaultDisplayNodes()
     display = node.GetDisplayNode()
@@ -104,15 +101,14 @@ def updateSegments(segmentationNode: Any, label: np.ndarray, geometry: Geometry,
     """
     _requireSegments(segmentationNode, list(segmentIds.values()))
     segmentation = segmentationNode.GetSegmentation()
-    if segmentation.GetSourceRepresentationName() != _labelmapName():
+    if segmentation.GetSourceRepresentationName() != labelmapName():
         raise EngineError(
             "surface-segmentation",
             f"“{segmentationNode.GetName()}” is made of surfaces; make “Binary labelmap” its source "
             "representation in the Segmentations module first.",
         )
     array = gridArray(label, geometry)
-    if currentScene().GetUndoFlag():
-        currentScene().SaveStateForUndo(segmentationNode)
+    saveForUndo(segmentationNode)
     logic = slicer.vtkSlicerSegmentationsModuleLogic
     for value, segmentId in segmentIds.items():
         # A layer of its own: a shared one would be resampled to the new grid with all who share it.
@@ -164,7 +160,7 @@ def _requireSegments(segmentationNode: Any, segmentIds: list[str]) -> None:
 
 def _asLabelmaps(segmentationNode: Any, referenceVolumeNode: Any) -> Any:
     """The node itself or, where it holds surfaces only, a passing copy with labelmaps."""
-    if segmentationNode.GetSegmentation().ContainsRepresentation(_labelmapName()):
+    if segmentationNode.GetSegmentation().ContainsRepresentation(labelmapName()):
         return segmentationNode
     copy = currentScene().CreateNodeByClass("vtkMRMLSegmentationNode")
     copy.UnRegister(None)
@@ -184,31 +180,6 @@ def _asLabelmaps(segmentationNode: Any, referenceVolumeNode: Any) -> Any:
     return copy
 
 
-def _layers(segmentation: Any, segmentIds: list[str]) -> list[list[str]]:
-    """The segments grouped by the labelmap they share; those of one group cannot overlap."""
-    layers: dict[int, list[str]] = {}
-    for segmentId in segmentIds:
-        layers.setdefault(segmentation.GetLayerIndex(segmentId, _labelmapName()), []).append(segmentId)
-    return list(layers.values())
-
-
-def _export(segmentationNode: Any, referenceVolumeNode: Any, segmentIds: dict[int, str]) -> np.ndarray:
-    ids, values = vtk.vtkStringArray(), vtk.vtkIntArray()
-    for value, segmentId in segmentIds.items():
-        ids.InsertNextValue(segmentId)
-        values.InsertNextValue(value)
-    image = slicer.vtkOrientedImageData()
-    slicer.vtkSlicerSegmentationsModuleLogic.GenerateMergedLabelmapInReferenceGeometry(
-        segmentationNode,
-        referenceVolumeNode,
-        ids,
-        slicer.vtkSegmentation.EXTENT_REFERENCE_GEOMETRY,
-        image,
-        values,
-    )
-    return vtk_to_numpy(image.GetPointData().GetScalars()).reshape(image.GetDimensions()[::-1])
-
-
 def orientedImage(array: np.ndarray, geometry: Geometry, node: Any) -> Any:
     """The array as Slicer's labelmap, in the coordinates of the node's parent transform."""
     affine = np.linalg.solve(parentToWorld(node), geometry.ijk_to_ras())
@@ -221,7 +192,3 @@ def orientedImage(array: np.ndarray, geometry: Geometry, node: Any) -> Any:
     image.GetPointData().SetScalars(numpy_to_vtk(np.ascontiguousarray(array).ravel(), deep=True))
     image.SetImageToWorldMatrix(slicer.util.vtkMatrixFromArray(affine))
     return image
-
-
-def _labelmapName() -> str:
-    return slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName()

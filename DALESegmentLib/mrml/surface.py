@@ -12,6 +12,7 @@ from .heat_map import confidenceColours
 from .scene import ensureNodeWithRole, nodeWithRole, removeWithDisplay
 from .segmentations import lastingSegmentIds
 from .volumes import parentToWorld
+from .words import tr as _
 
 SURFACE = "confidenceSurface"
 SCALARS = "Label confidence"
@@ -35,7 +36,18 @@ def showSurface(heatMapNode: Any, segmentationNode: Any, segmentIds: Sequence[st
     display.SetScalarVisibility(True)
     display.SetVisibility(True)
     display.SetVisibility2D(False)  # the slices have the heat map itself
+    _explain(node)
     return node
+
+
+def _explain(node: Any) -> None:
+    """The colours' meaning beside the surface."""
+    legend = slicer.vtkSlicerColorLogic.AddDefaultColorLegendDisplayNode(node)  # or the one that is there
+    legend.SetTitleText(_("Label confidence"))
+    legend.SetLabelFormat("%.1f")
+    legend.SetNumberOfLabels(3)
+    legend.SetSize(0.1, 0.5)
+    legend.SetVisibility(True)
 
 
 def removeSurface() -> None:

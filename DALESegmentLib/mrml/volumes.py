@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import slicer
 import vtk
+from vtk.util.numpy_support import numpy_to_vtk
 
 from DALESegmentLib.engine.cases.geometry import Geometry
 from DALESegmentLib.engine.errors import EngineError
@@ -64,6 +65,12 @@ def imageFromVolumes(volumeNodes: Any | Sequence[Any]) -> np.ndarray:
     Raises EngineError "no-volume", or "geometry-mismatch" where the volumes do not share one grid.
     """
     nodes = asList(volumeNodes)
+    requireOneGrid(nodes)
+    return asImage([slicer.util.arrayFromVolume(node) for node in nodes])
+
+
+def requireOneGrid(nodes: Sequence[Any]) -> None:
+    """Raises EngineError "no-volume", or "geometry-mismatch" where the volumes do not share one grid."""
     if not nodes:
         raise EngineError("no-volume", "No volume is chosen; choose the image to work on.")
     first = geometryFromVolume(nodes[0])
@@ -75,14 +82,20 @@ def imageFromVolumes(volumeNodes: Any | Sequence[Any]) -> np.ndarray:
                 f"“{node.GetName()}” does not lie on the grid of “{nodes[0].GetName()}” ({difference}); "
                 "resample it to that volume first.",
             )
-    channels = [_channels(node) for node in nodes]
-    return channels[0] if len(channels) == 1 else np.concatenate(channels)
 
 
-def _channels(volumeNode: Any) -> np.ndarray:
-    array = slicer.util.arrayFromVolume(volumeNode)
-    array = array[None] if array.ndim == 3 else np.moveaxis(array[..., :3], -1, 0)
-    return array.astype(np.float32)
+def asImage(volumes: Sequence[np.ndarray]) -> np.ndarray:
+    """(C, k, j, i) float32, a copy, of the arrays of volumes: (k, j, i), or (k, j, i, colour)."""
+    channels = [array[None] if array.ndim == 3 else np.moveaxis(array[..., :3], -1, 0) for array in volumes]
+    image = np.empty((sum(len(c) for c in channels), *channels[0].shape[1:]), np.float32)
+    return np.concatenate(channels, out=image, casting="unsafe")
+
+
+def copiesOf(volumeNodes: Any | Sequence[Any]) -> list[np.ndarray]:
+    """The volumes' arrays as they are stored, copied. Raises as `imageFromVolumes` does."""
+    nodes = asList(volumeNodes)
+    requireOneGrid(nodes)
+    return [slicer.util.arrayFromVolume(node).copy() for node in nodes]
 
 
 def addVolume(array: np.ndarray, geometry: Geometry, name: str) -> Any:
@@ -96,6 +109,19 @@ def addVolume(array: np.ndarray, geometry: Geometry, name: str) -> Any:
     elif array.dtype == np.float16:
         array = array.astype(np.float32)
     return slicer.util.addVolumeFromArray(np.ascontiguousarray(array), geometry.ijk_to_ras(), name)
+
+
+def vtkImage(array: np.ndarray, geometry: Geometry) -> vtk.vtkImageData:
+    """A (k, j, i) array as the voxels of a volume, copied; bool is stored as uint8, float16 as float32.
+
+    It is in no scene yet, so it may be made on another thread. Raises EngineError "geometry-mismatch".
+    """
+    values = np.ascontiguousarray(gridArray(array, geometry))
+    stored = {np.dtype(bool): np.uint8, np.dtype(np.float16): np.float32}.get(values.dtype, values.dtype)
+    image = vtk.vtkImageData()
+    image.SetDimensions(*values.shape[::-1])
+    image.GetPointData().SetScalars(numpy_to_vtk(values.astype(stored, copy=False).ravel(), deep=True))
+    return image
 
 
 def gridArray(array: np.ndarray, geometry: Geometry) -> np.ndarray:
@@ -119,6 +145,11 @@ def imageOnScreen() -> Any:
     shown = [scene.GetNodeByID(view.GetBackgroundVolumeID() or "") for view in views]
     volumes = slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode", scene)
     return next(filter(_isImage, [*shown, *volumes]), None)
+
+
+def imagesOfScene() -> list[Any]:
+    """Every image that could be segmented, in the order of the scene."""
+    return list(filter(_isImage, slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode", currentScene())))
 
 
 def _isImage(node: Any) -> bool:

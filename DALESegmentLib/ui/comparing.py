@@ -8,10 +8,12 @@ import numpy as np
 from slicer.i18n import tr as _
 
 from DALESegmentLib.engine.cases.case import Case
+from DALESegmentLib.engine.cases.geometry import Geometry
 from DALESegmentLib.engine.errors import EngineError
 from DALESegmentLib.mrml import difference
 
 from .review import requireUnmoved
+from .verdict import confirmed
 from .workflow import Workflow
 
 
@@ -22,29 +24,40 @@ class Comparing:
         self._workflow = workflow
 
     def compare(self) -> None:
-        """Raises EngineError "no-previous-model"."""
-        workflow = self._workflow
-        if not workflow.state.previousModel:
+        """The previous model and the one in use; where a new one waits to be kept, the one in use and that.
+
+        Raises EngineError "no-previous-model".
+        """
+        workflow, state = self._workflow, self._workflow.state
+        before, after = (state.model, state.candidate) if state.candidate else (state.previousModel, state.model)
+        if not before:
             raise EngineError("no-previous-model", "There is no earlier model to compare with; fine-tune first.")
-        case = workflow.session.sceneCase()
-        cases = workflow.session.handOver(case)
-        image = workflow.state.image
+        taken, image, decided = workflow.session.takeScene(), state.image, None
+        if workflow.review.begun and not workflow.review.outOfPlace:
+            decided = workflow.review.takeDecided()
 
-        def ask(model: str, onDone: Any) -> None:
-            out = str(workflow.session.newFolder("prediction"))
-            parameters = {"model": model, "cases": cases, "out": out, "device": workflow.state.device.name}
-            workflow.request("predict", parameters, onDone)
+        def ask(model: str, onDone: Any, read: Any) -> None:
+            parameters = {"model": model, "out": str(workflow.session.newFolder("prediction")), **workflow.device()}
+            workflow.request("predict", parameters, onDone, taken.handOver, read)
 
-        def first(before: dict) -> None:
-            ask(workflow.model(), lambda after: self._show(before["items"][0], after["items"][0], case, image))
+        def first(was: np.ndarray) -> None:
+            ask(after, lambda found: self._show(*found, taken.geometry, image), lambda answer: second(was, answer))
 
-        ask(workflow.state.previousModel, first)
+        def second(was: np.ndarray, answer: dict) -> tuple:
+            item, case = answer["items"][0], taken.case()
+            names = {int(value): name for value, name in item["classes"].items()}
+            label = np.load(item["segmentation"])
+            if decided is not None:
+                case.trusted = decided(case)
+            lines = [change.sentence() for change in difference.changes(was, label, names, case.geometry.voxel_volume)]
+            return was, label, names, "\n".join([*lines, _confirmed(case, label, names)])
+
+        ask(before, first, lambda answer: np.load(answer["items"][0]["segmentation"]))
 
     def keep(self) -> None:
-        """Keep the model in use: there is no way back from here, and no difference any more."""
-        self._workflow.state.previousModel = ""
+        """Go on with the new model; the difference goes."""
+        self._workflow.keep()
         self.clear()
-        self._workflow.onMessage(_("The new model is kept."))
 
     def rollBack(self) -> None:
         self._workflow.rollBack()
@@ -54,31 +67,22 @@ class Comparing:
         difference.removeDifference()
         self._workflow.state.comparison = ""
 
-    def _show(self, before: dict, after: dict, case: Case, image: Any) -> None:
-        requireUnmoved(image, case)
-        labels = [np.load(item["segmentation"]) for item in (before, after)]
-        names = {int(value): name for value, name in after["classes"].items()}
-        difference.showDifference(*labels, case.geometry, names, image)
-        changes = difference.changes(*labels, names, case.geometry.voxel_volume)
-        lines = [change.sentence() for change in changes]
-        self._workflow.state.comparison = "\n".join([*lines, self._confirmed(case, labels[1], names)])
+    def _show(
+        self, before: np.ndarray, after: np.ndarray, names: dict[int, str], text: str, geometry: Geometry, image: Any
+    ) -> None:
+        requireUnmoved(image, geometry)
+        difference.showDifference(before, after, geometry, names, image)
+        self._workflow.state.comparison = text
         self._workflow.onMessage(_("The difference is shown: what came in green, what went in purple."))
 
-    def _confirmed(self, case: Case, prediction: np.ndarray, names: dict[int, str]) -> str:
-        """Loud where the new model contradicts what was confirmed."""
-        review = self._workflow.review
-        if review.begun and not review.outOfPlace:
-            case.trusted = review.decided(case)
-        if case.trusted is None or not np.any(case.trusted):
-            return _("Nothing was confirmed or corrected yet.")
-        values = {name: value for value, name in names.items()}
-        given = np.zeros(case.label.shape, np.int32)
-        for value, name in case.class_names.items():
-            given[case.label == value] = values.get(name, -1)
-        violated = int(np.count_nonzero(case.trusted & (given != prediction)))
-        total = int(np.count_nonzero(case.trusted))
-        if not violated:
-            return _("All {total} confirmed voxels are followed.").format(total=total)
-        return _("ATTENTION: {violated} of {total} confirmed voxels are contradicted by the new model.").format(
-            violated=violated, total=total
-        )
+
+def _confirmed(case: Case, prediction: np.ndarray, names: dict[int, str]) -> str:
+    """Loud where the new model contradicts what was confirmed."""
+    if case.trusted is None or not np.any(case.trusted):
+        return _("Nothing was confirmed or corrected yet.")
+    values = {name: value for value, name in names.items()}
+    given = np.zeros(case.label.shape, np.int32)
+    for value, name in case.class_names.items():
+        given[case.label == value] = values.get(name, -1)
+    violated = int(np.count_nonzero(case.trusted & (given != prediction)))
+    return confirmed(violated, int(np.count_nonzero(case.trusted)))

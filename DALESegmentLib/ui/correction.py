@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import slicer
 from slicer.i18n import tr as _
 
+from DALESegmentLib.engine.cases.geometry import Geometry
 from DALESegmentLib.engine.errors import EngineError
 from DALESegmentLib.engine.review.region import Region
 from DALESegmentLib.mrml import correction as editing
+from DALESegmentLib.mrml.drawn import Drawn
 from DALESegmentLib.mrml.regions import regionIdentity
 from DALESegmentLib.mrml.segmentations import segmentIdOf
+from DALESegmentLib.mrml.volumes import geometryFromVolume
 
 from .workflow import Workflow
 
@@ -25,7 +27,7 @@ TOO_MUCH = ("too large", "extra")
 class _Open:
     region: Region
     kept: editing.OpenCorrection
-    label: np.ndarray
+    drawn: Drawn
 
 
 class Correction:
@@ -34,7 +36,7 @@ class Correction:
     def __init__(self, workflow: Workflow) -> None:
         self._workflow = workflow
         self._open: _Open | None = None
-        self._drawn: list[tuple[tuple, editing.OpenCorrection, np.ndarray]] = []
+        self._drawn: list[tuple[tuple, editing.OpenCorrection, Drawn]] = []
 
     @property
     def isOpen(self) -> bool:
@@ -43,13 +45,12 @@ class Correction:
     def open(self, region: Region) -> None:
         """Take the reader to the Segment Editor, on the region's segment."""
         workflow = self._workflow
-        case = workflow.session.sceneCase()
+        drawn = workflow.session.drawnNow()
+        geometry = geometryFromVolume(workflow.state.image)
         segmentId = segmentIdOf(workflow.state.segmentation, region.label_value, region.class_name)
-        place = _placeOf(region, workflow.review.regionMap(), case)
-        kept = editing.openCorrection(
-            workflow.state.image, workflow.state.segmentation, segmentId, place, case.geometry
-        )
-        self._open = _Open(region, kept, np.array(case.label))
+        place = _placeOf(region, workflow.review.regionMap(), geometry)
+        kept = editing.openCorrection(workflow.state.image, workflow.state.segmentation, segmentId, place, geometry)
+        self._open = _Open(region, kept, drawn)
         slicer.util.selectModule("SegmentEditor")
         self._aimEditor(region, segmentId)
 
@@ -80,12 +81,12 @@ class Correction:
         workflow = self._workflow
         if workflow.session is None or workflow.state.segmentation is None:
             return
-        label = workflow.session.sceneCase().label
-        changed = int(np.count_nonzero(label != one.label)) if label.shape == one.label.shape else 0
+        drawn = workflow.session.drawnNow()
+        changed = drawn.changedVoxels(one.drawn)
         if not changed:
             workflow.onMessage(_("Nothing was changed in region {rank}.").format(rank=one.region.rank))
             return
-        self._drawn.append((regionIdentity(one.region), one.kept, np.array(label)))
+        self._drawn.append((regionIdentity(one.region), one.kept, drawn))
         workflow.review.decide(one.region, "corrected")
         workflow.onMessage(
             _("Region {rank}: {count} voxels were changed; they count as right from now on.").format(
@@ -102,11 +103,10 @@ class Correction:
             return
         _identity, kept, after = self._drawn.pop()
         try:
-            now = self._workflow.session.sceneCase().label
+            now = self._workflow.session.drawnNow()
         except EngineError:
             return
-        same = now.shape == after.shape and np.array_equal(now, after)
-        if same and editing.takeBack(kept):
+        if now.changedVoxels(after) == 0 and editing.takeBack(kept):
             self._workflow.onMessage(_("The correction of region {rank} was taken back.").format(rank=region.rank))
         else:
             self._workflow.onMessage(
@@ -126,15 +126,15 @@ class Correction:
         self._open, self._drawn = None, []
 
 
-def _placeOf(region: Region, regionMap: np.ndarray | None, case: Any) -> np.ndarray:
+def _placeOf(region: Region, regionMap: np.ndarray | None, geometry: Geometry) -> np.ndarray:
     """(k, j, i) bool: the region and a margin; its box where the region map does not fit the image."""
     from DALESegmentLib.engine.review.boundary import grow_mm  # brings scipy
 
-    shape = case.label.shape
+    shape = geometry.array_shape
     place = np.zeros(shape, bool)
     if regionMap is not None and regionMap.shape == shape and (regionMap == region.region_id).any():
         place = regionMap == region.region_id
     else:
         box = zip(reversed(region.first_voxel), reversed(region.last_voxel), strict=True)
         place[tuple(slice(first, last + 1) for first, last in box)] = True
-    return grow_mm(place, tuple(reversed(case.geometry.spacing)), MARGIN_MM)
+    return grow_mm(place, tuple(reversed(geometry.spacing)), MARGIN_MM)

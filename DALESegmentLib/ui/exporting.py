@@ -12,6 +12,7 @@ import numpy as np
 from slicer.i18n import tr as _
 
 from DALESegmentLib.engine.cases.atomic import not_written
+from DALESegmentLib.engine.cases.geometry import Geometry
 from DALESegmentLib.engine.cases.image_files import write_image
 from DALESegmentLib.engine.errors import EngineError
 from DALESegmentLib.engine.learn.folder import find_bundle
@@ -51,27 +52,32 @@ class Exporting:
     def maps(self, folder: Path) -> None:
         """The confidence as it is, and the probability of each class under the model in use, as NRRD."""
         workflow = self._workflow
-        case = workflow.session.imageCase(workflow.session.images)
+        taken = workflow.session.takeImages(workflow.session.images)
         stem = _fileName(workflow.state.image.GetName())
         parameters = {
             "model": workflow.model(),
-            "cases": workflow.session.handOver(case),
             "out": str(workflow.session.newFolder("prediction")),
-            "device": workflow.state.device.name,
             "probabilities": True,
+            **workflow.device(),
         }
 
-        def done(result: dict) -> None:
-            item = result["items"][0]
+        confidence = self._confidence()
+
+        def write(answer: dict) -> int:
+            item = answer["items"][0]
             names = ["background", *item["classes"].values()]
             maps = dict(zip(names, np.load(item["probabilities"], mmap_mode="r"), strict=True))
             for name, values in maps.items():
                 file = folder / f"{stem}-probability-{_fileName(name)}.nrrd"
-                write_image(file, np.asarray(values, np.float32), case.geometry)
-            written = len(maps) + self._confidence(folder, stem)
+                write_image(file, np.asarray(values, np.float32), taken.geometry)
+            if confidence is not None:
+                write_image(folder / f"{stem}-confidence.nrrd", *confidence)
+            return len(maps) + (confidence is not None)
+
+        def done(written: int) -> None:
             workflow.onMessage(_("{count} maps were written to “{folder}”.").format(count=written, folder=folder.name))
 
-        workflow.request("predict", parameters, done)
+        workflow.request("predict", parameters, done, taken.handOver, write)
 
     def model(self, folder: Path) -> None:
         """A copy of the bundle. Raises EngineError "folder-not-empty", "cannot-write", "disk-full"."""
@@ -86,14 +92,12 @@ class Exporting:
             raise not_written(target.name, folder, error) from error
         self._workflow.onMessage(_("The model was saved as “{name}”.").format(name=target.name))
 
-    def _confidence(self, folder: Path, stem: str) -> int:
-        """1 where a confidence map of the chosen image is there and was written, else 0."""
+    def _confidence(self) -> tuple[np.ndarray, Geometry] | None:
+        """A copy of the confidence map of the chosen image, if there is one."""
         state = self._workflow.state
         if state.confidence is None or not self._workflow.review.fits(state.heatMap):
-            return 0
-        values, geometry = kept.keptArray(state.confidence), kept.keptGeometry(state.confidence)
-        write_image(folder / f"{stem}-confidence.nrrd", values, geometry)
-        return 1
+            return None
+        return kept.keptArray(state.confidence), kept.keptGeometry(state.confidence)
 
 
 def _fileName(name: Any) -> str:

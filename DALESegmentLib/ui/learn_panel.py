@@ -47,7 +47,7 @@ class LearnPanel:
     def _showPlan(self, plan: dict) -> None:
         patch = " × ".join(str(n) for n in plan["patch_size"])
         spacing = plan["spacing"] and " × ".join(f"{s:.2f}" for s in plan["spacing"])
-        text = _("{network} in {dims}D, patches of {patch} voxels, {spacing}, on {device}; at most {minutes:g} min.")
+        text = _("{network} in {dims}D, patches of {patch} voxels, {spacing}, {device}; time budget {minutes:g} min.")
         self._show(
             self._ui.planLabel,
             text.format(
@@ -55,9 +55,9 @@ class LearnPanel:
                 dims=plan["dims"],
                 patch=patch,
                 spacing=_("resampled to {spacing} mm").format(spacing=spacing) if spacing else _("as scanned"),
-                device=_("the processor")
+                device=_("on the processor")
                 if plan["device"] == "cpu"
-                else _("the GPU ({name})").format(name=plan["device"]),
+                else _("on the GPU ({name})").format(name=plan["device"]),
                 minutes=self._workflow.state.minutes,
             ),
         )

@@ -3,16 +3,31 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from slicer.i18n import tr as _
 
 from DALESegmentLib.engine.errors import EngineError
 
+from .background import Background, importInTime
 from .engine_process import EngineProcess
 from .session import Session
 from .signals import showProblemSoon
+
+BESIDE = "beside"  # in the place of a request's id while arrays are written or read beside the user interface
+
+
+@dataclass
+class _Step:
+    command: str
+    parameters: dict[str, Any]
+    onDone: Callable[[Any], None]
+    read: Callable[[dict], Any] | None
+    token: str
+    cancelled: bool = False
 
 
 class Requests:
@@ -27,10 +42,13 @@ class Requests:
         self.engine = engine
         self.prepare = prepare
         self.session: Session | None = None
-        self.running: str | None = None  # id of the request under way
+        self.running: str | None = None  # id of the request under way, or BESIDE
+        self.applying = False  # whether an answer is being put into the scene: its parts are shown together
         self.onChanged: Callable[[], None] = lambda: None
         self.onProgress: Callable[[dict], None] = lambda event: None
         self.onMessage: Callable[[str], None] = lambda sentence: None
+        self._background = Background()
+        self._step: _Step | None = None
 
     @property
     def busy(self) -> bool:
@@ -41,36 +59,111 @@ class Requests:
         return self.session.state
 
     def cancel(self) -> None:
-        if self.running is not None:
+        if self.running == BESIDE:
+            self._step.cancelled = True
+        elif self.running is not None:
             self.engine.cancel(self.running)
 
-    def request(self, command: str, parameters: dict[str, Any], onDone: Callable[[dict], None]) -> None:
-        """Ask the engine; onDone(answer) is called while the same scene is open, and may ask again."""
+    def close(self) -> None:
+        """Nothing is to come any more."""
+        self._background.forget()
+        self.engine.stop()
+
+    def request(
+        self,
+        command: str,
+        parameters: dict[str, Any],
+        onDone: Callable[[Any], None],
+        handOver: Callable[[], dict[str, Any]] | None = None,
+        read: Callable[[dict], Any] | None = None,
+    ) -> None:
+        """Ask the engine; onDone(answer) is called while the same scene is open, and may ask again.
+
+        handOver() writes what the engine needs and returns the request's `cases`; read(answer) makes of the answer
+        what onDone then gets. Both run beside the user interface: they touch neither the scene nor a widget.
+        """
         if self.busy:
             raise EngineError("busy", "A step is still running; wait for it or cancel it.")
         self.prepare()
-        token = self.state.token
-
-        def result(answer: dict) -> None:
-            self.running = None
-            try:
-                if self.session is not None and self.state.token == token:
-                    onDone(answer)
-                else:
-                    self.onMessage(_("The scene was closed meanwhile; the result was left out."))
-            except EngineError as problem:
-                error(problem.code, problem.sentence)
-            except Exception:
-                logging.exception("DALESegment: the answer to %s could not be used.", command)
-                error("internal", _("The result could not be put into the scene; the log says more. Try again."))
-            self.onChanged()
-
-        def error(code: str, sentence: str) -> None:
-            self.running = None
-            self.onMessage(sentence)
-            self.onChanged()
-            if code != "cancelled":
-                showProblemSoon(sentence)
-
-        self.running = self.engine.request(command, parameters, lambda event: self.onProgress(event), result, error)
+        step = self._step = _Step(command, parameters, onDone, read, self.state.token)
+        if handOver is None:
+            self._send(step)
+        else:
+            importInTime()
+            self._beside(step, handOver, lambda cases: self._handedOver(step, cases))
         self.onChanged()
+
+    def waitFor(self, condition: Callable[[], bool], seconds: float) -> bool:
+        """For scripts and tests: go on until condition() holds. The module itself never waits."""
+        end = time.monotonic() + seconds
+        while not condition():
+            if time.monotonic() > end or not self.busy:
+                return condition()
+            if self.running == BESIDE:
+                self._background.poll()
+            else:
+                self.engine.waitFor(lambda: condition() or self.running in (BESIDE, None), 0.2)
+        return True
+
+    def _beside(self, step: _Step, work: Callable[[], Any], onDone: Callable[[Any], None]) -> None:
+        self.running = BESIDE
+
+        def done(value: Any) -> None:
+            if step.cancelled:
+                self._failed("cancelled", _("Cancelled."))
+            else:
+                onDone(value)
+
+        def error(problem: Exception) -> None:
+            if isinstance(problem, EngineError):
+                self._failed(problem.code, problem.sentence)
+            else:
+                self._unusable(step, problem)
+
+        self._background.start(work, done, error)
+
+    def _handedOver(self, step: _Step, cases: dict[str, Any]) -> None:
+        step.parameters = {**step.parameters, "cases": cases}
+        try:
+            self._send(step)
+        except EngineError as problem:
+            self._failed(problem.code, problem.sentence)
+
+    def _send(self, step: _Step) -> None:
+        def result(answer: dict) -> None:
+            if step.read is None:
+                self._deliver(step, answer)
+            else:
+                self._beside(step, lambda: step.read(answer), lambda value: self._deliver(step, value))
+
+        self.running = self.engine.request(
+            step.command, step.parameters, lambda event: self.onProgress(event), result, self._failed
+        )
+
+    def _deliver(self, step: _Step, value: Any) -> None:
+        self.running = None
+        self.applying = True
+        try:
+            if self.session is not None and self.state.token == step.token:
+                step.onDone(value)
+            else:
+                self.onMessage(_("The scene was closed meanwhile; the result was left out."))
+        except EngineError as problem:
+            self._failed(problem.code, problem.sentence)
+        except Exception as problem:
+            self._unusable(step, problem)
+        finally:
+            self.applying = False
+        self.onChanged()
+
+    def _unusable(self, step: _Step, problem: Exception) -> None:
+        logging.error("DALESegment: what %s needs or answers could not be used.", step.command, exc_info=problem)
+        self._failed("internal", _("The result could not be put into the scene; the log says more. Try again."))
+
+    def _failed(self, code: str, sentence: str) -> None:
+        self.running = None
+        self.applying = False
+        self.onMessage(sentence)
+        self.onChanged()
+        if code != "cancelled":
+            showProblemSoon(sentence)

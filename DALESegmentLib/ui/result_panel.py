@@ -11,6 +11,7 @@ from slicer.i18n import tr as _
 from . import folders
 from .comparing import Comparing
 from .exporting import Exporting
+from .predicting import Predicting
 from .signals import connect
 from .workflow import Workflow
 
@@ -18,9 +19,12 @@ from .workflow import Workflow
 class ResultPanel:
     def __init__(self, ui: Any, workflow: Workflow) -> None:
         self._ui, self._workflow = ui, workflow
-        comparing, exporting = Comparing(workflow), Exporting(workflow)
+        comparing, exporting, predicting = Comparing(workflow), Exporting(workflow), Predicting(workflow)
+        self._predicting = predicting
         for button, slot in (
-            (ui.predictButton, workflow.predict),
+            (ui.predictButton, predicting.chosen),
+            (ui.predictAllButton, predicting.all),
+            (ui.predictFolderButton, self._predictFolder),
             (ui.compareButton, comparing.compare),
             (ui.keepButton, comparing.keep),
             (ui.rollBackButton, comparing.rollBack),
@@ -35,13 +39,20 @@ class ResultPanel:
         free, model = not self._workflow.busy, bool(state.model)
         anImage = state.image is not None or state.target is not None
         ui.predictButton.enabled = free and model and anImage
+        ui.predictAllButton.enabled = ui.predictFolderButton.enabled = free and model
         ui.exportMapsButton.enabled = free and model and state.image is not None
         ui.saveModelButton.enabled = model
         ui.exportDecisionsButton.enabled = state.regionTable is not None
         for button in (ui.compareButton, ui.keepButton, ui.rollBackButton):
-            button.enabled = free and bool(state.previousModel)
+            button.enabled = free and bool(state.previousModel or state.candidate)
         ui.comparisonLabel.setText(state.comparison)
         ui.comparisonLabel.visible = bool(state.comparison)
+
+    def _predictFolder(self) -> None:
+        images = folders.askForFolder(_("Images to segment"))
+        out = folders.askForFolder(_("Write the segmentations into")) if images is not None else None
+        if out is not None:
+            self._predicting.folder(images, out)
 
 
 def _into(title: str, write: Callable[[Path], None]) -> Callable[[], None]:

@@ -2,21 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from slicer.i18n import tr as _
 
 from DALESegmentLib.engine.cases.case import Case
+from DALESegmentLib.engine.cases.geometry import Geometry
 from DALESegmentLib.engine.errors import EngineError
+from DALESegmentLib.engine.review.decisions import Decision
 from DALESegmentLib.engine.review.region import Region
 from DALESegmentLib.mrml import decisions, heat_map, kept, opened, regions
-from DALESegmentLib.mrml.scene import madeFor, setMadeFor
+from DALESegmentLib.mrml.scene import FINGERPRINT, madeFor, setMadeFor
 from DALESegmentLib.mrml.segmentations import segmentIdOf
-from DALESegmentLib.mrml.volumes import geometryFromVolume
+from DALESegmentLib.mrml.volumes import geometryFromVolume, vtkImage
 
 from .corrections import trustedVoxels
+from .journal import Journal, byIdentity, journalFolder
+from .taken import Taken
 
 Sources = tuple[Any, Any]  # the image and the segmentation that a result is about
+
+
+@dataclass(frozen=True)
+class Maps:
+    """What an answer says about the case, ready to be shown: the heat map as it is drawn, and the exact confidence."""
+
+    shown: Any  # vtkImageData
+    confidence: Any
+
+    @staticmethod
+    def read(item: dict[str, Any], geometry: Geometry) -> Maps:
+        """From the files that the engine wrote; on any thread."""
+        shown = np.clip(np.load(item["shown"]), 0.0, 1.0).astype(np.float32, copy=False)
+        return Maps(vtkImage(shown, geometry), vtkImage(np.load(item["confidence"]), geometry))
 
 
 class Review:
@@ -25,6 +46,24 @@ class Review:
     def __init__(self, state: Any) -> None:
         self.state = state
         self._shown: tuple[bool, bool] | None = None  # heat map, list: whether they were to be seen at last
+        self._journal: Journal | None = None
+
+    def close(self) -> None:
+        """The scene goes, or another review begins: let the log on disk go."""
+        if self._journal is not None:
+            self._journal.close()
+            self._journal = None
+
+    def journal(self) -> Journal | None:
+        """The log on disk of the list's image; None where there is no list, or one of an earlier version."""
+        image = self.state.regionTable.GetAttribute(FINGERPRINT) if self.state.regionTable is not None else None
+        if not image:
+            return None
+        folder = journalFolder(self.state)
+        if self._journal is None or self._journal.file != folder / f"{image}.log":
+            self.close()
+            self._journal = Journal(folder, image)
+        return self._journal
 
     def fits(self, result: Any) -> bool:
         """Whether a result (heat map, region table) is about the image and the segmentation now chosen."""
@@ -38,7 +77,7 @@ class Review:
     @property
     def begun(self) -> bool:
         """Whether the scene knows what was drawn when the list was made."""
-        return self.state.regionTable is not None and opened.openedCase(self.state.regionTable) is not None
+        return self.state.regionTable is not None and opened.isOpened(self.state.regionTable)
 
     def reviewedNames(self) -> list[str]:
         """The names of the image and the segmentation that the region list is about, as far as they are left."""
@@ -46,7 +85,7 @@ class Review:
 
     def reviewedSegments(self) -> list[str]:
         """IDs of the segments that the list is about."""
-        names = opened.openedCase(self.state.regionTable).class_names
+        names = opened.openedNames(self.state.regionTable)
         segmentation = madeFor(self.state.regionTable)[1]
         return [i for i in (segmentIdOf(segmentation, value, name) for value, name in names.items()) if i]
 
@@ -63,29 +102,27 @@ class Review:
         if before[1] != now[1] and state.regionMarkups is not None:
             state.regionMarkups.SetDisplayVisibility(now[1])
 
-    def showHeatMap(self, item: dict[str, Any], case: Case, sources: Sources) -> None:
-        """Put a new heat map in the place of the old one. item: the engine's answer about the case.
-
-        Raises EngineError "image-gone".
-        """
-        requireUnmoved(sources[0], case)
-        confidence, shown = np.load(item["confidence"]), np.load(item["shown"])
+    def showHeatMap(self, maps: Maps, geometry: Geometry, sources: Sources) -> None:
+        """Put a new heat map in the place of the old one. Raises EngineError "image-gone"."""
+        requireUnmoved(sources[0], geometry)
         if self.state.heatMap is not None:
             heat_map.removeHeatMap(self.state.heatMap)
-        name = f"{sources[0].GetName()} label confidence"
-        node = heat_map.showConfidence(shown, case.geometry, name)
+        name = _("{image} label confidence").format(image=sources[0].GetName())
+        node = heat_map.addHeatMap(maps.shown, geometry, name)
         setMadeFor(node, *sources)
         hidden = f"Exact confidence of {sources[0].GetName()}"
-        self.state.confidence = kept.keepArray(confidence, case.geometry, hidden, self.state.confidence)
+        self.state.confidence = kept.keepImage(maps.confidence, geometry, hidden, self.state.confidence)
         self.state.heatMap = node
         self.placeHeatMap()
 
-    def showRegions(self, found: list[Region], regionMap: np.ndarray, case: Case, sources: Sources) -> None:
-        """Put a new region list in the place of the old one of the same image and segmentation."""
+    def showRegions(self, found: list[Region], images: dict[str, Any], taken: Taken, sources: Sources) -> None:
+        """Put a new region list in the place of the old one of the same image and segmentation. images: what
+        `openedImages` made."""
         state = self.state
         table = regions.updateRegionTable(found, _tableFor(sources) or regions.addRegionTable())
         setMadeFor(table, *sources)
-        opened.keepOpened(table, case, regionMap)
+        table.SetAttribute(FINGERPRINT, taken.fingerprint)
+        opened.keepOpened(table, images, taken.geometry, taken.case().class_names)
         state.regionTable = table
         state.regionMarkups = regions.updateRegionMarkups(found, state.regionMarkups)
         state.regionMarkups.SetDisplayVisibility(self.fits(table))
@@ -99,8 +136,28 @@ class Review:
         return regions.regionStates(self.state.regionTable) if self.state.regionTable else {}
 
     def decide(self, region: Region, decision: str) -> None:
-        """Note a decision: "confirmed" (the label is right), "unsure", "corrected"."""
-        decisions.decide(self.state.regionTable, region, decision, self.state.reviewer)
+        """Note a decision: "confirmed" (the label is right), "unsure", "corrected". On the disk before it counts.
+
+        Raises EngineError "disk-full", "cannot-write", and nothing is decided then.
+        """
+        journal, who = self.journal(), self.state.reviewer
+        number = journal.note(region, decision, who) if journal is not None else None
+        decisions.decide(self.state.regionTable, region, decision, who, number)
+
+    def earlier(self) -> list[tuple[Region, int, Decision]]:
+        """Decisions in the log on disk that this list does not know, because the scene was never saved with them."""
+        journal = self.journal() if self.fits(self.state.regionTable) else None
+        if journal is None:
+            return []
+        listed = byIdentity(self.regions())
+        return [(listed[identity], number, one) for identity, number, one in journal.unknownTo(self.decisions())]
+
+    def takeOver(self) -> int:
+        """Put these into the list; how many there were."""
+        found = self.earlier()
+        for region, number, one in found:
+            decisions.decide(self.state.regionTable, region, one.verdict, one.annotator, number, one.at)
+        return len(found)
 
     @property
     def canUndo(self) -> bool:
@@ -109,16 +166,26 @@ class Review:
 
     def undo(self) -> tuple[Region, str] | None:
         """Take the last decision back; returns its region and what it had been."""
-        return decisions.undoDecision(self.state.regionTable)
+        undone = decisions.undoDecision(self.state.regionTable)
+        if undone is None:
+            return None
+        region, decision, number = undone
+        if self.journal() is not None:
+            self.journal().takeBack(number)
+        return region, decision
 
     def regionMap(self) -> np.ndarray | None:
         """(k, j, i) IDs of the listed regions."""
         return opened.regionMap(self.state.regionTable) if self.state.regionTable is not None else None
 
     def decided(self, case: Case) -> np.ndarray:
-        """Voxels of the reviewed case, as it is now, that were confirmed or corrected, and those trusted before.
+        """As `takeDecided`, made at once. Raises EngineError "review-outdated"."""
+        return self.takeDecided()(case)
 
-        Raises EngineError "no-review", and "review-outdated" where other segments or another grid came.
+    def takeDecided(self) -> Callable[[Case], np.ndarray]:
+        """A function, for any thread, that says which voxels of the reviewed case, as it is now, were confirmed or
+        corrected, or trusted before; it raises EngineError "review-outdated" where other segments or another grid
+        came. Raises EngineError "no-review".
         """
         then, regionMap = None, self.regionMap()
         if regionMap is not None:
@@ -128,7 +195,7 @@ class Review:
         known = self.decisions()
         listed = regions.regionsFromTable(self.state.regionTable)
         confirmed = [r.region_id for r in listed if known.get(regions.regionIdentity(r)) == "confirmed"]
-        return trustedVoxels(then, case, regionMap, confirmed)
+        return lambda case: trustedVoxels(then, case, regionMap, confirmed)
 
     def placeHeatMap(self) -> None:
         """Over the slices as the controls say, or out of sight while it is switched off or not of the chosen image."""
@@ -160,9 +227,9 @@ def _tableFor(sources: Sources) -> Any:
     return next((table for table in regions.regionTables() if _isFor(table, sources)), None)
 
 
-def requireUnmoved(image: Any, case: Case) -> None:
+def requireUnmoved(image: Any, geometry: Geometry) -> None:
     """Raises EngineError "image-gone" where the image was removed, replaced or moved since the case was taken."""
-    if image.GetScene() is None or geometryFromVolume(image).difference(case.geometry):
+    if image.GetScene() is None or geometryFromVolume(image).difference(geometry):
         raise EngineError(
             "image-gone", "The image was removed or moved while the step ran, so nothing was shown; run it again."
         )

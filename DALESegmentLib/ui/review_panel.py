@@ -10,6 +10,7 @@ from slicer.i18n import tr as _
 from DALESegmentLib.engine.errors import EngineError
 from DALESegmentLib.mrml.regions import jumpToRegion, regionIdentity
 
+from .background import importInTime
 from .correction import Correction
 from .region_table import RegionTable
 from .review_keys import ReviewKeys, legend
@@ -37,6 +38,7 @@ class ReviewPanel:
             (ui.correctButton, "clicked()", actions["correct"]),
             (ui.unsureButton, "clicked()", actions["unsure"]),
             (ui.undoButton, "clicked()", actions["undo"]),
+            (ui.takeOverButton, "clicked()", self._takeOver),
             (ui.keysCheckBox, "toggled(bool)", self._matchKeys),
         ):
             connect(sender, signal, slot)
@@ -44,6 +46,7 @@ class ReviewPanel:
         self._keys = ReviewKeys(window, actions)
         self._wayBack = ReviewKeys(window, {"done": _comeBack})
         self._entered = False
+        self._journalProblem = ""
         ui.keysLabel.setText(legend())
 
     def refresh(self) -> None:
@@ -53,6 +56,7 @@ class ReviewPanel:
         ui.regionsButton.enabled = free and judgeable
         ui.fineTuneButton.enabled = free and judgeable and review.fits(state.regionTable)
         self._sayWhose()
+        self._offerEarlier()
         known = review.decisions()
         self.table.show([(r, known.get(regionIdentity(r), "open")) for r in review.regions()])
         self._enableDecisions()
@@ -60,6 +64,8 @@ class ReviewPanel:
     def entered(self) -> None:
         """The module is on screen: an open correction ends, and the keys work."""
         self._entered = True
+        if self._workflow.review.begun:
+            importInTime()
         self._wayBack.setEnabled(False)
         self._matchKeys()
         try:
@@ -84,6 +90,22 @@ class ReviewPanel:
         on = self._ui.keysCheckBox.checked
         self._keys.setEnabled(on and self._entered)
         self._ui.keysLabel.visible = on
+
+    def _offerEarlier(self) -> None:
+        """Decisions on the disk that the scene does not know, because it was not saved with them."""
+        review = self._workflow.review
+        count, journal = len(review.earlier()), review.journal()
+        self._ui.takeOverButton.visible = bool(count)
+        self._ui.takeOverButton.text = _("Take over {count} earlier decisions").format(count=count)
+        problem = "" if journal is None else journal.problem
+        if problem and problem != self._journalProblem:
+            self._workflow.onMessage(_("Decisions are kept in the scene alone: {why}").format(why=problem))
+        self._journalProblem = problem
+
+    def _takeOver(self) -> None:
+        count = self._workflow.review.takeOver()
+        self._workflow.onMessage(_("{count} earlier decisions were taken over.").format(count=count))
+        self._workflow.onChanged()
 
     def _sayWhose(self) -> None:
         """Where the list is about other nodes than the chosen ones: of which, and how it comes back."""
@@ -112,9 +134,8 @@ class ReviewPanel:
         region = self.table.selected()
         if region is None:
             return
-        self.table.step(1)  # first: the decision may take the row out of what the filter shows
         self._workflow.review.decide(region, decision)
-        self.refresh()
+        self.table.step(1)  # before the row is taken out of what the filter shows
         self._workflow.onChanged()
 
     def _correct(self) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import getpass
 import re
-import shutil
 import uuid
 from pathlib import Path
 from typing import Any
@@ -12,14 +11,14 @@ from typing import Any
 import slicer
 
 from DALESegmentLib.engine.cases.case import Case
-from DALESegmentLib.engine.cases.exchange import save_array_case
 from DALESegmentLib.engine.errors import EngineError
-from DALESegmentLib.mrml.cases import caseFromNodes
+from DALESegmentLib.mrml.cases import Snapshot, takeSnapshot
+from DALESegmentLib.mrml.drawn import Drawn
 from DALESegmentLib.mrml.heat_map import heatMapIds
 from DALESegmentLib.mrml.scene import lastingId
-from DALESegmentLib.mrml.segmentations import lastingSegmentIds
+from DALESegmentLib.mrml.segmentations import drawnNow, lastingSegmentIds
 
-from .trust import imageFingerprint, keepTrust, trustKept
+from .taken import Taken
 
 HANDED_OVER = "case"
 
@@ -38,12 +37,12 @@ class Session:
     @property
     def folder(self) -> Path:
         """The folder of this scene, in the place the user chose or among Slicer's temporary files."""
-        folder = self._root / f"scene-{self.state.token}"
+        folder = self.root / f"scene-{self.state.token}"
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise EngineError(
-                "cannot-write", f"The folder {self._root} cannot be written; choose another one under Data."
+                "cannot-write", f"The folder {self.root} cannot be written; choose another one under Data."
             ) from error
         return folder
 
@@ -70,7 +69,7 @@ class Session:
         there = lastingSegmentIds(self.state.segmentation)
         return [self.state.segment] if self.state.segment in there else there
 
-    def sceneCase(self) -> Case:
+    def takeScene(self) -> Taken:
         """What is chosen in the scene, with its label and the voxels trusted so far.
 
         Raises EngineError "no-image", "not-an-image", "no-segmentation" and those of `caseFromNodes`.
@@ -78,44 +77,36 @@ class Session:
         images = self.images
         if self.state.segmentation is None:
             raise EngineError("no-segmentation", "Choose the segmentation to judge under Data first.")
-        return self.labelledCase(images, self.state.segmentation, self.segmentIds)
+        return self.takeLabelled(images, self.state.segmentation, self.segmentIds)
 
-    def imageCase(self, images: list[Any]) -> Case:
+    def takeImages(self, images: list[Any]) -> Taken:
         """Images alone, without a label."""
-        return caseFromNodes(images, name=_caseName(images[0]))
+        return self._taken(takeSnapshot(images, name=_caseName(images[0])), None)
 
-    def labelledCase(self, images: list[Any], segmentation: Any, segmentIds: list[str] | None = None) -> Case:
+    def takeLabelled(self, images: list[Any], segmentation: Any, segmentIds: list[str] | None = None) -> Taken:
         """The case of these nodes, with the voxels trusted so far."""
-        case = caseFromNodes(images, segmentation, segmentIds, name=_caseName(images[0]))
-        case.trusted = trustKept(self._trustFile(segmentation, case), case)
-        return case
+        snapshot = takeSnapshot(images, segmentation, segmentIds, _caseName(images[0]))
+        return self._taken(snapshot, lastingId(segmentation))
 
-    def keepTrust(self, case: Case, segmentation: Any) -> None:
-        """Remember case.trusted for this segmentation, of this image."""
-        keepTrust(self._trustFile(segmentation, case), case)
+    def sceneCase(self) -> Case:
+        """As `takeScene`, made at once."""
+        return self.takeScene().case()
 
-    def handOver(self, case: Case) -> dict[str, Any]:
-        """Write the case into a folder of its own for the engine; returns the request's `cases`.
+    def drawnNow(self) -> Drawn:
+        """The segments to judge as they are drawn now."""
+        return drawnNow(self.state.segmentation, self.images[0], self.segmentIds)
 
-        Never over an earlier one: the engine may still have that mapped, and Windows then refuses to replace
-        it. What can be removed of the earlier ones is removed.
-        """
-        target = self.newFolder(HANDED_OVER)
-        for earlier in self._folders(HANDED_OVER):
-            shutil.rmtree(earlier, ignore_errors=True)
-        save_array_case(case, target)
-        return {"items": [{"name": case.name, "arrays": str(target)}]}
+    @property
+    def root(self) -> Path:
+        """The place the user chose, or one among Slicer's temporary files."""
+        return Path(self.state.workFolder or Path(slicer.app.temporaryPath) / "DALESegment")
+
+    def _taken(self, snapshot: Snapshot, owner: str | None) -> Taken:
+        folder, earlier = self.newFolder(HANDED_OVER), self._folders(HANDED_OVER)
+        return Taken(snapshot, self.root / "trusted", owner, folder, earlier)
 
     def _folders(self, kind: str) -> list[Path]:
         return [p for p in self.folder.glob(f"{kind}-*") if p.name[len(kind) + 1 :].isdigit()]
-
-    @property
-    def _root(self) -> Path:
-        return Path(self.state.workFolder or Path(slicer.app.temporaryPath) / "DALESegment")
-
-    def _trustFile(self, segmentation: Any, case: Case) -> Path:
-        """Not in the scene's own folder: an import brings segmentations, and changes the scene's token."""
-        return self._root / "trusted" / f"{lastingId(segmentation)}-{imageFingerprint(case)}.npz"
 
 
 def loginName() -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import zipfile
@@ -12,6 +11,7 @@ import numpy as np
 
 from DALESegmentLib.engine.cases.atomic import replacing
 from DALESegmentLib.engine.cases.case import Case
+from DALESegmentLib.engine.cases.fingerprint import image_fingerprint
 from DALESegmentLib.engine.cases.geometry import Geometry
 
 
@@ -28,7 +28,7 @@ def keepTrust(file: Path, case: Case) -> None:
             label=np.where(trusted, case.label, 0),
             names=json.dumps(case.class_names),
             geometry=json.dumps(case.geometry.as_dict()),
-            image=imageFingerprint(case),
+            image=image_fingerprint(case.image),
         )
 
 
@@ -40,7 +40,7 @@ def trustKept(file: Path, case: Case) -> np.ndarray | None:
     try:
         with np.load(file, allow_pickle=False) as kept:
             there = Geometry.from_dict(json.loads(str(kept["geometry"])))
-            same = not case.geometry.difference(there) and str(kept["image"]) == imageFingerprint(case)
+            same = not case.geometry.difference(there) and str(kept["image"]) == image_fingerprint(case.image)
             if not same:
                 return None
             names = {int(value): name for value, name in json.loads(str(kept["names"])).items()}
@@ -58,8 +58,3 @@ def _withValuesOf(case: Case, label: np.ndarray, names: dict[int, str]) -> np.nd
     for value, name in names.items():
         table[value] = values.get(name, -1)
     return table[label]
-
-
-def imageFingerprint(case: Case) -> str:
-    """Of the first channel: a second image may be chosen or left out while the trust stays."""
-    return hashlib.blake2b(np.ascontiguousarray(case.image[0]), digest_size=16).hexdigest()

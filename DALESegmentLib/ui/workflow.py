@@ -10,18 +10,23 @@ from typing import Any
 import numpy as np
 from slicer.i18n import tr as _
 
-from DALESegmentLib.engine.cases.case import Case
+from DALESegmentLib.engine.cases.geometry import Geometry
 from DALESegmentLib.engine.errors import EngineError
 from DALESegmentLib.engine.review.region import Region
 from DALESegmentLib.mrml import charts, segmentations
+from DALESegmentLib.mrml.opened import openedImages
 from DALESegmentLib.mrml.scene import madeFor
 
 from .engine_process import EngineProcess
 from .requests import Requests
-from .review import Review, requireUnmoved
+from .review import Maps, Review
 from .session import Session
+from .signals import showProblemSoon
+from .taken import Taken
+from .verdict import isAccepted, trained, verdict
 
 REFRESH_SECONDS = 3.0  # of learning after each correction
+NOT_KEPT = "DALESegment: earlier decisions were not kept. %s"
 
 
 class Workflow(Requests):
@@ -34,16 +39,18 @@ class Workflow(Requests):
 
     def open(self, parameterNode: Any) -> None:
         """Work on the scene of this parameter node; on nothing with None."""
+        if self.review is not None:
+            self.review.close()
         self.session = Session(parameterNode) if parameterNode else None
         self.review = Review(parameterNode) if parameterNode else None
 
     def checkData(self, onDone: Callable[[dict], None]) -> None:
         """Ask the engine what the chosen cases hold, and what is wrong with them."""
-        self.request("inspect", {"cases": self._trainingCases()}, onDone)
+        self.request("inspect", {}, onDone, self._trainingCases())
 
     def showPlan(self, onDone: Callable[[dict], None]) -> None:
         """Ask the engine which plan a training of the chosen cases would follow."""
-        self.request("plan", {"cases": self._trainingCases(), **self._device()}, onDone)
+        self.request("plan", self.device(), onDone, self._trainingCases())
 
     def checkInstallation(self, onDone: Callable[[dict], None]) -> None:
         """Ask the engine what this machine can do; where it cannot run yet, say why and install nothing."""
@@ -55,95 +62,115 @@ class Workflow(Requests):
 
     def train(self) -> None:
         """Train a model from nothing within the time budget; the model in use becomes the previous one."""
-        out = self.session.newFolder("model")
         parameters = {
-            "cases": self._trainingCases(),
-            "out": str(out),
+            "out": str(self.session.newFolder("model")),
             "method": self.state.method.name,
             "seconds": 60.0 * self.state.minutes,
-            **self._device(),
+            **self.device(),
         }
-        self.request("train", parameters, self.useModel)
+        self.request("train", parameters, self.useModel, self._trainingCases())
 
     def fineTune(self) -> None:
         """Go on training from what was corrected and confirmed in the region list."""
         parameters = {
             "model": self.model(),
-            "cases": self.session.handOver(self._decidedCase()),
             "out": str(self.session.newFolder("model")),
             "seconds": 60.0 * self.state.minutes,
-            **self._device(),
+            **self.device(),
         }
-        self.request("finetune", parameters, self.useModel)
+
+        def done(answer: dict) -> None:
+            self.judgeModel(answer)
+            if self.state.candidate:
+                showProblemSoon(self.state.comparison)
+
+        self.request("finetune", parameters, done, self._decided(self.session.takeScene()))
 
     def refresh(self) -> None:
         """Learn for a few seconds from what was decided; renew the heat map and our own result."""
-        case, sources = self._decidedCase(), self.sources()
+        model, taken, sources = self.model(), self.session.takeScene(), self.sources()
         parameters = {
-            "model": self.model(),
-            "cases": self.session.handOver(case),
+            "model": model,
             "out": str(self.session.newFolder("refresh")),
             "seconds": REFRESH_SECONDS,
-            **self._device(),
+            **self.device(),
         }
 
-        def done(result: dict) -> None:
-            item = result["items"][0]
-            self.review.showHeatMap(item, case, sources)
-            self._showResult(item, case, sources, f"{sources[0].GetName()} refreshed", renew=True)
-            self.useModel(result)
+        def read(answer: dict) -> tuple:
+            item = answer["items"][0]
+            return answer, Maps.read(item, taken.geometry), np.load(item["segmentation"])
 
-        self.request("refresh", parameters, done)
+        def done(answered: tuple) -> None:
+            answer, maps, label = answered
+            if isAccepted(answer):
+                self.review.showHeatMap(maps, taken.geometry, sources)
+                name = _("{image} refreshed").format(image=sources[0].GetName())
+                self.showResult(label, answer["items"][0], taken.geometry, sources, name, renew=True)
+            self.judgeModel(answer)
+
+        self.request("refresh", parameters, done, self._decided(taken), read)
 
     def showConfidence(self) -> None:
         """Colour the slices by how far each voxel's label can be trusted."""
-        case, sources = self.session.sceneCase(), self.sources()
+        parameters, taken, sources = self._applied("confidence"), self.session.takeScene(), self.sources()
 
-        def done(result: dict) -> None:
-            item = result["items"][0]
-            self.review.showHeatMap(item, case, sources)
-            self.onMessage(_("Mean label confidence {value:.2f}.").format(value=item["mean_confidence"]))
+        def read(answer: dict) -> tuple:
+            item = answer["items"][0]
+            return item["mean_confidence"], Maps.read(item, taken.geometry)
 
-        self.request("confidence", self._applied(case, "confidence"), done)
+        def done(answered: tuple) -> None:
+            mean, maps = answered
+            self.review.showHeatMap(maps, taken.geometry, sources)
+            self.onMessage(_("Mean label confidence {value:.2f}.").format(value=mean))
+
+        self.request("confidence", parameters, done, taken.handOver, read)
 
     def listRegions(self) -> None:
         """Rank the places where the label is doubtful; corrections count from here on."""
-        self.model()
-        self._keepDecisions()
-        case, sources = self.session.sceneCase(), self.sources()
+        parameters, keepEarlier = self._applied("review"), self._earlierDecisions()
+        taken, sources = self.session.takeScene(), self.sources()
 
-        def done(result: dict) -> None:
-            item = result["items"][0]
-            found = [Region.from_dict(region) for region in result["regions"]]
-            self.review.showHeatMap(item, case, sources)
-            self.review.showRegions(found, np.load(item["regions_map"]), case, sources)
+        def handOver() -> dict:
+            keepEarlier()  # first: they are trusted in the case that goes to the engine
+            return taken.handOver()
+
+        def read(answer: dict) -> tuple:
+            item = answer["items"][0]
+            found = [Region.from_dict(region) for region in answer["regions"]]
+            images = openedImages(taken.case(), np.load(item["regions_map"]))
+            return found, Maps.read(item, taken.geometry), images
+
+        def done(answered: tuple) -> None:
+            found, maps, images = answered
+            self.review.showHeatMap(maps, taken.geometry, sources)
+            self.review.showRegions(found, images, taken, sources)
             self.onMessage(_found(len(found)))
 
-        self.request("review", self._applied(case, "review"), done)
-
-    def predict(self) -> None:
-        """Segment the chosen image into a new segmentation; nothing that exists is touched."""
-        images = self.session.images if self.state.target is None else [self.state.target]
-        case = self.session.imageCase(images)
-        sources = images[0], self.state.segmentation
-
-        def done(result: dict) -> None:
-            requireUnmoved(images[0], case)
-            item = result["items"][0]
-            node = self._showResult(item, case, sources, f"{images[0].GetName()} predicted")
-            names = {int(value): name for value, name in item["classes"].items()}
-            volumes = _volumes(item["voxels"], names, case.geometry.voxel_volume)
-            self.onMessage(_("New segmentation “{name}”: {volumes}.").format(name=node.GetName(), volumes=volumes))
-
-        self.request("predict", self._applied(case, "prediction"), done)
+        self.request("review", parameters, done, handOver, read)
 
     def rollBack(self) -> None:
-        """Take the previous model back into use; the newer one becomes the previous."""
-        if not self.state.previousModel:
+        """Take the previous model back into use, the newer one becomes the previous; a model that waits to be kept
+        is left."""
+        state = self.state
+        if state.candidate:
+            state.candidate = ""
+            self.onMessage(_("The new model was left; the previous one is in use as before."))
+        elif state.previousModel:
+            state.model, state.previousModel = state.previousModel, state.model
+            self.onMessage(_("The previous model is in use again."))
+        else:
             raise EngineError("no-previous-model", "There is no earlier model to go back to.")
-        self.state.model, self.state.previousModel = self.state.previousModel, self.state.model
-        self.onMessage(_("The previous model is in use again."))
         self.onChanged()
+
+    def keep(self) -> None:
+        """Use the model that waits to be kept, else keep the one in use: there is no way back from that."""
+        state = self.state
+        if state.candidate:
+            state.previousModel, state.model, state.candidate = state.model, state.candidate, ""
+            self.onMessage(_("The new model is in use; the previous one can be taken back."))
+        else:
+            state.previousModel = ""
+            self.onMessage(_("The new model is kept."))
 
     def model(self) -> str:
         """The model in use. Raises EngineError "no-model"."""
@@ -155,73 +182,90 @@ class Workflow(Requests):
         """The image and the segmentation that a result of now is about."""
         return self.state.image, self.state.segmentation
 
-    def useModel(self, result: dict) -> None:
+    def useModel(self, answer: dict) -> None:
         """Take a trained model into use, and say how it went."""
-        self.state.previousModel, self.state.model = self.state.model, result["model"]
-        charts.updateCurves(result["history"])
-        dice = result.get("validation_dice")
-        parts = [
-            _("validation Dice {dice:.2f}").format(dice=dice) if dice is not None else _("too few cases to validate")
-        ]
-        if result.get("confirmed_voxels"):
-            kept = _("{violated} of {confirmed} confirmed voxels not followed")
-            parts.append(kept.format(violated=result["confirmed_violated"], confirmed=result["confirmed_voxels"]))
-        trained = _("Trained {epochs} epochs in {seconds:.0f} s; {how}.")
-        self.onMessage(trained.format(epochs=result["epochs"], seconds=result["seconds"], how=", ".join(parts)))
+        state = self.state
+        state.previousModel, state.model, state.candidate = state.model, answer["model"], ""
+        state.comparison = verdict(answer)
+        charts.updateCurves(answer["history"])
+        self.onMessage("\n".join(part for part in (trained(answer), state.comparison) if part))
 
-    def _applied(self, case: Case, kind: str) -> dict[str, Any]:
-        """Parameters of a job that applies the model to a case."""
-        model, out = self.model(), self.session.newFolder(kind)
-        return {"model": model, "cases": self.session.handOver(case), "out": str(out), **self._device()}
+    def judgeModel(self, answer: dict) -> None:
+        """As `useModel`; a fine-tuned model that the engine objects to waits until the reader keeps it."""
+        if isAccepted(answer):
+            self.useModel(answer)
+            return
+        self.state.candidate, self.state.comparison = answer["model"], verdict(answer)
+        charts.updateCurves(answer["history"])
+        self.onMessage(f"{trained(answer)}\n{self.state.comparison}")
 
-    def _device(self) -> dict[str, str]:
+    def device(self) -> dict[str, str]:
         return {"device": self.state.device.name}
 
-    def _decidedCase(self) -> Case:
-        """The scene's case with what was decided about it, which is remembered from here on."""
-        self.model()
-        case = self.session.sceneCase()
-        if self.review.outOfPlace:
-            raise EngineError("no-review", "The list belongs to another image; list the doubtful regions of this one.")
-        case.trusted = self.review.decided(case)
-        if not case.trusted.any():
-            raise EngineError("nothing-trusted", "Nothing was corrected or confirmed yet; do so, then fine-tune.")
-        self.session.keepTrust(case, self.state.segmentation)
-        return case
-
-    def _showResult(self, item: dict, case: Case, sources: tuple, name: str, renew: bool = False) -> Any:
+    def showResult(
+        self, label: np.ndarray, item: dict, geometry: Geometry, sources: tuple, name: str, renew: bool = False
+    ) -> Any:
         """A new segmentation of the answer, or the renewed one that an earlier refresh made."""
-        label = np.load(item["segmentation"])
         names = {int(value): className for value, className in item["classes"].items()}
         image, like = sources
-        if renew and segmentations.renewSegmentation(self.state.result, label, case.geometry, names):
+        if renew and segmentations.renewSegmentation(self.state.result, label, geometry, names):
             return self.state.result
         there = like if like is not None and like.GetScene() is not None else None
-        node = segmentations.addSegmentation(label, case.geometry, names, image, name, there)
+        node = segmentations.addSegmentation(label, geometry, names, image, name, there)
         if renew:
             segmentations.markRenewable(node)
         self.state.result = node
         return node
 
-    def _keepDecisions(self) -> None:
-        """Remember what the review in hand has decided, before another list takes its place."""
+    def _applied(self, kind: str) -> dict[str, Any]:
+        """Parameters of a job that applies the model to a case."""
+        return {"model": self.model(), "out": str(self.session.newFolder(kind)), **self.device()}
+
+    def _decided(self, taken: Taken) -> Callable[[], dict]:
+        """Hands the scene's case over with what was decided about it, which is remembered from here on."""
+        if self.review.outOfPlace:
+            raise EngineError("no-review", "The list belongs to another image; list the doubtful regions of this one.")
+        decided = self.review.takeDecided()
+
+        def handOver() -> dict:
+            case = taken.case()
+            case.trusted = decided(case)
+            if not case.trusted.any():
+                raise EngineError("nothing-trusted", "Nothing was corrected or confirmed yet; do so, then fine-tune.")
+            taken.keepTrust()
+            return taken.handOver()
+
+        return handOver
+
+    def _earlierDecisions(self) -> Callable[[], None]:
+        """Remembers what the review in hand has decided, before another list takes its place."""
         image, segmentation = madeFor(self.state.regionTable)
         if image is None or segmentation is None or not self.review.begun:
-            return
+            return lambda: None
         try:
-            case = self.session.labelledCase([image], segmentation, self.review.reviewedSegments())
-            case.trusted = self.review.decided(case)
+            taken = self.session.takeLabelled([image], segmentation, self.review.reviewedSegments())
+            decided = self.review.takeDecided()
         except EngineError as problem:  # the reviewed segments are no more
-            logging.warning("DALESegment: earlier decisions were not kept. %s", problem.sentence)
-        else:
-            self.session.keepTrust(case, segmentation)
+            logging.warning(NOT_KEPT, problem.sentence)
+            return lambda: None
 
-    def _trainingCases(self) -> dict[str, Any]:
+        def keep() -> None:
+            try:
+                taken.case().trusted = decided(taken.case())
+            except EngineError as problem:
+                logging.warning(NOT_KEPT, problem.sentence)
+            else:
+                taken.keepTrust()
+
+        return keep
+
+    def _trainingCases(self) -> Callable[[], dict]:
         if self.state.source.name != "folder":
-            return self.session.handOver(self.session.sceneCase())
-        if not Path(self.state.casesFolder).is_dir() or not self.state.casesFolder:
+            return self.session.takeScene().handOver
+        folder = self.state.casesFolder
+        if not Path(folder).is_dir() or not folder:
             raise EngineError("no-folder", "Choose the folder of cases under Data first.")
-        return {"folder": self.state.casesFolder}  # the engine knows which of them are kept for tests
+        return lambda: {"folder": folder}  # the engine knows which of them are kept for tests
 
 
 def _found(count: int) -> str:
@@ -229,9 +273,3 @@ def _found(count: int) -> str:
         return _("No doubtful region was found.")
     many = _("{count} doubtful regions, the most doubtful first.").format(count=count)
     return _("1 doubtful region.") if count == 1 else many
-
-
-def _volumes(voxels: dict[str, int], names: dict[int, str], voxelVolume: float) -> str:
-    """ "tumour 12.3 ml, …" """
-    parts = [f"{name} {voxels.get(str(value), 0) * voxelVolume / 1000:.2f} ml" for value, name in names.items()]
-    return ", ".join(parts)

@@ -12,13 +12,13 @@ from DALESegmentLib.mrml.volumes import addVolume
 
 def test_a_sound_choice_is_described_without_a_problem(a_volume_node, a_segmentation_node):
     facts = describe([a_volume_node, None], a_segmentation_node)
-    assert facts.lines == ["64 × 60 × 20 voxels of 0.8 × 0.8 × 2.5 mm, 1 channel.", "2 segments: lesion, oedema."]
+    assert facts.lines == ["64 × 60 × 20 voxels of 0.8 × 0.8 × 2.5 mm.", "Segments: 2 (lesion, oedema)."]
     assert facts.problems == []
 
 
 def test_channels_add_up(a_volume_node, a_segmentation_node, an_image, a_geometry):
     second = addVolume(an_image, a_geometry, "PET")
-    assert "2 channels" in describe([a_volume_node, second], a_segmentation_node).lines[0]
+    assert "Channels: 2." in describe([a_volume_node, second], a_segmentation_node).lines
 
 
 def test_nothing_chosen(a_scene):

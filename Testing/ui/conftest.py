@@ -42,12 +42,14 @@ def widget(desktop, tmp_path):
 
     slicer.mrmlScene.Clear(True)
     slicer.app.temporaryPath = str(tmp_path)
+    slicer.app.slicerUserSettingsFilePath = str(tmp_path / "settings" / "Slicer.ini")
     slicer.app.selected = []
     from slicer_window import close, open_module
 
-    import DALESegment
+    import DALESegment  # noqa: F401  (puts the library on the path)
+    from DALESegmentLib.mrml.practice_case import addBall
 
-    image, segmentation = DALESegment.DALESegmentTest().makeCase()
+    image, segmentation = addBall()
     widget = open_module()
     from DALESegmentLib.ui.engine_process import EngineProcess
 

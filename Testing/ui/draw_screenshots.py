@@ -108,6 +108,7 @@ def surface(widget: Any, target: Path) -> None:
     actor.SetMapper(mapper)
     renderer, window = vtk.vtkRenderer(), vtk.vtkRenderWindow()
     renderer.AddActor(actor)
+    renderer.AddViewProp(legend(confidenceColours().GetLookupTable()))
     renderer.SetBackground(0.75, 0.76, 0.9)
     renderer.ResetCamera()
     renderer.GetActiveCamera().Elevation(-70)
@@ -124,6 +125,28 @@ def surface(widget: Any, target: Path) -> None:
     pixels = vtk_to_numpy(grab.GetOutput().GetPointData().GetScalars()).reshape(rows, columns, -1)[::-1, :, :3]
     writePicture(target, np.ascontiguousarray(pixels))
     click(widget.ui.surfaceCheckBox)
+
+
+def legend(colours: Any) -> Any:
+    """As Slicer's 3D view draws the legend node that lies beside the surface."""
+    import vtk
+
+    bar = vtk.vtkScalarBarActor()
+    bar.SetLookupTable(colours)
+    bar.SetTitle("Label confidence")
+    bar.SetLabelFormat("%.1f")
+    bar.SetNumberOfLabels(3)
+    bar.SetPosition(0.82, 0.25)
+    bar.SetWidth(0.16)
+    bar.SetHeight(0.5)
+    bar.UnconstrainedFontSizeOn()
+    bar.SetVerticalTitleSeparation(8)
+    for text in (bar.GetTitleTextProperty(), bar.GetLabelTextProperty()):
+        text.SetFontSize(12)
+        text.SetColor(0, 0, 0)
+        text.SetShadow(False)
+        text.SetItalic(False)
+    return bar
 
 
 def dark(widget: Any, target: Path) -> None:

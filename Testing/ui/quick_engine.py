@@ -84,7 +84,15 @@ def train(request: dict, parameters: dict) -> dict:
 
 def finetune(request: dict, parameters: dict) -> dict:
     trusted = np.load(Path(parameters["cases"]["items"][0]["arrays"]) / "trusted.npy")
-    return {**train(request, parameters), "confirmed_voxels": int(trusted.sum()), "confirmed_violated": 0}
+    objections = Path(parameters["model"]) / "objection.txt"  # a test puts it there
+    objection = objections.read_text() if objections.exists() else ""
+    return {
+        **train(request, parameters),
+        "confirmed_voxels": int(trusted.sum()),
+        "confirmed_violated": 40 if objection else 0,
+        "accepted": not objection,
+        "objections": [objection] if objection else [],
+    }
 
 
 def confidence(request: dict, parameters: dict) -> dict:

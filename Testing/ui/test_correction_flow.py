@@ -128,7 +128,7 @@ def test_it_is_learned_from_at_once(reviewed):
     enter(reviewed)
     assert workflow.busy
     assert wait_until(lambda: not workflow.busy)
-    assert "confirmed voxels not followed" in ui.statusLabel.text
+    assert "confirmed voxels are followed" in ui.statusLabel.text
     assert workflow.state.heatMap.GetID() != heat_map
     assert workflow.state.model != workflow.state.previousModel
     result = workflow.state.result

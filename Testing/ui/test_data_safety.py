@@ -135,7 +135,7 @@ def test_a_scene_closed_after_the_panel_was_left_gets_no_result(widget):
     import slicer
 
     step(widget, widget.ui.trainButton)
-    widget.logic.workflow.engine.cancel = lambda requestId: None  # too late to cancel
+    widget.logic.workflow.cancel = lambda: None  # too late to cancel
     click(widget.ui.predictButton)
     leave(widget)
     slicer.mrmlScene.Clear(False)
@@ -278,7 +278,7 @@ def test_cases_are_handed_over_with_the_names_of_their_segments(widget):
     segmentation = widget.case[1].GetSegmentation()
     segmentation.AddEmptySegment("other", "other")
     assert segmentation.SetSegmentIndex("other", 0)
-    folder = session.handOver(session.sceneCase())["items"][0]["arrays"]
+    folder = session.takeScene().handOver()["items"][0]["arrays"]
     assert load_array_case(folder).class_names == {1: "other", 2: "ball"}
     label = load_array_case(folder, known_names={1: "ball"}).label
     assert np.array_equal(label, label_of(widget.case[1], widget.case[0]) > 0)

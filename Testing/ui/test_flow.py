@@ -216,7 +216,7 @@ def test_a_result_that_comes_after_the_scene_was_closed_changes_nothing(widget):
 
     step(widget, widget.ui.trainButton)
     arrived = []
-    widget.logic.workflow.engine.cancel = lambda requestId: arrived.append("too late to cancel")
+    widget.logic.workflow.cancel = lambda: arrived.append("too late to cancel")
     click(widget.ui.predictButton)
     slicer.mrmlScene.Clear(False)
     assert wait_until(lambda: not widget.logic.workflow.busy)
@@ -269,7 +269,7 @@ def test_test_images_without_a_label_are_not_trained_on(widget, tmp_path):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
     sent = {}
-    widget.logic.workflow.request = lambda command, parameters, onDone: sent.update({command: parameters["cases"]})
+    widget.logic.workflow.request = lambda command, parameters, onDone, handOver: sent.update({command: handOver()})
     widget.ui.sourceComboBox.currentIndex = 1
     widget.ui.casesFolderEdit.currentPath = str(tmp_path)
     click(widget.ui.trainButton)

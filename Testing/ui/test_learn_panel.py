@@ -13,14 +13,16 @@ from test_flow import step
 def sent(widget) -> dict:
     """What the next request asks of the engine."""
     asked = {}
-    widget.logic.workflow.request = lambda command, parameters, onDone: asked.update({"command": command, **parameters})
+    widget.logic.workflow.request = lambda command, parameters, onDone, handOver: asked.update(
+        {"command": command, **parameters}
+    )
     return asked
 
 
 def test_the_plan_is_told_before_training(widget):
     step(widget, widget.ui.planButton)
     assert widget.ui.planLabel.text == (
-        "Threshold in 3D, patches of 32 × 32 × 16 voxels, as scanned, on the processor; at most 5 min."
+        "Threshold in 3D, patches of 32 × 32 × 16 voxels, as scanned, on the processor; time budget 5 min."
     )
     assert widget.ui.planLabel.isVisible()
 

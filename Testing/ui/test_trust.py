@@ -46,30 +46,31 @@ def test_trust_is_for_the_label_that_was_there(widget, tmp_path):
 def trusting(widget):
     """A session, and the half of the scene's case that is trusted in it."""
     session = widget.logic.workflow.session
-    case = session.sceneCase()
-    case.trusted = np.zeros(case.label.shape, bool)
-    case.trusted[:, :, :24] = True
-    session.keepTrust(case, widget.case[1])
-    return session, case.trusted
+    taken = session.takeScene()
+    trusted = taken.case().trusted = np.zeros(taken.case().label.shape, bool)
+    trusted[:, :, :24] = True
+    taken.keepTrust()
+    return session, trusted
 
 
 def test_trust_survives_an_import_that_renumbers_the_nodes(widget, trusting, tmp_path):
     import slicer
 
     import DALESegment
+    from DALESegmentLib.mrml.practice_case import addBall
     from DALESegmentLib.mrml.scene_file import saveScene
     from DALESegmentLib.ui.session import Session
 
     saved = saveScene(tmp_path / "first.mrb")
     leave(widget)
     slicer.mrmlScene.Clear(False)
-    image, segmentation = DALESegment.DALESegmentTest().makeCase()
+    image, segmentation = addBall()
     image.SetName("Second"), segmentation.SetName("Second")
     session = Session(DALESegment.DALESegmentLogic().getParameterNode())
-    case = session.labelledCase([image], segmentation)
-    assert case.trusted is None
-    case.trusted = ~trusting[1]
-    session.keepTrust(case, segmentation)
+    taken = session.takeLabelled([image], segmentation)
+    assert taken.case().trusted is None
+    taken.case().trusted = ~trusting[1]
+    taken.keepTrust()
 
     token = session.state.token
     assert slicer.mrmlScene.ReadFromMRB(saved.as_posix(), False)  # False: beside what is there
@@ -77,8 +78,8 @@ def test_trust_survives_an_import_that_renumbers_the_nodes(widget, trusting, tmp
     assert session.state.token != token
     first = [slicer.mrmlScene.GetFirstNodeByName(name) for name in ("Ball", "Drawn")]
     assert first[1].GetID() != "vtkMRMLSegmentationNode1"
-    assert np.array_equal(session.labelledCase([first[0]], first[1]).trusted, trusting[1])
-    assert np.array_equal(session.labelledCase([image], segmentation).trusted, ~trusting[1])
+    assert np.array_equal(session.takeLabelled([first[0]], first[1]).case().trusted, trusting[1])
+    assert np.array_equal(session.takeLabelled([image], segmentation).case().trusted, ~trusting[1])
 
 
 def test_a_copy_of_a_segmentation_is_not_trusted_for_the_first(widget, trusting):
@@ -88,5 +89,5 @@ def test_a_copy_of_a_segmentation_is_not_trusted_for_the_first(widget, trusting)
     image, segmentation = widget.case
     copy = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "Copy")
     copy.Copy(segmentation)
-    assert session.labelledCase([image], copy).trusted is None
-    assert np.array_equal(session.labelledCase([image], segmentation).trusted, trusted)
+    assert session.takeLabelled([image], copy).case().trusted is None
+    assert np.array_equal(session.takeLabelled([image], segmentation).case().trusted, trusted)

@@ -42,6 +42,7 @@ class Application:
     def __init__(self) -> None:
         self.applicationName = "Slicer"
         self.temporaryPath = tempfile.mkdtemp(prefix="slicer-standin-")
+        self.slicerUserSettingsFilePath = os.path.join(self.temporaryPath, "settings", "Slicer.ini")
         self._modules = _ModuleManager()
         self._whenStarted: list[Any] = []
 

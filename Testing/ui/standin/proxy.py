@@ -254,7 +254,13 @@ def _plain_names() -> set[str]:
 def _signal_names(held: QtCore.QObject) -> set[str]:
     if api.table(type(held).__name__) is not None:
         return api.signal_names(type(held).__name__)
-    meta = held.metaObject()
+    return _signals_of(type(held))
+
+
+@functools.cache
+def _signals_of(qt_class: type) -> set[str]:
+    """Once for each class: a table asks hundreds of times while it is filled."""
+    meta = qt_class.staticMetaObject
     methods = (meta.method(i) for i in range(meta.methodCount()))
     signals = (m for m in methods if m.methodType() == QtCore.QMetaMethod.MethodType.Signal)
     return {bytes(m.name()).decode() for m in signals}

@@ -1,0 +1,45 @@
+"""What the engine says about a model it trained, in words: loud where it contradicts what a reader confirmed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from slicer.i18n import tr as _
+
+
+def trained(answer: dict[str, Any]) -> str:
+    """ "Trained 12 epochs in 60 s; validation Dice 0.87." """
+    dice = answer.get("validation_dice")
+    how = _("validation Dice {dice:.2f}").format(dice=dice) if dice is not None else _("too few cases to validate")
+    return _("Trained {epochs} epochs in {seconds:.0f} s; {how}.").format(
+        epochs=answer["epochs"], seconds=answer["seconds"], how=how
+    )
+
+
+def confirmed(violated: int, total: int) -> str:
+    """How far confirmed voxels are followed; "" where none are known."""
+    if not total:
+        return ""
+    if not violated:
+        return _("All {total} confirmed voxels are followed.").format(total=total)
+    return _("ATTENTION: {violated} of {total} confirmed voxels are contradicted by the new model.").format(
+        violated=violated, total=total
+    )
+
+
+def isAccepted(answer: dict[str, Any]) -> bool:
+    """Whether the model may take the place of the earlier one without anybody being asked."""
+    return bool(answer.get("accepted", True))
+
+
+def verdict(answer: dict[str, Any]) -> str:
+    """What has to be said about a fine-tuned model; "" where nothing was confirmed."""
+    lines = [confirmed(answer.get("confirmed_violated") or 0, answer.get("confirmed_voxels") or 0)]
+    if not isAccepted(answer):
+        lines = [
+            _("ATTENTION: the new model is NOT in use yet, because it may be worse."),
+            *answer.get("objections", []),
+            *lines,
+            _("Compare before and after; then keep the new model, or go back to the previous one."),
+        ]
+    return "\n".join(line for line in lines if line)

@@ -1,0 +1,79 @@
+"""What is drawn, copied box by box, is the label that Slicer itself would export."""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+import pytest
+
+from DALESegmentLib.engine.cases.geometry import Geometry
+from DALESegmentLib.mrml.drawn import _resampled, takeDrawn
+from DALESegmentLib.mrml.segmentations import addSegmentation, drawnNow, labelFromSegmentation, updateSegments
+
+
+def exported(node, volume):
+    """By Slicer, segment by segment."""
+    label = None
+    for value, segmentId in enumerate(node.GetSegmentation().GetSegmentIDs(), 1):
+        piece = _resampled(node, volume, {segmentId: value}).voxels
+        label = piece if label is None else np.maximum(label, piece)
+    return label
+
+
+def test_it_is_what_slicer_exports(a_segmentation_node, a_volume_node, a_label, a_geometry):
+    ids = a_segmentation_node.GetSegmentation().GetSegmentIDs()
+    np.testing.assert_array_equal(labelFromSegmentation(a_segmentation_node, a_volume_node)[0], a_label)
+    grown = np.zeros_like(a_label)
+    grown[5:15, 18:42, 10:45] = 1
+    updateSegments(a_segmentation_node, grown, a_geometry, {1: ids[0]})  # the two overlap now
+    label = labelFromSegmentation(a_segmentation_node, a_volume_node)[0]
+    np.testing.assert_array_equal(label, exported(a_segmentation_node, a_volume_node))
+
+
+@pytest.mark.parametrize("shift", [(0, 0, 0), (-3, 5, 2), (70, 0, 0), (0.3, 0, 0)])
+def test_segments_that_reach_out_of_the_image_or_lie_between_its_voxels(a_volume_node, a_geometry, shift):
+    origin = np.array(a_geometry.origin) + np.reshape(a_geometry.direction, (3, 3)) @ np.multiply(
+        shift, a_geometry.spacing
+    )
+    there = Geometry(a_geometry.size, a_geometry.spacing, tuple(origin), a_geometry.direction)
+    label = np.zeros(there.array_shape, np.uint8)
+    label[:6, 3:20, 2:60] = 1
+    label[6:9, 3:20, 2:60] = 2
+    node = addSegmentation(label, there, {1: "a", 2: "b"}, a_volume_node, "shifted")
+    np.testing.assert_array_equal(labelFromSegmentation(node, a_volume_node)[0], exported(node, a_volume_node))
+
+
+def test_a_copy_does_not_follow_the_scene_and_counts_what_changed(
+    a_segmentation_node, a_volume_node, a_label, a_geometry
+):
+    lesion = a_segmentation_node.GetSegmentation().GetSegmentIDs()[0]
+    before = drawnNow(a_segmentation_node, a_volume_node)
+    edited = np.array(a_label)
+    edited[0, 0, :7] = 1
+    updateSegments(a_segmentation_node, edited, a_geometry, {1: lesion})
+    now = drawnNow(a_segmentation_node, a_volume_node)
+    np.testing.assert_array_equal(before.label()[0], a_label)
+    assert now.changedVoxels(before) == before.changedVoxels(now) == 7
+    assert now.changedVoxels(now) == 0
+    assert takeDrawn(a_segmentation_node, a_volume_node, [lesion]).changedVoxels(before) is None
+
+
+def test_the_label_is_made_on_another_thread(a_segmentation_node, a_volume_node, a_label):
+    drawn, made = drawnNow(a_segmentation_node, a_volume_node), []
+    thread = threading.Thread(target=lambda: made.append(drawn.label()[0]))
+    thread.start()
+    thread.join(20)
+    np.testing.assert_array_equal(made[0], a_label)
+
+
+def test_a_segment_that_came_or_left_its_layer_is_counted_too(a_segmentation_node, a_volume_node, a_label, a_geometry):
+    lesion = a_segmentation_node.GetSegmentation().GetSegmentIDs()[0]
+    before = drawnNow(a_segmentation_node, a_volume_node)
+    a_segmentation_node.GetSegmentation().SeparateSegmentLabelmap(lesion)
+    now = drawnNow(a_segmentation_node, a_volume_node)
+    assert len(now.pieces) == 2
+    assert now.changedVoxels(before) == 0
+    updateSegments(a_segmentation_node, np.zeros_like(a_label), a_geometry, {1: lesion})
+    emptied = drawnNow(a_segmentation_node, a_volume_node)
+    assert emptied.changedVoxels(before) == emptied.changedVoxels(now) == np.count_nonzero(a_label == 1)

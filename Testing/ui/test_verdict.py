@@ -1,0 +1,85 @@
+"""A fine-tuned model that the engine objects to is not taken into use in silence."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from slicer_window import click, press, wait_until
+from test_flow import step
+
+OBJECTION = "The new model contradicts 40 of 90 confirmed voxels that the earlier one had right."
+
+
+def object_to_the_next(widget) -> None:
+    (Path(widget.logic.workflow.state.model) / "objection.txt").write_text(OBJECTION)
+
+
+@pytest.fixture
+def doubted(reviewed):
+    """After a fine-tune that the engine does not accept."""
+    object_to_the_next(reviewed)
+    press(reviewed, "C")
+    reviewed.before = reviewed.logic.workflow.state.model
+    reviewed.said = step(reviewed, reviewed.ui.fineTuneButton)
+    return reviewed
+
+
+def test_it_waits_and_says_so_loudly(doubted, caplog):
+    ui, state = doubted.ui, doubted.logic.workflow.state
+    assert state.model == doubted.before
+    assert state.candidate.endswith("model-2")
+    for said in (doubted.said, ui.comparisonLabel.text):
+        assert "ATTENTION: the new model is NOT in use yet" in said
+        assert OBJECTION in said
+        assert "40 of 90" in said
+    assert ui.comparisonLabel.isVisible()
+    assert wait_until(lambda: OBJECTION in caplog.text, 5)  # the dialog, which a test writes into the log
+
+
+def test_it_can_be_compared_and_kept_after_all(doubted, monkeypatch):
+    ui, state = doubted.ui, doubted.logic.workflow.state
+    candidate = state.candidate
+    asked = []
+    engine = doubted.logic.workflow.engine
+    send = engine.request
+
+    def request(command, parameters, *callbacks):
+        asked.append(parameters["model"])
+        return send(command, parameters, *callbacks)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(engine, "request", request)
+        click(ui.compareButton)
+        assert wait_until(lambda: not doubted.logic.workflow.busy and "difference" in ui.statusLabel.text)
+    assert asked == [doubted.before, candidate]
+    click(ui.keepButton)
+    assert (state.model, state.previousModel, state.candidate) == (candidate, doubted.before, "")
+    click(ui.rollBackButton)
+    assert state.model == doubted.before
+
+
+def test_it_can_be_left(doubted):
+    ui, state = doubted.ui, doubted.logic.workflow.state
+    click(ui.rollBackButton)
+    assert (state.model, state.candidate) == (doubted.before, "")
+    assert not ui.comparisonLabel.isVisible()
+
+
+def test_a_refresh_that_is_not_accepted_changes_neither_model_nor_maps(reviewed):
+    workflow = reviewed.logic.workflow
+    press(reviewed, "C")
+    object_to_the_next(reviewed)
+    before = workflow.state.model, workflow.state.heatMap.GetID(), workflow.state.result
+    workflow.refresh()
+    assert wait_until(lambda: not workflow.busy)
+    assert (workflow.state.model, workflow.state.heatMap.GetID(), workflow.state.result) == before
+    assert "NOT in use" in reviewed.ui.statusLabel.text
+
+
+def test_contradicted_voxels_of_an_accepted_model_are_said():
+    from DALESegmentLib.ui.verdict import verdict
+
+    said = verdict({"confirmed_voxels": 500, "confirmed_violated": 3, "accepted": True, "objections": []})
+    assert said == "ATTENTION: 3 of 500 confirmed voxels are contradicted by the new model."
+    assert verdict({"accepted": True}) == ""
