@@ -199,6 +199,10 @@ def engineCommand() -> str:
     return str(qt.QSettings().value(ENGINE_COMMAND) or "")
 
 
+def setEngineCommand(command: str) -> None:
+    qt.QSettings().setValue(ENGINE_COMMAND, command.strip())
+
+
 def slicerPython() -> str:
     """Slicer's own Python, which it puts on the PATH. Raises EngineError "no-python"."""
     found = shutil.which("PythonSlicer")

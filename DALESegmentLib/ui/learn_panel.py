@@ -6,6 +6,7 @@ from typing import Any
 
 from slicer.i18n import tr as _
 
+from .engine_process import engineCommand, setEngineCommand
 from .live_curves import showCurves
 from .model_info import modelInfo
 from .path_field import PathField
@@ -24,6 +25,8 @@ class LearnPanel:
         connect(ui.planButton, "clicked()", lambda: workflow.showPlan(self._showPlan))
         connect(ui.installationButton, "clicked()", lambda: workflow.checkInstallation(self._showInstallation))
         connect(ui.curvesButton, "clicked()", showCurves)
+        ui.engineEdit.text = engineCommand()
+        connect(ui.engineEdit, "editingFinished()", self._changeEngine)
 
     def refresh(self) -> None:
         state, ui = self._workflow.state, self._ui
@@ -33,7 +36,13 @@ class LearnPanel:
         ready = bool(state.casesFolder) if state.source.name == "folder" else scene
         free = not self._workflow.busy
         ui.trainButton.enabled = ui.planButton.enabled = ready and free
-        ui.installationButton.enabled = free
+        ui.installationButton.enabled = ui.engineEdit.enabled = free
+
+    def _changeEngine(self) -> None:
+        """The one that runs is of the earlier command; the next step starts another."""
+        if self._ui.engineEdit.text.strip() != engineCommand():
+            setEngineCommand(self._ui.engineEdit.text)
+            self._workflow.engine.stop()
 
     def _describeModel(self, model: str) -> None:
         """From its files, which are read when another model is chosen, not at every refresh."""

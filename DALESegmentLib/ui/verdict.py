@@ -27,6 +27,12 @@ def confirmed(violated: int, total: int) -> str:
     )
 
 
+def hand(answer: dict[str, Any]) -> str:
+    """What many corrections have shown of whoever drew the labels; "" where they have not."""
+    found = answer.get("hand")
+    return _("{found}; undone where nobody has corrected.").format(found=found) if found else ""
+
+
 def isAccepted(answer: dict[str, Any]) -> bool:
     """Whether the model may take the place of the earlier one without anybody being asked."""
     return bool(answer.get("accepted", True))
@@ -34,7 +40,7 @@ def isAccepted(answer: dict[str, Any]) -> bool:
 
 def verdict(answer: dict[str, Any]) -> str:
     """What has to be said about a fine-tuned model; "" where nothing was confirmed."""
-    lines = [confirmed(answer.get("confirmed_violated") or 0, answer.get("confirmed_voxels") or 0)]
+    lines = [hand(answer), confirmed(answer.get("confirmed_violated") or 0, answer.get("confirmed_voxels") or 0)]
     if not isAccepted(answer):
         lines = [
             _("ATTENTION: the new model is NOT in use yet, because it may be worse."),

@@ -149,3 +149,25 @@ def test_the_model_is_saved_where_the_reader_says_and_never_over_another(widget,
     widget.ui.modelEdit.currentPath = str(copy)
     assert "Mean label confidence" in step(widget, widget.ui.confidenceButton)
     assert Path(widget.logic.workflow.state.model) == copy
+
+
+def test_another_computer_is_asked_from_the_next_step_on(widget):
+    import standin
+
+    from DALESegmentLib.ui.engine_process import engineCommand
+
+    step(widget, widget.ui.planButton)
+    engine = widget.logic.workflow.engine
+    assert engine.running
+    field = standin.unwrap(widget.ui.engineEdit)
+    field.setText("  no-such-command serve ")
+    field.editingFinished.emit()
+    try:
+        assert engineCommand() == "no-such-command serve"
+        assert not engine.running
+    finally:
+        field.setText("")
+        field.editingFinished.emit()
+    assert engineCommand() == ""
+    step(widget, widget.ui.planButton)
+    assert engine.running

@@ -83,3 +83,12 @@ def test_contradicted_voxels_of_an_accepted_model_are_said():
     said = verdict({"confirmed_voxels": 500, "confirmed_violated": 3, "accepted": True, "objections": []})
     assert said == "ATTENTION: 3 of 500 confirmed voxels are contradicted by the new model."
     assert verdict({"accepted": True}) == ""
+
+
+def test_what_was_found_of_the_hand_is_said(widget):
+    from DALESegmentLib.ui.verdict import verdict
+
+    found = "18 of 18 reviewed places were drawn too large, most by 1.4 mm or more"
+    said = verdict({"hand": found, "confirmed_voxels": 5, "confirmed_violated": 0})
+    assert said.splitlines()[0].startswith(found)
+    assert verdict({"hand": None}) == ""
