@@ -93,6 +93,16 @@ def updateHeatMap(node: Any, shown: np.ndarray) -> None:
     slicer.util.updateVolumeFromArray(node, shown)
 
 
+def updatePart(node: Any, box: tuple[slice, ...], shown: np.ndarray) -> np.ndarray:
+    """Draw other values in a box (slices of (k, j, i), or of (j, i) for a picture); returns those that were there."""
+    values = slicer.util.arrayFromVolume(node)
+    place = box if len(box) == values.ndim else (0, *box)
+    before = values[place].copy()
+    values[place] = np.clip(shown, 0.0, 1.0)
+    slicer.util.arrayFromVolumeModified(node)
+    return before
+
+
 def setHeatMapThreshold(node: Any, confidence: float) -> None:
     """Colour only voxels whose confidence is below this."""
     display = node.GetDisplayNode()

@@ -95,7 +95,7 @@ class Correction:
         )
         workflow.onChanged()
         if workflow.state.refreshAtOnce and workflow.state.model and not workflow.busy:
-            workflow.refresh()
+            workflow.refresh(one.region)
 
     def undo(self, region: Region) -> None:
         """Take back what was drawn for a region whose correction was just undone."""

@@ -27,6 +27,8 @@ class _Step:
     onDone: Callable[[Any], None]
     read: Callable[[dict], Any] | None
     token: str
+    onProgress: Callable[[dict], None]
+    onFailed: Callable[[], None]
     cancelled: bool = False
 
 
@@ -76,8 +78,11 @@ class Requests:
         onDone: Callable[[Any], None],
         handOver: Callable[[], dict[str, Any]] | None = None,
         read: Callable[[dict], Any] | None = None,
+        onProgress: Callable[[dict], None] = lambda event: None,
+        onFailed: Callable[[], None] = lambda: None,
     ) -> None:
-        """Ask the engine; onDone(answer) is called while the same scene is open, and may ask again.
+        """Ask the engine; onDone(answer) is called while the same scene is open, and may ask again; so are
+        onProgress(event) before it and, in its place, onFailed().
 
         handOver() writes what the engine needs and returns the request's `cases`; read(answer) makes of the answer
         what onDone then gets. Both run beside the user interface: they touch neither the scene nor a widget.
@@ -85,7 +90,7 @@ class Requests:
         if self.busy:
             raise EngineError("busy", "A step is still running; wait for it or cancel it.")
         self.prepare()
-        step = self._step = _Step(command, parameters, onDone, read, self.state.token)
+        step = self._step = _Step(command, parameters, onDone, read, self.state.token, onProgress, onFailed)
         if handOver is None:
             self._send(step)
         else:
@@ -137,14 +142,23 @@ class Requests:
                 self._beside(step, lambda: step.read(answer), lambda value: self._deliver(step, value))
 
         self.running = self.engine.request(
-            step.command, step.parameters, lambda event: self.onProgress(event), result, self._failed
+            step.command, step.parameters, lambda event: self._progressed(step, event), result, self._failed
         )
+
+    def _progressed(self, step: _Step, event: dict) -> None:
+        self.onProgress(event)
+        if self._stillOpen(step):
+            step.onProgress(event)
+
+    def _stillOpen(self, step: _Step) -> bool:
+        """Whether the scene that was asked about is."""
+        return self.session is not None and self.state.token == step.token
 
     def _deliver(self, step: _Step, value: Any) -> None:
         self.running = None
         self.applying = True
         try:
-            if self.session is not None and self.state.token == step.token:
+            if self._stillOpen(step):
                 step.onDone(value)
             else:
                 self.onMessage(_("The scene was closed meanwhile; the result was left out."))
@@ -163,6 +177,8 @@ class Requests:
     def _failed(self, code: str, sentence: str) -> None:
         self.running = None
         self.applying = False
+        if self._step is not None and self._stillOpen(self._step):
+            self._step.onFailed()
         self.onMessage(sentence)
         self.onChanged()
         if code != "cancelled":

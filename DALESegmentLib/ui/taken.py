@@ -35,6 +35,11 @@ class Taken:
         return self._snapshot.geometry
 
     @property
+    def name(self) -> str:
+        """Of the case, as the engine is told it."""
+        return self._snapshot.name
+
+    @property
     def fingerprint(self) -> str:
         """What tells its image from any other. Of the first channel: a second image may be chosen or left out while
         the trust stays."""

@@ -18,6 +18,7 @@ from DALESegmentLib.mrml.opened import openedImages
 from DALESegmentLib.mrml.scene import madeFor
 
 from .engine_process import EngineProcess
+from .region_first import RegionFirst
 from .requests import Requests
 from .review import Maps, Review
 from .session import Session
@@ -86,8 +87,9 @@ class Workflow(Requests):
 
         self.request("finetune", parameters, done, self._decided(self.session.takeScene()))
 
-    def refresh(self) -> None:
-        """Learn for a few seconds from what was decided; renew the heat map and our own result."""
+    def refresh(self, region: Region | None = None) -> None:
+        """Learn for a few seconds from what was decided; renew the heat map and our own result. The heat map of
+        `region`, which was just corrected, is renewed before that of the rest."""
         model, taken, sources = self.model(), self.session.takeScene(), self.sources()
         parameters = {
             "model": model,
@@ -95,6 +97,10 @@ class Workflow(Requests):
             "seconds": REFRESH_SECONDS,
             **self.device(),
         }
+        first = RegionFirst(self.review)
+        if region is not None:
+            box = {"first_voxel": list(region.first_voxel), "last_voxel": list(region.last_voxel)}
+            parameters["region"] = {"case": taken.name, **box}
 
         def read(answer: dict) -> tuple:
             item = answer["items"][0]
@@ -108,7 +114,7 @@ class Workflow(Requests):
                 self.showResult(label, answer["items"][0], taken.geometry, sources, name, renew=True)
             self.judgeModel(answer)
 
-        self.request("refresh", parameters, done, self._decided(taken), read)
+        self.request("refresh", parameters, done, self._decided(taken), read, first.show, first.takeBack)
 
     def showConfidence(self) -> None:
         """Colour the slices by how far each voxel's label can be trusted."""

@@ -150,7 +150,22 @@ def refresh(request: dict, parameters: dict) -> dict:
     answer = finetune(request, {**parameters, "out": str(out / "model")})
     learned = {**parameters, "model": answer["model"], "out": str(out / "maps")}
     item = confidence(request, learned)["items"][0] | predict(request, learned)["items"][0]
+    if parameters.get("region") is not None:
+        region_first(request, parameters, item)
     return {**answer, "items": [item]}
+
+
+def region_first(request: dict, parameters: dict, item: dict) -> None:
+    """Tells of the region, and with a file beside the model goes no further."""
+    region = parameters["region"]
+    assert region["case"] == item["name"]
+    corners = zip(reversed(region["first_voxel"]), reversed(region["last_voxel"]), strict=True)
+    part = np.load(item["shown"])[tuple(slice(a, b + 1) for a, b in corners)]
+    told = {**region, "shown": save(parameters["out"], "region_shown.npy", part)}
+    line = {"percent": 80.0, "seconds_left": None, "stage": "writing", "message": "The corrected region is ready"}
+    send(id=request["id"], event="progress", values={"region": told}, **line)
+    while (Path(parameters["model"]) / "stop-after-region").exists():
+        progress(request, 80.0, 1.0)
 
 
 def plan(request: dict, parameters: dict) -> dict:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from slicer_window import click, click_row, enter, leave, press, wait_until
@@ -139,6 +141,35 @@ def test_it_is_learned_from_at_once(reviewed):
     workflow.refresh()
     assert wait_until(lambda: not workflow.busy)
     assert workflow.state.result.GetID() == result.GetID(), "a second refresh renews our own segmentation"
+
+
+def test_the_corrected_region_is_coloured_before_the_rest_and_as_before_where_that_is_cancelled(reviewed):
+    import slicer
+
+    workflow = reviewed.logic.workflow
+    heat_map = workflow.state.heatMap
+    before = slicer.util.arrayFromVolume(heat_map).copy()
+    first = workflow.review.regions()[0]
+    box = zip(reversed(first.first_voxel), reversed(first.last_voxel), strict=True)
+    place = tuple(slice(a, b + 1) for a, b in box)
+    (Path(workflow.state.model) / "stop-after-region").touch()
+    press(reviewed, "E")
+    leave(reviewed)
+    erase_region(reviewed, first)
+    enter(reviewed)
+
+    def coloured() -> bool:
+        return not np.array_equal(slicer.util.arrayFromVolume(heat_map)[place], before[place])
+
+    assert wait_until(coloured)
+    now = slicer.util.arrayFromVolume(heat_map)
+    elsewhere = np.ones(before.shape, bool)
+    elsewhere[place] = False
+    assert np.array_equal(now[elsewhere], before[elsewhere])
+    click(reviewed.ui.cancelButton)
+    assert wait_until(lambda: not workflow.busy)
+    assert workflow.state.heatMap.GetID() == heat_map.GetID()
+    assert np.array_equal(slicer.util.arrayFromVolume(heat_map), before)
 
 
 def test_a_refresh_never_writes_into_another_segmentation(reviewed):

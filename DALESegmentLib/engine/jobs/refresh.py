@@ -30,7 +30,7 @@ class RefreshParameters(Parameters):
 
 def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
     """A fine-tune of `seconds` into out/model, then the maps of its model beside it; those of `region` are told of as
-    soon as they are there, before the whole image is looked at."""
+    soon as they are there, before the whole image is looked at, unless there are objections to the model."""
     asked = RefreshParameters.model_validate(parameters)
     shared = {"cases": asked.cases, "device": asked.device}
     learning = finetune.FinetuneParameters(
@@ -40,10 +40,10 @@ def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
     looking = ModelParameters(**shared, model=asked.out / "model" / BUNDLE_FOLDER, out=asked.out / "maps")
 
     def first(ready: Ready) -> None:
-        if asked.region is not None and asked.region.case == ready.source.name:
-            answer = answer_region(asked.region, ready, looking.out)
+        if answer["accepted"] and asked.region is not None and asked.region.case == ready.source.name:
+            region = answer_region(asked.region, ready, looking.out)
             # a stage of its own: the last report of a stage is always sent
-            ready.progress.report(10, "writing", "The corrected region is ready", region=answer)
+            ready.progress.report(10, "writing", "The corrected region is ready", region=region)
 
     items = []
     for doubt in doubts(looking, progress.part(70, 100), first):
