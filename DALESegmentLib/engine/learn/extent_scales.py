@@ -15,7 +15,7 @@ from ..cases.geometry import Geometry
 from ..errors import EngineError
 from ..measure.extent_interval import LEVEL, Scale, calibrated
 from ..process.progress import Progress
-from .extent import FIGURES, Measured, Scales, Who, expected_near, foreground, outlined, scale_name
+from .extent import FIGURES, Measured, Scales, Who, foreground, outlined, scale_name, touching
 from .folder import read_json, write_json
 from .foreign_model import inside
 from .plan import Plan
@@ -35,9 +35,9 @@ def save_extents(
         progress.check()
         probabilities = to_native(predictor.prepared_probabilities(case.image, progress), case.affine, case.geometry)
         progress.check()
-        label = _native_label(case, plan)
+        label, most = _native_label(case, plan), probabilities.argmax(0)
         for index, value in foreground(plan):
-            _measure(pairs, value, probabilities, index, label == index, case.geometry)
+            _measure(pairs, value, most == index, label == index, case.geometry)
     scales = {name: calibrated(*zip(*figures, strict=True)) for name, figures in pairs.items()}
     known = {name: asdict(scale) for name, scale in scales.items() if scale is not None}
     write_json(bundle / EXTENT, {"version": VERSION, "level": LEVEL, "scales": known})
@@ -66,16 +66,14 @@ def load_extents(bundle: Path) -> Scales:
 def _measure(
     pairs: dict[str, list[tuple[float, float]]],
     value: int,
-    probabilities: np.ndarray,
-    index: int,
+    drawn: np.ndarray,
     mask: np.ndarray,
     geometry: Geometry,
 ) -> None:
-    drawn = probabilities.argmax(0) == index
     given = outlined(mask, geometry)
     models: dict[Who, Measured] = {"predicted": outlined(drawn, geometry)}
     if mask.any():
-        models["labelled"] = expected_near(probabilities[index], drawn, mask, geometry)
+        models["labelled"] = touching(drawn, mask, geometry)
     for who, model in models.items():
         for name in FIGURES:
             pairs.setdefault(scale_name(value, who, name), []).append((getattr(model, name), getattr(given, name)))
