@@ -15,6 +15,8 @@ from .protocol import bad_request
 
 _LONGEST_VALUE = 40
 _LONGEST_NAME = 100
+_NO_MEMORY = ("can't allocate memory", "not enough memory", "can't start new thread", "Failed to allocate memory")
+"""What torch, Windows, Python's threads and ITK say of it."""
 
 
 def explain(problem: BaseException, command: str, parameters: Mapping[str, Any]) -> EngineError:
@@ -84,7 +86,7 @@ def _memory(problem: BaseException) -> EngineError | None:
         )
     if isinstance(problem, MemoryError) or (
         isinstance(problem, (RuntimeError, OSError))
-        and ("can't allocate memory" in text or "not enough memory" in text or _number(problem) == errno.ENOMEM)
+        and (any(words in text for words in _NO_MEMORY) or _number(problem) == errno.ENOMEM)
     ):
         return EngineError(
             "out-of-memory",

@@ -85,6 +85,8 @@ def test_prints_do_not_reach_the_protocol(an_engine):
         ("no-json", "internal"),
         ("memory", "out-of-memory"),
         ("torch-cpu", "out-of-memory"),
+        ("thread", "out-of-memory"),
+        ("itk", "out-of-memory"),
         ("disk", "disk-full"),
         ("permission", "no-permission"),
         ("module", "package-missing"),
