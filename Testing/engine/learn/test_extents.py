@@ -108,6 +108,15 @@ def test_scales_that_no_training_makes_are_refused(content, tmp_path):
     assert caught.value.code == "unreadable-file"
 
 
+def test_scales_that_lie_elsewhere_are_refused(tmp_path):
+    (tmp_path / "bundle" / "docs").mkdir(parents=True)
+    (tmp_path / "elsewhere.json").write_text('{"scales": {}}')
+    (tmp_path / "bundle" / EXTENT).symlink_to(tmp_path / "elsewhere.json")
+    with pytest.raises(EngineError) as caught:
+        load_extents(tmp_path / "bundle")
+    assert caught.value.code == "model-leads-out"
+
+
 def test_what_the_model_sees_elsewhere_is_another_object():
     grid = Geometry((80, 20, 4), (1.0, 1.0, 1.0), (0.0,) * 3, (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0))
     label, drawn = np.zeros((2, *grid.array_shape), bool)
