@@ -142,7 +142,7 @@ def _command(part: str, given: argparse.Namespace) -> str:
         "kills": f" --kills {given.kills}",
         "soak": f" --cycles {given.cycles}",
         "fuzz": f" --minutes {given.minutes:g}",
-        "coverage": f" --seconds {given.seconds:g}",
+        "coverage": f" --model {Path(given.model).name}" if given.model else f" --seconds {given.seconds:g}",
     }
     return f"python -m benchmarks.reliability --only {part}{size.get(part, '')}"
 
