@@ -86,6 +86,7 @@ def test_prints_do_not_reach_the_protocol(an_engine):
         ("memory", "out-of-memory"),
         ("torch-cpu", "out-of-memory"),
         ("thread", "out-of-memory"),
+        ("unread", "out-of-memory"),
         ("itk", "out-of-memory"),
         ("disk", "disk-full"),
         ("permission", "no-permission"),

@@ -96,6 +96,8 @@ def fail(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
         import torch
 
         raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
+    if parameters["kind"] == "unread":
+        raise EngineError("unreadable-file", "It is damaged.") from OSError(errno.ENOMEM, "Cannot allocate memory")
     raise kinds[parameters["kind"]]()
 
 
