@@ -12,6 +12,7 @@ import argparse
 import os
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -30,8 +31,10 @@ def main() -> None:
     rows: dict[str, Row] = {}
     here = machine(torch.device("cpu"))
     for part in given.only:
+        started = time.monotonic()
         with tempfile.TemporaryDirectory() as folder:
             found = PARTS[part](given, Path(folder))
+        print(f"{part} took {(time.monotonic() - started) / 60:.1f} minutes", flush=True)
         for key, (value, met) in found.items():
             row = rows[key] = measured(key, value, met, _command(part, given), here)
             print(f"{row.row}: {row.value:g} {row.unit} (goal {row.goal}), met: {met}", flush=True)
@@ -58,6 +61,7 @@ def _corpus(given: argparse.Namespace, folder: Path) -> Found:
     for what in outcome.wrong:
         print(what)
     print(f"slowest: {outcome.slowest_name}; refused {outcome.refused}, right {outcome.right}")
+    print(f"most seconds of the processor for one piece: {outcome.slowest_processor:.2f}")
     faulty = len({what.partition(":")[0] for what in outcome.wrong})
     good = 100.0 * (outcome.entries - faulty) / outcome.entries
     return {
@@ -138,7 +142,7 @@ def _command(part: str, given: argparse.Namespace) -> str:
         "kills": f" --kills {given.kills}",
         "soak": f" --cycles {given.cycles}",
         "fuzz": f" --minutes {given.minutes:g}",
-        "coverage": f" --seconds {given.seconds:g}",
+        "coverage": f" --model {Path(given.model).name}" if given.model else f" --seconds {given.seconds:g}",
     }
     return f"python -m benchmarks.reliability --only {part}{size.get(part, '')}"
 

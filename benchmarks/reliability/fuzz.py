@@ -19,6 +19,7 @@ from DALESegmentLib.engine.cases.image_files import read_image, read_label
 from DALESegmentLib.engine.cases.segmentation_files import read_segmentation
 from DALESegmentLib.engine.errors import EngineError
 from DALESegmentLib.engine.process import protocol
+from DALESegmentLib.engine.review.audit_list import read_audit
 from DALESegmentLib.engine.review.review_log import read_log
 
 from .corpus.entry import a_label, an_image, write
@@ -78,7 +79,7 @@ def _targets(folder: Path, outcome: Fuzzed) -> dict[str, Callable[[int], None]]:
     for extension in FORMATS:
         whole = _whole(folder, extension)
         targets[f"{extension} files"] = _of(changes, _reader(folder / f"fuzzed.{extension}", whole), outcome)
-    for name in ("list.csv", "list.json", "regions.log"):
+    for name in ("list.csv", "list.json", "audit.csv", "regions.log"):
         targets[name] = _of(contents, _text(folder / name), outcome)
     targets["segmentations"] = _of(changes, _segmentation(folder), outcome)
     return targets
@@ -139,6 +140,8 @@ def _text(path: Path) -> Callable[[bytes], None]:
         path.write_bytes(content)
         if path.suffix == ".log":
             read_log(path)
+        elif path.name == "audit.csv":
+            read_audit(path)
         else:
             find_cases(list=path)
 

@@ -1,10 +1,12 @@
-"""Kill -9 of the engine at random moments, and after each the last good state opens and the next run goes on."""
+"""Kill -9 at random moments, of the engine or of the process that started it, and of one that writes the review log:
+after each the last good state opens, every decision is there, and the next run goes on."""
 
 from __future__ import annotations
 
 import random
 import shutil
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,15 +17,19 @@ import torch
 from DALESegmentLib.engine.errors import EngineError
 from DALESegmentLib.engine.learn.bundle import load_bundle
 from DALESegmentLib.engine.learn.folder import BUNDLE_FOLDER, RUN_FILE, read_json
-from DALESegmentLib.engine.review.review_log import open_log, read_log
 
+from .confirming import Confirming
 from .lines_engine import LinesEngine, NoAnswer
-from .small_cases import region, small_cases, voxels
+from .small_cases import small_cases
 
 SHORT = {"epochs": 12, "steps_per_epoch": 2, "device": "cpu"}
 LONGEST_SECONDS = 1.5
 """Into a job: long enough for the reading, the first epochs with their checkpoints and bundles, and the end."""
 KINDS = ("train", "resume", "finetune", "predict", "review")
+OF_A_PARENT = 4
+"""Each so manieth kill hits not the engine but its parent, after which the engine ends by itself."""
+ORPHAN_SECONDS = 5.0
+KILLS_A_LOG = 20
 
 
 @dataclass
@@ -36,33 +42,48 @@ class Killed:
 
 
 def run(root: Path, kills: int, seed: int = 0) -> Killed:
-    """root: an empty folder. One decision is noted before each kill, by a process of its own, as Slicer's would."""
+    """root: an empty folder."""
     chance, outcome = random.Random(seed), Killed()
     cases = small_cases(root / "cases", 2)
     with LinesEngine() as engine:
         engine.ask("train", {"cases": cases, "out": str(root / "good"), **SHORT, "epochs": 1})
-    log, out = root / "review.log", root / "out"
-    confirmed = 0
-    while outcome.kills < kills:
-        kind = KINDS[outcome.kills % len(KINDS)]
-        with open_log(log) as review:
-            review.decide(region(confirmed), "confirmed", "reader", voxels(confirmed))
-            confirmed += 1
-        with LinesEngine() as engine:
-            if kind != "resume":
-                shutil.rmtree(out, ignore_errors=True)
-            _warm(engine, root, cases)
-            engine.begin(*_request(kind, root, cases, out))
-            time.sleep(chance.random() * LONGEST_SECONDS)
-            engine.process.kill()
-            outcome.while_working += _unanswered(engine)
-        outcome.kills += 1
-        outcome.lost_confirmations += max(0, confirmed - len(read_log(log).standing))
-        outcome.unreadable += [f"kill {outcome.kills} during {kind}: {what}" for what in _unreadable(root, out)]
+    out = root / "out"
+    with ThreadPoolExecutor(1) as starting:
+        coming = starting.submit(_engine, 0)
+        while outcome.kills < kills:
+            with coming.result() as engine:
+                if outcome.kills + 1 < kills:  # the next one starts meanwhile: most of its time goes into imports
+                    coming = starting.submit(_engine, outcome.kills + 1)
+                _kill_one(engine, root, cases, out, chance, outcome)
     with LinesEngine() as engine:  # and what was killed goes on to its end
         shutil.rmtree(out, ignore_errors=True)
         engine.ask("train", {"cases": cases, "out": str(out), **SHORT})
     return outcome
+
+
+def _engine(number: int) -> LinesEngine:
+    return LinesEngine(by_a_parent=number % OF_A_PARENT == OF_A_PARENT - 1)
+
+
+def _kill_one(
+    engine: LinesEngine, root: Path, cases: dict[str, Any], out: Path, chance: random.Random, outcome: Killed
+) -> None:
+    kind = KINDS[outcome.kills % len(KINDS)]
+    if kind != "resume":
+        shutil.rmtree(out, ignore_errors=True)
+    _warm(engine, root, cases)
+    confirming = Confirming(root / f"review{outcome.kills // KILLS_A_LOG}.log")
+    engine.begin(*_request(kind, root, cases, out))
+    time.sleep(chance.random() * LONGEST_SECONDS)
+    engine.process.kill()
+    outcome.kills += 1
+    wrong = [] if engine.gone_within(ORPHAN_SECONDS) else ["the engine outlived its parent"]
+    try:
+        outcome.lost_confirmations += confirming.killed()
+    except EngineError as problem:
+        wrong.append(problem.sentence)
+    outcome.while_working += _unanswered(engine)
+    outcome.unreadable += [f"kill {outcome.kills} during {kind}: {what}" for what in (*wrong, *_unreadable(root, out))]
 
 
 def _warm(engine: LinesEngine, root: Path, cases: dict[str, Any]) -> None:

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -18,6 +19,7 @@ import psutil
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SERVE = (sys.executable, "-m", "DALESegmentLib.engine", "serve")
+BY_A_PARENT = (sys.executable, "-c", "import subprocess, sys; sys.exit(subprocess.call(sys.argv[1:]))")
 
 
 class NoAnswer(Exception):
@@ -25,20 +27,22 @@ class NoAnswer(Exception):
 
 
 class LinesEngine:
-    """For a `with` block. messages: what it wrote on standard error."""
+    """For a `with` block. messages: what it wrote on standard error; process: the engine or, with `by_a_parent`, the
+    process that started it; pid: of the engine itself."""
 
-    def __init__(self, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(self, environment: Mapping[str, str] | None = None, *, by_a_parent: bool = False) -> None:
         pipe = subprocess.PIPE
         paths = os.pathsep.join(filter(None, (str(REPOSITORY), os.environ.get("PYTHONPATH"))))
         values = {**os.environ, "PYTHONPATH": paths, "PYTHONUTF8": "1", **(environment or {})}
-        self.process = subprocess.Popen(SERVE, stdin=pipe, stdout=pipe, stderr=pipe, env=values)
+        command = (*BY_A_PARENT, *SERVE) if by_a_parent else SERVE
+        self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, env=values)
         self.messages: list[str] = []
         self.events: list[dict[str, Any]] = []  # all that came, progress too
         self._answers: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
         self._count = 0
         for target in (self._listen, self._hear):
             threading.Thread(target=target, daemon=True).start()
-        self.answer(60.0, "ready")
+        self.pid: int = self.answer(120.0, "ready")["pid"]
 
     def __enter__(self) -> LinesEngine:
         return self
@@ -48,6 +52,18 @@ class LinesEngine:
     ) -> None:
         self.process.kill()
         self.process.wait()
+        with suppress(psutil.NoSuchProcess):
+            psutil.Process(self.pid).kill()
+
+    def gone_within(self, seconds: float) -> bool:
+        """Whether the engine itself ends in time."""
+        try:
+            psutil.Process(self.pid).wait(seconds)
+        except psutil.NoSuchProcess:
+            return True
+        except psutil.TimeoutExpired:
+            return False
+        return True
 
     def send(self, line: bytes) -> None:
         assert self.process.stdin is not None
@@ -95,19 +111,19 @@ class LinesEngine:
 
     def peak_bytes(self) -> int:
         """The most memory it ever had."""
-        status = Path(f"/proc/{self.process.pid}/status")
+        status = Path(f"/proc/{self.pid}/status")
         if status.is_file():
             (line,) = (row for row in status.read_text().splitlines() if row.startswith("VmHWM"))
             return int(line.split()[1]) * 1024
-        return int(psutil.Process(self.process.pid).memory_info().rss)
+        return int(psutil.Process(self.pid).memory_info().rss)
 
     def processor_seconds(self) -> float:
-        times = psutil.Process(self.process.pid).cpu_times()
+        times = psutil.Process(self.pid).cpu_times()
         return times.user + times.system
 
     def used(self) -> tuple[int, int, int]:
         """Bytes of memory, open files, threads."""
-        process = psutil.Process(self.process.pid)
+        process = psutil.Process(self.pid)
         return process.memory_info().rss, process.num_fds(), process.num_threads()
 
     def _listen(self) -> None:

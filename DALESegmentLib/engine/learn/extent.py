@@ -12,8 +12,6 @@ from scipy import ndimage
 from ..cases.case import Case
 from ..cases.geometry import Geometry
 from ..measure.extent_interval import LEVEL, Interval, Scale, longest_diameter, of_label, of_prediction
-from ..review.audit import BAND_MM
-from ..review.boundary import grow_mm
 from .plan import Plan
 
 FIGURES = ("size", "diameter")
@@ -39,15 +37,17 @@ def outlined(mask: np.ndarray, geometry: Geometry) -> Measured:
     return Measured(size, longest_diameter(mask, geometry.spacing))
 
 
-def expected_near(probability: np.ndarray, drawn: np.ndarray, label: np.ndarray, geometry: Geometry) -> Measured:
-    """What the model measures of a labelled structure: within 10 mm of it, or another object would count as well.
+def touching(drawn: np.ndarray, label: np.ndarray, geometry: Geometry) -> Measured:
+    """What the model measures of a labelled structure: its own objects that meet the label, corners included. They are
+    taken whole: what is cut at the label would say what the label says.
 
-    probability: (*grid) of the class, whose sum is the expected size; drawn: (*grid) bool, where the class is the most
-    probable one; label: (*grid) bool.
+    drawn: (*grid) bool, where the class is the most probable one; label: (*grid) bool.
     """
-    near = grow_mm(label, tuple(reversed(geometry.spacing)), BAND_MM)
-    size = float(probability[near].sum(dtype=np.float64)) * geometry.voxel_volume
-    return Measured(size, longest_diameter(drawn & near, geometry.spacing))
+    objects, count = ndimage.label(drawn, np.ones((3,) * drawn.ndim))
+    met = np.zeros(count + 1, bool)
+    met[np.unique(objects[label])] = True
+    met[0] = False
+    return outlined(met[objects], geometry)
 
 
 def extents_of_label(
@@ -64,7 +64,7 @@ def extents_of_label(
         if not mask.any():
             continue
         given, share = outlined(mask, geometry), _open_share(mask, case.trusted)
-        model = expected_near(probabilities[index], most == index, mask, geometry)
+        model = touching(most == index, mask, geometry)
         intervals = {}
         for name in FIGURES:
             scale = scales.get(scale_name(value, "labelled", name))

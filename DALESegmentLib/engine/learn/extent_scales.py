@@ -15,7 +15,7 @@ from ..distributed.ranks import Ranks
 from ..errors import EngineError
 from ..measure.extent_interval import LEVEL, Scale, calibrated
 from ..process.progress import Progress
-from .extent import FIGURES, Measured, Scales, Who, expected_near, foreground, outlined, scale_name
+from .extent import FIGURES, Measured, Scales, Who, foreground, outlined, scale_name, touching
 from .folder import read_json, write_json
 from .foreign_model import inside
 from .plan import Plan
@@ -73,14 +73,14 @@ def _pairs(case: PreparedCase, plan: Plan, predictor: Predictor, progress: Progr
     progress.check()
     probabilities = to_native(predictor.prepared_probabilities(case.image, progress), case.affine, case.geometry)
     progress.check()
-    label, geometry = _native_label(case, plan), case.geometry
+    label, most, geometry = _native_label(case, plan), probabilities.argmax(0), case.geometry
     found: list[tuple[str, Pair]] = []
     for index, value in foreground(plan):
-        mask, drawn = label == index, probabilities.argmax(0) == index
+        mask, drawn = label == index, most == index
         given = outlined(mask, geometry)
         models: dict[Who, Measured] = {"predicted": outlined(drawn, geometry)}
         if mask.any():
-            models["labelled"] = expected_near(probabilities[index], drawn, mask, geometry)
+            models["labelled"] = touching(drawn, mask, geometry)
         for who, model in models.items():
             found += [(scale_name(value, who, n), (getattr(model, n), getattr(given, n))) for n in FIGURES]
     return found

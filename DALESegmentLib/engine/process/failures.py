@@ -15,12 +15,14 @@ from .protocol import bad_request
 
 _LONGEST_VALUE = 40
 _LONGEST_NAME = 100
+_NO_MEMORY = ("can't allocate memory", "not enough memory", "can't start new thread", "Failed to allocate memory")
+"""What torch, Windows, Python's threads and ITK say of it."""
 
 
 def explain(problem: BaseException, command: str, parameters: Mapping[str, Any]) -> EngineError:
     """The error to answer a request with. Paths, values of variables and the traceback stay out of it."""
     if isinstance(problem, EngineError):
-        return problem
+        return _memory_behind(problem) or problem
     # a job's own model is called ...Parameters; another one has refused a file, not the request
     if _is(problem, "pydantic", "ValidationError") and problem.title.endswith("Parameters"):  # type: ignore[attr-defined]
         return _wrong_parameter(problem, command, parameters)
@@ -74,6 +76,16 @@ def _given_name(place: tuple[str | int, ...], parameters: Any) -> str:
     return ".".join(name) or ".".join(str(part) for part in place)
 
 
+def _memory_behind(problem: EngineError) -> EngineError | None:
+    """A file is not damaged, nor a model, because there was no room to read it."""
+    cause = problem.__cause__
+    while cause is not None:
+        if (memory := _memory(cause)) is not None:
+            return memory
+        cause = cause.__cause__
+    return None
+
+
 def _memory(problem: BaseException) -> EngineError | None:
     text = str(problem)
     if _is(problem, "torch", "OutOfMemoryError") or "CUDA out of memory" in text:
@@ -84,7 +96,7 @@ def _memory(problem: BaseException) -> EngineError | None:
         )
     if isinstance(problem, MemoryError) or (
         isinstance(problem, (RuntimeError, OSError))
-        and ("can't allocate memory" in text or "not enough memory" in text or _number(problem) == errno.ENOMEM)
+        and (any(words in text for words in _NO_MEMORY) or _number(problem) == errno.ENOMEM)
     ):
         return EngineError(
             "out-of-memory",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Literal
 
 from DALESegmentLib.engine.errors import Cancelled
@@ -98,14 +99,19 @@ class _Shared:
             if fresh or now - self._sent_at >= SECONDS_BETWEEN:
                 self._send_held(now)
             elif self._timer is None:
-                self._timer = threading.Timer(SECONDS_BETWEEN - (now - self._sent_at), self._late)
-                self._timer.daemon = True
-                self._timer.start()
+                self._start_timer(SECONDS_BETWEEN - (now - self._sent_at))
 
     def close(self) -> None:
         with self._lock:
             self._send_held(time.monotonic())
             self._send = None
+
+    def _start_timer(self, seconds: float) -> None:
+        timer = threading.Timer(seconds, self._late)
+        timer.daemon = True
+        with suppress(RuntimeError):  # no room for a thread: the report waits for the next one
+            timer.start()
+            self._timer = timer
 
     def _late(self) -> None:
         with self._lock:

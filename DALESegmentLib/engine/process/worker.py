@@ -102,7 +102,8 @@ class Worker(threading.Thread):
                 if self._stopping:
                     return None
                 if self._warm and not self._importing:
-                    self._import(self._warm.popleft())
+                    with suppress(RuntimeError):  # no room for another thread now; a job that needs it says so
+                        self._import(self._warm.popleft())
                 self._changed.wait()
             self._running = self._waiting.popleft()
             return self._running
@@ -119,7 +120,7 @@ class Worker(threading.Thread):
                 self._changed.wait()
 
     def _import(self, module: str) -> None:
-        """Begin an import; called with the lock held."""
+        """Begin an import; called with the lock held. Raises RuntimeError where no thread can be started."""
 
         def work() -> None:
             with suppress(BaseException):  # what cannot be imported is told when a job needs it
@@ -128,8 +129,8 @@ class Worker(threading.Thread):
                 self._importing = False
                 self._changed.notify_all()
 
-        self._importing = True
         threading.Thread(target=work, name="imports", daemon=True).start()
+        self._importing = True  # it is not over yet: its end waits for the lock
 
     def _do(self, task: _Task) -> dict[str, Any]:
         request = task.request

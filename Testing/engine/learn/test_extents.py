@@ -13,7 +13,7 @@ from DALESegmentLib.engine.cases.exchange import save_array_case
 from DALESegmentLib.engine.cases.geometry import Geometry
 from DALESegmentLib.engine.errors import EngineError
 from DALESegmentLib.engine.jobs import confidence, finetune, predict, review, train
-from DALESegmentLib.engine.learn.extent import expected_near
+from DALESegmentLib.engine.learn.extent import touching
 from DALESegmentLib.engine.learn.extent_scales import EXTENT, load_extents
 from DALESegmentLib.engine.process.progress import Progress
 from Testing.engine.conftest import ball_case
@@ -108,12 +108,22 @@ def test_scales_that_no_training_makes_are_refused(content, tmp_path):
     assert caught.value.code == "unreadable-file"
 
 
+def test_scales_that_lie_elsewhere_are_refused(tmp_path):
+    (tmp_path / "bundle" / "docs").mkdir(parents=True)
+    (tmp_path / "elsewhere.json").write_text('{"scales": {}}')
+    (tmp_path / "bundle" / EXTENT).symlink_to(tmp_path / "elsewhere.json")
+    with pytest.raises(EngineError) as caught:
+        load_extents(tmp_path / "bundle")
+    assert caught.value.code == "model-leads-out"
+
+
 def test_what_the_model_sees_elsewhere_is_another_object():
     grid = Geometry((80, 20, 4), (1.0, 1.0, 1.0), (0.0,) * 3, (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0))
-    label = np.zeros(grid.array_shape, bool)
+    label, drawn = np.zeros((2, *grid.array_shape), bool)
     label[1:3, 5:15, 5:15] = True
-    probability = np.where(label, 0.9, 0.0)
-    probability[:, :, 40:] = 1.0
-    model = expected_near(probability, probability > 0.5, label, grid)
-    assert model.size == pytest.approx(0.9 * 200)
-    assert model.diameter == pytest.approx(9 * 2**0.5 + 1)
+    drawn[1:3, 5:15, 14:30] = True  # far beyond the label, but of one piece with what meets it
+    drawn[:, :, 40:] = True
+    model = touching(drawn, label, grid)
+    assert model.size == 2 * 10 * 16
+    assert model.diameter == pytest.approx(np.hypot(9, 15) + 1)
+    assert touching(drawn & False, label, grid).size == 0

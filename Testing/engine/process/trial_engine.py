@@ -83,6 +83,8 @@ def fail(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
         "exit": lambda: SystemExit(3),
         "memory": MemoryError,
         "torch-cpu": lambda: RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes"),
+        "thread": lambda: RuntimeError("can't start new thread"),
+        "itk": lambda: RuntimeError("Exception thrown in SimpleITK ReadImage: Failed to allocate memory for image."),
         "disk": lambda: OSError(errno.ENOSPC, "No space left on device", f"{secret}/out.nii.gz"),
         "permission": lambda: PermissionError(errno.EACCES, "Permission denied", f"{secret}/out.nii.gz"),
         "module": lambda: ModuleNotFoundError("No module named 'monai'", name="monai"),
@@ -94,6 +96,8 @@ def fail(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
         import torch
 
         raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
+    if parameters["kind"] == "unread":
+        raise EngineError("unreadable-file", "It is damaged.") from OSError(errno.ENOMEM, "Cannot allocate memory")
     raise kinds[parameters["kind"]]()
 
 
