@@ -12,7 +12,7 @@ import torch
 from DALESegmentLib.engine.cases.case import Case
 from DALESegmentLib.engine.cases.geometry import Geometry
 
-torch.set_num_threads(2)
+torch.set_num_threads(1)  # so that a busy machine does not make small tensors wait for each other
 
 
 @pytest.fixture(scope="session")
