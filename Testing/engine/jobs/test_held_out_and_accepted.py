@@ -104,5 +104,10 @@ def test_unlearned_voxels_and_lost_dice_are_objected_to():
     assert forgot["objections"] == [
         "The new model contradicts 100 of 900 confirmed voxels that the earlier one had right."
     ]
+    few, many = (Judged(1000, 500, {"a": np.arange(1000) >= n}) for n in (20, 60))  # in other places than before
+    before = Judged(1000, 600, judged(400).right)
+    assert verdict(before, few, None, None)["accepted"]
+    assert not verdict(before, many, None, None)["accepted"]
+    assert not verdict(Judged(1000, 400, judged(400).right), few, None, None)["accepted"]
     worse = verdict(judged(900), judged(950), 0.8, 0.77)
     assert worse["objections"] == ["The Dice of the validation cases fell from 0.800 to 0.770 with the new model."]
