@@ -32,10 +32,10 @@ def test_undo_goes_back_one_decision_at_a_time(a_table, some_regions):
     decide(a_table, first, "confirmed", "A")
     decide(a_table, first, "unsure", "B")
     decide(a_table, second, "corrected", "B")
-    assert undoDecision(a_table) == (second, "corrected")
-    assert undoDecision(a_table) == (first, "unsure")
+    assert undoDecision(a_table) == (second, "corrected", None)
+    assert undoDecision(a_table) == (first, "unsure", None)
     assert states(a_table) == [("confirmed", "A"), ("open", "")]
-    assert undoDecision(a_table) == (first, "confirmed")
+    assert undoDecision(a_table) == (first, "confirmed", None)
     assert states(a_table) == [("open", ""), ("open", "")]
     assert not canUndo(a_table)
     assert undoDecision(a_table) is None

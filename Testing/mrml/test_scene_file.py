@@ -66,7 +66,7 @@ def test_everything_comes_back(a_saved_scene, a_scene, an_image, a_label, a_conf
     assert list(regionStates(table).values()) == ["confirmed", "open"]
     assert table.GetNumberOfRows() == 2
     marks = nodeWithRole("vtkMRMLMarkupsFiducialNode", "regionMarkups")
-    assert marks.GetNthControlPointLabel(1) == "2 lesion: missing"
+    assert marks.GetNthControlPointLabel(1) == "2"
     np.testing.assert_allclose(marks.GetNthControlPointPositionWorld(1), some_regions[1].centre_ras, atol=1e-3)
     assert nodeWithRole("vtkMRMLPlotChartNode", "curveChart").GetNumberOfPlotSeriesNodes() == 2
 
