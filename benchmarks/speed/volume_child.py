@@ -46,9 +46,19 @@ def main(side: str, model: str, image: str, out: str, device_name: str) -> None:
     started, computed = time.perf_counter(), time.process_time()
     classes = _monai(predictor, values) if side == "monai" else predictor.prepared_classes(values, Progress(), side)
     seconds, processor = time.perf_counter() - started, time.process_time() - computed
-    peak = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    peak = _peak()
     np.save(out, classes.numpy().astype(np.int16))
     print(json.dumps({"seconds": seconds, "processor": processor, "before": before, "peak": peak}))
+
+
+def _peak() -> int:
+    """Bytes that this program held at most. On Linux ru_maxrss will not do: it begins with what the process that
+    started this one held."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        (line,) = (line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+        return 1024 * int(line.split()[1])
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # in bytes on macOS
 
 
 def _monai(predictor: Predictor, image: Tensor) -> Tensor:
