@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from ..cases.atomic import replacing
+from ..cases.checks import check_exists
 from ..cases.geometry import Geometry
 from ..errors import EngineError
 from .audit import BAND_MM, auditable, share_wrong
@@ -108,9 +109,10 @@ def write_audit(places: Iterable[Place], path: Path) -> None:
 
 
 def read_audit(path: Path) -> list[Place]:
-    """Also as a spreadsheet may have saved it, with semicolons. Raises EngineError("bad-verdict"), and
-    ("bad-audit-file") where the file is missing, damaged or something else."""
+    """Also as a spreadsheet may have saved it, with semicolons. Raises EngineError("missing-file"), ("bad-verdict"),
+    and ("bad-audit-file") where the file is damaged or something else."""
     try:
+        check_exists(path)
         if path.stat().st_size > LARGEST:
             raise ValueError("too large")
         text = path.read_text(encoding="utf-8-sig")
