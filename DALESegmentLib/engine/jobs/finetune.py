@@ -99,7 +99,7 @@ def _finetune(asked: FinetuneParameters, progress: Progress) -> dict[str, Any]:
     remembered, known = load_remembered(run_folder), load_recalibration(run_folder)
 
     hand = None
-    if asked.hand and settings.method == "dale" and settings.dale.hand:
+    if settings.method == "dale" and settings.dale.hand:
         hand = _undo_hand([*cases, *replay], kept, remembered, progress.part(12, 13))
 
     def looked(case: PreparedCase, probabilities: Tensor) -> None:
@@ -192,7 +192,7 @@ def _settings(asked: FinetuneParameters, earlier: dict[str, Any]) -> TrainSettin
     clock_alone = asked.seconds is not None and not {"epochs", "steps_per_epoch"} & asked.model_fields_set
     return stored.model_copy(
         update={
-            "dale": stored.dale.model_copy(update={"warm_up": 0.0}),
+            "dale": stored.dale.model_copy(update={"warm_up": 0.0, "hand": asked.hand}),
             "epochs": UNLIMITED if clock_alone else asked.epochs,
             "steps_per_epoch": UNLIMITED if clock_alone else asked.steps_per_epoch,
             "seconds": asked.seconds,
