@@ -19,11 +19,6 @@ from .settings import DaleSettings
 _SAMPLE = 50_000
 
 
-def class_thresholds(disagreement: np.ndarray, label: np.ndarray, classes: int, settings: DaleSettings) -> list[float]:
-    """τ_c for c = 0 .. classes - 1. disagreement, label: (N,) over the labelled voxels of all cases."""
-    return [threshold(disagreement[label == c][:: stride(int((label == c).sum()))], settings) for c in range(classes)]
-
-
 def stride(voxels: int) -> int:
     """Of so many voxels of a class, every how manieth is looked at."""
     return max(1, voxels // _SAMPLE)

@@ -29,7 +29,7 @@ class Thresholds:
         self.chosen = [self._choose(c) for c in range(classes)]
 
     def of(self, settings: DaleSettings) -> Tensor:
-        """(classes,) float32 from the disagreement as it is now, see `class_thresholds`."""
+        """(classes,) float32 from the disagreement as it is now, see `threshold`."""
         return torch.tensor([self._threshold(voxels, settings) for voxels in self.chosen])
 
     def _choose(self, c: int) -> list[Voxels]:

@@ -12,7 +12,7 @@ from DALESegmentLib.engine.dale.alignment import FeatureAlignment, gaussian_wass
 from DALESegmentLib.engine.dale.alternation import keep_class_mass, step_weights
 from DALESegmentLib.engine.dale.disagreement import contradiction, remember
 from DALESegmentLib.engine.dale.objective import Batch, Objective
-from DALESegmentLib.engine.dale.partition import class_thresholds, fuzziness
+from DALESegmentLib.engine.dale.partition import fuzziness, threshold
 from DALESegmentLib.engine.dale.settings import DaleSettings
 from DALESegmentLib.engine.dale.trusted import emphasise_trusted
 from DALESegmentLib.engine.dale.weighted_loss import weighted_dice_ce
@@ -102,12 +102,12 @@ def test_good_labels_are_never_fuzzy_and_persistent_disagreement_is():
     rng = np.random.default_rng(0)
     label = np.repeat([0, 1], 5000)
     good = rng.uniform(0, 0.3, 10_000)
-    tau = torch.tensor(class_thresholds(good, label, 2, settings))
+    tau = torch.tensor([threshold(good[label == c], settings) for c in (0, 1)])
     f = fuzziness(torch.tensor(good), torch.tensor(label), tau, settings.sharpness)
     assert float(f.max()) < 0.001
     bad = good.copy()
     bad[5000:5500] = 0.95
-    tau = torch.tensor(class_thresholds(bad, label, 2, settings))
+    tau = torch.tensor([threshold(bad[label == c], settings) for c in (0, 1)])
     f = fuzziness(torch.tensor(bad), torch.tensor(label), tau, settings.sharpness)
     assert float(f[5000:5500].min()) > 0.9
     assert float(f[:5000].max()) < 0.001
@@ -116,8 +116,7 @@ def test_good_labels_are_never_fuzzy_and_persistent_disagreement_is():
 def test_at_most_the_largest_share_of_a_class_is_fuzzy():
     settings = DaleSettings(largest_fuzzy_share=0.1)
     s = np.linspace(0.7, 1.0, 1000)
-    tau = class_thresholds(s, np.ones(1000, int), 2, settings)
-    assert (s > tau[1]).mean() <= 0.1 + 1e-9
+    assert (s > threshold(s, settings)).mean() <= 0.1 + 1e-9
 
 
 def test_each_class_keeps_its_mass_and_fixed_voxels_their_weight():
