@@ -146,5 +146,5 @@ def test_places_without_a_verdict_are_no_estimate():
 
 
 def test_a_missing_list_is_said_so(tmp_path: Path):
-    with pytest.raises(EngineError, match="audit.csv is not there"):
+    with pytest.raises(EngineError, match="is not there"):
         read_audit(tmp_path / "audit.csv")
