@@ -38,6 +38,8 @@ class _Ending:
     def __init__(self, store: dist.Store, rank: int, stop: threading.Event) -> None:
         self._store, self._rank, self._stop = store, rank, stop
         self._left = threading.Event()
+        self._known: EngineError | None = None
+        """What ended another rank; the store goes with the first one."""
         threading.Thread(target=self._watch, name="ranks", daemon=True).start()
 
     def tell(self, problem: EngineError) -> EngineError:
@@ -52,14 +54,18 @@ class _Ending:
     def elsewhere(self, seconds: float = 0.0) -> EngineError | None:
         """What ended another rank, if that is known within so many seconds."""
         until = time.monotonic() + seconds
-        while True:
+        while self._known is None:
             with suppress(RuntimeError):
                 if self._store.check([FAILED]):
                     rank, code, sentence = json.loads(self._store.get(FAILED))
-                    return None if rank == self._rank else SaidElsewhere(code, sentence)
+                    if rank == self._rank:
+                        return None
+                    self._known = SaidElsewhere(code, sentence)
+                    break
             if time.monotonic() >= until:
                 return None
             time.sleep(LOOK_SECONDS)
+        return self._known
 
     def leave(self, size: int) -> None:
         """The first rank, which may keep the store, waits a while until the others know all."""
