@@ -49,10 +49,10 @@ class Pending:
         engine's code and sentence, or "engine-gone", and what check raises. May be called again where it was
         interrupted before its end."""
         while True:
+            check()  # after each event too: they may come faster than any time-out
             try:
                 event = self._events.get(timeout=0.5)  # not for ever: Windows would not notice Ctrl-C
             except queue.Empty:
-                check()
                 continue
             if event["event"] == "result":
                 return event["result"]
