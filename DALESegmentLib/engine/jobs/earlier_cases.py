@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from ..cases.source import CaseSource
 from ..errors import EngineError
+from ..learn.case_cache import CaseCache
 from ..learn.plan import Plan
 from ..learn.prepare import PreparedCase
 from ..process.progress import Progress
@@ -45,7 +46,7 @@ def find_earlier(records: Sequence[Record], known: Collection[str], seed: int) -
 
 
 def prepare_earlier(
-    sources: Sequence[CaseSource], plan: Plan, until: float | None, progress: Progress
+    sources: Sequence[CaseSource], plan: Plan, cache: CaseCache, until: float | None, progress: Progress
 ) -> list[PreparedCase]:
     """As many as can be read until then, on the monotonic clock."""
     cases: list[PreparedCase] = []
@@ -54,5 +55,5 @@ def prepare_earlier(
             break
         progress.report(100.0 * i / len(sources), "reading", f"Preparing earlier case {i + 1} of {len(sources)}")
         with suppress(EngineError, OSError):
-            cases.append(prepare_source(source, plan, progress))
+            cases.append(cache.keep(prepare_source(source, plan, progress)))
     return cases

@@ -17,6 +17,7 @@ from ..cases.patients import patient_of
 from ..cases.source import CaseSource
 from ..errors import EngineError
 from ..learn.bundle import load_bundle
+from ..learn.case_cache import CaseCache
 from ..learn.device import choose_device
 from ..learn.extent_scales import inherit_extents
 from ..learn.folder import RUN_FILE, find_bundle, read_json
@@ -86,12 +87,13 @@ def _finetune(asked: FinetuneParameters, progress: Progress) -> dict[str, Any]:
     earlier, held_out = _earlier_run(run_folder), load_held_out(find_bundle(asked.model))
     training, validation = _split(asked.cases.find_to_learn(), held_out.names)
     tell_left_aside(asked.cases, progress)
-    read = _read([*training, *validation], plan, progress.part(0, 8))
+    cache = CaseCache(asked.out)
+    read = _read([*training, *validation], plan, cache, progress.part(0, 8))
     cases, kept = [read[s.name].case for s in training], [read[s.name].case for s in validation]
     records = records_of(earlier)
     unseen = {s.name for s in [*training, *validation]} | held_out.names
     replay = prepare_earlier(
-        find_earlier(records, unseen, asked.seed), plan, budget.at(REPLAY_READ), progress.part(8, 12)
+        find_earlier(records, unseen, asked.seed), plan, cache, budget.at(REPLAY_READ), progress.part(8, 12)
     )
     replay = [case for case in replay if case.fingerprint not in {c.fingerprint for c in [*cases, *kept]}]
     settings = _settings(asked, earlier)
@@ -171,7 +173,7 @@ class _ReadCase:
     confirmed: Confirmed | None
 
 
-def _read(sources: list[CaseSource], plan: Plan, progress: Progress) -> dict[str, _ReadCase]:
+def _read(sources: list[CaseSource], plan: Plan, cache: CaseCache, progress: Progress) -> dict[str, _ReadCase]:
     """Each once, by name. Raises EngineError for the first that does not fit the model."""
     read = {}
     for i, source in enumerate(sources):
@@ -180,7 +182,7 @@ def _read(sources: list[CaseSource], plan: Plan, progress: Progress) -> dict[str
         case = read_labelled(source, plan.class_names)
         check_fits(case, plan)
         progress.check()
-        prepared = prepare_case(case, plan, progress.check)
+        prepared = cache.keep(prepare_case(case, plan, progress.check))
         read[source.name] = _ReadCase(prepared, Confirmed.of(case, prepared))
     return read
 

@@ -17,6 +17,7 @@ from ..cases.source import CaseSource
 from ..distributed.joined import told_by_all
 from ..distributed.ranks import Ranks, current
 from ..errors import EngineError
+from ..learn.case_cache import CaseCache
 from ..learn.confidence_map import label_classes
 from ..learn.extent_scales import save_extents
 from ..learn.folder import BUNDLE_FOLDER, RUN_FILE, claim_run_folder, write_json
@@ -69,11 +70,11 @@ def validation_count(share: float, patients: int) -> int:
     return round(share * patients) if patients >= 5 else 0
 
 
-def prepare_all(sources: Sequence[CaseSource], plan: Plan, progress: Progress) -> list[PreparedCase]:
+def prepare_all(sources: Sequence[CaseSource], plan: Plan, cache: CaseCache, progress: Progress) -> list[PreparedCase]:
     cases = []
     for i, source in enumerate(sources):
         progress.report(100.0 * i / len(sources), "reading", f"Preparing case {i + 1} of {len(sources)}")
-        cases.append(prepare_source(source, plan, progress))
+        cases.append(cache.keep(prepare_source(source, plan, progress)))
     return cases
 
 
@@ -115,10 +116,7 @@ def train_and_record(
     ranks = current()
     _check_enough(len(run.training), ranks)
     left_aside = run.cases.left_aside()  # now: at the end the data may have gone
-    cases, validation = prepared or (
-        prepare_all(ranks.share(run.training), run.plan, progress.part(0, 8)),
-        prepare_all(ranks.share(run.validation), run.plan, progress.part(8, 10)),
-    )
+    cases, validation = prepared or _prepared(run, ranks, progress)
     held_out = run.held_out.with_images(ranks.together([(c.name, c.fingerprint) for c in validation]))
     held_out.check_unseen(cases)
     for case in cases:
@@ -158,6 +156,14 @@ def train_and_record(
         "device": str(device),
         "left_aside": left_aside,
     }
+
+
+def _prepared(run: Run, ranks: Ranks, progress: Progress) -> tuple[list[PreparedCase], list[PreparedCase]]:
+    cache = CaseCache(run.folder)
+    return (
+        prepare_all(ranks.share(run.training), run.plan, cache, progress.part(0, 8)),
+        prepare_all(ranks.share(run.validation), run.plan, cache, progress.part(8, 10)),
+    )
 
 
 def _check_enough(cases: int, ranks: Ranks) -> None:

@@ -1,0 +1,58 @@
+"""Prepared cases that memory should not hold: their voxels lie in files, of which the machine keeps in memory what is
+read at the moment.
+
+The files have no name (on Windows one that goes with them), so nothing is left behind even by a killed process.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .prepare import PreparedCase
+from .window_memory import free_bytes
+
+KEPT_FREE = 0.6
+"""Of the memory that is free before the first case; once no more than that is left, cases go to files."""
+
+
+class CaseCache:
+    """folder: where there is room for the files, 7 bytes a voxel and 4 more for each channel after the first."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._kept_free = KEPT_FREE * _free()
+
+    def keep(self, case: PreparedCase) -> PreparedCase:
+        """The same case, to be used instead of this one; what is written to its voxels stays as in memory. Where there
+        is no room for files either, it stays in memory."""
+        if _free() >= self._kept_free:
+            return case
+        try:
+            return replace(
+                case,
+                image=self._in_a_file(case.image),
+                label=self._in_a_file(case.label),
+                trusted=self._in_a_file(case.trusted),
+                disagreement=self._in_a_file(case.disagreement),
+            )
+        except OSError:
+            return case
+
+    def _in_a_file(self, voxels: Tensor) -> Tensor:
+        array = voxels.contiguous().numpy()
+        if not array.size:
+            return voxels
+        with tempfile.TemporaryFile(dir=self._folder) as file:  # the mapping keeps it open
+            array.tofile(file)
+            file.flush()
+            return torch.from_numpy(np.memmap(file, array.dtype, "r+", shape=array.shape))
+
+
+def _free() -> int:
+    return free_bytes(torch.device("cpu"))

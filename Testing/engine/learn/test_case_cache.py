@@ -1,0 +1,87 @@
+"""Cases whose voxels lie in files are trained on as those in memory are, and leave nothing behind."""
+
+from __future__ import annotations
+
+import gc
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from DALESegmentLib.engine.cases.exchange import save_array_case
+from DALESegmentLib.engine.jobs import finetune, train
+from DALESegmentLib.engine.learn import case_cache
+from DALESegmentLib.engine.learn.case_cache import CaseCache
+from DALESegmentLib.engine.learn.plan import CaseFacts, make_plan
+from DALESegmentLib.engine.learn.prepare import prepare_case
+from DALESegmentLib.engine.process.progress import Progress
+from Testing.engine.conftest import ball_case
+
+VOXELS = ("image", "label", "trusted", "disagreement")
+
+
+@pytest.fixture
+def full_memory(monkeypatch):
+    """So little that every case goes to files."""
+    monkeypatch.setattr(case_cache, "KEPT_FREE", 1e6)
+
+
+def prepared():
+    case = ball_case(size=(20, 18, 6))
+    return prepare_case(case, make_plan([CaseFacts.of(case)]))
+
+
+def test_where_memory_is_free_nothing_is_moved(tmp_path, monkeypatch):
+    monkeypatch.setattr(case_cache, "KEPT_FREE", 0.0)
+    case = prepared()
+    assert CaseCache(tmp_path).keep(case) is case
+
+
+def test_voxels_are_the_same_can_be_written_and_leave_no_file(tmp_path, full_memory):
+    case = prepared()
+    kept = CaseCache(tmp_path).keep(case)
+    for name in VOXELS:
+        there, here = getattr(kept, name), getattr(case, name)
+        assert torch.equal(there, here)
+        assert there.dtype == here.dtype
+        assert there.data_ptr() != here.data_ptr()
+    kept.disagreement[3, 4, 5] = 0.25
+    assert kept.disagreement[3, 4, 5] == 0.25
+    if sys.platform != "win32":
+        assert list(tmp_path.iterdir()) == []
+        assert _mapped(tmp_path) == len(VOXELS)
+        del kept, there
+        gc.collect()
+        assert _mapped(tmp_path) == 0
+
+
+def _mapped(folder: Path) -> int:
+    maps = Path("/proc/self/maps")
+    if not maps.exists():
+        pytest.skip("only Linux tells what is mapped")
+    return sum(str(folder) in line for line in maps.read_text().splitlines())
+
+
+def test_without_room_for_files_they_stay_in_memory(tmp_path, full_memory):
+    case = prepared()
+    assert CaseCache(tmp_path / "gone").keep(case) is case
+
+
+def test_a_training_and_a_fine_tune_learn_the_same(tmp_path, monkeypatch):
+    for n in range(2):
+        save_array_case(ball_case(f"case{n}", seed=n), tmp_path / "cases" / f"case{n}")
+    shared = {"cases": {"folder": str(tmp_path / "cases")}, "device": "cpu", "epochs": 2, "steps_per_epoch": 2}
+    weights = []
+    for share in (0.0, 1e6):
+        monkeypatch.setattr(case_cache, "KEPT_FREE", share)
+        out = tmp_path / str(share)
+        train.run({**shared, "out": str(out / "run")}, Progress())
+        finetune.run({**shared, "model": str(out / "run"), "out": str(out / "tuned")}, Progress())
+        weights.append([load_file(path) for path in sorted(out.rglob("*.safetensors"))])
+    in_memory, in_files = weights
+    assert len(in_memory) >= 4
+    for here, there in zip(in_memory, in_files, strict=True):
+        assert here.keys() == there.keys()
+        assert all(torch.equal(here[name], there[name]) for name in here)
