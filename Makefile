@@ -42,8 +42,8 @@ demo: $(VENV)/ready
 	@$(BIN)/python -m DALESegmentLib.demo --out "$(OUT)" $(if $(DATA),--data "$(DATA)")
 
 test: $(VENV)/ready check
-	@echo "== Running every test"
-	@$(BIN)/python -m pytest -q
+	@echo "== Running every test, several files at a time"
+	@$(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 $(VENV)/bench-ready: $(VENV)/ready
 	@echo "== Installing what the benchmark compares with" && $(PIP) -e '.[benchmark]'

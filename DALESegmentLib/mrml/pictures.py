@@ -20,12 +20,15 @@ VIEWS = {"Axial": "Red", "Sagittal": "Yellow", "Coronal": "Green"}  # Slicer's n
 
 
 def sliceView(orientation: str = "Axial", size: int = 400) -> Any:
-    """trame-slicer's slice view of that orientation, size × size pixels; made once, then reused."""
+    """trame-slicer's slice view of that orientation, size × size pixels; reused while its node is in the scene."""
     from trame_slicer.views import ViewLayoutDefinition, ViewProps, ViewType
 
     props = ViewProps(orientation=orientation)
     definition = ViewLayoutDefinition(VIEWS[orientation], ViewType.SLICE_VIEW, props)
     application = startHeadless()
+    known = application.view_manager.get_view(definition.singleton_tag)
+    if known is not None and application.scene.GetNodeByID(known.get_view_node_id()) is None:
+        application.view_manager.remove_view(definition.singleton_tag)
     # trame-slicer 2.0 observes an event that VTK 9.6 warns about; the size is set by hand below.
     vtk.vtkObject.GlobalWarningDisplayOff()
     view = application.view_manager.create_view(definition)

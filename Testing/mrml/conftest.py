@@ -17,21 +17,21 @@ pytest.importorskip("slicer", reason="the real MRML classes (slicer-core) are no
 
 @pytest.fixture(scope="session")
 def an_application():
-    from DALESegmentLib.mrml import pictures
     from DALESegmentLib.mrml.scene import startHeadless
 
-    application = startHeadless()
-    for orientation in pictures.VIEWS:
-        pictures.sliceView(orientation, 200)
-    return application
+    return startHeadless()
 
 
 @pytest.fixture
 def a_scene(an_application):
     """The scene, empty but for its three slice views."""
+    from DALESegmentLib.mrml import pictures
+
     an_application.scene.Clear(0)
     # Another test may have cleared the scene of these as well; volumes are not drawn without them.
     an_application.color_logic.AddDefaultColorNodes()
+    for orientation in pictures.VIEWS:
+        pictures.sliceView(orientation, 200)
     yield an_application.scene
     an_application.scene.Clear(0)
 

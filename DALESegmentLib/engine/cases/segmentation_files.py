@@ -79,13 +79,33 @@ def read_segmentation(path: Path | str) -> Segmentation:
     image = load_itk(path)
     if image.GetDimension() != 3:
         raise unreadable(path, "a segmentation is 3D")
-    entries = {key: image.GetMetaData(key) for key in image.GetMetaDataKeys() if key.startswith("Segment")}
+    entries = _header_entries(image, path)
     layers = channels_of(image)
     check_label(layers, path.name)
     segments = _segments(entries, path, len(layers))
     prefix = "Segmentation_"
     attributes = {key.removeprefix(prefix): text for key, text in entries.items() if key.startswith(prefix)}
     return Segmentation(segments, layers, geometry_of(image), attributes)
+
+
+def _header_entries(image: sitk.Image, path: Path) -> dict[str, str]:
+    """The `Segment...` entries. Programs that do not write UTF-8 mostly write Latin-1, where every byte is a letter.
+    Raises EngineError("unreadable-file")."""
+    entries = {}
+    for key in image.GetMetaDataKeys():
+        if key.startswith("Segment"):
+            if key.encode("utf-8", "replace").decode() != key:  # SimpleITK names what is no text, and cannot look it up
+                raise unreadable(path, "its header is damaged")
+            text = image.GetMetaData(key).encode("utf-8", "surrogateescape")
+            entries[key] = _decoded(text)
+    return entries
+
+
+def _decoded(text: bytes) -> str:
+    try:
+        return text.decode("utf-8")
+    except UnicodeDecodeError:
+        return text.decode("latin-1")
 
 
 def segment_values(paths: Iterable[Path], known: Mapping[int, str] | None = None) -> dict[int, str]:

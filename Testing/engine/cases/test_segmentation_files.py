@@ -64,6 +64,15 @@ def test_round_trip(written):
         assert np.array_equal(back.mask(segment), mask)
 
 
+def test_names_that_are_not_unicode_are_read_as_latin_1_and_broken_keys_refused(written, refused):
+    whole = written.read_bytes()
+    written.write_bytes(whole.replace("Läsion".encode(), "Läsion".encode("latin-1")))
+    assert read_segmentation(written).segments[1].name == "Läsion: links"
+    written.write_bytes(whole.replace(b"Segment1_Name", b"Segment1_N\xe4me"))
+    with refused("unreadable-file"):
+        read_segmentation(written)
+
+
 def test_a_second_round_trip_changes_nothing(written, tmp_path):
     first = read_segmentation(written)
     first.attributes["ConversionParameters"] = "Smoothing factor|0.5|text&"
