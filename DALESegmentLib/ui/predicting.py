@@ -11,6 +11,7 @@ from slicer.i18n import tr as _
 from DALESegmentLib.engine.errors import EngineError
 from DALESegmentLib.mrml.volumes import imagesOfScene
 
+from .extents import extents
 from .review import requireUnmoved
 from .workflow import Workflow
 
@@ -91,15 +92,7 @@ class Predicting:
             requireUnmoved(images[0], taken.geometry)
             name = _("{image} predicted").format(image=images[0].GetName())
             node = workflow.showResult(label, item, taken.geometry, sources, name)
-            volumes = _volumes(item, taken.geometry.voxel_volume)
-            say(_("New segmentation “{name}”: {volumes}.").format(name=node.GetName(), volumes=volumes))
+            found = extents(item) or _("nothing was found")
+            say(_("New segmentation “{name}”: {found}.").format(name=node.GetName(), found=found))
 
         workflow.request("predict", parameters, done, taken.handOver, read)
-
-
-def _volumes(item: dict[str, Any], voxelVolume: float) -> str:
-    """ "tumour 12.30 ml, …" """
-    parts = [
-        f"{name} {item['voxels'].get(value, 0) * voxelVolume / 1000:.2f} ml" for value, name in item["classes"].items()
-    ]
-    return ", ".join(parts)

@@ -18,6 +18,7 @@ from DALESegmentLib.mrml.opened import openedImages
 from DALESegmentLib.mrml.scene import madeFor
 
 from .engine_process import EngineProcess
+from .extents import extents
 from .region_first import RegionFirst
 from .requests import Requests
 from .review import Maps, Review
@@ -122,12 +123,13 @@ class Workflow(Requests):
 
         def read(answer: dict) -> tuple:
             item = answer["items"][0]
-            return item["mean_confidence"], Maps.read(item, taken.geometry)
+            return item, Maps.read(item, taken.geometry)
 
         def done(answered: tuple) -> None:
-            mean, maps = answered
+            item, maps = answered
             self.review.showHeatMap(maps, taken.geometry, sources)
-            self.onMessage(_("Mean label confidence {value:.2f}.").format(value=mean))
+            mean = _("Mean label confidence {value:.2f}.").format(value=item["mean_confidence"])
+            self.onMessage(f"{mean}\n{extents(item)}".strip())
 
         self.request("confidence", parameters, done, taken.handOver, read)
 
@@ -144,13 +146,13 @@ class Workflow(Requests):
             item = answer["items"][0]
             found = [Region.from_dict(region) for region in answer["regions"]]
             images = openedImages(taken.case(), np.load(item["regions_map"]))
-            return found, Maps.read(item, taken.geometry), images
+            return found, Maps.read(item, taken.geometry), images, extents(item)
 
         def done(answered: tuple) -> None:
-            found, maps, images = answered
+            found, maps, images, sizes = answered
             self.review.showHeatMap(maps, taken.geometry, sources)
             self.review.showRegions(found, images, taken, sources)
-            self.onMessage(_found(len(found)))
+            self.onMessage(f"{_found(len(found))}\n{sizes}".strip())
 
         self.request("review", parameters, done, handOver, read)
 

@@ -96,9 +96,18 @@ def finetune(request: dict, parameters: dict) -> dict:
 
 
 def confidence(request: dict, parameters: dict) -> dict:
-    name, _predicted, _label, sure = guess(parameters)
+    name, _predicted, label, sure = guess(parameters)
     path = save(parameters["out"], "confidence.npy", sure)
-    return {"items": [{"name": name, "confidence": path, "shown": path, "mean_confidence": float(sure.mean())}]}
+    item = {"name": name, "confidence": path, "shown": path, "mean_confidence": float(sure.mean())}
+    return {"items": [{**item, "extents": extents(int((label > 0).sum()))}]}
+
+
+def extents(voxels: int) -> dict:
+    """Of 2 mm³ each; the diameter is none."""
+    ml = 0.002 * voxels
+    interval = {"value": ml, "low": 0.9 * ml, "high": 1.2 * ml}
+    unknown = {"value": 20.0, "low": None, "high": None}
+    return {"1": {"name": "ball", "volume_ml": interval, "diameter_mm": unknown, "level": 0.9}} if voxels else {}
 
 
 def review(request: dict, parameters: dict) -> dict:
@@ -187,7 +196,7 @@ def predict(request: dict, parameters: dict) -> dict:
     if parameters.get("probabilities"):
         both = np.stack([1 - predicted, predicted]).astype(np.float32)
         item["probabilities"] = save(parameters["out"], "probabilities.npy", both)
-    return {"items": [{**item, "voxels": voxels, "seconds": 0.1}]}
+    return {"items": [{**item, "voxels": voxels, "seconds": 0.1, "extents": extents(voxels["1"])}]}
 
 
 def slow(request: dict, parameters: dict) -> dict:

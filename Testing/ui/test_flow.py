@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 from slicer_window import WIDTH, click, click_row, enter, leave, picture, wait_until
@@ -82,7 +84,11 @@ def test_the_whole_flow(widget, tmp_path):
     assert ui.modelEdit.currentPath.endswith("model-2")
 
     corrected = label_of(segmentation, image)
-    assert "New segmentation" in step(widget, ui.predictButton)
+    said = step(widget, ui.predictButton)
+    assert "New segmentation" in said
+    ml, low, high = map(float, re.search(r": ball ([\d.]+) ml \(90 %: ([\d.]+) to ([\d.]+)\), longest", said).groups())
+    assert 0 < low < ml < high
+    assert said.endswith("longest diameter 20.0 mm.")
     result = workflow.state.result
     assert result.GetID() != segmentation.GetID()
     assert ui.resultSelector.currentNodeID == result.GetID()
