@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import vtk
@@ -10,11 +10,11 @@ import vtk
 from .scene import ensureNodeWithRole, nodeWithRole
 from .words import tr as _
 
-# Key in the history, name in the legend, colour. Vermilion and blue: told apart with any colour vision.
-CURVES = (
-    ("loss", "Training loss", (0.84, 0.37, 0.0)),
-    ("validation_dice", "Validation Dice", (0.0, 0.45, 0.70)),
-)
+
+def _curves() -> Iterator[tuple[str, str, tuple[float, float, float]]]:
+    """Key in the history, name in the legend, colour. Vermilion and blue: told apart with any colour vision."""
+    yield "loss", _("Training loss"), (0.84, 0.37, 0.0)
+    yield "validation_dice", _("Validation Dice"), (0.0, 0.45, 0.70)
 
 
 def updateCurves(history: Sequence[dict[str, Any]]) -> Any:
@@ -22,19 +22,20 @@ def updateCurves(history: Sequence[dict[str, Any]]) -> Any:
 
     Returns the vtkMRMLPlotChartNode. The scene has one chart, with its table and series; they are reused.
     """
-    table = ensureNodeWithRole("vtkMRMLTableNode", "curveTable", "Learning curves table")
-    chart = ensureNodeWithRole("vtkMRMLPlotChartNode", "curveChart", "Learning curves")
-    columns = [("epoch", "Epoch"), *((key, name) for key, name, _ in CURVES)]
+    table = ensureNodeWithRole("vtkMRMLTableNode", "curveTable", _("Learning curves table"))
+    chart = ensureNodeWithRole("vtkMRMLPlotChartNode", "curveChart", _("Learning curves"))
+    curves, epoch = list(_curves()), _("Epoch")
+    columns = [("epoch", epoch), *((key, name) for key, name, _colour in curves)]
     modified = table.StartModify()
     table.RemoveAllColumns()
     for key, name in columns:
         table.AddColumn(_column(name, [row.get(key) for row in history]))
     table.EndModify(modified)
-    for key, name, colour in CURVES:
+    for key, name, colour in curves:
         series = ensureNodeWithRole("vtkMRMLPlotSeriesNode", f"curve.{key}", name)
         series.SetAndObserveTableNodeID(table.GetID())
         series.SetPlotType(series.PlotTypeScatter)
-        series.SetXColumnName("Epoch")
+        series.SetXColumnName(epoch)
         series.SetYColumnName(name)
         series.SetMarkerStyle(series.MarkerStyleNone if len(history) > 1 else series.MarkerStyleCircle)
         series.SetLineStyle(series.LineStyleSolid)
@@ -43,7 +44,7 @@ def updateCurves(history: Sequence[dict[str, Any]]) -> Any:
         if not chart.HasPlotSeriesNodeID(series.GetID()):
             chart.AddAndObservePlotSeriesNodeID(series.GetID())
     chart.SetTitle(_("Learning curves"))
-    chart.SetXAxisTitle(_("Epoch"))
+    chart.SetXAxisTitle(epoch)
     chart.SetYAxisTitle(_("Loss, Dice"))
     return chart
 

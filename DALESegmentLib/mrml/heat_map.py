@@ -17,6 +17,7 @@ from DALESegmentLib.engine.cases.geometry import Geometry
 
 from .scene import ROLE, currentScene, nodeWithRole, removeWithDisplay
 from .volumes import gridArray, vtkImage
+from .words import tr as _
 
 HEAT_MAP = "heatMap"
 COLOURS = "confidenceColours"
@@ -168,7 +169,7 @@ def confidenceColours() -> Any:
     """The colour table of all heat maps of the scene, slices and surfaces."""
     node = nodeWithRole("vtkMRMLColorTableNode", COLOURS)
     if node is None:
-        node = currentScene().AddNewNodeByClass("vtkMRMLColorTableNode", "Label confidence")
+        node = currentScene().AddNewNodeByClass("vtkMRMLColorTableNode", _("Label confidence"))
         node.SetAttribute(ROLE, COLOURS)
         node.SetTypeToUser()
         node.SetNumberOfColors(256)

@@ -10,6 +10,7 @@ import slicer
 from DALESegmentLib.engine.cases.geometry import Geometry
 
 from .volumes import addVolume, geometryFromVolume
+from .words import tr as _
 
 SIZE = (80, 80, 28)  # (i, j, k)
 MIDDLE = (64, 64, 32)  # (i, j, k), of a real image
@@ -33,9 +34,9 @@ def addPracticeCase(_source: Any = None) -> list[Any]:
     was missed, and one was drawn where there is nothing.
     """
     truth, label = practiceLabels()
-    image = slicer.util.addVolumeFromArray(_image(truth), name="Practice case")
+    image = slicer.util.addVolumeFromArray(_image(truth), name=_("Practice case"))
     image.SetSpacing(*SPACING)
-    return [image, _segmentation(label, image, "Drawn in a hurry", "lesion")]
+    return [image, _segmentation(label, image, _("Drawn in a hurry"), _("lesion"))]
 
 
 def practiceLabels() -> tuple[np.ndarray, np.ndarray]:

@@ -18,6 +18,7 @@ from DALESegmentLib.engine.review.region import Region
 from .scene import ROLE, currentScene, ensureNodeWithRole
 from .views import centreSliceViews
 from .volumes import geometryFromVolume
+from .words import tr as _
 
 TABLE = "regionTable"
 MARKUPS = "regionMarkups"
@@ -60,7 +61,7 @@ def regionTables() -> list[Any]:
 def addRegionTable() -> Any:
     """A new, empty table beside those that are there."""
     scene = currentScene()
-    node = scene.AddNewNodeByClass("vtkMRMLTableNode", scene.GenerateUniqueName("Doubtful regions"))
+    node = scene.AddNewNodeByClass("vtkMRMLTableNode", scene.GenerateUniqueName(_("Doubtful regions")))
     node.SetAttribute(ROLE, TABLE)
     return node
 
@@ -70,7 +71,7 @@ def updateRegionTable(regions: Sequence[Region], tableNode: Any = None) -> Any:
 
     A region that was in the table before keeps its state, and who decided it when; a new one is "open".
     """
-    node = tableNode or ensureNodeWithRole("vtkMRMLTableNode", TABLE, "Doubtful regions")
+    node = tableNode or ensureNodeWithRole("vtkMRMLTableNode", TABLE, _("Doubtful regions"))
     notes = regionNotes(node)
     ordered = sorted(regions, key=lambda region: region.rank)
     modified = node.StartModify()
@@ -131,7 +132,7 @@ def regionNotes(tableNode: Any) -> dict[tuple, tuple[str, str, str]]:
 def updateRegionMarkups(regions: Sequence[Region], markupsNode: Any = None) -> Any:
     """One locked point a region at its centre, in markupsNode (default: the scene's review marks)."""
     with _samePlaceNode():
-        node = markupsNode or ensureNodeWithRole("vtkMRMLMarkupsFiducialNode", MARKUPS, "Doubtful regions")
+        node = markupsNode or ensureNodeWithRole("vtkMRMLMarkupsFiducialNode", MARKUPS, _("Doubtful regions"))
     modified = node.StartModify()
     node.RemoveAllControlPoints()
     for region in sorted(regions, key=lambda region: region.rank):
