@@ -11,10 +11,13 @@ own spread, so that the weight means the same for every network. A heuristic.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from ..distributed.totals import alone, count_of, mean_and_variance
+from ..distributed.totals import over_ranks
 
 FEWEST_VOXELS = 16
 
@@ -22,6 +25,27 @@ FEWEST_VOXELS = 16
 def gaussian_wasserstein2(mean_a: Tensor, std_a: Tensor, mean_b: Tensor, std_b: Tensor) -> Tensor:
     """Squared distance of two diagonal Gaussians; the last axis is the features'."""
     return ((mean_a - mean_b) ** 2).sum(-1) + ((std_a - std_b) ** 2).sum(-1)
+
+
+@dataclass
+class ClassStatistics:
+    """Of the features of each class: enough (K,) bool, whether there are FEWEST_VOXELS; mean, variance (K, F), the
+    latter unbiased."""
+
+    enough: Tensor
+    mean: Tensor
+    variance: Tensor
+
+    @staticmethod
+    def of(features: Tensor, of_class: Tensor, chosen: Tensor, classes: int) -> ClassStatistics:
+        """Over the chosen voxels of all processes, with gradients; features (N, F) float32, of_class (N,) int64,
+        chosen (N,) bool."""
+        members = (F.one_hot(of_class, classes) * chosen.unsqueeze(1)).to(features).t()
+        count, total, squares = over_ranks(members.sum(1), members @ features, members @ features.square())
+        n = count.unsqueeze(1)
+        mean = total / n.clamp_min(1.0)
+        variance = (squares - n * mean.square()).clamp_min(0.0) / (n - 1.0).clamp_min(1.0)
+        return ClassStatistics(count >= FEWEST_VOXELS, mean, variance)
 
 
 class FeatureAlignment:
@@ -32,37 +56,29 @@ class FeatureAlignment:
         self.memory = memory
         self.mean: Tensor | None = None
         self.std: Tensor | None = None
-        self.seen = [False] * classes
+        self.seen = torch.zeros(classes, dtype=torch.bool)
 
     def observe(self, features: Tensor, label: Tensor, stable: Tensor) -> None:
         """features: (N, F); label: (N,); stable: (N,) bool."""
-        features = features.detach().float()
+        now = ClassStatistics.of(features.detach().float(), label, stable, self.classes)
         if self.mean is None or self.std is None:
-            self.mean = features.new_zeros(self.classes, features.shape[1])
-            self.std = torch.ones_like(self.mean)
-        for c in range(self.classes):
-            chosen = features[stable & (label == c)]
-            if count_of(chosen) < FEWEST_VOXELS:
-                continue
-            memory = self.memory if self.seen[c] else 0.0
-            mean, variance = mean_and_variance(chosen)
-            self.mean[c] = memory * self.mean[c] + (1 - memory) * mean
-            self.std[c] = memory * self.std[c] + (1 - memory) * (chosen.std(0) if alone() else variance.sqrt())
-            self.seen[c] = True
+            self.mean, self.std = torch.zeros_like(now.mean), torch.ones_like(now.mean)
+        seen = self.seen.to(now.mean.device)
+        # the first time as it is, later a little; and not at all where there are too few voxels to say anything
+        step = torch.where(seen, 1.0 - self.memory, 1.0).masked_fill(~now.enough, 0.0).unsqueeze(1)
+        self.mean = torch.lerp(self.mean, now.mean, step)
+        self.std = torch.lerp(self.std, now.variance.sqrt(), step)
+        self.seen = seen | now.enough
 
     def loss(self, features: Tensor, predicted: Tensor, fuzzy: Tensor) -> Tensor:
         """Mean W² over the classes seen, features (N, F) with gradient, predicted (N,), fuzzy (N,) bool."""
-        total, terms = features.new_zeros(()), 0
         if self.mean is None or self.std is None:
-            return total
-        unit = self.std[torch.tensor(self.seen)].square().mean().clamp_min(1e-6)
-        for c in range(self.classes):
-            chosen = features[fuzzy & (predicted == c)].float()
-            if not self.seen[c] or count_of(chosen) < FEWEST_VOXELS:
-                continue
-            mean, variance = mean_and_variance(chosen)
-            # the small constant keeps the gradient of the root finite where a feature is constant
-            std = (variance + 1e-6).sqrt()
-            distance = gaussian_wasserstein2(mean, std, self.mean[c], self.std[c])
-            total, terms = total + distance / (unit * chosen.shape[1]), terms + 1
-        return total / max(terms, 1)
+            return features.new_zeros(())
+        now = ClassStatistics.of(features.float(), predicted, fuzzy, self.classes)
+        seen = self.seen.unsqueeze(1)
+        unit = (self.std.square() * seen).mean(1).sum() / self.seen.sum().clamp_min(1)
+        # the small constant keeps the gradient of the root finite where a feature is constant
+        distance = gaussian_wasserstein2(now.mean, (now.variance + 1e-6).sqrt(), self.mean, self.std)
+        counts = self.seen & now.enough
+        total = torch.where(counts, distance, 0.0).sum() / (unit.clamp_min(1e-6) * features.shape[1])
+        return total / counts.sum().clamp_min(1)

@@ -15,20 +15,14 @@ import torch
 from torch import Tensor
 
 from ..distributed.totals import over_ranks
-from .settings import DaleSettings
 
 LARGEST_SCALE = 3.0
 
 
-def step_weights(fuzzy_step: bool, f: Tensor, w: Tensor, settings: DaleSettings) -> tuple[Tensor, Tensor]:
-    """Weights in [0, 1] of the cross-entropy and of Dice; f and w have one shape.
-
-    Without a partition no voxel is stable, and w alone weighs both losses.
-    """
-    if not settings.partition:
-        return w, w
+def step_weights(f: Tensor, w: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Weights in [0, 1] of the cross-entropy and of Dice; f and w have one shape, and w is None in a stable step."""
     stable = 1.0 - f
-    return (stable + f * w if fuzzy_step else stable), stable
+    return (stable if w is None else stable + f * w), stable
 
 
 def keep_class_mass(weights: Tensor, label: Tensor, classes: int, fixed: Tensor | None = None) -> Tensor:
@@ -39,10 +33,14 @@ def keep_class_mass(weights: Tensor, label: Tensor, classes: int, fixed: Tensor 
     weights, label, fixed: (B, *grid); weights 0 outside the image are not counted.
     """
     flat, index = weights.flatten(), label.flatten().long()
-    counted = (torch.ones_like(flat) if fixed is None else (~fixed.flatten()).float()) * (flat > 0)
-    wanted = flat.new_zeros(classes).index_add(0, index, counted)
-    present = flat.new_zeros(classes).index_add(0, index, flat * counted)
+    counted = (flat > 0).to(flat)
+    if fixed is not None:
+        counted = counted.masked_fill(fixed.flatten(), 0.0)
+    mass = flat * counted
+    # a product a class: for the few classes there are, faster than adding up by index
+    members = [(index == c).to(flat) for c in range(classes)]
+    wanted = torch.stack([member.dot(counted) for member in members])
+    present = torch.stack([member.dot(mass) for member in members])
     wanted, present = over_ranks(wanted, present)
-    scale = (wanted / present.clamp_min(1e-6)).clamp(1.0, LARGEST_SCALE)[index]
-    scaled = torch.where(counted > 0, flat * scale, flat)
-    return scaled.reshape(weights.shape)
+    scale = (wanted / present.clamp_min(1e-6)).clamp(1.0, LARGEST_SCALE)
+    return (flat + mass * (scale.index_select(0, index) - 1.0)).reshape(weights.shape)

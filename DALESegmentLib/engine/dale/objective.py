@@ -82,7 +82,11 @@ class Objective:
 
         fuzzy_step = bool(step % 2) or not settings.alternates
         f = self._fuzziness(s, batch, settings)
-        ce, dice = step_weights(fuzzy_step, f, self._confidence(margin, s, batch, settings), settings)
+        if settings.partition:
+            w = self._confidence(margin, s, batch, settings) if fuzzy_step else None
+            ce, dice = step_weights(f, w)
+        else:  # no voxel is stable, and w alone weighs both losses
+            ce = dice = self._confidence(margin, s, batch, settings)
         same = ce is dice
         ce = keep_class_mass(ce * batch.valid, batch.label, self.classes, batch.trusted)
         dice = ce if same else keep_class_mass(dice * batch.valid, batch.label, self.classes, batch.trusted)
@@ -128,8 +132,9 @@ class Objective:
             """(N, C) of (B, C, *grid) values, on the features' grid."""
             return _at(values, grid).flatten(2)[:, :, ::every].movedim(1, -1).flatten(0, 1)
 
-        f, valid, label = drawn(torch.stack([f, batch.valid, batch.label.float()], 1)).unbind(1)
-        fuzzy, inside = f > 0.5, valid > 0
+        fuzzy, inside, label = (
+            drawn(values.unsqueeze(1)).squeeze(1) for values in (f > 0.5, batch.valid > 0, batch.label)
+        )
         flat = drawn(features)
         if not fuzzy_step or not settings.alternates:
             self.alignment.observe(flat, label.long(), inside & ~fuzzy)
@@ -142,4 +147,6 @@ class Objective:
 
 def _at(values: Tensor, grid: torch.Size) -> Tensor:
     """(B, C, *grid) values on the features' grid, which may be coarser than the logits'."""
-    return values if values.shape[2:] == grid else F.interpolate(values.float(), size=grid, mode="nearest-exact")
+    if values.shape[2:] == grid:
+        return values
+    return F.interpolate(values.float(), size=grid, mode="nearest-exact").to(values.dtype)

@@ -35,4 +35,5 @@ def threshold(disagreement: np.ndarray, settings: DaleSettings) -> float:
 
 def fuzziness(disagreement: Tensor, label: Tensor, thresholds: Tensor, sharpness: float) -> Tensor:
     """f in (0, 1), the shape of `disagreement`. thresholds: (K,)."""
-    return torch.sigmoid((disagreement - thresholds[label.long()]) / sharpness)
+    at = thresholds.index_select(0, label.flatten().long()).view_as(disagreement)
+    return torch.sigmoid((disagreement - at) / sharpness)

@@ -34,24 +34,6 @@ def over_ranks(*own: Tensor) -> tuple[Tensor, ...]:
     return tuple(part.reshape(values.shape) for part, values in zip(parts, own, strict=True))
 
 
-def count_of(values: Tensor) -> int:
-    """How many rows there are in all."""
-    if alone():
-        return len(values)
-    return int(over_ranks(torch.tensor([float(len(values))], device=values.device))[0])
-
-
-def mean_and_variance(values: Tensor) -> tuple[Tensor, Tensor]:
-    """Over the rows of (N, F), unbiased, with gradients; at least two rows in all."""
-    if alone():
-        return values.mean(0), values.var(0)
-    total, count = over_ranks(values.sum(0), torch.tensor([float(len(values))], device=values.device))
-    mean = total / count
-    # that the mean moves as well changes nothing: the deviations from it add up to 0
-    (squares,) = over_ranks((values - mean.detach()).square().sum(0))
-    return mean, squares / (count - 1)
-
-
 class _Sum(torch.autograd.Function):
     @staticmethod
     def forward(_context: Any, own: Tensor) -> Tensor:

@@ -39,7 +39,7 @@ def save_checkpoint(
     alignment = objective.alignment
     if alignment.mean is not None and alignment.std is not None:
         tensors |= {"dale/mean": alignment.mean, "dale/std": alignment.std}
-    meta = {"progress": json.dumps({**progress, "seen": alignment.seen})}
+    meta = {"progress": json.dumps({**progress, "seen": alignment.seen.tolist()})}
     copies = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
     write_atomically(path, save(copies, meta))
 
@@ -69,7 +69,7 @@ def load_checkpoint(
         if "dale/mean" in tensors:
             objective.alignment.mean = tensors["dale/mean"].to(device)
             objective.alignment.std = tensors["dale/std"].to(device)
-        objective.alignment.seen = progress.pop("seen")
+        objective.alignment.seen = torch.tensor(progress.pop("seen"), dtype=torch.bool, device=device)
     except (OSError, SafetensorError, KeyError, RuntimeError, ValueError, TypeError) as error:
         raise EngineError(
             "checkpoint-unusable",

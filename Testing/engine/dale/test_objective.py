@@ -8,7 +8,7 @@ import torch
 from monai.losses import DiceCELoss
 from torch import Tensor
 
-from DALESegmentLib.engine.dale.alignment import FeatureAlignment, gaussian_wasserstein2
+from DALESegmentLib.engine.dale.alignment import ClassStatistics, FeatureAlignment, gaussian_wasserstein2
 from DALESegmentLib.engine.dale.alternation import keep_class_mass, step_weights
 from DALESegmentLib.engine.dale.disagreement import contradiction, remember
 from DALESegmentLib.engine.dale.objective import Batch, Objective
@@ -132,8 +132,8 @@ def test_each_class_keeps_its_mass_and_fixed_voxels_their_weight():
 
 def test_stable_steps_ignore_fuzzy_voxels_and_fuzzy_steps_weigh_them():
     f, w = torch.tensor([0.0, 1.0, 1.0]), torch.tensor([0.3, 0.3, 0.9])
-    stable, dice = step_weights(False, f, w, DaleSettings())
-    fuzzy, dice_again = step_weights(True, f, w, DaleSettings())
+    stable, dice = step_weights(f, None)
+    fuzzy, dice_again = step_weights(f, w)
     assert stable.tolist() == [1.0, 0.0, 0.0]
     assert fuzzy.tolist() == pytest.approx([1.0, 0.3, 0.9])
     assert dice.tolist() == dice_again.tolist() == [1.0, 0.0, 0.0]
@@ -204,6 +204,32 @@ def test_the_wasserstein_distance_against_numbers(random):
     empirical = float((a.sort().values - b.sort().values).square().mean())
     closed = gaussian_wasserstein2(a.mean()[None], a.std()[None], b.mean()[None], b.std()[None])
     assert float(closed) == pytest.approx(empirical, rel=0.02)
+
+
+def test_class_statistics_are_the_mean_and_variance_of_the_chosen_voxels(random):
+    features, of_class = 3 + torch.randn((300, 4), generator=random), torch.arange(300) % 3
+    chosen = (torch.rand(300, generator=random) < 0.6) & (of_class != 1)
+    found = ClassStatistics.of(features, of_class, chosen, 3)
+    assert found.enough.tolist() == [True, False, True]
+    for c in (0, 2):
+        own = features[chosen & (of_class == c)]
+        torch.testing.assert_close(found.mean[c], own.mean(0))
+        torch.testing.assert_close(found.variance[c], own.var(0), rtol=1e-4, atol=1e-5)
+
+
+def test_a_class_with_too_few_voxels_changes_nothing_and_costs_nothing(random):
+    alignment, label = FeatureAlignment(2), torch.zeros(100, dtype=torch.long)
+    stable, everywhere = torch.randn((100, 4), generator=random), torch.ones(100, dtype=torch.bool)
+    alignment.observe(stable, label, everywhere)
+    mean = alignment.mean.clone()
+    alignment.observe(stable + 9, label, torch.arange(100) < 15)
+    assert alignment.seen.tolist() == [True, False]
+    assert torch.equal(alignment.mean, mean)
+    fuzzy = torch.randn((100, 4), generator=random, requires_grad=True)
+    loss = alignment.loss(fuzzy, label + 1, everywhere)  # a class never seen
+    loss.backward()
+    assert float(loss) == 0
+    assert torch.equal(fuzzy.grad, torch.zeros_like(fuzzy))
 
 
 def test_alignment_pulls_fuzzy_features_towards_stable_ones(random):
