@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import signal
+import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -99,7 +101,7 @@ def _outcomes(
             yield _attempt(asked[-1], data, device)
         return
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=_one_thread) as pool:
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=_begin) as pool:
         running: set[Future[Outcome]] = set()
         while (queue and in_time()) or running:
             while queue and in_time() and len(running) < workers:
@@ -110,12 +112,21 @@ def _outcomes(
                 yield future.result()
 
 
-def _one_thread() -> None:
+def _begin() -> None:
+    """In each process: one thread for the work, and no life after the parent, however that ended."""
     import torch
 
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C reaches every process; a stopped worker has nothing to say
     torch.set_num_threads(1)
     warnings.filterwarnings("ignore")
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _attempt(cell: Cell, data: Path, device: str) -> Outcome:
