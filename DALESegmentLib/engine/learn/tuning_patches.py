@@ -13,8 +13,9 @@ from collections.abc import Sequence
 import torch
 
 from ..dale.objective import Batch
-from .patches import PatchSampler, Pose, confirmed_points
+from .patches import PatchSampler, confirmed_points
 from .plan import Plan
+from .pose import Pose
 from .prepare import PreparedCase
 from .windows import windows_of
 

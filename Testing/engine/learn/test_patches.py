@@ -8,8 +8,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from DALESegmentLib.engine.learn.patches import PatchSampler, Pose
+from DALESegmentLib.engine.learn.patches import PatchSampler
 from DALESegmentLib.engine.learn.plan import CaseFacts, make_plan
+from DALESegmentLib.engine.learn.pose import Pose
 from DALESegmentLib.engine.learn.prepare import prepare_case
 from Testing.engine.conftest import ball_case
 
