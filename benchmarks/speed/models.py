@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from DALESegmentLib.engine.cases.case import Case
+from DALESegmentLib.engine.cases.case_files import read_case
 from DALESegmentLib.engine.cases.exchange import save_array_case
+from DALESegmentLib.engine.cases.find_cases import find_cases
 from DALESegmentLib.engine.cases.geometry import Geometry
 from DALESegmentLib.engine.jobs import train
 from DALESegmentLib.engine.learn.folder import BUNDLE_FOLDER
@@ -16,16 +19,45 @@ from DALESegmentLib.engine.process.progress import Progress
 
 STS = {"image": "mr_t1", "label": "mr_t1_label"}
 SECONDS = 150.0
+AIR = (8, 32, 32)
+"""Voxels (k, j, i) on each side."""
 IDENTITY = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
 
 
 def sarcoma_model(folder: Path, work: Path, *, quick: bool) -> Path:
-    """A 3D SegResNet, planned and trained by the engine on the training part, so long that it finds tumours."""
-    cases = {"folder": str(folder), "split": "train", **STS}
+    """A 3D SegResNet, planned and trained by the engine on the training part, so long that it finds tumours. The cases
+    are cropped around the tumour; with air around them the network learns that there is nothing in it."""
+    items = []
+    for source in find_cases(folder=folder, split="train", **STS):
+        case, there = read_case(source), work / "in-air" / source.name
+        size = tuple(n + 2 * margin for n, margin in zip(case.image.shape[1:], AIR, strict=True))
+        geometry = Geometry(size[::-1], case.geometry.spacing, (0.0, 0.0, 0.0), IDENTITY)
+        label = np.pad(case.label, [(margin, margin) for margin in AIR])
+        save_array_case(replace(case, image=in_air(case.image, size), label=label, geometry=geometry), there)
+        items.append({"name": source.name, "arrays": str(there)})
     return _trained(
         work / ("sarcoma-quick" if quick else "sarcoma"),
-        {"cases": cases, "network": "SegResNet", "dims": 3, "seconds": 10.0 if quick else SECONDS, "device": "cpu"},
+        {
+            "cases": {"items": items},
+            "network": "SegResNet",
+            "dims": 3,
+            "seconds": 10.0 if quick else SECONDS,
+            "device": "cpu",
+        },
     )
+
+
+def in_air(image: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
+    """(C, *size): the image in the middle of a larger field of view, as much of it as fits; around it noise as dark as
+    air."""
+    random = np.random.default_rng(0)
+    dark, spread = float(np.percentile(image, 1)), 0.02 * float(image.std())
+    out = dark + spread * np.abs(random.standard_normal((len(image), *size), np.float32))
+    fits = [min(n, m) for n, m in zip(image.shape[1:], size, strict=True)]
+    there = tuple(slice((m - f) // 2, (m - f) // 2 + f) for m, f in zip(size, fits, strict=True))
+    here = tuple(slice((n - f) // 2, (n - f) // 2 + f) for n, f in zip(image.shape[1:], fits, strict=True))
+    out[np.index_exp[:] + there] = image[np.index_exp[:] + here]
+    return out
 
 
 def ball_model(work: Path) -> Path:

@@ -11,9 +11,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from DALESegmentLib.engine.cases.case import Case
 from DALESegmentLib.engine.cases.case_files import read_case
 from DALESegmentLib.engine.cases.find_cases import find_cases
+from DALESegmentLib.engine.cases.geometry import Geometry
 from DALESegmentLib.engine.learn.bundle import load_bundle
+from DALESegmentLib.engine.learn.layout import from_canonical
 from DALESegmentLib.engine.learn.plan import Plan
 from DALESegmentLib.engine.learn.prepare import prepare_image
 from DALESegmentLib.engine.learn.windows import windows_of
@@ -21,7 +24,7 @@ from DALESegmentLib.engine.measure.overlap import mean_dice
 
 from ..cell import ROOT
 from .floor import operations, sustained_rate
-from .models import STS, sarcoma_model
+from .models import IDENTITY, STS, in_air, sarcoma_model
 from .rows import Found, Given, Measured
 from .timing import middle, spread
 from .volume_child import SIDES
@@ -43,9 +46,9 @@ def measure(given: Given) -> Found:
     real = _real(folder, plan)
     flops = operations(network, plan)
     if given.device.type == "cuda":
-        found = _compared("gpu", _padded_out(real, GPU), model, flops, plan, given, ("monai", "exact"), 3)
+        found = _compared("gpu", _in_air(real, GPU, plan), model, flops, plan, given, ("monai", "exact"), 3)
         return {key: one for key, one in found.items() if key in ("gpu_time", "gpu_floor")}
-    large = _padded_out(real, QUICK_LARGE if given.quick else LARGE)
+    large = _in_air(real, QUICK_LARGE if given.quick else LARGE, plan)
     found = _compared("sts", real, model, flops, plan, given, SIDES, 1 if given.quick else 5)
     return found | _compared("large", large, model, flops, plan, given, SIDES, 1 if given.quick else 3)
 
@@ -119,13 +122,8 @@ def _real(folder: Path, plan: Plan) -> np.ndarray:
     return prepare_image(read_case(source), plan).as_tensor().numpy()
 
 
-def _padded_out(image: np.ndarray, size: tuple[int, int, int]) -> np.ndarray:
-    """The case in the middle of a larger field of view, as much of it as fits; around it noise as dark as air."""
-    random = np.random.default_rng(0)
-    dark = float(np.percentile(image, 1))
-    out = dark + 0.02 * np.abs(random.standard_normal((len(image), *size), np.float32))
-    fits = [min(n, m) for n, m in zip(image.shape[1:], size, strict=True)]
-    there = tuple(slice((m - f) // 2, (m - f) // 2 + f) for m, f in zip(size, fits, strict=True))
-    here = tuple(slice((n - f) // 2, (n - f) // 2 + f) for n, f in zip(image.shape[1:], fits, strict=True))
-    out[np.index_exp[:] + there] = image[np.index_exp[:] + here]
-    return out
+def _in_air(real: np.ndarray, size: tuple[int, int, int], plan: Plan) -> np.ndarray:
+    """real: prepared; so is the answer. How it was normalised before makes no difference to how it is now."""
+    assert plan.spacing is not None
+    turned = from_canonical(in_air(real, size), geometry := Geometry(size, plan.spacing, (0.0, 0.0, 0.0), IDENTITY))
+    return prepare_image(Case("large", turned, geometry), plan).as_tensor().numpy()
