@@ -55,7 +55,9 @@ def whatIsMissing(requirementsFile: str | Path) -> list[str]:
         lines.append(TORCH_MISSING)
     missing = missingRequirements(requirementsFile)
     if missing:
-        lines.append(_("Python packages are missing; they are installed at the first training, if you agree:"))
+        lines.append(
+            _("Python packages are missing; they are installed by the first step that needs them, if you agree:")
+        )
         lines += [f"  {line}" for line in describe(missing, requirementsFile)]
     return lines
 

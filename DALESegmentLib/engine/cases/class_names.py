@@ -91,13 +91,19 @@ def write_names(folder: Path, names: Mapping[int, str]) -> None:
     Raises EngineError("bad-json" or "cannot-write").
     """
     path = folder / DESCRIPTION
-    if path.is_file():
-        data = read_json(path)
-        if not isinstance(data, dict) or set(data) != {"labels"}:
-            return
+    if is_somebody_elses(path):
+        return
     labels = {"0": "background", **{str(value): name for value, name in sorted(names.items())}}
     with replacing(path) as temporary:
         temporary.write_text(json.dumps({"labels": labels}, indent=1, ensure_ascii=False), encoding="utf-8")
+
+
+def is_somebody_elses(path: Path) -> bool:
+    """Whether it is a dataset.json that says more than `write_names` does. Raises EngineError("bad-json")."""
+    if path.name != DESCRIPTION or not path.is_file():
+        return False
+    data = read_json(path)
+    return not isinstance(data, dict) or set(data) != {"labels"}
 
 
 def names_in(labels: Any) -> dict[int, str]:

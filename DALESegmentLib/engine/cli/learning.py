@@ -45,7 +45,7 @@ class Normalise(str, Enum):
 Network = Annotated[
     str | None,
     typer.Option(
-        help="UNet, AttentionUnet, SegResNet, DynUNet or SwinUNETR; chosen from the images by default.",
+        help="UNet, AttentionUnet, SegResNet, DynUNet or SwinUNETR; UNet by default.",
         rich_help_panel=METHOD,
     ),
 ]

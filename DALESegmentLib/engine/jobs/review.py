@@ -10,7 +10,7 @@ from pydantic import Field
 
 from ..learn.settings import LARGEST_SEED
 from ..process.progress import Progress
-from ..review.audit_list import AuditDraw, check_not_begun, write_audit
+from ..review.audit_list import AUDIT_FILE, AuditDraw, check_not_begun, write_audit
 from ..review.find_regions import find_regions
 from ..review.rank_regions import rank_regions
 from ..review.region_files import write_regions_csv, write_regions_json
@@ -18,8 +18,6 @@ from .doubt import doubts, summary
 from .extent_table import write_extents
 from .outputs import write_map
 from .parameters import ModelParameters
-
-AUDIT_FILE = "audit.csv"
 
 
 class ReviewParameters(ModelParameters):

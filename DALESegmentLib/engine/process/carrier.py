@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -40,7 +40,16 @@ class Carrier:
     check: Check
     moved: Moved
     _there: dict[Path, tuple[Listing, str]] = field(default_factory=dict)
+    _used: set[Path] = field(default_factory=set)
     _count: int = 0
+
+    def begin(self, check: Check, moved: Moved) -> None:
+        """Another request: make room there for it, since what is no longer here will not be asked for again."""
+        self.check, self.moved, self._used = check, moved, set()
+        for path in [path for path in self._there if not path.exists()]:
+            there = self._there.pop(path)[1].replace("\\", "/").split("/")
+            with suppress(EngineError):
+                self._asked("drop", {"folder": "/".join(there[-2:])})
 
     def new_name(self, name: str) -> str:
         """A name in the engine's folder that nothing has."""
@@ -65,6 +74,7 @@ class Carrier:
         base = path if path.is_dir() else path.parent
         files = _files_in(path) if path.is_dir() else _with_its_voxels(path)
         listing = _listing(base, files)
+        self._used |= {file.absolute() for file in files}
         known = self._known(path, listing)
         if known is None:
             name = self.new_name(base.name)
@@ -75,21 +85,33 @@ class Carrier:
             self._there[path] = (listing, known)
         return known if path.is_dir() else f"{known}/{path.name}"
 
-    def fetch(self, name: str, folder: Path) -> None:
+    def fetch(self, name: str, folder: Path, leave: Callable[[Path], bool] = lambda _: False) -> None:
         """What the engine has under the name, into the folder. Raises EngineError("remote-answer") for anything that
-        is no result, ("file-too-large")."""
+        is no result, ("file-too-large"), ("would-overwrite") where it would replace what the request was about: the
+        engine there cannot see that. leave: whether a file that is here already is to be left as it is."""
         listed = self._asked("files", {"folder": name})
         wanted = [_checked(each) for each in listed["files"] if not _is_passing(each)]
         total = sum(size for _, size in wanted) or 1
         if total > LARGEST_ANSWER or len(wanted) > MOST_FILES:
             raise EngineError("file-too-large", "The results are over 64 GB; ask for fewer cases at a time.")
+        targets = [folder.joinpath(*relative(file).parts) for file, _ in wanted]
+        self._check_free(targets)
         done = 0
-        for file, size in wanted:
-            done = self._get(f"{name}/{file}", folder.joinpath(*relative(file).parts), size, done, total)
+        for (file, size), target in zip(wanted, targets, strict=True):
+            if not leave(target):
+                done = self._get(f"{name}/{file}", target, size, done, total)
 
     def remember(self, folder: Path, there: str) -> None:
         """That the folder holds what is at this path there."""
         self._there[folder.absolute()] = (_listing(folder, _files_in(folder)), there)
+
+    def _check_free(self, targets: Iterable[Path]) -> None:
+        for target in targets:
+            if target.absolute() in self._used and target.exists():
+                raise EngineError(
+                    "would-overwrite",
+                    f"The result {target.name} would replace a file it is made from; choose another results folder.",
+                )
 
     def _known(self, path: Path, listing: Listing) -> str | None:
         """Where it is there already, unchanged, on its own or within a folder."""
@@ -99,13 +121,6 @@ class Carrier:
                 if _below(self._there[folder][0], inside) == listing:
                     return there if inside == "." else f"{there}/{inside}"
         return None
-
-    def forget_what_is_gone(self) -> None:
-        """Make room there: what is no longer here will not be asked for again."""
-        for path in [path for path in self._there if not path.exists()]:
-            there = self._there.pop(path)[1].replace("\\", "/").split("/")
-            with suppress(EngineError):
-                self._asked("drop", {"folder": "/".join(there[-2:])})
 
     def _put(self, file: Path, name: str, done: int, total: int) -> int:
         at = 0

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from DALESegmentLib.engine.errors import Cancelled
 
-Stage = Literal["reading", "planning", "training", "validating", "predicting", "confidence", "review", "writing"]
+Stage = Literal["reading", "training", "validating", "predicting", "confidence", "review", "writing"]
 Report = dict[str, Any]
 """percent, seconds_left, stage, message, values; as in docs/protocol.md."""
 

@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 from typing import Any, get_args
 
+from DALESegmentLib.engine.cases.class_names import is_somebody_elses
 from DALESegmentLib.engine.errors import Cancelled, EngineError
 from DALESegmentLib.engine.learn.folder import (
     BUNDLE_FOLDER,
@@ -23,6 +24,7 @@ from DALESegmentLib.engine.learn.folder import (
     read_json,
     write_json,
 )
+from DALESegmentLib.engine.review.audit_list import AUDIT_FILE, check_not_begun
 
 from .carrier import Carrier, unusable
 from .client import EngineClient
@@ -76,21 +78,15 @@ class RemoteEngine:
     def _do(self, name: str, asked: dict[str, Any], progress: Progress) -> dict[str, Any]:
         engine = self._engine()
         carrier = self._carrier or Carrier(engine, progress.check, lambda *_: None)
-        self._carrier, carrier.check = carrier, progress.check
-        carrier.forget_what_is_gone()
-        carrier.moved = _telling(progress.part(0, 10), "reading")
+        self._carrier = carrier
+        carrier.begin(progress.check, _telling(progress.part(0, 10), "reading"))
+        if name == "evaluate":
+            return self._evaluate(engine, asked, carrier, progress)
         out = Path(asked["out"]).absolute() if isinstance(asked.get("out"), str) else None
         _check_out(name, asked, out)
         parameters, there = self._sent(asked, carrier, out)
-        progress.check()
-        pending = engine.start(name, parameters)
-        part = progress.part(10, 90)
         try:
-            try:
-                result = pending.wait(lambda event: _pass_on(event, part), progress.check)
-            except Cancelled:
-                pending.cancel()
-                result = pending.wait(lambda event: _pass_on(event, part))
+            result = _answer(engine, name, parameters, progress)
         except EngineError:
             if out is not None and there is not None and not engine.gone:  # what was finished before is kept
                 carrier.check = lambda: None
@@ -101,12 +97,24 @@ class RemoteEngine:
         path = self._fetch(name, asked, carrier, there, out, progress)
         return local(result, path, out)
 
+    def _evaluate(
+        self, engine: EngineClient, asked: dict[str, Any], carrier: Carrier, progress: Progress
+    ) -> dict[str, Any]:
+        """Its only file is its answer, which is written here."""
+        parameters, _ = self._sent({key: value for key, value in asked.items() if key != "out"}, carrier, None)
+        result = local(_answer(engine, "evaluate", parameters, progress), None, None)
+        if asked.get("out") is not None:
+            write_json(Path(asked["out"]), result)
+        return result
+
     def _sent(self, asked: dict[str, Any], carrier: Carrier, out: Path | None) -> tuple[dict[str, Any], str | None]:
         """The parameters with paths over there, and the name there of `out`."""
         parameters, there = dict(asked), None
         for name in FOLDERS:
             if isinstance(asked.get(name), str):
                 parameters[name] = carrier.send(Path(asked[name]))
+        if isinstance(asked.get("audit"), str):
+            parameters["audit"] = carrier.send(Path(asked["audit"]))
         if isinstance(asked.get("model"), str):
             parameters["model"] = _send_model(Path(asked["model"]), carrier)
         if isinstance(asked.get("cases"), dict):
@@ -122,7 +130,7 @@ class RemoteEngine:
         path, run = carrier.path_of(there), RUNS.get(name)
         if run is not None and asked.get("overwrite") and carrier.holds(there):
             claim_run_folder(out / run, overwrite=True)
-        carrier.fetch(there, out)
+        carrier.fetch(there, out, is_somebody_elses)
         if run is not None and (out / run / RUN_FILE).is_file():  # so that it can be resumed here
             record = read_json(out / run / RUN_FILE)
             write_json(out / run / RUN_FILE, {**record, "cases": asked.get("cases")})
@@ -164,12 +172,25 @@ def local(value: Any, there: str | None, here: Path | None) -> Any:
     return str(here.joinpath(*relative(rest[1:]).parts))
 
 
+def _answer(engine: EngineClient, name: str, parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
+    progress.check()
+    pending = engine.start(name, parameters)
+    part = progress.part(10, 90)
+    try:
+        return pending.wait(lambda event: _pass_on(event, part), progress.check)
+    except Cancelled:
+        pending.cancel()
+        return pending.wait(lambda event: _pass_on(event, part))
+
+
 def _check_out(name: str, asked: dict[str, Any], out: Path | None) -> None:
     """What the engine there cannot see: is the place here free?"""
     if asked.get("resume"):
         raise bad_request("A training on another machine cannot be resumed from here; train anew, or resume it here.")
     if out is not None and name in RUNS:
         check_run_folder(out / RUNS[name], overwrite=bool(asked.get("overwrite")))
+    if out is not None and name == "review" and asked.get("audit"):
+        check_not_begun(out / AUDIT_FILE)
 
 
 def _send_model(path: Path, carrier: Carrier) -> str:

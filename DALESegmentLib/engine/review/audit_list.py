@@ -41,6 +41,7 @@ class Place:
     verdict: str = ""
 
 
+AUDIT_FILE = "audit.csv"
 COLUMNS = (
     *("place", "case", "verdict", "label_value"),
     *("r_mm", "a_mm", "s_mm", "i", "j", "k", "drawn_from_mm3"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import shlex
+import shutil
 import sys
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import pytest
 import torch
 from engine_lines import soon
 
+from DALESegmentLib.engine.cases.class_names import is_somebody_elses
 from DALESegmentLib.engine.cases.exchange import save_array_case
 from DALESegmentLib.engine.errors import EngineError
 from DALESegmentLib.engine.learn.bundle import load_bundle
@@ -75,6 +77,37 @@ def test_labels_and_confidence_come_back(engine, trained, here):
     with EngineClient() as engine_here:
         engine_here.call("review", {**asked, "out": str(here / "review-here")})
     np.testing.assert_allclose(confidence, np.load(here / "review-here" / "case0" / "confidence.npy"), atol=1e-6)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs sh")
+def test_results_never_take_the_place_of_what_they_are_made_from(engine, here, tmp_path):
+    shutil.copytree(here / "cases", tmp_path / "cases")
+    label = tmp_path / "cases" / "case0" / "label.npy"
+    before = label.read_bytes()
+    asked = {"cases": {"folder": str(tmp_path / "cases")}, "kind": "erode", "amount": 1.0}
+    with pytest.raises(EngineError, match="choose another results folder"):
+        engine.call("simulate", {**asked, "out": str(tmp_path / "cases")})
+    assert label.read_bytes() == before
+    engine.call("simulate", {**asked, "out": str(tmp_path / "spoiled")})
+    assert np.load(tmp_path / "spoiled" / "case0" / "label.npy").sum() < np.load(label).sum()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs sh")
+def test_a_list_with_verdicts_is_not_replaced_and_can_be_evaluated(engine, trained, here, tmp_path):
+    asked = {"model": trained["result"]["model"], "cases": {"folder": str(here / "cases")}, "device": "cpu"}
+    asked |= {"out": str(tmp_path), "audit": 12}
+    audit = Path(engine.call("review", asked)["audit"])
+    head, *places = audit.read_text().splitlines()
+    column = head.split(",").index("verdict")
+    rows = [place.split(",") for place in places]
+    judged = [",".join([*row[:column], "right", *row[column + 1 :]]) for row in rows]
+    audit.write_text("\n".join([head, *judged]) + "\n")
+    with pytest.raises(EngineError, match="holds verdicts already"):
+        engine.call("review", asked)
+    assert "right" in audit.read_text()
+    answer = engine.call("evaluate", {"audit": str(audit), "out": str(tmp_path / "left.json")})
+    assert answer["errors_left"]["wrong"] == 0
+    assert json.loads((tmp_path / "left.json").read_text())["errors_left"] == answer["errors_left"]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs sh")
@@ -147,6 +180,15 @@ def test_a_hostile_answer_writes_nothing(file, tmp_path):
     with pytest.raises(EngineError):
         carrier.fetch("1/out", tmp_path / "a" / "out")
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+def test_a_description_that_is_not_ours_is_left(tmp_path):
+    carrier = Carrier(Hostile([{"file": "dataset.json", "size": 2}]), lambda: None, lambda *_: None)
+    description = tmp_path / "dataset.json"
+    for mine, after in (('{"labels": {"1": "a"}, "name": "trial"}', None), ('{"labels": {"1": "a"}}', "{}")):
+        description.write_text(mine)
+        carrier.fetch("1/out", tmp_path, is_somebody_elses)
+        assert description.read_text() == (after or mine)
 
 
 def test_paths_to_anywhere_else_are_refused(tmp_path):
