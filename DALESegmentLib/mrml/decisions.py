@@ -35,15 +35,25 @@ def undoDecision(tableNode: Any) -> tuple[Region, str, int | None] | None:
 
     The log keeps both, so that it always says what happened.
     """
+    last = lastDecision(tableNode)
+    if last is None:
+        return None
+    log = decisionLog(tableNode)
+    entry = log[_lastStanding(log, set(regionStates(tableNode)))]
+    setRegionState(tableNode, last[0], *entry["before"])
+    entry["undone"] = datetime.now(timezone.utc).isoformat(timespec="seconds")
+    _write(tableNode, log)
+    return last
+
+
+def lastDecision(tableNode: Any) -> tuple[Region, str, int | None] | None:
+    """What `undoDecision` would take back."""
     log = decisionLog(tableNode)
     place = _lastStanding(log, set(regionStates(tableNode)))
     if place is None:
         return None
     entry = log[place]
     region = next(r for r in regionsFromTable(tableNode) if regionIdentity(r) == _key(entry))
-    setRegionState(tableNode, region, *entry["before"])
-    entry["undone"] = datetime.now(timezone.utc).isoformat(timespec="seconds")
-    _write(tableNode, log)
     return region, entry["state"], entry.get("number")
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
+from DALESegmentLib.engine.cases.atomic import replace
 from DALESegmentLib.engine.errors import EngineError
 
 from .scene import currentScene
@@ -26,7 +27,7 @@ def saveScene(path: str | Path) -> Path:
             written = Path(folder) / target.name
             if not currentScene().WriteToMRB(written.as_posix()):
                 raise OSError("the scene was not written")
-            os.replace(written, target)
+            replace(written, target)
     except OSError as error:
         raise EngineError(
             "not-written",

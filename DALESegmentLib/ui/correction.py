@@ -37,6 +37,7 @@ class Correction:
         self._workflow = workflow
         self._open: _Open | None = None
         self._drawn: list[tuple[tuple, editing.OpenCorrection, Drawn]] = []
+        self._waiting: Region | None = None  # to be learned from once the step that runs is over
 
     @property
     def isOpen(self) -> bool:
@@ -86,16 +87,29 @@ class Correction:
         if not changed:
             workflow.onMessage(_("Nothing was changed in region {rank}.").format(rank=one.region.rank))
             return
+        try:
+            workflow.review.decide(one.region, "corrected")
+        except EngineError:  # the disk is full, say: coming back again tries again
+            self._open = one
+            raise
         self._drawn.append((regionIdentity(one.region), one.kept, drawn))
-        workflow.review.decide(one.region, "corrected")
         workflow.onMessage(
             _("Region {rank}: {count} voxels were changed; they count as right from now on.").format(
                 rank=one.region.rank, count=changed
             )
         )
+        self._waiting = one.region
         workflow.onChanged()
-        if workflow.state.refreshAtOnce and workflow.state.model and not workflow.busy:
-            workflow.refresh(one.region)
+        self.learn()
+
+    def learn(self) -> None:
+        """From a correction that was left, at once where that is wanted, or as soon as nothing else runs."""
+        workflow, region = self._workflow, self._waiting
+        if region is None or workflow.busy:
+            return
+        self._waiting = None
+        if workflow.state.refreshAtOnce and workflow.state.model:
+            workflow.refresh(region)
 
     def undo(self, region: Region) -> None:
         """Take back what was drawn for a region whose correction was just undone."""
@@ -123,7 +137,7 @@ class Correction:
 
     def drop(self) -> None:
         """The scene goes: nothing of it is kept."""
-        self._open, self._drawn = None, []
+        self._open, self._drawn, self._waiting = None, [], None
 
 
 def _placeOf(region: Region, regionMap: np.ndarray | None, geometry: Geometry) -> np.ndarray:

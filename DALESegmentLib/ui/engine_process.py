@@ -137,6 +137,12 @@ class EngineProcess:
                 process.waitForFinished(1000 * SECONDS_TO_LEAVE)
         self._process = None
 
+    def kill(self) -> None:
+        """End the process at once, without waiting for it. Open requests end as cancelled."""
+        if self.running:
+            self._stopping = True
+            self._process.kill()
+
     def waitFor(self, condition: Callable[[], bool], seconds: float) -> bool:
         """For scripts and tests: answer requests until condition() holds. The module itself never waits."""
         end = time.monotonic() + seconds
@@ -149,8 +155,14 @@ class EngineProcess:
     def _readAnswers(self) -> None:
         self._unread += self._process.readAllStandardOutput().data()
         *lines, self._unread = self._unread.split(b"\n")
+        problems = []
         for line in lines:
-            self._takeLine(line)
+            try:
+                self._takeLine(line)
+            except Exception as problem:  # noqa: PERF203  the lines after it may be the answer somebody waits for
+                problems.append(problem)
+        if problems:
+            raise problems[0]
 
     def _takeLine(self, line: bytes) -> None:
         try:

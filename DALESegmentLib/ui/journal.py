@@ -39,9 +39,11 @@ class Journal:
         """Write a decision; its number, or None where there is no log. Raises EngineError "disk-full"."""
         return None if self._log is None else self._log.decide(region, verdict, who)
 
-    def takeBack(self, number: int | None) -> None:
-        """Note that a decision was undone; one that this log does not know is passed over."""
-        if self._log is not None and number in self._log.state.standing:
+    def takeBack(self, number: int | None, region: Region) -> None:
+        """Note that a decision about the region was undone; one that this log does not know is passed over: the scene
+        may come from another computer, which numbers its own."""
+        standing = {} if self._log is None else self._log.state.standing
+        if number in standing and _identity(standing[number]) == regionIdentity(region):
             self._log.undo(number)
 
     def unknownTo(self, states: dict[tuple, str]) -> list[tuple[tuple, int, Decision]]:
@@ -53,10 +55,14 @@ class Journal:
             return []
         found = []
         for number, decision in self._log.state.standing.items():
-            identity = (decision.case, decision.label_value, decision.suspicion, decision.centre_voxel)
+            identity = _identity(decision)
             if decision.verdict != OPEN and states.get(identity) == OPEN:
                 found.append((identity, number, decision))
         return found
+
+
+def _identity(decision: Decision) -> tuple:
+    return decision.case, decision.label_value, decision.suspicion, decision.centre_voxel
 
 
 def byIdentity(found: list[Region]) -> dict[tuple, Region]:

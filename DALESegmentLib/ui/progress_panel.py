@@ -4,16 +4,23 @@ from __future__ import annotations
 
 from typing import Any
 
+import qt
 from slicer.i18n import tr as _
 
 from .live_curves import LiveCurves
 from .signals import connect
 from .workflow import Workflow
 
+PATIENCE_MS = 10_000
+"""After Cancel; a step that has not ended by then may never do so, and can be stopped with the engine."""
+
 
 class ProgressPanel:
     def __init__(self, ui: Any, workflow: Workflow) -> None:
         self._ui, self._workflow = ui, workflow
+        self._patience = qt.QTimer()
+        self._patience.setSingleShot(True)
+        connect(self._patience, "timeout()", self._offerToStop)
         self._curves = LiveCurves()
         workflow.onProgress, workflow.onMessage = self.showProgress, self.showMessage
         connect(ui.cancelButton, "clicked()", self._cancel)
@@ -26,6 +33,9 @@ class ProgressPanel:
         self._ui.progressBar.visible = busy
         self._ui.cancelButton.visible = busy
         self._ui.cancelButton.enabled = busy
+        if not busy:
+            self._ui.cancelButton.text = _("Cancel")
+            self._patience.stop()
 
     def showProgress(self, event: dict) -> None:
         self._ui.progressBar.value = int(event["percent"])
@@ -40,7 +50,20 @@ class ProgressPanel:
     def _cancel(self) -> None:
         self._ui.cancelButton.enabled = False
         self.showMessage(_("Cancelling…"))
-        self._workflow.cancel()
+        if self._offered:
+            self._workflow.abandon()
+        else:
+            self._patience.start(PATIENCE_MS)
+            self._workflow.cancel()
+
+    @property
+    def _offered(self) -> bool:
+        return self._ui.cancelButton.text == _("Stop the engine")
+
+    def _offerToStop(self) -> None:
+        """It was asked to stop and did not: a machine that is gone, or a call that does not end."""
+        self._ui.cancelButton.text = _("Stop the engine")
+        self._ui.cancelButton.enabled = True
 
 
 def timeLeft(seconds: float) -> str:

@@ -57,6 +57,11 @@ class Requests:
         return self.running is not None
 
     @property
+    def command(self) -> str:
+        """The command under way, "" where there is none."""
+        return self._step.command if self.busy and self._step is not None else ""
+
+    @property
     def state(self) -> Any:
         return self.session.state
 
@@ -65,6 +70,13 @@ class Requests:
             self._step.cancelled = True
         elif self.running is not None:
             self.engine.cancel(self.running)
+
+    def abandon(self) -> None:
+        """End the step where asking did not help: the engine is stopped, and the next step starts a fresh one."""
+        if self.running == BESIDE:
+            self._step.cancelled = True
+        elif self.running is not None:
+            self.engine.kill()
 
     def close(self) -> None:
         """Nothing is to come any more."""

@@ -165,13 +165,14 @@ class Review:
         return self.fits(self.state.regionTable) and decisions.canUndo(self.state.regionTable)
 
     def undo(self) -> tuple[Region, str] | None:
-        """Take the last decision back; returns its region and what it had been."""
-        undone = decisions.undoDecision(self.state.regionTable)
-        if undone is None:
+        """Take the last decision back; returns its region and what it had been. On the disk first, as `decide`."""
+        last = decisions.lastDecision(self.state.regionTable)
+        if last is None:
             return None
-        region, decision, number = undone
+        region, decision, number = last
         if self.journal() is not None:
-            self.journal().takeBack(number)
+            self.journal().takeBack(number, region)
+        decisions.undoDecision(self.state.regionTable)
         return region, decision
 
     def regionMap(self) -> np.ndarray | None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import slicer
 from slicer.i18n import tr as _
 
 from DALESegmentLib.engine.errors import EngineError
+from DALESegmentLib.engine.review.region import Region
 from DALESegmentLib.mrml.regions import jumpToRegion, regionIdentity
 
 from .background import importInTime
@@ -60,6 +62,7 @@ class ReviewPanel:
         known = review.decisions()
         self.table.show([(r, known.get(regionIdentity(r), "open")) for r in review.regions()])
         self._enableDecisions()
+        self.correction.learn()
 
     def entered(self) -> None:
         """The module is on screen: an open correction ends, and the keys work."""
@@ -82,7 +85,10 @@ class ReviewPanel:
 
     def close(self) -> None:
         """Slicer quits or the module is reloaded."""
-        self.correction.leave()
+        try:
+            self.correction.leave()
+        except EngineError as problem:  # the rest has to be closed all the same
+            logging.warning("DALESegment: the open correction was not noted. %s", problem.sentence)
         for keys in (self._keys, self._wayBack):
             keys.remove()
 
@@ -118,10 +124,10 @@ class ReviewPanel:
         self._ui.reviewNote.visible = review.outOfPlace
 
     def _enableDecisions(self) -> None:
-        chosen = self.table.selected() is not None
+        chosen = self.table.selected() is not None and not self._listing
         for button in (self._ui.confirmButton, self._ui.unsureButton, self._ui.correctButton):
             button.enabled = chosen
-        self._ui.undoButton.enabled = self._workflow.review.canUndo
+        self._ui.undoButton.enabled = self._workflow.review.canUndo and not self._listing
 
     def _jump(self) -> None:
         self._enableDecisions()
@@ -129,9 +135,21 @@ class ReviewPanel:
         if region is not None:
             jumpToRegion(region)
 
+    @property
+    def _listing(self) -> bool:
+        """Whether a new list is being made. What is decided about the old one would be lost with it."""
+        return self._workflow.command == "review"
+
+    def _judged(self) -> Region | None:
+        """The chosen region, where it can be decided about now."""
+        if self._listing:
+            self._workflow.onMessage(_("The list is being made anew; decide when it is there."))
+            return None
+        return self.table.selected()
+
     def _decide(self, decision: str) -> None:
         """Note the decision and go on to the next region."""
-        region = self.table.selected()
+        region = self._judged()
         if region is None:
             return
         self._workflow.review.decide(region, decision)
@@ -139,13 +157,13 @@ class ReviewPanel:
         self._workflow.onChanged()
 
     def _correct(self) -> None:
-        region = self.table.selected()
+        region = self._judged()
         if region is not None:
             self.correction.open(region)
             self.left()
 
     def _undo(self) -> None:
-        undone = self._workflow.review.undo() if self._workflow.review.canUndo else None
+        undone = self._workflow.review.undo() if self._workflow.review.canUndo and not self._listing else None
         if undone is None:
             return
         region, decision = undone

@@ -205,6 +205,13 @@ def slow(request: dict, parameters: dict) -> dict:
     return {}
 
 
+def deaf(request: dict, parameters: dict) -> dict:
+    """A call that does not look whether it should stop."""
+    send(id=request["id"], event="progress", values={}, percent=5.0, seconds_left=None, stage="reading", message="Deaf")
+    time.sleep(60)
+    return {}
+
+
 def noise(request: dict, parameters: dict) -> dict:
     sys.stdout.write('not JSON\n"only a text"\n{"no": "event"}\n{"id": "999", "event": "result", "result": {}}\n')
     sys.stderr.write("a warning of some library\n")
@@ -220,7 +227,8 @@ def progress(request: dict, percent: float, left: float) -> None:
 
 
 JOBS = {
-    f.__name__: f for f in (inspect, train, finetune, confidence, review, refresh, plan, doctor, predict, slow, noise)
+    f.__name__: f
+    for f in (inspect, train, finetune, confidence, review, refresh, plan, doctor, predict, slow, deaf, noise)
 }
 
 

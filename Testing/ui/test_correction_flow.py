@@ -207,3 +207,19 @@ def test_a_scene_saved_during_a_correction_is_clean_when_it_is_opened(reviewed, 
     loadScene(saved)
     segmentation = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLSegmentationNode")
     assert segmentation.GetSegmentation().GetSegmentIDs() == ("ball",)
+
+
+def test_a_correction_left_during_another_step_is_learned_from_after_it(reviewed):
+    workflow = reviewed.logic.workflow
+    press(reviewed, "E")
+    leave(reviewed)
+    erase_region(reviewed, workflow.review.regions()[0])
+    workflow.request("slow", {}, lambda answer: None)
+    enter(reviewed)
+    assert state_of_first(reviewed) == "corrected"
+    assert workflow.command == "slow"
+    model = workflow.state.model
+    click(reviewed.ui.cancelButton)
+    assert wait_until(lambda: workflow.command == "refresh")
+    assert wait_until(lambda: not workflow.busy)
+    assert workflow.state.model != model

@@ -6,7 +6,7 @@ import re
 
 import numpy as np
 import pytest
-from slicer_window import WIDTH, click, click_row, enter, leave, picture, wait_until
+from slicer_window import WIDTH, click, click_row, enter, leave, picture, press, states, wait_until
 
 
 def step(widget, button) -> str:
@@ -154,6 +154,37 @@ def test_progress_and_cancel(widget):
     assert ui.statusLabel.text == "Cancelled."
     assert ui.trainButton.enabled
     assert not ui.progressBar.isVisible()
+
+
+def test_a_step_that_does_not_end_is_stopped_with_the_engine(widget, monkeypatch):
+    from DALESegmentLib.ui import progress_panel
+
+    monkeypatch.setattr(progress_panel, "PATIENCE_MS", 200)
+    ui, workflow = widget.ui, widget.logic.workflow
+    workflow.request("deaf", {}, lambda answer: None)
+    assert wait_until(lambda: ui.progressBar.value > 0)
+    assert ui.cancelButton.text == "Cancel"
+    click(ui.cancelButton)
+    assert wait_until(lambda: ui.cancelButton.text == "Stop the engine")
+    click(ui.cancelButton)
+    assert wait_until(lambda: not workflow.busy, 5)
+    assert "Cancelled" in ui.statusLabel.text
+    step(widget, ui.trainButton)  # a fresh engine
+    assert ui.cancelButton.text == "Cancel"
+
+
+def test_nothing_is_decided_about_a_list_that_is_being_replaced(reviewed):
+    ui = reviewed.ui
+    click(ui.regionsButton)
+    assert reviewed.logic.workflow.busy
+    assert not ui.confirmButton.enabled
+    press(reviewed, "C")
+    assert "being made anew" in ui.statusLabel.text
+    assert wait_until(lambda: not reviewed.logic.workflow.busy)
+    assert set(states(reviewed)) == {"open"}
+    click_row(ui.regionsTable, 0)
+    press(reviewed, "C")
+    assert states(reviewed)[0] == "confirmed"
 
 
 def test_a_dead_engine_is_said_and_the_next_step_works(widget):

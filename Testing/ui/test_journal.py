@@ -110,3 +110,21 @@ def test_a_full_disk_decides_nothing(reviewed, monkeypatch, caplog):
 @pytest.fixture(autouse=True)
 def where(widget, tmp_path):
     widget.tmp = tmp_path
+
+
+def test_undo_on_a_full_disk_undoes_nothing(reviewed, monkeypatch, caplog):
+    from DALESegmentLib.engine.errors import EngineError
+
+    press(reviewed, "C")
+
+    def full(self, number):
+        raise EngineError("disk-full", "The disk is full.")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("DALESegmentLib.engine.review.review_log.ReviewLog.undo", full)
+        press(reviewed, "Z")
+    assert states(reviewed)[0] == "confirmed"
+    assert verdicts(reviewed) == ["confirmed"]
+    press(reviewed, "Z")
+    assert states(reviewed)[0] == "open"
+    assert verdicts(reviewed) == []

@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -13,6 +15,7 @@ from uuid import uuid4
 from ..errors import EngineError
 
 DISK_FULL = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
+_HELD_SECONDS = 2.0
 _NEXT_TO_NOTHING = 1 << 20
 """Bytes. Who writes in blocks gives up while a few are left."""
 
@@ -28,12 +31,25 @@ def replacing(target: Path) -> Iterator[Path]:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
-        os.replace(temporary, target)
+        replace(temporary, target)
     except OSError as error:
         raise not_written(target.name, target.parent, error) from error
     finally:
         with suppress(OSError):  # where not even the name is possible, the sentence above must still be heard
             temporary.unlink(missing_ok=True)
+
+
+def replace(source: Path, target: Path) -> None:
+    """os.replace. On Windows it is tried for a while: scanners and indexers hold new files open for moments."""
+    until = time.monotonic() + (_HELD_SECONDS if sys.platform == "win32" else 0.0)
+    while True:
+        try:
+            os.replace(source, target)
+            return
+        except PermissionError:  # noqa: PERF203
+            if time.monotonic() >= until:
+                raise
+            time.sleep(0.05)
 
 
 def not_written(name: str, folder: Path, error: BaseException | None = None) -> EngineError:

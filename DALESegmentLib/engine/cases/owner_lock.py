@@ -61,7 +61,8 @@ def _take(path: Path, in_use: Callable[[str], EngineError]) -> IO[bytes]:
 def _give_back(path: Path, file: IO[bytes]) -> None:
     """The file goes before the lock, so that whoever gets the lock of a file that is gone can tell."""
     if sys.platform != "win32":
-        path.unlink(missing_ok=True)
+        with suppress(OSError):  # of a network disk that is gone: what was done under the lock is done
+            path.unlink(missing_ok=True)
     file.close()
     if sys.platform == "win32":  # which removes no open file; another may have opened it since
         with suppress(OSError):

@@ -7,7 +7,6 @@ Our own loader takes the plan from metadata.json, the network's class from our o
 from __future__ import annotations
 
 import io
-import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -20,6 +19,7 @@ from pydantic import ValidationError
 from torch import nn
 
 from .. import __version__
+from ..cases.atomic import replace
 from ..errors import EngineError
 from .bundle_config import inference_config
 from .folder import BUNDLE_FOLDER, HELD_OUT_FILE, find_bundle, read_json, write_atomically, write_json
@@ -55,7 +55,7 @@ def save_bundle(run_folder: Path, network: nn.Module, plan: Plan, training: dict
         write_atomically(fresh / "LICENSE", _LICENCE.encode())
         write_atomically(fresh / WEIGHTS, buffer.getvalue())
         fresh.chmod(0o755)
-        os.replace(fresh, bundle)
+        replace(fresh, bundle)
     except BaseException:
         shutil.rmtree(fresh, ignore_errors=True)
         raise

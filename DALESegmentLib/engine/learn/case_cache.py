@@ -1,7 +1,8 @@
 """Prepared cases that memory should not hold: their voxels lie in files, of which the machine keeps in memory what is
 read at the moment.
 
-The files have no name (on Windows one that goes with them), so nothing is left behind even by a killed process.
+The files have no name, or on Windows and network disks one that begins with a dot and goes with them, so nothing is
+left behind even by a killed process.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ class CaseCache:
         array = voxels.contiguous().numpy()
         if not array.size:
             return voxels
-        with tempfile.TemporaryFile(dir=self._folder) as file:  # the mapping keeps it open
+        with tempfile.TemporaryFile(prefix=".case-", dir=self._folder) as file:  # the mapping keeps it open
             array.tofile(file)
             file.flush()
             return torch.from_numpy(np.memmap(file, array.dtype, "r+", shape=array.shape))

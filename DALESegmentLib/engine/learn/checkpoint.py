@@ -59,7 +59,8 @@ def load_checkpoint(
             progress = json.loads(file.metadata()["progress"])
             own = {_MAP + case.name for case in cases}
             names = [name for name in file.keys() if name in own or not name.startswith(_MAP)]  # noqa: SIM118
-            tensors = {name: file.get_tensor(name) for name in names}
+            # copies: Windows replaces no file that is still mapped
+            tensors = {name: file.get_tensor(name).clone() for name in names}
         network.load_state_dict(_under(tensors, "network"))
         _load_optimizer(optimizer, _under(tensors, "optimizer"), device)
         for case in cases:

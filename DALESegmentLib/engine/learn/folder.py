@@ -45,7 +45,8 @@ def check_run_folder(folder: Path, *, resume: bool = False, overwrite: bool = Fa
         )
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        if not exists and any(path.name != LOCK_FILE for path in folder.iterdir()):
+        others = (path for path in folder.iterdir() if path.name != LOCK_FILE and not path.name.startswith("."))
+        if not exists and any(others):
             raise EngineError("folder-not-empty", f"{folder.name} holds other files; choose an empty or a new folder.")
         with tempfile.TemporaryFile(dir=folder):  # now, not after the first epoch
             pass

@@ -155,7 +155,7 @@ class Carrier:
         return done + size
 
     def _asked(self, command: str, parameters: dict[str, Any]) -> Any:
-        return self.engine.call(command, parameters)
+        return self.engine.start(command, parameters).wait(check=self.check)
 
 
 def unusable() -> EngineError:

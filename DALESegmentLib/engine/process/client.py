@@ -62,8 +62,9 @@ class Pending:
                 on_progress(event)
 
     def cancel(self) -> None:
-        """Ask it to stop; wait() then raises EngineError "cancelled", or returns what was finished before."""
-        self._client.cancel(self.id)
+        """Ask it to stop, and do not wait; wait() then raises EngineError "cancelled", or returns what was finished
+        before."""
+        self._client.start("cancel", {"target": self.id})
 
 
 class EngineClient:
@@ -159,19 +160,22 @@ class EngineClient:
                 cast(BinaryIO, stream).close()
 
     def _read_answers(self) -> None:
-        for line in lines(cast(BinaryIO, self._process.stdout)):
-            self._take(line)
-        self._process.wait()
-        with self._lock:
-            self._gone = True
-            self._abandon()
-        self._started.set()
+        try:
+            for line in lines(cast(BinaryIO, self._process.stdout)):
+                self._take(line)
+            self._process.wait()
+        finally:
+            with self._lock:
+                self._gone = True
+                self._abandon()
+            self._started.set()
 
     def _take(self, line: bytes) -> None:
         try:
             event = json.loads(line)
             kind, id = event["event"], event.get("id")
-        except (ValueError, TypeError, KeyError):
+            hash(id)  # a list is no name of a request
+        except (ValueError, TypeError, KeyError, AttributeError):
             self.messages.append(f"not an answer: {line[:200]!r}")
             return
         if kind == "ready":

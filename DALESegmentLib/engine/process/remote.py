@@ -11,11 +11,12 @@ import math
 import re
 import shlex
 import sys
+import time
 from pathlib import Path
 from typing import Any, get_args
 
 from DALESegmentLib.engine.cases.class_names import is_somebody_elses
-from DALESegmentLib.engine.errors import Cancelled, EngineError
+from DALESegmentLib.engine.errors import Cancelled, Check, EngineError, no_check
 from DALESegmentLib.engine.learn.folder import (
     BUNDLE_FOLDER,
     RUN_FILE,
@@ -37,6 +38,8 @@ RUNS = {"train": "", "finetune": "", "refresh": "model"}
 """Where in `out` the jobs that train have their run folder."""
 FOLDERS = ("predictions", "confidence")
 FILES = ("label", "trusted", "confidence", "reference")
+CANCEL_SECONDS, FETCH_SECONDS = 30.0, 600.0
+"""Where a step was cancelled or failed: how long to wait for its end, and for what was finished before."""
 _LONGEST_MESSAGE = 200
 _ELSEWHERE = re.compile(r"/|\\\\|[A-Za-z]:[\\/]")
 """How a path begins that says where on a disk it is."""
@@ -89,11 +92,12 @@ class RemoteEngine:
             result = _answer(engine, name, parameters, progress)
         except EngineError:
             if out is not None and there is not None and not engine.gone:  # what was finished before is kept
-                carrier.check = lambda: None
+                carrier.check = _patience(FETCH_SECONDS)
                 self._fetch(name, asked, carrier, there, out, progress)
             raise
         if out is None or there is None:
             return local(result, None, None)
+        carrier.check = no_check  # it is done: who cancels now would lose it
         path = self._fetch(name, asked, carrier, there, out, progress)
         return local(result, path, out)
 
@@ -142,6 +146,8 @@ def split(command: str) -> list[str]:
     """Raises EngineError("bad-engine-command")."""
     try:
         parts = shlex.split(command, posix=sys.platform != "win32")
+        if sys.platform == "win32":  # where a backslash is no escape, and quotation marks stay
+            parts = [part[1:-1] if len(part) > 1 and part[0] == part[-1] == '"' else part for part in parts]
     except ValueError:
         parts = []
     if not parts:
@@ -180,7 +186,26 @@ def _answer(engine: EngineClient, name: str, parameters: dict[str, Any], progres
         return pending.wait(lambda event: _pass_on(event, part), progress.check)
     except Cancelled:
         pending.cancel()
-        return pending.wait(lambda event: _pass_on(event, part))
+        try:
+            return pending.wait(lambda event: _pass_on(event, part), _patience(CANCEL_SECONDS))
+        except _Stalled:
+            engine.kill()
+            raise Cancelled from None
+
+
+class _Stalled(EngineError):
+    """The other machine does not answer any more."""
+
+
+def _patience(seconds: float) -> Check:
+    """Raises _Stalled once so much time is over."""
+    until = time.monotonic() + seconds
+
+    def check() -> None:
+        if time.monotonic() > until:
+            raise _Stalled("engine-gone", "The engine on the other machine does not answer; start the step again.")
+
+    return check
 
 
 def _check_out(name: str, asked: dict[str, Any], out: Path | None) -> None:

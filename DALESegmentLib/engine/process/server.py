@@ -86,9 +86,10 @@ class Server:
         try:
             for line in lines(self._source):
                 self._take(line)
-        except OSError as problem:
+        except Exception as problem:  # who cannot hear must not go on
             print(crash_report(problem), file=sys.stderr)
-        self.end()
+        finally:
+            self.end()
 
     def _take(self, line: bytes) -> None:
         try:

@@ -66,9 +66,11 @@ class ReviewLog:
     def _append(self, entry: Mapping[str, Any]) -> int:
         line, checksum = make_line(entry, self._checksum)
         try:
+            if os.fstat(self._file.fileno()).st_size > self._end:
+                self._file.truncate(self._end)  # what a write that failed left, or all that follows would be lost
             _write(self._file, line)
         except OSError as error:
-            with suppress(OSError):  # what was written of it is passed over by the next reader in any case
+            with suppress(OSError):  # else before the next line; a reader passes over half a line
                 self._file.truncate(self._end)
             raise not_written(self._path.name, self._path.parent, error) from error
         self._checksum, self._end = checksum, self._end + len(line)

@@ -7,6 +7,8 @@ import json
 import shlex
 import shutil
 import sys
+import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +18,12 @@ from engine_lines import soon
 
 from DALESegmentLib.engine.cases.class_names import is_somebody_elses
 from DALESegmentLib.engine.cases.exchange import save_array_case
-from DALESegmentLib.engine.errors import EngineError
+from DALESegmentLib.engine.errors import Cancelled, EngineError
 from DALESegmentLib.engine.learn.bundle import load_bundle
+from DALESegmentLib.engine.process import remote
 from DALESegmentLib.engine.process.carrier import Carrier
 from DALESegmentLib.engine.process.client import EngineClient, serving
+from DALESegmentLib.engine.process.progress import Progress
 from DALESegmentLib.engine.process.remote import RemoteEngine, local
 from DALESegmentLib.engine.process.spool import Spool, relative
 from Testing.engine.conftest import ball_case
@@ -146,14 +150,46 @@ def test_a_command_that_starts_no_engine_is_said_to_be_one():
         RemoteEngine('ssh "gpu-host')
 
 
+STALLED = """
+import json, sys, time
+print(json.dumps({"event": "ready", "protocol": 1, "version": "0", "pid": 1}), flush=True)
+time.sleep(600)
+"""
+
+
+@pytest.mark.parametrize("job", ["inspect", "review"])
+def test_a_machine_that_answers_no_more_can_be_cancelled(job, here, tmp_path, monkeypatch):
+    monkeypatch.setattr(remote, "CANCEL_SECONDS", 1.0)
+    engine = RemoteEngine(f"{shlex.quote(sys.executable)} -c {shlex.quote(STALLED)}")
+    cancelled = threading.Event()
+    threading.Timer(0.5, cancelled.set).start()
+    started = time.monotonic()
+    asked = {"cases": {"folder": str(here / "cases")}} if job == "review" else {}
+    with pytest.raises(Cancelled):
+        engine.jobs[job]({**asked, "out": str(tmp_path / "out")}, Progress(None, cancelled))
+    assert time.monotonic() - started < 10
+    engine._client.kill()
+
+
+def test_a_command_of_windows_may_have_quotation_marks(monkeypatch):
+    with monkeypatch.context() as patched:
+        patched.setattr(remote.sys, "platform", "win32")
+        parts = remote.split(r'"C:\Program Files\ssh.exe" -i "C:\a key" host python -m x')
+    assert parts == [r"C:\Program Files\ssh.exe", "-i", r"C:\a key", "host", "python", "-m", "x"]
+
+
 class Hostile:
     """An engine that answers as it likes."""
 
     def __init__(self, files: list, data: bytes = b"{}") -> None:
         self.files, self.data = files, data
 
-    def call(self, command: str, _parameters: dict) -> dict:
-        if command == "files":
+    def start(self, command: str, _parameters: dict) -> Hostile:
+        self.command = command
+        return self
+
+    def wait(self, check) -> dict:
+        if self.command == "files":
             return {"path": "/there/1/out", "files": self.files}
         return {"size": len(self.data), "data": base64.b64encode(self.data).decode()}
 

@@ -174,6 +174,35 @@ def test_a_full_disk_leaves_the_log_as_it_was(tmp_path, monkeypatch):
     assert list(read_log(path).verdicts("a").values()) == ["corrected"]
 
 
+def test_what_a_failed_write_left_is_cut_off_before_the_next_line(tmp_path, monkeypatch):
+    """A disk that takes half a line, and then not even the cutting off."""
+
+    class Gone:
+        def __init__(self, file):
+            self.file = file
+
+        def __getattr__(self, name):
+            return getattr(self.file, name)
+
+        def truncate(self, _size):
+            raise OSError(errno.EIO, "the disk is gone")
+
+    def half(file, line):
+        file.write(line[: len(line) // 2])
+        file.flush()
+        raise OSError(errno.EIO, "the disk is gone")
+
+    with open_log(tmp_path / "a.log") as log:
+        log.decide(region("a"), "confirmed", "me")
+        with monkeypatch.context() as patched:
+            patched.setattr(review_log, "_write", half)
+            patched.setattr(log, "_file", Gone(log._file))
+            with pytest.raises(EngineError):
+                log.decide(region("b"), "confirmed", "me")
+        log.decide(region("c"), "unsure", "me")
+    assert [d.case for d in read_log(tmp_path / "a.log").standing.values()] == ["a", "c"]
+
+
 def test_two_programs_never_write_into_one_log(tmp_path):
     with open_log(tmp_path / "review.log"):
         with pytest.raises(EngineError, match=f"process {os.getpid()} ") as caught, open_log(tmp_path / "review.log"):
