@@ -26,7 +26,7 @@ _MOST_AXES = 6
 def check_promise(path: Path) -> int:
     """Bytes of voxels that the file says it holds.
 
-    Raises EngineError("unreadable-file", "image-empty", "leads-out", "file-too-large").
+    Raises EngineError("unreadable-file", "image-empty", "leads-out", "voxels-in-parts", "file-too-large").
     """
     _check_text_header(path)
     reader = sitk.ImageFileReader()
@@ -64,13 +64,17 @@ def _check_text_header(path: Path) -> None:
     with path.open("rb") as file:
         head = file.read(_HEADER_BYTES)
     if extension in (".mha", ".mhd"):
-        fields = dict(re.findall(rb"^[ \t]*(\w+)[ \t]*=[ \t]*(.*?)[ \t]*\r?$", head, re.M))
+        # the header ends there; what looks like one in the voxels after it is none
+        end = re.match(rb"(.*?^[ \t]*)ElementDataFile[ \t]*=[ \t]*(.*?)[ \t]*\r?$", head, re.M | re.S)
+        if end is None or b"ElementDataFile" in end[1]:
+            raise unreadable(path, "its header makes no sense")
+        fields = dict(re.findall(rb"^[ \t]*(\w+)[ \t]*=[ \t]*(.*?)[ \t]*\r?$", end[1], re.M))
         _check_axes(path, fields.get(b"NDims", b""), fields.get(b"DimSize"))
-        _check_beside(path, fields.get(b"ElementDataFile", b""))
+        _check_beside(path, end[2])
     else:
         lines = re.split(rb"\r?\n\r?\n", head, maxsplit=1)[0]
-        named = re.search(rb"^data ?file: *(.*?)[ \t]*\r?$", lines, re.M)
-        _check_beside(path, named[1] if named else b"")
+        for named in re.findall(rb"^data ?file: *(.*?)[ \t]*\r?$", lines, re.M | re.I):
+            _check_beside(path, named)
 
 
 def _check_axes(path: Path, axes: bytes, sizes: bytes | None) -> None:
@@ -84,7 +88,13 @@ def _check_axes(path: Path, axes: bytes, sizes: bytes | None) -> None:
 
 
 def _check_beside(path: Path, named: bytes) -> None:
-    """A header may name another file to read the voxels from, but none elsewhere on the disk."""
+    """A header may name another file to read the voxels from, but none elsewhere on the disk; and no pattern of several
+    files, since MetaIO hands that to printf as it is, which crashes or worse."""
+    if b"%" in named or named.split()[:1] == [b"LIST"]:
+        raise EngineError(
+            "voxels-in-parts",
+            f"{path.name} takes its voxels from several files; open it where it was made and save it as one.",
+        )
     name = Path(named.decode("utf-8", "replace").replace("\\", "/").split(" ")[0])
     if name.is_absolute() or ".." in name.parts or re.match(r"^[A-Za-z]:", str(name)):
         raise EngineError(

@@ -44,6 +44,30 @@ def test_voxels_are_never_taken_from_elsewhere(tmp_path, refused, name, header, 
         read_image(path)
 
 
+@pytest.mark.parametrize(
+    "several", ["%s%s%s", "%n%n", "a%d.raw 1 8 0", "a%03d.raw 1 2 1", "LIST", "LIST 2\n/etc/hostname"]
+)
+@pytest.mark.parametrize(("name", "header"), [("a.mha", META), ("a.mhd", META), ("a.nrrd", NRRD), ("a.nhdr", NRRD)])
+def test_no_pattern_of_files_gets_to_the_reader(tmp_path, refused, name, header, several):
+    """MetaIO takes it for a format of printf: the whole process goes."""
+    (tmp_path / name).write_text(header.format(axes=3, sizes="2 2 2", file=several))
+    with refused("voxels-in-parts", name):
+        read_image(tmp_path / name)
+
+
+def test_only_the_header_counts_and_its_names_in_capitals_too(tmp_path, refused):
+    header = META.format(axes=3, sizes="2 2 2", file="%s%s%s")
+    (tmp_path / "a.mha").write_bytes(header.encode() + b"\nElementDataFile = LOCAL\n" + bytes(8))
+    with refused("voxels-in-parts", "a.mha"):
+        read_image(tmp_path / "a.mha")
+    (tmp_path / "b.mha").write_bytes(header.replace("ElementDataFile =", "ElementDataFile:").encode() + header.encode())
+    with refused("unreadable-file", "b.mha"):
+        read_image(tmp_path / "b.mha")
+    (tmp_path / "c.nrrd").write_text(NRRD.format(file="../secret.raw").replace("data file", "Data File"))
+    with refused("leads-out", "c.nrrd"):
+        read_image(tmp_path / "c.nrrd")
+
+
 @pytest.mark.parametrize(("name", "header"), [("a.mhd", META), ("a.nhdr", NRRD)])
 def test_voxels_beside_the_header_are_read(tmp_path, name, header):
     (tmp_path / "a.raw").write_bytes(bytes(range(8)))
