@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
+import shutil
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -54,19 +58,36 @@ class Fuzzed:
 
 
 def run(seconds: float, seed_examples: int = EXAMPLES) -> Fuzzed:
-    """Round after round of each target, until the time is over; a crash is noted with its smallest example."""
+    """Round after round of each target, until the time is over; a crash is noted with its smallest example. In a
+    process of its own: where that goes, what it was reading is kept, and another one goes on."""
+    total = Fuzzed()
+    while total.seconds < seconds:
+        started, folder = time.monotonic(), Path(tempfile.mkdtemp(prefix="fuzz-"))
+        try:
+            with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+                one = pool.submit(_rounds, folder, seconds - total.seconds, seed_examples).result()
+        except BrokenProcessPool:
+            one = Fuzzed(crashes=[f"the process went; what it read is in {folder}"])
+        else:
+            shutil.rmtree(folder)
+        total.examples += one.examples
+        total.crashes += one.crashes
+        total.seconds += time.monotonic() - started
+    return total
+
+
+def _rounds(folder: Path, seconds: float, seed_examples: int) -> Fuzzed:
     outcome, started = Fuzzed(), time.monotonic()
-    with tempfile.TemporaryDirectory() as folder:
-        targets = _targets(Path(folder), outcome)
-        while outcome.seconds < seconds:
-            for name, target in targets.items():
-                try:
-                    target(seed_examples)
-                except Exception as problem:  # what is looked for
-                    outcome.crashes.append(f"{name}: {type(problem).__name__}: {str(problem)[:200]}")
-                outcome.seconds = time.monotonic() - started
-                if outcome.seconds >= seconds:
-                    break
+    targets = _targets(folder, outcome)
+    while outcome.seconds < seconds:
+        for name, target in targets.items():
+            try:
+                target(seed_examples)
+            except Exception as problem:  # what is looked for
+                outcome.crashes.append(f"{name}: {type(problem).__name__}: {str(problem)[:200]}")
+            outcome.seconds = time.monotonic() - started
+            if outcome.seconds >= seconds:
+                break
     return outcome
 
 
