@@ -95,6 +95,8 @@ class Worker(threading.Thread):
             with self._changed:
                 self._running = None  # first, so that who has the answer finds the id free
             self._send(answer)
+            del answer, task
+            gc.collect()  # networks hold themselves in cycles; freed late, they leave memory in pieces that only grows
 
     def _next(self) -> _Task | None:
         with self._changed:
@@ -125,6 +127,7 @@ class Worker(threading.Thread):
         def work() -> None:
             with suppress(BaseException):  # what cannot be imported is told when a job needs it
                 import_module(module)
+            gc.freeze()  # modules stay; looking through them after each job would take half a second
             with self._changed:
                 self._importing = False
                 self._changed.notify_all()
@@ -145,7 +148,7 @@ class Worker(threading.Thread):
             answer = protocol.error(request.id, self._explained(problem, request))
         progress.close()
         if answer["event"] == "error":
-            _free_memory()
+            _free_device_memory()
         return answer
 
     @staticmethod
@@ -159,8 +162,8 @@ class Worker(threading.Thread):
         return ([self._running] if self._running else []) + list(self._waiting)
 
 
-def _free_memory() -> None:
-    """A failed job leaves cycles behind that hold its arrays; the next one may need the room."""
+def _free_device_memory() -> None:
+    """A failed job leaves cycles behind that hold its arrays; the next one may need the room on the device."""
     gc.collect()
     torch: Any = sys.modules.get("torch")
     with suppress(AttributeError):  # none is there, or one that is still imported
