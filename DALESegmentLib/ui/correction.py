@@ -99,11 +99,11 @@ class Correction:
             )
         )
         self._waiting = one.region
-        workflow.onChanged()
-        self.learn()
+        workflow.onChanged()  # which learns
 
     def learn(self) -> None:
-        """From a correction that was left, at once where that is wanted, or as soon as nothing else runs."""
+        """From a correction that was left, where that is wanted, as soon as nothing else runs. Raises EngineError as
+        `Workflow.refresh`."""
         workflow, region = self._workflow, self._waiting
         if region is None or workflow.busy:
             return
@@ -115,6 +115,8 @@ class Correction:
         """Take back what was drawn for a region whose correction was just undone."""
         if not self._drawn or self._drawn[-1][0] != regionIdentity(region):
             return
+        if self._waiting is not None and regionIdentity(self._waiting) == regionIdentity(region):
+            self._waiting = None
         _identity, kept, after = self._drawn.pop()
         try:
             now = self._workflow.session.drawnNow()

@@ -18,6 +18,7 @@ PATIENCE_MS = 10_000
 class ProgressPanel:
     def __init__(self, ui: Any, workflow: Workflow) -> None:
         self._ui, self._workflow = ui, workflow
+        self._mayStop = False  # whether Cancel was of no use, and the button now stops the engine
         self._patience = qt.QTimer()
         self._patience.setSingleShot(True)
         connect(self._patience, "timeout()", self._offerToStop)
@@ -34,6 +35,7 @@ class ProgressPanel:
         self._ui.cancelButton.visible = busy
         self._ui.cancelButton.enabled = busy
         if not busy:
+            self._mayStop = False
             self._ui.cancelButton.text = _("Cancel")
             self._patience.stop()
 
@@ -50,18 +52,15 @@ class ProgressPanel:
     def _cancel(self) -> None:
         self._ui.cancelButton.enabled = False
         self.showMessage(_("Cancelling…"))
-        if self._offered:
+        if self._mayStop:
             self._workflow.abandon()
         else:
             self._patience.start(PATIENCE_MS)
             self._workflow.cancel()
 
-    @property
-    def _offered(self) -> bool:
-        return self._ui.cancelButton.text == _("Stop the engine")
-
     def _offerToStop(self) -> None:
         """It was asked to stop and did not: a machine that is gone, or a call that does not end."""
+        self._mayStop = True
         self._ui.cancelButton.text = _("Stop the engine")
         self._ui.cancelButton.enabled = True
 

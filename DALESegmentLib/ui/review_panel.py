@@ -62,7 +62,10 @@ class ReviewPanel:
         known = review.decisions()
         self.table.show([(r, known.get(regionIdentity(r), "open")) for r in review.regions()])
         self._enableDecisions()
-        self.correction.learn()
+        try:
+            self.correction.learn()
+        except EngineError as problem:  # another image was chosen meanwhile, say
+            self._workflow.onMessage(problem.sentence)
 
     def entered(self) -> None:
         """The module is on screen: an open correction ends, and the keys work."""

@@ -223,3 +223,35 @@ def test_a_correction_left_during_another_step_is_learned_from_after_it(reviewed
     assert wait_until(lambda: workflow.command == "refresh")
     assert wait_until(lambda: not workflow.busy)
     assert workflow.state.model != model
+
+
+def test_one_that_was_undone_meanwhile_is_not_learned_from(reviewed):
+    workflow = reviewed.logic.workflow
+    press(reviewed, "E")
+    leave(reviewed)
+    erase_region(reviewed, workflow.review.regions()[0])
+    workflow.request("slow", {}, lambda answer: None)
+    enter(reviewed)
+    press(reviewed, "Z")
+    assert state_of_first(reviewed) == "open"
+    model = workflow.state.model
+    click(reviewed.ui.cancelButton)
+    assert wait_until(lambda: not workflow.busy)
+    assert not wait_until(lambda: workflow.busy, 1)
+    assert workflow.state.model == model
+
+
+def test_where_another_image_was_chosen_meanwhile_a_sentence_says_so(reviewed):
+    import slicer
+
+    workflow = reviewed.logic.workflow
+    press(reviewed, "E")
+    leave(reviewed)
+    erase_region(reviewed, workflow.review.regions()[0])
+    workflow.request("slow", {}, lambda answer: None)
+    enter(reviewed)
+    other = slicer.util.addVolumeFromArray(slicer.util.arrayFromVolume(reviewed.case[0]).copy(), name="Other")
+    workflow.state.image = other
+    click(reviewed.ui.cancelButton)
+    assert wait_until(lambda: not workflow.busy)
+    assert "belongs to another image" in reviewed.ui.statusLabel.text
