@@ -17,7 +17,10 @@ from .methods.registry import dale_settings
 ROOT = Path(__file__).parents[1]
 _ENGINE = "DALESegmentLib/engine"
 _RANKING = tuple(f"review/{name}.py" for name in ("boundary", "find_regions", "suspects", "usual_doubt"))
-DALE_CODE = tuple(f"{_ENGINE}/{part}" for part in ("dale", "learn/trainer.py", "learn/confidence_map.py", *_RANKING))
+DALE_CODE = tuple(
+    f"{_ENGINE}/{part}"
+    for part in ("dale", "learn/trainer.py", "learn/outlines.py", "learn/confidence_map.py", *_RANKING)
+)
 TRUSTING_CODE = ("benchmarks/trusting.py", f"{_ENGINE}/review/hand.py", f"{_ENGINE}/learn/redrawn.py")
 BASELINE_CODE = {
     "plain": (f"{_ENGINE}/dale/weighted_loss.py",),

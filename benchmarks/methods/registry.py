@@ -22,6 +22,7 @@ DALE: dict[str, dict[str, bool]] = {
     "dale-no-consistency": {"consistency": False},
     "dale-no-alternation": {"alternation": False},
     "dale-no-alignment": {"alignment": False},
+    "dale-no-third-opinion": {"third_opinion": False},
     "dale-joint": {"partition": False, "alternation": False},
     "dale-no-hand": {"hand": False},
 }

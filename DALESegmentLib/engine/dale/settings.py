@@ -13,6 +13,7 @@ class DaleSettings(BaseModel):
     partition: tell fuzzy from stable voxels (off: label confidence weighs every untrusted voxel, in every step).
     alternation: stable and fuzzy steps in turn (off: every step is a fuzzy step).
     alignment: draw the features of fuzzy voxels towards those of stable ones.
+    third_opinion: draw outlines anew where the images side with the network against the labels.
     hand: undo elsewhere what trusted voxels show of the hand that drew the labels.
     """
 
@@ -23,6 +24,7 @@ class DaleSettings(BaseModel):
     partition: bool = True
     alternation: bool = True
     alignment: bool = True
+    third_opinion: bool = True
     hand: bool = True
 
     memory: float = Field(0.9, ge=0.0, le=0.9, description="share of the old disagreement kept at an update")

@@ -179,7 +179,10 @@ def _check_enough(cases: int, ranks: Ranks) -> None:
 def recall(case: PreparedCase, remembered: Remembered | None) -> None:
     """Start from what an earlier run learned about this very label; one that was confirmed or corrected has nothing
     to be held against it."""
-    known = remembered.about(case.label) if remembered is not None else None
+    known = None
+    if remembered is not None:
+        remembered.go_on(case)
+        known = remembered.about(case.label)
     if known is not None:
         case.disagreement.copy_(known)
     case.disagreement[case.trusted] = 0.0

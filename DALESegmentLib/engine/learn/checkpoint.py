@@ -17,7 +17,9 @@ from ..errors import EngineError
 from .folder import write_atomically
 from .prepare import PreparedCase
 
-_MAP = "disagreement/"
+DISAGREEMENT = "disagreement/"
+LEARNED = "learned/"
+"""What a case's label was drawn anew to."""
 
 
 def save_checkpoint(
@@ -26,14 +28,16 @@ def save_checkpoint(
     optimizer: torch.optim.Optimizer,
     objective: Objective,
     disagreement: Mapping[str, Tensor],
+    learned: Mapping[str, Tensor],
     progress: dict[str, Any],
 ) -> None:
-    """Everything that changes during training. disagreement: of every case, by name; progress: epoch, step, history;
-    plain JSON values."""
+    """Everything that changes during training. disagreement: of every case, by name; learned: the labels of the
+    cases whose outlines were drawn anew; progress: epoch, step, history; plain JSON values."""
     tensors = {f"network/{name}": value for name, value in network.state_dict().items()}
     slots = optimizer.state_dict()["state"]
     tensors |= {f"optimizer/{i}/{name}": value for i, slot in slots.items() for name, value in slot.items()}
-    tensors |= {_MAP + name: values for name, values in disagreement.items()}
+    tensors |= {DISAGREEMENT + name: values for name, values in disagreement.items()}
+    tensors |= {LEARNED + name: label for name, label in learned.items()}
     tensors |= {"dale/thresholds": objective.thresholds, "dale/prior": objective.prior.state.cpu()}
     tensors["dale/warm_up"] = objective.warm_up.state
     alignment = objective.alignment
@@ -57,14 +61,18 @@ def load_checkpoint(
     try:
         with safe_open(path, "pt") as file:
             progress = json.loads(file.metadata()["progress"])
-            own = {_MAP + case.name for case in cases}
-            names = [name for name in file.keys() if name in own or not name.startswith(_MAP)]  # noqa: SIM118
+            own = {kind + case.name for case in cases for kind in (DISAGREEMENT, LEARNED)}
+            others = (DISAGREEMENT, LEARNED)
+            names = [name for name in file.keys() if name in own or not name.startswith(others)]  # noqa: SIM118
             # copies: Windows replaces no file that is still mapped
             tensors = {name: file.get_tensor(name).clone() for name in names}
         network.load_state_dict(_under(tensors, "network"))
         _load_optimizer(optimizer, _under(tensors, "optimizer"), device)
         for case in cases:
-            case.disagreement.copy_(tensors[_MAP + case.name])
+            case.disagreement.copy_(tensors[DISAGREEMENT + case.name])
+            if LEARNED + case.name in tensors:
+                case.begun = case.label.clone() if case.begun is None else case.begun
+                case.label.copy_(tensors[LEARNED + case.name])
         objective.thresholds, objective.prior.state = tensors["dale/thresholds"], tensors["dale/prior"]
         objective.warm_up.state = tensors["dale/warm_up"]
         if "dale/mean" in tensors:

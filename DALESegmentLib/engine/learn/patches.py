@@ -209,6 +209,7 @@ def _padded(case: PreparedCase, plan: Plan) -> PreparedCase:
     inside = tuple(slice(s // 2, s // 2 + n) for s, n in zip(short, case.label.shape, strict=True))
     # the unpadded case keeps seeing what training learns about it
     case.disagreement = padded.disagreement[inside]
+    case.label = padded.label[inside]  # and is where outlines are drawn anew
     return padded
 
 

@@ -39,6 +39,8 @@ class PreparedCase:
     """Of the image as it came, see `image_fingerprint`."""
     given: Tensor | None = None
     """The label before it was corrected or redrawn, (x, y, z) network classes, where it is known to be another one."""
+    begun: Tensor | None = None
+    """The label a training began with, (x, y, z) network classes, where outlines were drawn anew since."""
 
 
 def prepare_image(case: Case, plan: Plan, check: Check = no_check) -> MetaTensor:

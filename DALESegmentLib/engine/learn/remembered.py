@@ -18,6 +18,7 @@ from torch import Tensor
 from ..dale.disagreement import START
 from ..distributed.ranks import Ranks
 from ..errors import EngineError
+from .checkpoint import DISAGREEMENT, LEARNED
 from .folder import CHECKPOINT_FILE, LABELS_FILE, write_atomically
 from .prepare import PreparedCase
 
@@ -28,28 +29,50 @@ GIVEN = "given/"
 @dataclass(frozen=True)
 class Remembered:
     """label (x, y, z) uint8 network classes, disagreement (x, y, z) float16, trusted (x, y, z) bool; all on the case's
-    prepared grid. given: as label, before anybody corrected or redrew it."""
+    prepared grid. given: as label, before anybody corrected or redrew it; learned: as label, what was learned from in
+    the end, where outlines were drawn anew (`Outlines`); the disagreement is about that one."""
 
     label: Tensor
     disagreement: Tensor
     trusted: Tensor
     given: Tensor
+    learned: Tensor | None = None
 
     def about(self, label: Tensor) -> Tensor | None:
         """The disagreement of the voxels that still have the label it is about, START elsewhere; None where the
         grid is another one. label: (x, y, z) network classes."""
         if label.shape != self.label.shape:
             return None
-        return self.disagreement.masked_fill(label != self.label, START)
+        if self.learned is None:
+            return self.disagreement.masked_fill(label != self.label, START)
+        about = self.disagreement.masked_fill(label != self.learned, START)
+        moved = (label == self.label) & (label != self.learned) & (self.disagreement != START)
+        return torch.where(moved, 1.0 - self.disagreement, about)
+
+    def go_on(self, case: PreparedCase) -> None:
+        """Learn from the outlines that were drawn anew, where the case still has the label they were drawn from."""
+        if self.learned is None or self.learned.shape != case.label.shape:
+            return
+        same = (case.label == self.label) & (case.label != self.learned) & ~case.trusted
+        if bool(same.any()):
+            case.begun = case.label.clone()
+            case.label = torch.where(same, self.learned.to(case.label.dtype), case.label)
 
 
 def labels_of(cases: Sequence[PreparedCase], ranks: Ranks) -> dict[str, Tensor]:
     """What `save_labels` writes, of all cases on the first rank. cases: the rank's own."""
     all_cases = ranks.together([(case.name, tuple(case.label.shape)) for case in cases])
     names, shapes = [name for name, _ in all_cases], [shape for _, shape in all_cases]
-    labels = ranks.to_first([case.label.to(torch.uint8).contiguous() for case in cases], shapes)
+    begun = [_or_label(case.begun, case.label).to(torch.uint8).contiguous() for case in cases]
+    labels = ranks.to_first(begun, shapes)
     trusted = ranks.to_first([case.trusted.contiguous() for case in cases], shapes)
-    given = ranks.to_first([_or_label(case.given, case.label).to(torch.uint8).contiguous() for case in cases], shapes)
+    given = ranks.to_first(
+        [
+            (b if case.given is None else case.given.to(torch.uint8)).contiguous()
+            for case, b in zip(cases, begun, strict=True)
+        ],
+        shapes,
+    )
     found = dict(zip(names, labels, strict=False))
     found |= {GIVEN + n: g for n, g, label in zip(names, given, labels, strict=False) if not torch.equal(g, label)}
     return found | {TRUSTED + name: t for name, t in zip(names, trusted, strict=False) if bool(t.any())}
@@ -68,17 +91,18 @@ def load_remembered(run_folder: Path) -> dict[str, Remembered]:
     checkpoint, labels = run_folder / CHECKPOINT_FILE, run_folder / LABELS_FILE
     if not (checkpoint.is_file() and labels.is_file()):
         return {}
-    prefix = "disagreement/"
     try:
         with safe_open(checkpoint, "pt") as s, safe_open(labels, "pt") as label:
-            names = {n for n in label.keys() if prefix + n in s.keys()}  # noqa: SIM118
-            return {n: _remembered(n, label, s.get_tensor(prefix + n)) for n in names}
+            names = {n for n in label.keys() if DISAGREEMENT + n in s.keys()}  # noqa: SIM118
+            return {n: _remembered(n, label, s) for n in names}
     except (OSError, SafetensorError) as error:
         raise EngineError("checkpoint-unusable", f"{checkpoint.name} is damaged; train the model again.") from error
 
 
-def _remembered(name: str, labels: safe_open, disagreement: Tensor) -> Remembered:
+def _remembered(name: str, labels: safe_open, checkpoint: safe_open) -> Remembered:
     label, known = labels.get_tensor(name), labels.keys()
+    disagreement = checkpoint.get_tensor(DISAGREEMENT + name)
+    learned = checkpoint.get_tensor(LEARNED + name) if LEARNED + name in checkpoint.keys() else None  # noqa: SIM118
     trusted = labels.get_tensor(TRUSTED + name) if TRUSTED + name in known else torch.zeros_like(label).bool()
     given = labels.get_tensor(GIVEN + name) if GIVEN + name in known else label
-    return Remembered(label, disagreement, trusted, given)
+    return Remembered(label, disagreement, trusted, given, learned)

@@ -17,7 +17,7 @@ Voxels = tuple[Tensor, ...]
 
 
 class Thresholds:
-    """Which voxels of each class are looked at, chosen once, because labels stay as they are through a training.
+    """Which voxels of each class are looked at, chosen once; where labels are drawn anew, they are chosen anew.
 
     cases: the rank's own. It is the voxels that would be chosen if those of all cases lay one after the other, so that
     the number of ranks changes nothing.

@@ -15,6 +15,7 @@ the pace.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -34,6 +35,7 @@ from .bundle import save_bundle
 from .checkpoint import load_checkpoint, save_checkpoint
 from .folder import CHECKPOINT_FILE
 from .networks import FeatureTap
+from .outlines import Outlines, learned_labels
 from .patches import PatchSampler
 from .plan import Plan
 from .predictor import Predictor
@@ -44,6 +46,8 @@ from .validation import validation_dice
 
 VALIDATIONS = 10
 """At most so many validations in a training, evenly spaced, the last at its end."""
+DRAWING_SHARE = 0.03
+"""Of a time budget, for each look at all cases' outlines."""
 
 
 @dataclass
@@ -87,6 +91,7 @@ class Trainer:
         self.all_cases = self.ranks.together([(case.name, tuple(case.label.shape)) for case in self.cases])
         self.validated = sum(self.ranks.together([len(self.validation)]))
         self.thresholds: Thresholds | None = None
+        self.outlines = Outlines(self.cases, self.plan, self.ranks)
         self.spent = 0.0
 
     def _shared(self) -> nn.Module:
@@ -117,6 +122,7 @@ class Trainer:
         settings = self.settings
         self.sampler.seed(settings.seed, epoch)
         torch.manual_seed(settings.seed * 100_003 + epoch)
+        self._draw_outlines_anew(self._share(epoch * settings.steps_per_epoch, started))
         self._update_thresholds()
         self.network.train()
         losses, fuzzy = [], []
@@ -176,6 +182,14 @@ class Trainer:
         every = -(-self.settings.epochs // VALIDATIONS)
         return (epoch + 1) % every == 0 or epoch + 1 == self.settings.epochs or self._over(started)
 
+    def _draw_outlines_anew(self, share: float) -> None:
+        dale = self.settings.objective_settings
+        if dale is None or not dale.third_opinion or not self.outlines.due(share):
+            return
+        seconds = math.inf if self.settings.seconds is None else DRAWING_SHARE * self.settings.seconds
+        if self.outlines.draw_anew(share, self.predictor, self.progress, seconds):
+            self.thresholds = None  # they are chosen by label
+
     def _update_thresholds(self) -> None:
         dale = self.settings.objective_settings
         if dale is None or not dale.partition:
@@ -199,12 +213,13 @@ class Trainer:
             return
         names, shapes = zip(*self.all_cases, strict=True)
         maps = self.ranks.to_first([case.disagreement for case in self.cases], shapes)
+        learned = learned_labels(self.cases, names, shapes, self.ranks)
         if not self.ranks.leads:
             return
-        progress = {"history": self.history, "spent": self.spent}
+        progress = {"history": self.history, "spent": self.spent, "outlines": self.outlines.state}
         disagreement = dict(zip(names, maps, strict=True))
         path = self.folder / CHECKPOINT_FILE
-        save_checkpoint(path, self.network, self.optimizer, self.objective, disagreement, progress)
+        save_checkpoint(path, self.network, self.optimizer, self.objective, disagreement, learned, progress)
         self._save_model(self.folder)
 
     def _save_model(self, folder: Path) -> None:
@@ -221,6 +236,7 @@ class Trainer:
             return  # killed before the first epoch ended: start over
         progress = load_checkpoint(path, self.network, self.optimizer, self.objective, self.cases, self.device)
         self.history, self.spent = progress["history"], progress["spent"]
+        self.outlines.state = progress["outlines"]
         self.ranks.check_same("checkpoints", len(self.history))
         if self.ranks.leads:
             self._save_model(self.folder)

@@ -77,6 +77,9 @@ class Tuner(Trainer):
         ended = self.slice_ends is not None and time.monotonic() >= self.slice_ends
         return ended or self.since_best >= PATIENCE or super()._over(started)
 
+    def _draw_outlines_anew(self, share: float) -> None:
+        """Those of the run it comes from are gone on with (`Remembered`); a budget is for what was corrected."""
+
     def _validates(self, epoch: int, started: float) -> bool:
         return False  # the best model is, at the end
 

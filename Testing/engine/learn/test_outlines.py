@@ -1,0 +1,151 @@
+"""Outlines drawn anew in a training: what moves, what never does, and what is kept of it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save
+
+from DALESegmentLib.engine.dale.disagreement import START
+from DALESegmentLib.engine.distributed.ranks import Ranks
+from DALESegmentLib.engine.learn.folder import CHECKPOINT_FILE, write_atomically
+from DALESegmentLib.engine.learn.outlines import TIMES, Outlines
+from DALESegmentLib.engine.learn.patches import PatchSampler
+from DALESegmentLib.engine.learn.plan import CaseFacts, make_plan
+from DALESegmentLib.engine.learn.prepare import prepare_case
+from DALESegmentLib.engine.learn.remembered import labels_of, load_remembered, save_labels
+from DALESegmentLib.engine.measure.overlap import mean_dice
+from DALESegmentLib.engine.process.progress import Progress
+from Testing.engine.conftest import ball_case
+
+
+class Knowing:
+    """A network that has found the true outlines, one case after the other."""
+
+    def __init__(self, truths):
+        self.truths = truths
+        self.asked = 0
+
+    def prepared_classes(self, image, progress):
+        self.asked += 1
+        return self.truths[(self.asked - 1) % len(self.truths)]
+
+
+def drawn_by_hand(radii=(4.0, 8.0)):
+    """Cases with balls of 6 mm that were drawn with these radii instead."""
+    cases = [ball_case(str(n), size=(28, 28, 14), seed=n) for n in range(len(radii))]
+    plan = make_plan([CaseFacts.of(case) for case in cases])
+    prepared = [prepare_case(case, plan) for case in cases]
+    truths = [case.label.clone() for case in prepared]
+    for case, truth, radius in zip(prepared, truths, radii, strict=True):
+        middle = truth.nonzero().double().mean(0)
+        spacing = case.affine[:3, :3].double().norm(dim=0)
+        at = torch.stack(torch.meshgrid(*(torch.arange(n) for n in truth.shape), indexing="ij"), -1).double()
+        case.label = (((at - middle) * spacing).norm(dim=-1) < radius).to(truth.dtype)
+    return plan, prepared, truths
+
+
+def test_wrong_outlines_move_to_where_image_and_network_have_them():
+    plan, cases, truths = drawn_by_hand()
+    before = [case.label.clone() for case in cases]
+    outlines = Outlines(cases, plan, Ranks())
+    assert outlines.draw_anew(0.4, Knowing(truths), Progress())
+    assert outlines.image_trust == 1.0
+    for case, truth, was in zip(cases, truths, before, strict=True):
+        assert mean_dice(was, truth) < 0.8 < 0.93 < mean_dice(case.label, truth)
+        assert torch.equal(case.begun, was)
+
+
+def test_good_outlines_stay_to_the_voxel():
+    plan, cases, truths = drawn_by_hand()
+    drawn, scattered = truths, [case.label.clone() for case in cases]
+    for case, truth in zip(cases, drawn, strict=True):
+        case.label = truth.clone()
+    outlines = Outlines(cases, plan, Ranks())
+    assert not outlines.draw_anew(0.4, Knowing(scattered), Progress())
+    assert outlines.image_trust == 0.0
+    assert not outlines.due(1.0)
+    assert all(torch.equal(case.label, truth) and case.begun is None for case, truth in zip(cases, drawn, strict=True))
+
+
+def test_confirmed_voxels_never_move():
+    plan, cases, truths = drawn_by_hand()
+    for case, truth in zip(cases, truths, strict=True):
+        case.trusted = (case.label != truth) & (torch.arange(truth.shape[0]) < truth.shape[0] // 2)[:, None, None]
+    before = [case.label.clone() for case in cases]
+    Outlines(cases, plan, Ranks()).draw_anew(0.4, Knowing(truths), Progress())
+    for case, was in zip(cases, before, strict=True):
+        assert torch.equal(case.label[case.trusted], was[case.trusted])
+        assert not torch.equal(case.label, was)
+
+
+def test_what_was_held_against_a_label_speaks_for_the_new_one():
+    plan, cases, truths = drawn_by_hand()
+    for case in cases:
+        case.disagreement[:] = 0.75
+        case.disagreement[::2] = START
+    before = [case.label.clone() for case in cases]
+    Outlines(cases, plan, Ranks()).draw_anew(0.4, Knowing(truths), Progress())
+    for case, was in zip(cases, before, strict=True):
+        moved = case.label != was
+        expected = torch.where(moved, 0.25, 0.75).half()
+        expected[::2] = START
+        assert torch.equal(case.disagreement, expected)
+
+
+def test_every_outline_is_drawn_from_the_one_the_training_began_with():
+    plan, cases, truths = drawn_by_hand()
+    outlines = Outlines(cases, plan, Ranks())
+    outlines.draw_anew(0.4, Knowing(truths), Progress())
+    once = [case.label.clone() for case in cases]
+    outlines.draw_anew(0.6, Knowing(truths), Progress())
+    assert all(torch.equal(case.label, was) for case, was in zip(cases, once, strict=True))
+
+
+def test_each_time_comes_once():
+    plan, cases, truths = drawn_by_hand()
+    outlines = Outlines(cases, plan, Ranks())
+    seen = []
+    for share in np.linspace(0.0, 1.0, 41):
+        if outlines.due(share):
+            outlines.draw_anew(share, Knowing(truths), Progress())
+            seen.append(share)
+    assert seen == pytest.approx(TIMES, abs=0.026)
+
+
+def test_a_case_smaller_than_a_patch_learns_the_new_outline_too():
+    plan, cases, truths = drawn_by_hand()
+    plan = plan.model_copy(update={"patch_size": (32, 32, 16)})
+    sampler = PatchSampler(cases, plan)
+    Outlines(cases, plan, Ranks()).draw_anew(0.4, Knowing(truths), Progress())
+    for padded, case in zip(sampler.cases, cases, strict=True):
+        assert int((padded.label == 1).sum()) == int((case.label == 1).sum())
+        assert case.begun is not None
+
+
+def test_a_model_remembers_both_outlines_and_a_fine_tune_goes_on_with_the_new_one(tmp_path):
+    plan, cases, truths = drawn_by_hand()
+    save_labels(tmp_path, labels_of(cases, Ranks()))
+    for case in cases:
+        case.disagreement[:] = 0.75
+    Outlines(cases, plan, Ranks()).draw_anew(0.4, Knowing(truths), Progress())
+    kept = {f"disagreement/{c.name}": c.disagreement for c in cases} | {
+        f"learned/{c.name}": c.label.to(torch.uint8) for c in cases
+    }
+    write_atomically(tmp_path / CHECKPOINT_FILE, save(kept))
+    remembered = load_remembered(tmp_path)
+    _, again, _ = drawn_by_hand()
+    for case, later in zip(cases, again, strict=True):
+        known, as_drawn = remembered[case.name], later.label.clone()
+        moved = case.label != case.begun
+        # of the label in the file: what is held against it; of a corrected one: nothing
+        assert torch.equal(known.about(later.label), torch.full_like(case.disagreement, 0.75))
+        later.label[moved] = case.label[moved]
+        assert torch.equal(known.about(later.label)[moved], case.disagreement[moved])
+        later.label = as_drawn.clone()
+        later.trusted[:, : later.label.shape[1] // 2] = True
+        known.go_on(later)
+        assert torch.equal(later.label, torch.where(later.trusted, as_drawn, case.label))
+        assert torch.equal(later.begun, as_drawn)
+        assert torch.equal(labels_of([later], Ranks())[later.name], as_drawn.to(torch.uint8))
