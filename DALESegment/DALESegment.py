@@ -36,7 +36,13 @@ from DALESegmentLib.mrml.practice_case import addMiddleOf, addPracticeCase
 from DALESegmentLib.mrml.volumes import imageOnScreen
 from DALESegmentLib.ui.audit_panel import AuditPanel
 from DALESegmentLib.ui.data_panel import DataPanel
-from DALESegmentLib.ui.dependencies import ensureInstalled, installedVersion, missingRequirements, whatIsMissing
+from DALESegmentLib.ui.dependencies import (
+    ensureInstalled,
+    installedVersion,
+    lookAhead,
+    missingRequirements,
+    whatIsMissing,
+)
 from DALESegmentLib.ui.engine_process import EngineProcess
 from DALESegmentLib.ui.heat_map_panel import HeatMapPanel
 from DALESegmentLib.ui.learn_panel import LearnPanel
@@ -165,6 +171,7 @@ class DALESegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._follow(self.logic.getParameterNode())
 
     def enter(self) -> None:
+        lookAhead(resourceFile("requirements.txt"))
         self._follow(self.logic.getParameterNode())
         self._reviewPanel.entered()
 

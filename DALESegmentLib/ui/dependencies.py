@@ -14,6 +14,7 @@ import re
 import tempfile
 from pathlib import Path
 
+import qt
 import slicer
 from slicer.i18n import tr as _
 
@@ -24,6 +25,9 @@ TORCH_MISSING = (
 )
 WHEELS = "DALESEGMENT_WHEELS"
 KEPT = ("numpy", "SimpleITK", "torch", "torchvision")
+LOOK_EVERY_MS = 20
+_found: set[str] = set()
+"""Requirements that were satisfied once, and so are until Slicer is closed: looking takes some ms each."""
 
 
 def ensureInstalled(requirementsFile: str | Path) -> bool:
@@ -43,9 +47,25 @@ def ensureInstalled(requirementsFile: str | Path) -> bool:
 
 def missingRequirements(requirementsFile: str | Path) -> list[str]:
     """The lines of a requirements file that are not satisfied."""
-    text = Path(requirementsFile).read_text(encoding="utf-8")
-    lines = [line.split("#")[0].strip() for line in text.splitlines()]
-    return [line for line in lines if line and not _satisfied(line)]
+    return [line for line in _requirements(requirementsFile) if not _satisfied(line)]
+
+
+def lookAhead(requirementsFile: str | Path) -> None:
+    """Look for one requirement after the other while the application is idle, so that the first step need not."""
+    left = iter(_requirements(requirementsFile))
+
+    def lookForNext() -> None:
+        line = next(left, None)
+        if line is not None:
+            _satisfied(line)
+            qt.QTimer.singleShot(LOOK_EVERY_MS, lookForNext)
+
+    qt.QTimer.singleShot(LOOK_EVERY_MS, lookForNext)
+
+
+def _requirements(requirementsFile: str | Path) -> list[str]:
+    lines = Path(requirementsFile).read_text(encoding="utf-8").splitlines()
+    return [requirement for line in lines if (requirement := line.split("#")[0].strip())]
 
 
 def whatIsMissing(requirementsFile: str | Path) -> list[str]:
@@ -85,12 +105,17 @@ def constraints() -> list[str]:
 
 
 def _satisfied(requirement: str) -> bool:
+    if requirement in _found:
+        return True
     name = re.match(r"[\w.-]+", requirement)[0]
     installed = installedVersion(name)
     if installed is None:
         return False
     minimum = re.search(r">=\s*([\d.]+)", requirement)
-    return minimum is None or _numbers(installed) >= _numbers(minimum[1])
+    if minimum is not None and _numbers(installed) < _numbers(minimum[1]):
+        return False
+    _found.add(requirement)
+    return True
 
 
 def _numbers(version: str) -> list[int]:

@@ -95,6 +95,27 @@ def problem_of(call) -> tuple[str, str]:
     return caught.value.code, caught.value.sentence
 
 
+def test_looking_ahead_leaves_nothing_to_look_for(dependencies, monkeypatch):
+    from slicer_window import wait_until
+
+    monkeypatch.setattr(dependencies, "_found", set())
+    dependencies.lookAhead(REQUIREMENTS)
+    assert not dependencies._found, "not at once: the panel is being opened"
+    wanted = {line.split("#")[0].strip() for line in REQUIREMENTS.read_text().splitlines()} - {""}
+    assert wait_until(lambda: dependencies._found == wanted, 10)
+
+    def looks(name):
+        raise AssertionError(f"{name} was looked for again")
+
+    monkeypatch.setattr(dependencies, "installedVersion", looks)
+    assert dependencies.missingRequirements(REQUIREMENTS) == []
+
+
+def test_what_is_missing_is_looked_for_every_time(dependencies, requirements):
+    file = requirements("no-such-package>=1", "numpy>=999.0")
+    assert dependencies.missingRequirements(file) == dependencies.missingRequirements(file) != []
+
+
 def test_installing_goes_through_slicer_with_constraints(dependencies, requirements, clinician, packaging, monkeypatch):
     file = requirements("no-such-package>=1", "numpy")
     satisfied = dependencies._satisfied
