@@ -11,9 +11,21 @@ def trained(answer: dict[str, Any]) -> str:
     """ "Trained 12 epochs in 60 s; validation Dice 0.87." """
     dice = answer.get("validation_dice")
     how = _("validation Dice {dice:.2f}").format(dice=dice) if dice is not None else _("too few cases to validate")
-    return _("Trained {epochs} epochs in {seconds:.0f} s; {how}.").format(
+    said = _("Trained {epochs} epochs in {seconds:.0f} s; {how}.").format(
         epochs=answer["epochs"], seconds=answer["seconds"], how=how
     )
+    return f"{said} {drawnAnew(answer)}".strip()
+
+
+def drawnAnew(answer: dict[str, Any]) -> str:
+    """Where the model learned other outlines than those in the scene; "" where it did not."""
+    cases = answer.get("drawn_anew") or 0
+    if not cases:
+        return ""
+    return _(
+        "In {cases} case(s) image and model agreed against the label, and the outline was drawn anew for learning; "
+        "your segmentation is unchanged."
+    ).format(cases=cases)
 
 
 def confirmed(violated: int, total: int) -> str:

@@ -96,3 +96,11 @@ def test_what_was_found_of_the_hand_is_said(widget):
     said = verdict({"hand": found, "confirmed_voxels": 5, "confirmed_violated": 0})
     assert said.splitlines()[0].startswith(found)
     assert verdict({"hand": None}) == ""
+
+
+def test_outlines_that_were_drawn_anew_are_said(desktop):
+    from DALESegmentLib.ui.verdict import trained
+
+    answer = {"epochs": 3, "seconds": 5.0, "validation_dice": None}
+    assert "drawn anew" not in trained({**answer, "drawn_anew": 0})
+    assert "In 2 case(s) image and model agreed against the label" in trained({**answer, "drawn_anew": 2})

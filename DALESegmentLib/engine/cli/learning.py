@@ -127,6 +127,7 @@ def train(
     consistency: Part = None,
     alternation: Part = None,
     alignment: Part = None,
+    third_opinion: Part = None,
     epochs: Epochs = None,
     steps: Steps = None,
     batch_size: BatchSize = None,
@@ -153,6 +154,7 @@ def train(
         consistency=consistency,
         alternation=alternation,
         alignment=alignment,
+        third_opinion=third_opinion,
     )
     parameters = given(
         cases=named or None,

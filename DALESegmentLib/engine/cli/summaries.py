@@ -46,6 +46,12 @@ def training(result: Result) -> None:
     console.print(f"{result['epochs']} epochs in {duration(result['seconds'])} on {result['device']}")
     if result["left_aside"]:
         console.print(f"Cases left aside for tests: {result['left_aside']} (--split all learns from them, too)")
+    if result["drawn_anew"]:
+        cases = result["drawn_anew"]
+        console.print(
+            f"Images and model agreed against the labels of {cases} case{'' if cases == 1 else 's'}, "
+            "which were learned with outlines drawn anew (the labels stay as they are)"
+        )
     console.print("No validation cases" if score is None else f"Validation Dice {score:.3f}")
 
 

@@ -145,6 +145,7 @@ def train_and_record(
         raise
     if ranks.leads:
         run.write("finished", history)
+    drawn_anew = sum(ranks.together([case.begun is not None for case in cases]))
     scores = [row["validation_dice"] for row in history if row.get("validation_dice") is not None]
     return {
         "model": str(run.folder / BUNDLE_FOLDER),
@@ -155,6 +156,7 @@ def train_and_record(
         "history": history,
         "device": str(device),
         "left_aside": left_aside,
+        "drawn_anew": drawn_anew,
     }
 
 

@@ -78,6 +78,7 @@ def load_checkpoint(
         if "dale/mean" in tensors:
             objective.alignment.mean = tensors["dale/mean"].to(device)
             objective.alignment.std = tensors["dale/std"].to(device)
+        progress.setdefault("outlines", {"done": 0, "image_trust": 0.0})  # a run begun before there was such a thing
         objective.alignment.seen = torch.tensor(progress.pop("seen"), dtype=torch.bool, device=device)
     except (OSError, SafetensorError, KeyError, RuntimeError, ValueError, TypeError) as error:
         raise EngineError(

@@ -1,0 +1,112 @@
+"""A training that finds the labels' outlines wrong learns from better ones, says so, and leaves the labels alone."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from DALESegmentLib.engine.cases.case import Case
+from DALESegmentLib.engine.cases.exchange import save_array_case
+from DALESegmentLib.engine.cases.geometry import Geometry
+from DALESegmentLib.engine.errors import Cancelled
+from DALESegmentLib.engine.jobs import confidence, finetune, train
+from DALESegmentLib.engine.learn.folder import BUNDLE_FOLDER, find_bundle
+from DALESegmentLib.engine.learn.remembered import load_remembered
+from DALESegmentLib.engine.measure.overlap import mean_dice
+from DALESegmentLib.engine.process.progress import Progress
+
+CASES = 10
+LONG = {"epochs": 20, "steps_per_epoch": 12, "device": "cpu", "dims": 2, "validation": 0, "batch_size": 4}
+
+
+def write_cases(folder: Path) -> dict[str, np.ndarray]:
+    """Bright discs, each drawn a little beside where it is; returns the truths."""
+    truths = {}
+    for n in range(CASES):
+        rng = np.random.default_rng(n)
+        y, x = np.indices((48, 48))
+        truth = np.hypot(y - rng.uniform(20, 28), x - rng.uniform(20, 28)) < rng.uniform(9, 12)
+        drawn = np.roll(truth, rng.choice([-3, 3], 2), (0, 1))
+        image = (100.0 * truth + rng.normal(0, 15, truth.shape)).astype(np.float32)
+        geometry = Geometry((48, 48), (1.0, 1.0), (0.0, 0.0), (1.0, 0.0, 0.0, 1.0))
+        case = Case(f"case{n}", image[None], geometry, label=drawn.astype(np.uint8), class_names={1: "disc"})
+        save_array_case(case, folder / case.name)
+        truths[case.name] = truth
+    return truths
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory) -> tuple[Path, dict[str, np.ndarray], dict]:
+    root = tmp_path_factory.mktemp("drawn anew")
+    truths = write_cases(root / "cases")
+    return root, truths, train.run(asked(root, "run"), Progress())
+
+
+def asked(root: Path, name: str, **more) -> dict:
+    return {"cases": {"folder": str(root / "cases")}, "out": str(root / name), **LONG, **more}
+
+
+def learned(root: Path, run: str) -> dict[str, np.ndarray]:
+    found = load_remembered(find_bundle(root / run).parent)
+    return {name: (r.label if r.learned is None else r.learned).numpy()[..., 0].T > 0 for name, r in found.items()}
+
+
+def test_it_learns_from_outlines_nearer_to_the_truth_and_says_so(trained):
+    root, truths, result = trained
+    assert result["drawn_anew"] == CASES
+    before = {n: r.label.numpy()[..., 0].T > 0 for n, r in load_remembered(find_bundle(root / "run").parent).items()}
+    now = learned(root, "run")
+    assert np.mean([mean_dice(before[n], truths[n]) for n in truths]) < 0.8
+    assert np.mean([mean_dice(now[n], truths[n]) for n in truths]) > 0.9
+
+
+def test_the_confidence_is_that_of_the_label_as_it_was_drawn(trained):
+    root, truths, _ = trained
+    model, out = str(root / "run"), str(root / "confidence")
+    asked_for = {"model": model, "cases": {"folder": str(root / "cases")}, "out": out, "device": "cpu"}
+    items = confidence.run(asked_for, Progress())["items"]
+    right, wrong = [], []
+    for item in items:
+        found = np.load(item["confidence"]).squeeze()
+        drawn = np.load(root / "cases" / item["name"] / "label.npy").squeeze() > 0
+        errs = drawn != truths[item["name"]]
+        wrong.append(found[errs].mean())
+        right.append(found[~errs].mean())
+    assert np.mean(wrong) < 0.3 < 0.9 < np.mean(right)
+
+
+def test_switched_off_nothing_moves(trained):
+    root, _, _ = trained
+    assert train.run(asked(root, "off", dale={"third_opinion": False}), Progress())["drawn_anew"] == 0
+
+
+def test_a_fine_tune_goes_on_with_them(trained):
+    root, _, _ = trained
+    model, cases = str(root / "run"), {"folder": str(root / "cases")}
+    short = {"epochs": 1, "steps_per_epoch": 1, "device": "cpu"}
+    result = finetune.run({"model": model, "cases": cases, "out": str(root / "tuned"), **short}, Progress())
+    assert result["drawn_anew"] == CASES
+    before, after = learned(root, "run"), learned(root, "tuned")
+    assert all(np.array_equal(before[n], after[n]) for n in before)
+
+
+def test_stopped_half_way_and_resumed_it_ends_the_same(trained):
+    root, _, _ = trained
+    stop = threading.Event()
+
+    def watch(report: dict) -> None:
+        if report["stage"] == "training" and report["percent"] > 70:
+            stop.set()
+
+    with pytest.raises(Cancelled):
+        train.run(asked(root, "stopped"), Progress(watch, stop))
+    result = train.run({"out": str(root / "stopped"), "resume": True}, Progress())
+    assert result["drawn_anew"] == CASES
+    weights = [
+        torch.load(root / run / BUNDLE_FOLDER / "models" / "model.pt", weights_only=True) for run in ("run", "stopped")
+    ]
+    assert all(torch.equal(a, b) for a, b in zip(weights[0].values(), weights[1].values(), strict=True))
