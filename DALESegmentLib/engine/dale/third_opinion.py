@@ -16,6 +16,9 @@ is trusted. With v = 0 this is the outline as it was given. v is the product of
 - how well the intensities tell the two sides apart in this case (`reliability`), and
 - whether they side with the network where it contradicts the labels, in all cases together (`siding`).
 
+It is 0 where the images would move nearly all outlines the same way (`one_way`): they show another edge then than the
+annotators mean, as where a thin layer of a third tissue lies between inside and outside.
+
 With good labels the image sides with them, nothing is drawn anew, and training stays what it is. A heuristic: where
 objects look like what is around them, it has nothing to say.
 """
@@ -50,6 +53,10 @@ RELIABLE = (0.90, 0.98)
 """Balanced accuracy at which a case's intensities begin to count, and at which they count in full."""
 SIDING = (0.62, 0.72)
 """The same for `siding`."""
+ONE_WAY, SLIGHTLY = 0.75, 0.1
+"""Of the logs of the sizes' ratios: mean over spread, and mean, beyond which outlines are moved one way."""
+FEWEST = 5
+"""With fewer cases that say something nobody can tell whether they all say the same."""
 DISPUTED = 100
 """Voxels in dispute either way, without which nobody can say whom the images side with."""
 STEPS = np.linspace(-LARGEST_LOG_ODDS, LARGEST_LOG_ODDS, 42)
@@ -108,6 +115,21 @@ def siding(disputes: np.ndarray) -> float:
     network, label = disputes / disputes.sum(1, keepdims=True)
     below = np.cumsum(label) - label / 2.0
     return float((network * below).sum())
+
+
+def growth(label: np.ndarray, opinion: Opinion) -> float:
+    """Log of the size drawn anew, the image trusted in full, over the size as given. label: (*grid) as given."""
+    given = int((label[opinion.box] == opinion.value).sum())
+    return float(np.log(max(int(drawn_anew(label, opinion, 1.0).sum()), 1) / given))
+
+
+def one_way(growths: Sequence[float]) -> bool:
+    """Whether nearly all outlines would be moved the same way, or too few are there to tell; growths: see `growth`, of
+    the cases whose images have a say."""
+    if len(growths) < FEWEST:
+        return True
+    mean, spread = float(np.mean(growths)), float(np.std(growths))
+    return abs(mean) > max(ONE_WAY * spread, SLIGHTLY)
 
 
 def trust(value: float, bounds: tuple[float, float]) -> float:

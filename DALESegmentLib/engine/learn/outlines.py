@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from ..dale.disagreement import START
-from ..dale.third_opinion import SIDING, STEPS, Opinion, drawn_anew, opinions, siding, trust
+from ..dale.third_opinion import SIDING, STEPS, Opinion, drawn_anew, growth, one_way, opinions, siding, trust
 from ..distributed.ranks import Ranks
 from ..process.progress import Progress
 from .plan import Plan
@@ -56,17 +56,25 @@ class Outlines:
         rank is always looked at."""
         self.done = sum(each <= share for each in TIMES)
         if self.image_trust is None:
-            disputes = [
-                sum((o.reliability * o.disputes for o in about), np.zeros((2, len(STEPS) - 1)))
-                for _, about in self._looked_at(predictor, progress, seconds)
-            ]
-            every = self.ranks.together([np.sum(disputes, axis=0)])
-            self.image_trust = trust(siding(np.sum(every, axis=0)), SIDING)
+            self.image_trust = self._image_trust(predictor, progress, seconds)
         if self.image_trust == 0.0:
             return False
         for case, about in self._looked_at(predictor, progress, seconds):
             _redraw(case, about, self.image_trust)
         return True
+
+    def _image_trust(self, predictor: Predictor, progress: Progress, seconds: float) -> float:
+        """0 to 1, of all cases together."""
+        disputes, growths = np.zeros((2, len(STEPS) - 1)), []
+        for case, about in self._looked_at(predictor, progress, seconds):
+            for opinion in about:
+                if opinion.reliability > 0.0:
+                    disputes += opinion.reliability * opinion.disputes
+                    growths.append(growth(_begun(case).numpy(), opinion))
+        every = self.ranks.together([(disputes, growths)])
+        if one_way([each for _, found in every for each in found]):
+            return 0.0
+        return trust(siding(np.sum([each for each, _ in every], axis=0)), SIDING)
 
     def _looked_at(
         self, predictor: Predictor, progress: Progress, seconds: float

@@ -13,6 +13,7 @@ from DALESegmentLib.engine.dale.third_opinion import (
     STEPS,
     Opinion,
     drawn_anew,
+    one_way,
     opinions,
     siding,
     trust,
@@ -76,6 +77,14 @@ def test_images_side_with_whoever_is_right():
     right = [truth] * len(wrong)
     assert sided(wrong, right, truth) > 0.9
     assert sided(right, wrong, truth) < 0.1
+
+
+def test_one_way_is_nearly_all_and_by_much():
+    assert one_way([0.3, 0.4, 0.35, 0.2, 0.5, 0.3])
+    assert one_way([-0.3, -0.4, -0.35, 0.1, -0.5, -0.3])
+    assert not one_way([0.3, -0.4, 0.35, -0.2, 0.5, -0.3])
+    assert not one_way([0.03, 0.04, 0.03, 0.02, 0.05])
+    assert one_way([0.3, -0.3, 0.1, 0.0]), "too few to tell"
 
 
 def test_without_disputes_nobody_is_sided_with():

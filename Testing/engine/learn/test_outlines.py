@@ -32,7 +32,7 @@ class Knowing:
         return self.truths[(self.asked - 1) % len(self.truths)]
 
 
-def drawn_by_hand(radii=(4.0, 8.0)):
+def drawn_by_hand(radii=(4.0, 8.0, 4.5, 7.5, 4.0, 8.0)):
     """Cases with balls of 6 mm that were drawn with these radii instead."""
     cases = [ball_case(str(n), size=(28, 28, 14), seed=n) for n in range(len(radii))]
     plan = make_plan([CaseFacts.of(case) for case in cases])
@@ -53,7 +53,7 @@ def test_wrong_outlines_move_to_where_image_and_network_have_them():
     assert outlines.draw_anew(0.4, Knowing(truths), Progress())
     assert outlines.image_trust == 1.0
     for case, truth, was in zip(cases, truths, before, strict=True):
-        assert mean_dice(was, truth) < 0.8 < 0.93 < mean_dice(case.label, truth)
+        assert mean_dice(was, truth) < 0.8 < 0.9 < mean_dice(case.label, truth)
         assert torch.equal(case.begun, was)
 
 
@@ -67,6 +67,19 @@ def test_good_outlines_stay_to_the_voxel():
     assert outlines.image_trust == 0.0
     assert not outlines.due(1.0)
     assert all(torch.equal(case.label, truth) and case.begun is None for case, truth in zip(cases, drawn, strict=True))
+
+
+def test_images_that_would_move_all_outlines_one_way_are_not_trusted():
+    """They show another edge than the annotators mean."""
+    plan, cases, truths = drawn_by_hand(radii=(4.0, 4.5, 4.0, 4.5, 5.0, 4.0))
+    before = [case.label.clone() for case in cases]
+    assert not Outlines(cases, plan, Ranks()).draw_anew(0.4, Knowing(truths), Progress())
+    assert all(torch.equal(case.label, was) for case, was in zip(cases, before, strict=True))
+
+
+def test_a_few_cases_are_too_few_to_tell():
+    plan, cases, truths = drawn_by_hand(radii=(4.0, 8.0))
+    assert not Outlines(cases, plan, Ranks()).draw_anew(0.4, Knowing(truths), Progress())
 
 
 def test_confirmed_voxels_never_move():
