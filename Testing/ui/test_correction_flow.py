@@ -209,49 +209,46 @@ def test_a_scene_saved_during_a_correction_is_clean_when_it_is_opened(reviewed, 
     assert segmentation.GetSegmentation().GetSegmentIDs() == ("ball",)
 
 
-def test_a_correction_left_during_another_step_is_learned_from_after_it(reviewed):
+@pytest.fixture
+def left_meanwhile(reviewed):
+    """A correction was left while another step runs."""
     workflow = reviewed.logic.workflow
     press(reviewed, "E")
     leave(reviewed)
     erase_region(reviewed, workflow.review.regions()[0])
     workflow.request("slow", {}, lambda answer: None)
     enter(reviewed)
-    assert state_of_first(reviewed) == "corrected"
+    return reviewed
+
+
+def test_a_correction_left_during_another_step_is_learned_from_after_it(left_meanwhile):
+    workflow = left_meanwhile.logic.workflow
+    assert state_of_first(left_meanwhile) == "corrected"
     assert workflow.command == "slow"
     model = workflow.state.model
-    click(reviewed.ui.cancelButton)
+    click(left_meanwhile.ui.cancelButton)
     assert wait_until(lambda: workflow.command == "refresh")
     assert wait_until(lambda: not workflow.busy)
     assert workflow.state.model != model
 
 
-def test_one_that_was_undone_meanwhile_is_not_learned_from(reviewed):
-    workflow = reviewed.logic.workflow
-    press(reviewed, "E")
-    leave(reviewed)
-    erase_region(reviewed, workflow.review.regions()[0])
-    workflow.request("slow", {}, lambda answer: None)
-    enter(reviewed)
-    press(reviewed, "Z")
-    assert state_of_first(reviewed) == "open"
+def test_one_that_was_undone_meanwhile_is_not_learned_from(left_meanwhile):
+    workflow = left_meanwhile.logic.workflow
+    press(left_meanwhile, "Z")
+    assert state_of_first(left_meanwhile) == "open"
     model = workflow.state.model
-    click(reviewed.ui.cancelButton)
+    click(left_meanwhile.ui.cancelButton)
     assert wait_until(lambda: not workflow.busy)
     assert not wait_until(lambda: workflow.busy, 1)
     assert workflow.state.model == model
 
 
-def test_where_another_image_was_chosen_meanwhile_a_sentence_says_so(reviewed):
+def test_where_another_image_was_chosen_meanwhile_a_sentence_says_so(left_meanwhile):
     import slicer
 
-    workflow = reviewed.logic.workflow
-    press(reviewed, "E")
-    leave(reviewed)
-    erase_region(reviewed, workflow.review.regions()[0])
-    workflow.request("slow", {}, lambda answer: None)
-    enter(reviewed)
-    other = slicer.util.addVolumeFromArray(slicer.util.arrayFromVolume(reviewed.case[0]).copy(), name="Other")
+    workflow = left_meanwhile.logic.workflow
+    other = slicer.util.addVolumeFromArray(slicer.util.arrayFromVolume(left_meanwhile.case[0]).copy(), name="Other")
     workflow.state.image = other
-    click(reviewed.ui.cancelButton)
+    click(left_meanwhile.ui.cancelButton)
     assert wait_until(lambda: not workflow.busy)
-    assert "belongs to another image" in reviewed.ui.statusLabel.text
+    assert "belongs to another image" in left_meanwhile.ui.statusLabel.text

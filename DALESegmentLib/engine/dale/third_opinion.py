@@ -32,7 +32,7 @@ import numpy as np
 from scipy import ndimage, optimize, special
 
 from ..errors import Check, no_check
-from ..review.boundary import bounding_box
+from ..review.boundary import bounding_box, signed_distance
 
 STIFFNESS = 6.0
 """Log-odds that move an outline by one radius."""
@@ -92,7 +92,7 @@ def opinions(
     slice_axis: int | None = None,
     check: Check = no_check,
 ) -> Iterator[Opinion]:
-    """One for each class that label and network both have.
+    """One for each class of the label that there are voxels to learn from of.
 
     image: (C, *grid); label, network: (*grid) classes; sampling: mm along the axes; slice_axis: of images whose slices
     are outlined one by one, each for itself.
@@ -215,10 +215,7 @@ def _signed(mask: np.ndarray, sampling: tuple[float, ...], slice_axis: int | Non
         return np.moveaxis(np.stack(slices), 0, slice_axis)
     if mask.all() or not mask.any():
         return np.full(mask.shape, -np.inf if mask.any() else np.inf)
-    half = min(sampling) / 2
-    inside, outside = (ndimage.distance_transform_edt(m, sampling) for m in (mask, ~mask))
-    signed: np.ndarray = np.where(mask, half - inside, outside - half)
-    return signed
+    return signed_distance(mask, sampling)
 
 
 def _features(image: np.ndarray, planes: tuple[float, ...]) -> np.ndarray:

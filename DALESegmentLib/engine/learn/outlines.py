@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from ..dale.disagreement import START
-from ..dale.third_opinion import SIDING, STEPS, Opinion, drawn_anew, growth, one_way, opinions, siding, trust
+from ..dale.third_opinion import FEWEST, SIDING, STEPS, Opinion, drawn_anew, growth, one_way, opinions, siding, trust
 from ..distributed.ranks import Ranks
 from ..process.progress import Progress
 from .plan import Plan
@@ -36,7 +36,8 @@ class Outlines:
         self.plan = plan
         self.ranks = ranks
         self.done = 0
-        self.image_trust: float | None = None
+        cases_and_classes = len(ranks.together([case.name for case in cases])) * (plan.classes - 1)
+        self.image_trust: float | None = None if cases_and_classes >= FEWEST else 0.0
 
     @property
     def state(self) -> dict[str, Any]:

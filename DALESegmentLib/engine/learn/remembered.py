@@ -66,13 +66,8 @@ def labels_of(cases: Sequence[PreparedCase], ranks: Ranks) -> dict[str, Tensor]:
     begun = [_or_label(case.begun, case.label).to(torch.uint8).contiguous() for case in cases]
     labels = ranks.to_first(begun, shapes)
     trusted = ranks.to_first([case.trusted.contiguous() for case in cases], shapes)
-    given = ranks.to_first(
-        [
-            (b if case.given is None else case.given.to(torch.uint8)).contiguous()
-            for case, b in zip(cases, begun, strict=True)
-        ],
-        shapes,
-    )
+    first = [_or_label(case.given, label) for case, label in zip(cases, begun, strict=True)]
+    given = ranks.to_first([label.to(torch.uint8).contiguous() for label in first], shapes)
     found = dict(zip(names, labels, strict=False))
     found |= {GIVEN + n: g for n, g, label in zip(names, given, labels, strict=False) if not torch.equal(g, label)}
     return found | {TRUSTED + name: t for name, t in zip(names, trusted, strict=False) if bool(t.any())}
@@ -105,4 +100,9 @@ def _remembered(name: str, labels: safe_open, checkpoint: safe_open) -> Remember
     learned = checkpoint.get_tensor(LEARNED + name) if LEARNED + name in checkpoint.keys() else None  # noqa: SIM118
     trusted = labels.get_tensor(TRUSTED + name) if TRUSTED + name in known else torch.zeros_like(label).bool()
     given = labels.get_tensor(GIVEN + name) if GIVEN + name in known else label
+    others = (disagreement, trusted, given, label if learned is None else learned)
+    if any(values.shape != label.shape for values in others):
+        raise EngineError(
+            "checkpoint-unusable", f"What is kept of {name} does not fit together; train the model again."
+        )
     return Remembered(label, disagreement, trusted, given, learned)

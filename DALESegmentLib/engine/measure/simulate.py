@@ -12,7 +12,7 @@ import numpy as np
 from scipy import ndimage
 
 from ..errors import EngineError
-from ..review.boundary import bounding_box, margin_voxels
+from ..review.boundary import bounding_box, margin_voxels, signed_distance
 from ..review.suspects import components, equivalent_diameter
 
 Field = np.ndarray
@@ -132,17 +132,6 @@ def _redrawn(label: np.ndarray, sampling: tuple[float, ...], hand: Hand) -> np.n
             depth = signed_distance(label == value, sampling)
             out[depth <= depth.min() / 2] = value
     return out
-
-
-def signed_distance(mask: np.ndarray, sampling: Sequence[float]) -> Field:
-    """Distance in mm to the mask's outline, which lies between voxels: negative inside, positive outside.
-
-    A mask that fills its grid is one voxel deep everywhere: its outline is out of sight.
-    """
-    half = min(sampling) / 2
-    inside = ndimage.distance_transform_edt(mask, sampling) if not mask.all() else np.full(mask.shape, 2 * half)
-    outside = ndimage.distance_transform_edt(~mask, sampling)
-    return np.where(mask, half - inside, outside - half)
 
 
 def _moved(distance: Field, step_mm: np.ndarray, sampling: tuple[float, ...]) -> Field:

@@ -62,6 +62,18 @@ def boundary_distance(
     return distance, nearest
 
 
+def signed_distance(mask: np.ndarray, sampling: Sequence[float]) -> np.ndarray:
+    """Distance in mm to the mask's outline, which lies between voxels: negative inside, positive outside.
+
+    A mask that fills its grid is one voxel deep everywhere: its outline is out of sight.
+    """
+    half = min(sampling) / 2
+    inside = ndimage.distance_transform_edt(mask, sampling) if not mask.all() else np.full(mask.shape, 2 * half)
+    outside = ndimage.distance_transform_edt(~mask, sampling)
+    signed: np.ndarray = np.where(mask, half - inside, outside - half)
+    return signed
+
+
 def _nearest_outside(
     distance: np.ndarray, nearest: np.ndarray, label: np.ndarray, value: int, sampling: Sequence[float], check: Check
 ) -> None:

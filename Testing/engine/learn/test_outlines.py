@@ -9,6 +9,7 @@ from safetensors.torch import save
 
 from DALESegmentLib.engine.dale.disagreement import START
 from DALESegmentLib.engine.distributed.ranks import Ranks
+from DALESegmentLib.engine.errors import EngineError
 from DALESegmentLib.engine.learn.folder import CHECKPOINT_FILE, write_atomically
 from DALESegmentLib.engine.learn.outlines import TIMES, Outlines
 from DALESegmentLib.engine.learn.patches import PatchSampler
@@ -162,3 +163,12 @@ def test_a_model_remembers_both_outlines_and_a_fine_tune_goes_on_with_the_new_on
         assert torch.equal(later.label, torch.where(later.trusted, as_drawn, case.label))
         assert torch.equal(later.begun, as_drawn)
         assert torch.equal(labels_of([later], Ranks())[later.name], as_drawn.to(torch.uint8))
+
+
+def test_outlines_of_another_grid_are_refused_in_a_sentence(tmp_path):
+    _, cases, _ = drawn_by_hand(radii=(4.0,))
+    save_labels(tmp_path, labels_of(cases, Ranks()))
+    kept = {"disagreement/0": cases[0].disagreement, "learned/0": torch.zeros((3, 3, 3), dtype=torch.uint8)}
+    write_atomically(tmp_path / CHECKPOINT_FILE, save(kept))
+    with pytest.raises(EngineError, match="does not fit together"):
+        load_remembered(tmp_path)

@@ -12,8 +12,8 @@ from scipy import ndimage
 
 from DALESegmentLib.engine.cases.geometry import Geometry
 from DALESegmentLib.engine.measure.review_value import review_value
-from DALESegmentLib.engine.measure.simulate import signed_distance, simulate_annotator
-from DALESegmentLib.engine.review.boundary import boundary_distance
+from DALESegmentLib.engine.measure.simulate import simulate_annotator
+from DALESegmentLib.engine.review.boundary import boundary_distance, signed_distance
 from DALESegmentLib.engine.review.find_regions import find_regions
 
 DATA = os.environ.get("DALESEGMENT_DATA", "")

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from DALESegmentLib.engine.errors import EngineError
-from DALESegmentLib.engine.measure.simulate import KINDS, signed_distance, simulate_annotator
+from DALESegmentLib.engine.measure.simulate import KINDS, simulate_annotator
+from DALESegmentLib.engine.review.boundary import signed_distance
 
 SPACINGS = [(1.0, 1.0), (0.5, 1.0), (1.0, 1.0, 1.0), (0.7, 0.7, 2.1)]
 

@@ -14,7 +14,7 @@ from scipy import ndimage
 
 from DALESegmentLib.engine.cases.geometry import Geometry
 from DALESegmentLib.engine.errors import Cancelled, EngineError
-from DALESegmentLib.engine.measure.simulate import signed_distance
+from DALESegmentLib.engine.review.boundary import signed_distance
 from DALESegmentLib.engine.review.find_regions import find_regions
 from DALESegmentLib.engine.review.rank_regions import rank_regions
 

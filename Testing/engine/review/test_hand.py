@@ -15,7 +15,7 @@ from DALESegmentLib.engine.learn.prepare import PreparedCase
 from DALESegmentLib.engine.learn.redrawn import learn_from, recall_given, redraw_case
 from DALESegmentLib.engine.learn.remembered import Remembered, labels_of, load_remembered, save_labels
 from DALESegmentLib.engine.measure.overlap import mean_dice
-from DALESegmentLib.engine.measure.simulate import signed_distance
+from DALESegmentLib.engine.review.boundary import signed_distance
 from DALESegmentLib.engine.review.hand import Hand, Reviewed, learn_hand, places_of, redraw
 from Testing.engine.conftest import ball_case
 
