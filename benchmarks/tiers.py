@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from .cell import Cell
 from .data_set import FULL, QUICK, data_set
-from .methods.registry import ABLATIONS, CORE, METHODS, TRUSTING, WORK
+from .methods.registry import ABLATIONS, CORE, METHODS, MISSING, TRUSTING, WORK
 from .noise import KINDS, level_of
 
 TRUSTED = (0.01, 0.05)
@@ -70,6 +70,7 @@ def cells(wanted: Wanted) -> list[Cell]:
                 here = parts and noise in part_noise
                 rows = [(networks[0], m, 0.0) for m in CORE]
                 rows += [(networks[0], m, 0.0) for m in ABLATIONS if here]
+                rows += [(networks[0], m, 0.0) for m in MISSING if noise == "missed"]
                 rows += [(n, m, 0.0) for n in networks[1:] for m in ("clean", "plain", "dale") if here]
                 rows += [(networks[0], m, t) for t in TRUSTED for m in TRUSTING if noise == "biased"]
                 found |= dict.fromkeys(_cell(name, noise, seed, row, wanted.tier) for row in rows if row[1] in methods)

@@ -70,8 +70,7 @@ class ReviewPanel:
     def entered(self) -> None:
         """The module is on screen: an open correction ends, and the keys work."""
         self._entered = True
-        if self._workflow.review.begun:
-            importInTime()
+        importInTime()  # now rather than at the first click, which the imports' own tidying would hold up
         self._wayBack.setEnabled(False)
         self._matchKeys()
         try:

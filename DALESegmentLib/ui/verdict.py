@@ -14,7 +14,17 @@ def trained(answer: dict[str, Any]) -> str:
     said = _("Trained {epochs} epochs in {seconds:.0f} s; {how}.").format(
         epochs=answer["epochs"], seconds=answer["seconds"], how=how
     )
-    return f"{said} {drawnAnew(answer)}".strip()
+    return " ".join(part for part in (said, emptyLabels(answer), drawnAnew(answer), leftOut(answer)) if part)
+
+
+def emptyLabels(answer: dict[str, Any]) -> str:
+    """How many labels were taken for images without anything; "" where none was."""
+    cases = answer.get("empty_labels") or 0
+    if not cases:
+        return ""
+    return _("{cases} label(s) are empty and were taken for images where there is nothing to be labelled.").format(
+        cases=cases
+    )
 
 
 def drawnAnew(answer: dict[str, Any]) -> str:
@@ -25,6 +35,17 @@ def drawnAnew(answer: dict[str, Any]) -> str:
     return _(
         "In {cases} case(s) image and model agreed against the label, and the outline was drawn anew for learning; "
         "your segmentation is unchanged."
+    ).format(cases=cases)
+
+
+def leftOut(answer: dict[str, Any]) -> str:
+    """Where the model learned objects that the segmentation lacks; "" where it did not."""
+    cases = answer.get("left_out") or 0
+    if not cases:
+        return ""
+    return _(
+        "In {cases} case(s) the model learned an object that the label has none of; your segmentation is unchanged, "
+        "and the region list says where something may have been overlooked."
     ).format(cases=cases)
 
 

@@ -104,3 +104,11 @@ def test_outlines_that_were_drawn_anew_are_said(desktop):
     answer = {"epochs": 3, "seconds": 5.0, "validation_dice": None}
     assert "drawn anew" not in trained({**answer, "drawn_anew": 0})
     assert "In 2 case(s) image and model agreed against the label" in trained({**answer, "drawn_anew": 2})
+
+
+def test_objects_that_labels_left_out_are_said(desktop):
+    from DALESegmentLib.ui.verdict import trained
+
+    answer = {"epochs": 3, "seconds": 5.0, "validation_dice": None}
+    assert "overlooked" not in trained({**answer, "left_out": 0})
+    assert "In 2 case(s) the model learned an object that the label has none of" in trained({**answer, "left_out": 2})

@@ -23,6 +23,7 @@ DALE: dict[str, dict[str, bool]] = {
     "dale-no-alternation": {"alternation": False},
     "dale-no-alignment": {"alignment": False},
     "dale-no-third-opinion": {"third_opinion": False},
+    "dale-no-left-out": {"left_out": False},
     "dale-joint": {"partition": False, "alternation": False},
     "dale-no-hand": {"hand": False},
 }
@@ -30,8 +31,10 @@ BASELINES = ("gce", "adele", "cleanlab", "coteaching")
 CORE = ("clean", "plain", *BASELINES, "dale")
 TRUSTING = ("plain", "dale-no-hand", "dale")
 """Methods that are looked at with trusted voxels, without which no hand is known."""
-ABLATIONS = tuple(name for name in DALE if name not in TRUSTING)
-METHODS = (*CORE, *ABLATIONS, "dale-no-hand")
+MISSING = ("dale-no-left-out",)
+"""Methods that are looked at where objects were missed; elsewhere they do what DALE does."""
+ABLATIONS = tuple(name for name in DALE if name not in (*TRUSTING, *MISSING))
+METHODS = (*CORE, *ABLATIONS, *MISSING, "dale-no-hand")
 WORK = {"coteaching": 2.0}
 """How many times the work of a plain training a method does; for estimates of time only."""
 REMEMBERS = ("clean", "plain", *DALE)

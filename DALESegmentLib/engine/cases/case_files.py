@@ -11,7 +11,7 @@ import numpy as np
 
 from ..errors import EngineError
 from .case import Case
-from .checks import check_confidence, check_foreground, check_geometry, check_image, check_same_grid
+from .checks import check_confidence, check_geometry, check_image, check_same_grid
 from .class_names import names_for
 from .exchange import load_array_case
 from .file_formats import NIFTI, PICTURES, SEGMENTATION, extension_of
@@ -64,8 +64,6 @@ def _read_case(source: CaseSource, class_names: Mapping[int, str] | None) -> Cas
     if source.confidence is not None:
         case.confidence = read_map_on(source.confidence, geometry, grid_name)
         check_confidence(case.confidence, source.confidence.name)
-    if source.label is not None and case.label is not None and (case.trusted is None or not case.trusted.any()):
-        check_foreground(case.label, source.label.name)  # where a clinician says so, nothing may be there
     return case
 
 

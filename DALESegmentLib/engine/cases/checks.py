@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import stat
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -139,13 +139,21 @@ def check_label(label: np.ndarray, name: str) -> None:
         )
 
 
-def check_foreground(label: np.ndarray, name: str) -> None:
-    """Raises EngineError("label-empty")."""
-    if not label.any():
-        raise EngineError(
-            "label-empty",
-            f"{name} has no foreground: every voxel is 0; draw the structure or leave this case out.",
-        )
+def check_foreground(labelled: Mapping[str, bool]) -> None:
+    """A label may be empty where there is nothing to be seen, but not all of them; `labelled` maps case names to
+    whether their label has any foreground.
+
+    Raises EngineError("label-empty").
+    """
+    if labelled and not any(labelled.values()):
+        raise EngineError("label-empty", nothing_labelled(list(labelled)))
+
+
+def nothing_labelled(names: Sequence[str]) -> str:
+    """What is wrong where none of these cases has any foreground."""
+    if len(names) == 1:
+        return f"The label of {names[0]} has no foreground: every voxel is 0; draw the structure first."
+    return f"None of the {len(names)} labels has any foreground: every voxel is 0; draw the structure in some first."
 
 
 def check_confidence(confidence: np.ndarray, name: str) -> None:

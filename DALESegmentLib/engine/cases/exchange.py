@@ -15,7 +15,6 @@ from .case import Case
 from .checks import (
     check_confidence,
     check_exists,
-    check_foreground,
     check_geometry,
     check_image,
     check_label,
@@ -73,8 +72,6 @@ def load_array_case(folder: Path | str, name: str | None = None, known_names: Ma
     check_image(image, f"The image of {name}")
     if label is not None:
         check_label(label, f"The label of {name}")
-        if trusted is None or not trusted.any():
-            check_foreground(label, f"The label of {name}")
         label, class_names = _by_name(label, class_names, known_names, name)
     if confidence is not None:
         check_confidence(confidence, f"The confidence of {name}")

@@ -128,6 +128,7 @@ def train(
     alternation: Part = None,
     alignment: Part = None,
     third_opinion: Part = None,
+    left_out: Part = None,
     epochs: Epochs = None,
     steps: Steps = None,
     batch_size: BatchSize = None,
@@ -155,6 +156,7 @@ def train(
         alternation=alternation,
         alignment=alignment,
         third_opinion=third_opinion,
+        left_out=left_out,
     )
     parameters = given(
         cases=named or None,

@@ -46,11 +46,19 @@ def training(result: Result) -> None:
     console.print(f"{result['epochs']} epochs in {duration(result['seconds'])} on {result['device']}")
     if result["left_aside"]:
         console.print(f"Cases left aside for tests: {result['left_aside']} (--split all learns from them, too)")
+    if result["empty_labels"]:
+        console.print(f"Empty labels: {result['empty_labels']}, taken for images where there is nothing to be labelled")
     if result["drawn_anew"]:
         cases = result["drawn_anew"]
         console.print(
             f"Images and model agreed against the labels of {cases} case{'' if cases == 1 else 's'}, "
             "which were learned with outlines drawn anew (the labels stay as they are)"
+        )
+    if result["left_out"]:
+        cases = result["left_out"]
+        console.print(
+            f"In {cases} case{'' if cases == 1 else 's'} an object was found that the label has none of, and learned "
+            "(the labels stay as they are; the review list says where)"
         )
     console.print("No validation cases" if score is None else f"Validation Dice {score:.3f}")
 

@@ -14,6 +14,7 @@ class DaleSettings(BaseModel):
     alternation: stable and fuzzy steps in turn (off: every step is a fuzzy step).
     alignment: draw the features of fuzzy voxels towards those of stable ones.
     third_opinion: draw outlines anew where the images side with the network against the labels.
+    left_out: learn objects that the labels of some cases left out.
     hand: undo elsewhere what trusted voxels show of the hand that drew the labels.
     """
 
@@ -25,6 +26,7 @@ class DaleSettings(BaseModel):
     alternation: bool = True
     alignment: bool = True
     third_opinion: bool = True
+    left_out: bool = True
     hand: bool = True
 
     memory: float = Field(0.9, ge=0.0, le=0.9, description="share of the old disagreement kept at an update")

@@ -13,6 +13,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from ..cases.checks import check_foreground
 from ..cases.patients import patient_of
 from ..cases.source import CaseSource
 from ..errors import EngineError
@@ -90,6 +91,8 @@ def _finetune(asked: FinetuneParameters, progress: Progress) -> dict[str, Any]:
     cache = CaseCache(asked.out)
     read = _read([*training, *validation], plan, cache, progress.part(0, 8))
     cases, kept = [read[s.name].case for s in training], [read[s.name].case for s in validation]
+    # where a clinician says so, nothing may be there
+    check_foreground({case.name: bool((case.label > 0).any() or case.trusted.any()) for case in cases})
     records = records_of(earlier)
     unseen = {s.name for s in [*training, *validation]} | held_out.names
     replay = prepare_earlier(

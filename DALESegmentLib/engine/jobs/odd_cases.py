@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
+from ..cases.checks import nothing_labelled
+
 Row = Mapping[str, Any]  # of a case, as `inspect` answers it
 
 
@@ -17,7 +19,8 @@ def problems_together(rows: Sequence[Row], learned: Collection[str]) -> dict[str
     problems: dict[str, str] = {}
     for check in (_other_dims, _other_channels, _other_classes):
         problems |= check([row for row in rows if row["name"] not in problems])
-    return _no_label([row for row in rows if row["name"] in learned]) | problems
+    to_learn = [row for row in rows if row["name"] in learned]
+    return _nothing_labelled(to_learn) | _no_label(to_learn) | problems
 
 
 def _other_dims(rows: Sequence[Row]) -> dict[str, str]:
@@ -61,6 +64,13 @@ def _other_classes(rows: Sequence[Row]) -> dict[str, str]:
                     "give the segments the same names and order in every case."
                 )
     return problems
+
+
+def _nothing_labelled(rows: Sequence[Row]) -> dict[str, str]:
+    labelled = [row for row in rows if "voxels" in row]
+    if any(row["voxels"] for row in labelled):
+        return {}
+    return {row["name"]: nothing_labelled([row["name"] for row in labelled]) for row in labelled}
 
 
 def _no_label(rows: Sequence[Row]) -> dict[str, str]:

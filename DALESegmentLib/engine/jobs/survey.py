@@ -7,7 +7,7 @@ from contextlib import suppress
 
 from ..cases.case import Case
 from ..cases.case_files import read_case
-from ..cases.checks import check_same_channels, check_same_classes
+from ..cases.checks import check_foreground, check_same_channels, check_same_classes
 from ..cases.exchange import names_in_case
 from ..cases.file_formats import SEGMENTATION, extension_of
 from ..cases.segmentation_files import segment_values
@@ -42,6 +42,7 @@ def survey(sources: Sequence[CaseSource], progress: Progress) -> list[CaseFacts]
         case = read_labelled(source, names if names_itself(source) else None)
         progress.check()
         facts.append(CaseFacts.of(case))
+    check_foreground({f.name: f.labelled for f in facts})
     check_same_channels({f.name: f.channels for f in facts})
     check_same_classes({f.name: f.class_names for f in facts})
     return facts

@@ -88,6 +88,13 @@ def _started(asked: TrainParameters, device: torch.device, progress: Progress) -
     batch = asked.batch_size or plan.batch_size * current().size
     plan = plan.model_copy(update={"batch_size": batch})
     training, validation = split(sources, asked.validation, asked.seed)
+    labelled = {fact.name for fact in facts if fact.labelled}
+    if labelled.isdisjoint(source.name for source in training):
+        raise EngineError(
+            "label-empty",
+            "All cases with anything labelled were drawn for the validation; give another seed, or a smaller share to "
+            "validate on.",
+        )
     return Run(asked.out, plan, asked.settings(plan), asked.cases, training, validation)
 
 

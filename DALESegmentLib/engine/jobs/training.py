@@ -22,6 +22,7 @@ from ..learn.confidence_map import label_classes
 from ..learn.extent_scales import save_extents
 from ..learn.folder import BUNDLE_FOLDER, RUN_FILE, claim_run_folder, write_json
 from ..learn.held_out import HeldOut, save_held_out
+from ..learn.outlines import classes_added, classes_drawn, outline_moved
 from ..learn.plan import Plan
 from ..learn.prepare import PreparedCase, prepare_case
 from ..learn.remembered import Remembered, labels_of, save_labels
@@ -145,7 +146,9 @@ def train_and_record(
         raise
     if ranks.leads:
         run.write("finished", history)
-    drawn_anew = sum(ranks.together([case.begun is not None for case in cases]))
+    empty = sum(ranks.together([not classes_drawn(case) for case in cases]))
+    anew = ranks.together([(outline_moved(case), bool(classes_added(case))) for case in cases])
+    drawn_anew, left_out = (sum(each) for each in zip(*anew, strict=True))
     scores = [row["validation_dice"] for row in history if row.get("validation_dice") is not None]
     return {
         "model": str(run.folder / BUNDLE_FOLDER),
@@ -156,7 +159,9 @@ def train_and_record(
         "history": history,
         "device": str(device),
         "left_aside": left_aside,
+        "empty_labels": empty,
         "drawn_anew": drawn_anew,
+        "left_out": left_out,
     }
 
 

@@ -57,13 +57,8 @@ class PatchSampler:
         self.plan = plan
         self.ranks = ranks or Ranks()
         self.cases = [_padded(case, plan) for case in cases]
-        self.points = [_points(case, plan.classes, focus_trusted) for case in self.cases]
-        self.outlines = self.ranks.together(
-            [
-                Outline(_triple(np.array(case.label.shape)), tuple(len(p) for p in points))
-                for case, points in zip(self.cases, self.points, strict=True)
-            ]
-        )
+        self.focus_trusted = focus_trusted
+        self.look_again()
         square = _square_plane(plan)
         self.turn_axes = square or (0, 1)
         self.may_turn = square is not None
@@ -73,6 +68,16 @@ class PatchSampler:
                 RandShiftIntensity(offsets=0.2, prob=0.3),
                 RandGaussianNoise(prob=0.2, std=0.1),
                 RandAdjustContrast(prob=0.2, gamma=(0.7, 1.5)),
+            ]
+        )
+
+    def look_again(self) -> None:
+        """Find where to centre patches, after labels were drawn anew."""
+        self.points = [_points(case, self.plan.classes, self.focus_trusted) for case in self.cases]
+        self.outlines = self.ranks.together(
+            [
+                Outline(_triple(np.array(case.label.shape)), tuple(len(p) for p in points))
+                for case, points in zip(self.cases, self.points, strict=True)
             ]
         )
 

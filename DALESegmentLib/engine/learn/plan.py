@@ -70,6 +70,11 @@ class CaseFacts:
     lowest: float
     foreground_range: tuple[float, float]
 
+    @property
+    def labelled(self) -> bool:
+        """Whether anything is."""
+        return any(self.values)
+
     @staticmethod
     def of(case: Case) -> CaseFacts:
         assert case.label is not None
@@ -160,8 +165,7 @@ def _patch(size: np.ndarray, spacing: np.ndarray, voxels: int) -> np.ndarray:
 
 
 def _ct_window(facts: Sequence[CaseFacts]) -> tuple[float, float]:
-    low = float(np.median([f.foreground_range[0] for f in facts]))
-    high = float(np.median([f.foreground_range[1] for f in facts]))
+    low, high = np.median([f.foreground_range for f in facts if f.labelled], axis=0).tolist()
     # a lesion alone has little contrast to its surroundings; leave room on both sides
     room = max(high - low, 100.0) * 0.5
     return round(low - room, 1), round(high + room, 1)

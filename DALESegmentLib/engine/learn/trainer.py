@@ -91,7 +91,7 @@ class Trainer:
         self.all_cases = self.ranks.together([(case.name, tuple(case.label.shape)) for case in self.cases])
         self.validated = sum(self.ranks.together([len(self.validation)]))
         self.thresholds: Thresholds | None = None
-        self.outlines = Outlines(self.cases, self.plan, self.ranks)
+        self.outlines = Outlines(self.cases, self.plan, self.ranks, settings.dale)
         self.spent = 0.0
 
     def _shared(self) -> nn.Module:
@@ -183,12 +183,12 @@ class Trainer:
         return (epoch + 1) % every == 0 or epoch + 1 == self.settings.epochs or self._over(started)
 
     def _draw_outlines_anew(self, share: float) -> None:
-        dale = self.settings.objective_settings
-        if dale is None or not dale.third_opinion or not self.outlines.due(share):
+        if self.settings.objective_settings is None or not self.outlines.due(share):
             return
         seconds = math.inf if self.settings.seconds is None else DRAWING_SHARE * self.settings.seconds
         if self.outlines.draw_anew(share, self.predictor, self.progress, seconds):
-            self.thresholds = None  # they are chosen by label
+            self.thresholds = None  # they are chosen by label, as are patches
+            self.sampler.look_again()
 
     def _update_thresholds(self) -> None:
         dale = self.settings.objective_settings
@@ -237,6 +237,7 @@ class Trainer:
         progress = load_checkpoint(path, self.network, self.optimizer, self.objective, self.cases, self.device)
         self.history, self.spent = progress["history"], progress["spent"]
         self.outlines.state = progress["outlines"]
+        self.sampler.look_again()
         self.ranks.check_same("checkpoints", len(self.history))
         if self.ranks.leads:
             self._save_model(self.folder)

@@ -168,7 +168,6 @@ def test_contents_are_checked_like_files(case, tmp_path, refused):
     for change, code in (
         ({"image": nan}, "image-not-finite"),
         ({"image": case.image * 0}, "image-constant"),
-        ({"label": case.label * 0, "trusted": None}, "label-empty"),
         ({"label": case.label.astype(np.int16) - 1}, "label-negative"),
         ({"confidence": case.confidence + 1}, "confidence-range"),
     ):

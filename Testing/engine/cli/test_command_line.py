@@ -277,7 +277,7 @@ def test_the_tables_show_the_names_and_the_scores(capsys):
     predicted["extents"] = {"3": {"name": "liver", "volume_ml": volume, "diameter_mm": unknown}}
     summaries.predictions({"items": [predicted]})
     trained = {"model": "m", "epochs": 1, "seconds": 1.0, "device": "cpu", "validation_dice": None, "left_aside": 0}
-    trained["drawn_anew"] = 3
+    trained |= {"drawn_anew": 3, "empty_labels": 2, "left_out": 1}
     accepted = {"accepted": True, "objections": [], "hand": None}
     summaries.finetuning({**trained, "confirmed_voxels": 0, "confirmed_violated": 0, **accepted})
     text = capsys.readouterr().out
@@ -287,4 +287,6 @@ def test_the_tables_show_the_names_and_the_scores(capsys):
     assert "Intervals need a model" in text
     assert "liver: 7" in text
     assert "reader" in text
+    assert "Empty labels: 2" in text
+    assert "In 1 case an object was found that the label has none of" in text
     assert "0 of 0" not in text

@@ -13,7 +13,7 @@ from DALESegmentLib.engine.cases.case import Case
 from DALESegmentLib.engine.cases.exchange import save_array_case
 from DALESegmentLib.engine.cases.geometry import Geometry
 from DALESegmentLib.engine.errors import Cancelled
-from DALESegmentLib.engine.jobs import confidence, finetune, train
+from DALESegmentLib.engine.jobs import confidence, finetune, review, train
 from DALESegmentLib.engine.learn.folder import BUNDLE_FOLDER, find_bundle
 from DALESegmentLib.engine.learn.remembered import load_remembered
 from DALESegmentLib.engine.measure.overlap import mean_dice
@@ -23,14 +23,14 @@ CASES = 10
 LONG = {"epochs": 20, "steps_per_epoch": 12, "device": "cpu", "dims": 2, "validation": 0, "batch_size": 4}
 
 
-def write_cases(folder: Path) -> dict[str, np.ndarray]:
-    """Bright discs, each drawn a little beside where it is; returns the truths."""
+def write_cases(folder: Path, beside: int = 3) -> dict[str, np.ndarray]:
+    """Bright discs, each drawn so many voxels beside where it is; returns the truths."""
     truths = {}
     for n in range(CASES):
         rng = np.random.default_rng(n)
         y, x = np.indices((48, 48))
         truth = np.hypot(y - rng.uniform(20, 28), x - rng.uniform(20, 28)) < rng.uniform(9, 12)
-        drawn = np.roll(truth, rng.choice([-3, 3], 2), (0, 1))
+        drawn = np.roll(truth, rng.choice([-beside, beside], 2), (0, 1))
         image = (100.0 * truth + rng.normal(0, 15, truth.shape)).astype(np.float32)
         geometry = Geometry((48, 48), (1.0, 1.0), (0.0, 0.0), (1.0, 0.0, 0.0, 1.0))
         case = Case(f"case{n}", image[None], geometry, label=drawn.astype(np.uint8), class_names={1: "disc"})
@@ -44,6 +44,13 @@ def trained(tmp_path_factory) -> tuple[Path, dict[str, np.ndarray], dict]:
     root = tmp_path_factory.mktemp("drawn anew")
     truths = write_cases(root / "cases")
     return root, truths, train.run(asked(root, "run"), Progress())
+
+
+def overlooked(cases: Path) -> None:
+    """Empty the labels of three cases."""
+    for n in range(3):
+        label = np.load(cases / f"case{n}" / "label.npy")
+        np.save(cases / f"case{n}" / "label.npy", np.zeros_like(label))
 
 
 def asked(root: Path, name: str, **more) -> dict:
@@ -110,3 +117,34 @@ def test_stopped_half_way_and_resumed_it_ends_the_same(trained):
         torch.load(root / run / BUNDLE_FOLDER / "models" / "model.pt", weights_only=True) for run in ("run", "stopped")
     ]
     assert all(torch.equal(a, b) for a, b in zip(weights[0].values(), weights[1].values(), strict=True))
+
+
+def test_objects_that_labels_left_out_are_learned_and_said(tmp_path):
+    truths = write_cases(tmp_path / "cases", beside=0)
+    overlooked(tmp_path / "cases")
+    before = {n: np.load(tmp_path / "cases" / n / "label.npy") for n in truths}
+    result = train.run(asked(tmp_path, "run"), Progress())
+    assert (result["left_out"], result["drawn_anew"]) == (3, 0)
+    assert all(mean_dice(found, truths[n]) > 0.9 for n, found in learned(tmp_path, "run").items())
+    assert all(np.array_equal(np.load(tmp_path / "cases" / n / "label.npy"), was) for n, was in before.items())
+
+    model, out = str(tmp_path / "run"), str(tmp_path / "review")
+    asked_for = {"model": model, "cases": {"folder": str(tmp_path / "cases")}, "out": out, "device": "cpu"}
+    listed = review.run(asked_for, Progress())["regions"]
+    missing = {region["case"] for region in listed if region["suspicion"] == "missing"}
+    assert missing == {"case0", "case1", "case2"}
+
+    off = train.run(asked(tmp_path, "off", dale={"left_out": False}), Progress())
+    assert off["left_out"] == 0
+
+
+def test_images_without_the_object_stay_without(tmp_path):
+    write_cases(tmp_path / "cases", beside=0)
+    overlooked(tmp_path / "cases")
+    for n in range(3):
+        path = tmp_path / "cases" / f"case{n}" / "image.npy"
+        noise = np.random.default_rng(n).normal(0, 15, np.load(path).shape)
+        np.save(path, noise.astype(np.float32))
+    result = train.run(asked(tmp_path, "run"), Progress())
+    assert (result["left_out"], result["drawn_anew"]) == (0, 0)
+    assert not any(learned(tmp_path, "run")[f"case{n}"].any() for n in range(3))

@@ -51,7 +51,7 @@ def test_overwriting_with_cases_that_cannot_be_learned_keeps_the_earlier_run(job
     before = contents(out)
     write_case(tmp_path / "bad", "empty", label=np.zeros(ball_case().label.shape, np.uint8))
     asked = {"cases": {"folder": str(tmp_path / "bad")}, "out": str(out), "overwrite": True, **QUICK}
-    with pytest.raises(EngineError, match="no foreground"):
+    with pytest.raises(EngineError, match="has no foreground"):
         job.run(asked if job is train else {**asked, "model": str(model)}, Progress())
     assert contents(out) == before
     job.run({**asked, "cases": {"folder": str(cases)}, **({} if job is train else {"model": str(model)})}, Progress())
@@ -102,8 +102,8 @@ def test_results_cannot_leave_their_folder(cases, model, tmp_path):
 
 def test_an_error_says_which_case_it_is_about(cases, tmp_path):
     write_case(tmp_path, "good")
-    write_case(tmp_path, "patient 7", label=np.zeros(ball_case().label.shape, np.uint8))
-    with pytest.raises(EngineError, match=r"^patient 7: label\.nii\.gz has no foreground"):
+    write_case(tmp_path, "patient 7", label=ball_case().label * 0.5)
+    with pytest.raises(EngineError, match=r"^patient 7: label\.nii\.gz has .* not a whole number"):
         train.run({"cases": {"folder": str(tmp_path)}, "out": str(tmp_path / "run"), **QUICK}, Progress())
 
 
