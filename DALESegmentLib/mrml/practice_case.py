@@ -27,7 +27,7 @@ MISSED: Ellipsoid = ((54.0, 56.0, 42.0), (4.0, 4.5, 6.0))
 OUTLINE = (0.1, 0.6, 0.9)
 
 
-def addPracticeCase(_source: Any = None) -> list[Any]:
+def addPracticeCase() -> list[Any]:
     """An image with three lesions, and a label of them drawn in a hurry; returns [volume, segmentation].
 
     Wrong in the label: the large lesion spills over on one side and has a bite missing on the other, one lesion

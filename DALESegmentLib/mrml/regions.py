@@ -165,10 +165,14 @@ def jumpToRegion(region: Region, geometry: Geometry | None = None) -> None:
     """Centre every slice view on the region and frame it.
 
     geometry: the grid of the region's case, which turns its box into millimetres (default: the volume in the
-    background of the views). The field of view becomes four times the box, at least 30 mm.
+    background of the views).
     """
-    box = _boxMm(region, geometry or _backgroundGeometry())
-    centreSliceViews(region.centre_ras, max(SMALLEST_FRAME_MM, FRAME * float(max(box))))
+    centreSliceViews(region.centre_ras, frameMm(region, geometry or _backgroundGeometry()))
+
+
+def frameMm(region: Region, geometry: Geometry | None) -> float:
+    """What a view spans that frames the region: four times its box, at least 30 mm."""
+    return max(SMALLEST_FRAME_MM, FRAME * float(max(_boxMm(region, geometry))))
 
 
 def _boxMm(region: Region, geometry: Geometry | None) -> np.ndarray:

@@ -8,6 +8,9 @@ import slicer
 
 from .scene import currentScene
 
+OURS = "DALESegment.Crosshair"
+"""On a crosshair that was off before."""
+
 
 def centreSliceViews(ras: Sequence[float], frameMm: float | None = None) -> None:
     """Bring a point (RAS mm) to the middle of every slice view; frameMm: what the shorter side then spans.
@@ -21,3 +24,21 @@ def centreSliceViews(ras: Sequence[float], frameMm: float | None = None) -> None
             width, height, depth = view.GetFieldOfView()
             zoom = frameMm / min(width, height)
             view.SetFieldOfView(width * zoom, height * zoom, depth)
+
+
+def markPlace(ras: Sequence[float]) -> None:
+    """Show a point (RAS mm) by Slicer's crosshair, with a gap in its middle; `unmarkPlace` puts back what was there."""
+    crosshair = currentScene().GetFirstNodeByClass("vtkMRMLCrosshairNode")
+    if crosshair is None:
+        return
+    if crosshair.GetCrosshairMode() == crosshair.NoCrosshair:
+        crosshair.SetAttribute(OURS, "1")
+        crosshair.SetCrosshairMode(crosshair.ShowSmallIntersection)
+    crosshair.SetCrosshairRAS(*map(float, ras))
+
+
+def unmarkPlace() -> None:
+    crosshair = currentScene().GetFirstNodeByClass("vtkMRMLCrosshairNode")
+    if crosshair is not None and crosshair.GetAttribute(OURS):
+        crosshair.RemoveAttribute(OURS)
+        crosshair.SetCrosshairMode(crosshair.NoCrosshair)

@@ -9,7 +9,7 @@ from slicer.i18n import tr as _
 
 from DALESegmentLib.engine.cases.case import Case
 from DALESegmentLib.engine.errors import EngineError
-from DALESegmentLib.mrml.views import centreSliceViews
+from DALESegmentLib.mrml.views import centreSliceViews, markPlace, unmarkPlace
 
 PLACES = 20
 FRAME_MM = 60.0
@@ -50,9 +50,13 @@ class Audit:
         self._keep()
 
     def show(self) -> None:
-        """Bring the place that waits for its verdict to the middle of the views."""
-        if self.running:
-            centreSliceViews(self._data["places"][len(self._data["verdicts"])], FRAME_MM)
+        """Bring the place that waits for its verdict to the middle of the views, and mark it."""
+        if not self.running:
+            unmarkPlace()
+            return
+        place = self._data["places"][len(self._data["verdicts"])]
+        centreSliceViews(place, FRAME_MM)
+        markPlace(place)
 
     def judge(self, right: bool) -> None:
         """The verdict about the place in the middle."""

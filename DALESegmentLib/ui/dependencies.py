@@ -23,6 +23,7 @@ from DALESegmentLib.engine.errors import EngineError
 TORCH_MISSING = (
     "PyTorch is missing; install the PyTorch extension in the Extensions Manager, restart Slicer and try again."
 )
+TORCH_COMES = "PyTorch is not there yet; the first step that needs it (such as Train) installs it, if you agree."
 WHEELS = "DALESEGMENT_WHEELS"
 KEPT = ("numpy", "SimpleITK", "torch", "torchvision")
 LOOK_EVERY_MS = 20
@@ -72,7 +73,7 @@ def whatIsMissing(requirementsFile: str | Path) -> list[str]:
     """A sentence for each thing that has to be installed before the engine can run; installs nothing."""
     lines = []
     if installedVersion("torch") is None:
-        lines.append(TORCH_MISSING)
+        lines.append(TORCH_COMES if _bringsTorch() else TORCH_MISSING)
     missing = missingRequirements(requirementsFile)
     if missing:
         lines.append(
@@ -122,8 +123,13 @@ def _numbers(version: str) -> list[int]:
     return [int(n) for n in re.findall(r"\d+", version.split("+")[0])]
 
 
+def _bringsTorch() -> bool:
+    """Whether the PyTorch extension is installed, which alone brings no PyTorch."""
+    return importlib.util.find_spec("PyTorchUtils") is not None
+
+
 def _installTorch() -> None:
-    if importlib.util.find_spec("PyTorchUtils") is None:
+    if not _bringsTorch():
         raise EngineError("torch-missing", TORCH_MISSING)
     import PyTorchUtils
 

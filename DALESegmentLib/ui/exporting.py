@@ -75,7 +75,9 @@ class Exporting:
             return len(maps) + (confidence is not None)
 
         def done(written: int) -> None:
-            workflow.onMessage(_("{count} maps were written to “{folder}”.").format(count=written, folder=folder.name))
+            said = _("{count} maps were written to “{folder}”.").format(count=written, folder=folder.name)
+            none = _("No confidence of this image is shown, so none is among them; press Show confidence first.")
+            workflow.onMessage(said if confidence is not None else f"{said} {none}")
 
         workflow.request("predict", parameters, done, taken.handOver, write)
 
@@ -90,7 +92,11 @@ class Exporting:
         except OSError as error:
             shutil.rmtree(target, ignore_errors=True)
             raise not_written(target.name, folder, error) from error
-        self._workflow.onMessage(_("The model was saved as “{name}”.").format(name=target.name))
+        self._workflow.onMessage(
+            _("The model was saved as “{name}”; choose that folder beside Model to use it again.").format(
+                name=target.name
+            )
+        )
 
     def _confidence(self) -> tuple[np.ndarray, Geometry] | None:
         """A copy of the confidence map of the chosen image, if there is one."""

@@ -69,7 +69,7 @@ class Predicting:
         }
 
         def done(answer: dict) -> None:
-            text = _("{count} images were segmented into “{folder}”.")
+            text = _("{count} images were segmented into “{folder}”; extents.csv there holds volumes and diameters.")
             workflow.onMessage(text.format(count=len(answer["items"]), folder=out.name))
 
         workflow.request("predict", parameters, done)

@@ -104,7 +104,8 @@ class ReviewPanel:
         review = self._workflow.review
         count, journal = len(review.earlier()), review.journal()
         self._ui.takeOverButton.visible = bool(count)
-        self._ui.takeOverButton.text = _("Take over {count} earlier decisions").format(count=count)
+        many = _("Take over {count} earlier decisions").format(count=count)
+        self._ui.takeOverButton.text = _("Take over 1 earlier decision") if count == 1 else many
         problem = "" if journal is None else journal.problem
         if problem and problem != self._journalProblem:
             self._workflow.onMessage(_("Decisions are kept in the scene alone: {why}").format(why=problem))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import slicer
 from slicer.i18n import tr as _
 
 from DALESegmentLib.mrml.practice_case import addPracticeCase
@@ -16,7 +19,17 @@ def registerSampleData(thumbnail: str) -> bool:
     SampleData.SampleDataLogic.registerCustomSampleDataSource(
         category="DALESegment",
         sampleName=_("DALESegment practice case"),
-        customDownloader=addPracticeCase,
+        uris=[],  # without these lists Slicer takes the source for a broken one
+        fileNames=[],
+        nodeNames=[],
+        customDownloader=showPracticeCase,
         thumbnailFileName=thumbnail,
     )
     return True
+
+
+def showPracticeCase(_source: Any = None) -> list[Any]:
+    """Make it and bring its image into the slice views, as Slicer does with what it downloads."""
+    image, segmentation = addPracticeCase()
+    slicer.util.setSliceViewerLayers(background=image, fit=True)
+    return [image, segmentation]

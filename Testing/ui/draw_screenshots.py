@@ -17,6 +17,7 @@ from slicer_window import click, click_row, enter, leave, picture, press, wait_u
 
 HEIGHT = 1500  # pixels: the whole panel
 SLICES = 340  # pixels a slice view
+IN_LARGE_AND_MISSED, WHOLE_MM = (31.0, 42.0, 39.0), 100.0  # a point that shows both, RAS mm; what a view spans
 
 
 def draw(folder: Path, minutes: float) -> None:
@@ -34,8 +35,8 @@ def draw(folder: Path, minutes: float) -> None:
         section(widget, "learn", folder)
         click(ui.confidenceButton)
         finish(widget)
-        step(widget, ui.regionsButton)
         views(widget, folder / "heat-map.png")
+        step(widget, ui.regionsButton)
         surface(widget, folder / "surface.png")
         click_row(ui.regionsTable, 0)
         views(widget, folder / "region.png", region=workflow.review.regions()[0])
@@ -57,12 +58,12 @@ def draw(folder: Path, minutes: float) -> None:
 
 
 def hideFolders(widget: Any) -> None:
-    """Show no folder of this machine: the model is called as the tutorial calls it."""
+    """Show no folder of this machine, only the model's own."""
     import standin
 
     edit = standin.unwrap(widget.ui.modelEdit)
     edit.blockSignals(True)
-    edit.setCurrentPath("model-1")
+    edit.setCurrentPath("/".join(Path(widget.logic.workflow.state.model).parts[-2:]))
     edit.blockSignals(False)
 
 
@@ -77,13 +78,15 @@ def section(widget: Any, name: str, folder: Path) -> None:
 
 
 def views(widget: Any, target: Path, heatMap: bool = True, region: Any = None) -> None:
-    """The three slice views, as the module leaves them, on the large lesion or on a region."""
+    """The three slice views, as the module leaves them, on the whole case or on a region."""
     from DALESegmentLib.mrml.pictures import renderSlices, writePicture
-    from DALESegmentLib.mrml.practice_case import LARGE
+    from DALESegmentLib.mrml.regions import frameMm
+    from DALESegmentLib.mrml.volumes import geometryFromVolume
 
     image, segmentation = widget.case
-    ras = region.centre_ras if region is not None else LARGE[0]
-    frame = 50.0 if region is not None else None
+    ras, frame = IN_LARGE_AND_MISSED, WHOLE_MM
+    if region is not None:
+        ras, frame = region.centre_ras, frameMm(region, geometryFromVolume(image))
     node = widget.logic.workflow.state.heatMap if heatMap else None
     segmentation.GetDisplayNode().SetVisibility2DFill(False)
     writePicture(target, renderSlices(image, segmentation, node, ras, SLICES, frame))
@@ -136,7 +139,7 @@ def legend(colours: Any) -> Any:
     bar.SetTitle("Label confidence")
     bar.SetLabelFormat("%.1f")
     bar.SetNumberOfLabels(3)
-    bar.SetPosition(0.76, 0.25)
+    bar.SetPosition(0.72, 0.25)
     bar.SetWidth(0.16)
     bar.SetHeight(0.5)
     bar.UnconstrainedFontSizeOn()

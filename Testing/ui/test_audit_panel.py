@@ -40,6 +40,33 @@ def test_twenty_places_and_what_follows(widget, a_view):
     assert (float(low), float(high)) == (pytest.approx(0.0866 * ml, rel=0.01), pytest.approx(0.4910 * ml, rel=0.01))
 
 
+def test_the_place_is_marked_until_the_audit_ends(widget):
+    import slicer
+
+    crosshair = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLCrosshairNode")
+    crosshair = crosshair or slicer.mrmlScene.AddNewNodeByClass("vtkMRMLCrosshairNode")
+    click(widget.ui.auditButton)
+    assert crosshair.GetCrosshairMode() == crosshair.ShowSmallIntersection
+    for place in json.loads(widget.logic.workflow.state.audit)["places"]:
+        assert crosshair.GetCrosshairRAS() == pytest.approx(place)
+        click(widget.ui.auditRightButton)
+    assert crosshair.GetCrosshairMode() == crosshair.NoCrosshair
+
+
+def test_a_crosshair_that_was_on_stays_as_it_was(widget):
+    import slicer
+
+    crosshair = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLCrosshairNode")
+    crosshair = crosshair or slicer.mrmlScene.AddNewNodeByClass("vtkMRMLCrosshairNode")
+    crosshair.SetCrosshairMode(crosshair.ShowHashmarks)
+    click(widget.ui.auditButton)
+    for _ in range(20):
+        assert crosshair.GetCrosshairMode() == crosshair.ShowHashmarks
+        click(widget.ui.auditRightButton)
+    assert crosshair.GetCrosshairMode() == crosshair.ShowHashmarks
+    crosshair.SetCrosshairMode(crosshair.NoCrosshair)
+
+
 def test_an_audit_is_about_one_image_and_survives_leaving_it(widget):
     click(widget.ui.auditButton)
     click(widget.ui.auditRightButton)

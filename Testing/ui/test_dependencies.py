@@ -251,3 +251,13 @@ def test_checking_installs_nothing_and_says_what_is_missing(dependencies, requir
     assert lines[-1].strip() == "no-such-package>=1 (about 9 MB)"
     assert not packaging
     assert dependencies.whatIsMissing(requirements("numpy")) == lines[:1]
+
+
+def test_with_the_extension_torch_itself_comes_with_the_first_step(dependencies, requirements, monkeypatch):
+    import types
+
+    installed, here = dependencies.installedVersion, types.ModuleType("PyTorchUtils")
+    here.__spec__ = types.SimpleNamespace()
+    monkeypatch.setitem(sys.modules, "PyTorchUtils", here)
+    monkeypatch.setattr(dependencies, "installedVersion", lambda name: None if name == "torch" else installed(name))
+    assert dependencies.whatIsMissing(requirements("numpy")) == [dependencies.TORCH_COMES]

@@ -47,7 +47,7 @@ def test_a_folder_is_segmented_into_another_folder(trained, tmp_path, monkeypatc
     assert command == "predict"
     assert parameters["cases"] == {"folder": str(tmp_path / "images")}
     assert parameters["out"] == str(tmp_path / "results")
-    assert trained.ui.statusLabel.text == "2 images were segmented into “results”."
+    assert trained.ui.statusLabel.text.startswith("2 images were segmented into “results”; extents.csv")
 
 
 def test_results_never_go_among_the_images(trained, tmp_path, monkeypatch, caplog):

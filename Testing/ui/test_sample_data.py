@@ -16,7 +16,20 @@ def sample_data(desktop, monkeypatch):
 
     registered = {}
 
-    def register(category="Custom", sampleName=None, customDownloader=None, thumbnailFileName=None):
+    def register(
+        category="Custom",
+        sampleName=None,
+        uris=None,
+        fileNames=None,
+        nodeNames=None,
+        customDownloader=None,
+        thumbnailFileName=None,
+        loadFileType="VolumeFile",
+        loadFiles=None,
+    ):
+        assert (
+            len(list(zip(uris, fileNames, nodeNames, strict=True))) == 0
+        )  # Slicer goes through them, whoever downloads
         registered.setdefault(category, []).append((sampleName, customDownloader, thumbnailFileName))
 
     module = types.ModuleType("SampleData")
@@ -37,9 +50,11 @@ def test_it_is_registered_once_slicer_has_started(sample_data):
     slicer.app.start()
     ((name, download, thumbnail),) = sample_data["DALESegment"][-1:]
     assert "practice" in name
+    view = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSliceCompositeNode")
     assert thumbnail.endswith("DALESegment.png")
     image, segmentation = download(object())
     assert image.GetName() == "Practice case"
+    assert view.GetBackgroundVolumeID() == image.GetID()
     assert segmentation.GetSegmentation().GetNthSegment(0).GetName() == "lesion"
 
 
