@@ -139,7 +139,7 @@ def legend(colours: Any) -> Any:
     bar.SetTitle("Label confidence")
     bar.SetLabelFormat("%.1f")
     bar.SetNumberOfLabels(3)
-    bar.SetPosition(0.72, 0.25)
+    bar.SetPosition(0.08, 0.25)
     bar.SetWidth(0.16)
     bar.SetHeight(0.5)
     bar.UnconstrainedFontSizeOn()
