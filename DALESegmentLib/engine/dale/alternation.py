@@ -11,8 +11,6 @@ cross-entropy does not. Where all labels are good, f = 0 and both steps are plai
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor
 
@@ -27,28 +25,22 @@ def step_weights(f: Tensor, w: Tensor | None) -> tuple[Tensor, Tensor]:
     return (stable if w is None else stable + f * w), stable
 
 
-def class_members(label: Tensor, classes: int) -> list[Tensor]:
-    """For each class (B, *grid) flattened, float32: 1 where the label is this class. label: (B, *grid)."""
-    # a product a class: for the few classes there are, faster than adding up by index
-    index = label.flatten()
-    return [(index == c).float() for c in range(classes)]
-
-
-def keep_class_mass(weights: Tensor, label: Tensor, members: Sequence[Tensor], fixed: Tensor | None = None) -> Tensor:
+def keep_class_mass(weights: Tensor, label: Tensor, classes: int, fixed: Tensor | None = None) -> Tensor:
     """Scale ω so that each class keeps the mass it had with ω = 1.
 
     Without it, down-weighting the boundary on one side lets the other side pull it over. A heuristic; the scale
     is limited to LARGEST_SCALE. `fixed` marks voxels (trusted ones) that keep their weight and are not counted.
-    weights, label, fixed: (B, *grid), weights float32; weights 0 outside the image are not counted; members: see
-    `class_members`, of this label.
+    weights, label, fixed: (B, *grid); weights 0 outside the image are not counted.
     """
-    flat = weights.flatten()
+    flat, index = weights.flatten(), label.flatten().long()
     counted = (flat > 0).to(flat)
     if fixed is not None:
         counted = counted.masked_fill(fixed.flatten(), 0.0)
     mass = flat * counted
+    # a product a class: for the few classes there are, faster than adding up by index
+    members = [(index == c).to(flat) for c in range(classes)]
     wanted = torch.stack([member.dot(counted) for member in members])
     present = torch.stack([member.dot(mass) for member in members])
     wanted, present = over_ranks(wanted, present)
     scale = (wanted / present.clamp_min(1e-6)).clamp(1.0, LARGEST_SCALE)
-    return (flat + mass * (scale.index_select(0, label.flatten().long()) - 1.0)).reshape(weights.shape)
+    return (flat + mass * (scale.index_select(0, index) - 1.0)).reshape(weights.shape)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..distributed.totals import over_ranks
 from .alignment import FeatureAlignment
-from .alternation import class_members, keep_class_mass, step_weights
+from .alternation import keep_class_mass, step_weights
 from .class_prior import ClassPrior
 from .confidence import consistent_margin, label_confidence, label_margin
 from .disagreement import contradiction, remember
@@ -87,9 +87,9 @@ class Objective:
             ce, dice = step_weights(f, w)
         else:  # no voxel is stable, and w alone weighs both losses
             ce = dice = self._confidence(margin, s, batch, settings)
-        same, members = ce is dice, class_members(batch.label, self.classes)
-        ce = keep_class_mass(ce * batch.valid, batch.label, members, batch.trusted)
-        dice = ce if same else keep_class_mass(dice * batch.valid, batch.label, members, batch.trusted)
+        same = ce is dice
+        ce = keep_class_mass(ce * batch.valid, batch.label, self.classes, batch.trusted)
+        dice = ce if same else keep_class_mass(dice * batch.valid, batch.label, self.classes, batch.trusted)
         ce = emphasise_trusted(ce, batch.trusted, self.trusted_share)
         loss = weighted_dice_ce(logits, batch.label, ce, dice, batch.valid)
         if settings.alignment and features is not None:
