@@ -62,6 +62,11 @@ class DataPanel:
         problems = [f"{case['name']}: {case['problem']}" for case in cases if case["problem"]]
         classes = sorted({name for case in cases for name in case.get("classes", {}).values()})
         lines = [_("Cases: {count}. Segments: {names}.").format(count=len(cases), names=", ".join(classes) or "–")]
+        empty = [case["name"] for case in cases if case.get("voxels") == {} and not case["problem"]]
+        if empty:
+            names = ", ".join(empty[:3]) + (", …" if len(empty) > 3 else "")
+            text = _("Empty labels, taken for images where there is nothing to be labelled: {count} ({names}).")
+            lines.append(text.format(count=len(empty), names=names))
         self._ui.dataLabel.setText("\n".join(lines + problems[:5]))
         self._ui.dataLabel.visible = True
         self._workflow.onMessage("")

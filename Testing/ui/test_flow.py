@@ -315,6 +315,30 @@ def test_test_images_without_a_label_are_not_trained_on(widget, tmp_path):
     assert [s.name for s in CasesParameter(**sent["inspect"]).find()] == ["a", "b"]
 
 
+def test_checking_a_folder_names_the_empty_labels(widget, tmp_path):
+    import numpy as np
+
+    from DALESegmentLib.engine.cases.geometry import Geometry
+    from DALESegmentLib.engine.cases.image_files import write_image
+    from DALESegmentLib.engine.jobs import inspect
+    from DALESegmentLib.engine.process.progress import Progress
+
+    place = Geometry((20, 16), (1.0, 1.0), (0.0, 0.0), (1.0, 0.0, 0.0, 1.0))
+    pixels = np.arange(320, dtype=np.uint8).reshape(16, 20) % 250
+    for name, label in (("a", pixels > 200), ("b", pixels > 255)):
+        write_image(tmp_path / name / "image.png", pixels, place)
+        write_image(tmp_path / name / "label.png", label.astype(np.uint8), place)
+    widget.ui.sourceComboBox.currentIndex = 1
+    widget.ui.casesFolderEdit.currentPath = str(tmp_path)
+
+    def request(_command, _parameters, onDone, handOver):  # the stand-in for the engine knows no folders
+        onDone(inspect.run({"cases": handOver()}, Progress()))
+
+    widget.logic.workflow.request = request
+    click(widget.ui.checkButton)
+    assert "nothing to be labelled: 1 (b)" in widget.ui.dataLabel.text
+
+
 def test_the_state_survives_in_a_saved_scene(widget, tmp_path):
     import slicer
 

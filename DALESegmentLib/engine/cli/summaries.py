@@ -170,6 +170,12 @@ def plan(result: Result) -> None:
     _table(("Plan", ""), [(name, _text(value)) for name, value in result.items()])
 
 
+def _labelled(case: dict[str, Any]) -> str:
+    if "voxels" not in case:
+        return ""
+    return _counts(case["voxels"], case["classes"]) or "an empty label"
+
+
 def inspection(result: Result) -> None:
     rows = []
     for case in result["cases"]:
@@ -180,7 +186,7 @@ def inspection(result: Result) -> None:
                 _grid(geometry.get("size")),
                 _grid(geometry.get("spacing")),
                 case.get("channels"),
-                _counts(case.get("voxels") or {}, case.get("classes")),
+                _labelled(case),
                 case["split"],
                 case["problem"],
             )

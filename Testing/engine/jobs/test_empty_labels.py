@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from DALESegmentLib.engine.cases.image_files import write_image
+from DALESegmentLib.engine.cli import summaries
 from DALESegmentLib.engine.errors import EngineError
 from DALESegmentLib.engine.jobs import confidence, evaluate, finetune, inspect, plan, predict, review, simulate, train
 from DALESegmentLib.engine.process.progress import Progress
@@ -27,9 +28,12 @@ def of(folder, **more):
     return {"cases": {"folder": str(folder), **more}}
 
 
-def test_every_command_takes_them(tmp_path):
+def test_every_command_takes_them(tmp_path, capsys):
     data = write_cases(tmp_path / "data", labelled=1, empty=1)
-    assert inspect.run(of(data), Progress())["problems"] == 0
+    found = inspect.run(of(data), Progress())
+    assert found["problems"] == 0
+    summaries.inspection(found)
+    assert capsys.readouterr().out.count("empty") == 1
     assert plan.run(of(data), Progress())["classes"] == 2
     trained = train.run({**of(data), "out": str(tmp_path / "run"), **SHORT}, Progress())
     assert trained["empty_labels"] == 1
