@@ -14,39 +14,25 @@ def trained(answer: dict[str, Any]) -> str:
     said = _("Trained {epochs} epochs in {seconds:.0f} s; {how}.").format(
         epochs=answer["epochs"], seconds=answer["seconds"], how=how
     )
-    return " ".join(part for part in (said, emptyLabels(answer), drawnAnew(answer), leftOut(answer)) if part)
+    return " ".join([said, *_learnedOtherwise(answer)])
 
 
-def emptyLabels(answer: dict[str, Any]) -> str:
-    """How many labels were taken for images without anything; "" where none was."""
-    cases = answer.get("empty_labels") or 0
-    if not cases:
-        return ""
-    return _("{cases} label(s) are empty and were taken for images where there is nothing to be labelled.").format(
-        cases=cases
-    )
-
-
-def drawnAnew(answer: dict[str, Any]) -> str:
-    """Where the model learned other outlines than those in the scene; "" where it did not."""
-    cases = answer.get("drawn_anew") or 0
-    if not cases:
-        return ""
-    return _(
-        "In {cases} case(s) image and model agreed against the label, and the outline was drawn anew for learning; "
-        "your segmentation is unchanged."
-    ).format(cases=cases)
-
-
-def leftOut(answer: dict[str, Any]) -> str:
-    """Where the model learned objects that the segmentation lacks; "" where it did not."""
-    cases = answer.get("left_out") or 0
-    if not cases:
-        return ""
-    return _(
-        "In {cases} case(s) the model learned an object that the label has none of; your segmentation is unchanged, "
-        "and the region list says where something may have been overlooked."
-    ).format(cases=cases)
+def _learnedOtherwise(answer: dict[str, Any]) -> list[str]:
+    """Where the model did not simply learn the labels as they are drawn."""
+    sentences = {
+        "empty_labels": _(
+            "{cases} label(s) are empty and were taken for images where there is nothing to be labelled."
+        ),
+        "drawn_anew": _(
+            "In {cases} case(s) image and model agreed against the label, and the outline was drawn anew for learning; "
+            "your segmentation is unchanged."
+        ),
+        "left_out": _(
+            "In {cases} case(s) the model learned an object that the label has none of; your segmentation is "
+            "unchanged, and the region list says where something may have been overlooked."
+        ),
+    }
+    return [sentence.format(cases=answer[key]) for key, sentence in sentences.items() if answer.get(key)]
 
 
 def confirmed(violated: int, total: int) -> str:

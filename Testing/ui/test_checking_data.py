@@ -1,0 +1,51 @@
+"""Data: what is in the scene or in a folder, before anything is learned from it."""
+
+from __future__ import annotations
+
+from slicer_window import click
+from test_flow import step
+
+
+def test_check_data_says_what_is_there(widget):
+    step(widget, widget.ui.checkButton)
+    assert "Cases: 1. Segments: ball." in widget.ui.dataLabel.text
+
+
+def test_test_images_without_a_label_are_not_trained_on(widget, tmp_path):
+    from DALESegmentLib.engine.jobs.parameters import CasesParameter
+
+    for name in ("imagesTr/a_0000.nii.gz", "labelsTr/a.nii.gz", "imagesTs/b_0000.nii.gz"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    sent = {}
+    widget.logic.workflow.request = lambda command, parameters, onDone, handOver: sent.update({command: handOver()})
+    widget.ui.sourceComboBox.currentIndex = 1
+    widget.ui.casesFolderEdit.currentPath = str(tmp_path)
+    click(widget.ui.trainButton)
+    click(widget.ui.checkButton)
+    assert [s.name for s in CasesParameter(**sent["train"]).find_to_learn()] == ["a"]
+    assert [s.name for s in CasesParameter(**sent["inspect"]).find()] == ["a", "b"]
+
+
+def test_checking_a_folder_names_the_empty_labels(widget, tmp_path):
+    import numpy as np
+
+    from DALESegmentLib.engine.cases.geometry import Geometry
+    from DALESegmentLib.engine.cases.image_files import write_image
+    from DALESegmentLib.engine.jobs import inspect
+    from DALESegmentLib.engine.process.progress import Progress
+
+    place = Geometry((20, 16), (1.0, 1.0), (0.0, 0.0), (1.0, 0.0, 0.0, 1.0))
+    pixels = np.arange(320, dtype=np.uint8).reshape(16, 20) % 250
+    for name, label in (("a", pixels > 200), ("b", pixels > 255)):
+        write_image(tmp_path / name / "image.png", pixels, place)
+        write_image(tmp_path / name / "label.png", label.astype(np.uint8), place)
+    widget.ui.sourceComboBox.currentIndex = 1
+    widget.ui.casesFolderEdit.currentPath = str(tmp_path)
+
+    def request(_command, _parameters, onDone, handOver):  # the stand-in for the engine knows no folders
+        onDone(inspect.run({"cases": handOver()}, Progress()))
+
+    widget.logic.workflow.request = request
+    click(widget.ui.checkButton)
+    assert "nothing to be labelled: 1 (b)" in widget.ui.dataLabel.text
