@@ -22,6 +22,10 @@ DALE_CODE = tuple(
     for part in ("dale", "learn/trainer.py", "learn/outlines.py", "learn/confidence_map.py", *_RANKING)
 )
 TRUSTING_CODE = ("benchmarks/trusting.py", f"{_ENGINE}/review/hand.py", f"{_ENGINE}/learn/redrawn.py")
+CONFIDENCE_CODE = tuple(
+    f"{_ENGINE}/{part}.py" for part in ("dale/agreement", "dale/confidence", "learn/confidence_map")
+)
+"""By which the labels are judged under every method."""
 BASELINE_CODE = {
     "plain": (f"{_ENGINE}/dale/weighted_loss.py",),
     "gce": ("benchmarks/methods/gce.py",),
@@ -89,7 +93,7 @@ def _key(cell: Cell) -> str:
 def _method(name: str) -> dict[str, Any]:
     settings = dale_settings(name)
     if settings is None:
-        return {"name": name, "code": code_digest(BASELINE_CODE[name])}
+        return {"name": name, "code": code_digest((*BASELINE_CODE[name], *CONFIDENCE_CODE))}
     effective = settings.model_dump() | {"alternation": settings.alternates}
     return {"name": "dale", "settings": effective, "code": code_digest(DALE_CODE)}
 

@@ -32,7 +32,7 @@ import numpy as np
 from scipy import ndimage, optimize, special
 
 from ..errors import Check, no_check
-from ..review.boundary import bounding_box, signed_distance
+from ..review.boundary import bounding_box, object_radius, signed_distance
 
 STIFFNESS = 6.0
 """Log-odds that move an outline by one radius."""
@@ -155,7 +155,7 @@ def _opinion(
     check: Check,
 ) -> Opinion | None:
     drawn, found = label == value, network == value
-    radius = _radius(drawn, sampling, slice_axis)
+    radius = object_radius(drawn, sampling, slice_axis)
     planes = tuple(np.inf if axis == slice_axis else step for axis, step in enumerate(sampling))
     finest = min(planes)
     sure, reach = max(SURE * radius, SURE_VOXELS * finest), max(REACH * radius, REACH_VOXELS * finest)
@@ -193,18 +193,6 @@ def _opinion(
         trust(accuracy, RELIABLE),
         disputes,
     )
-
-
-def _radius(mask: np.ndarray, sampling: tuple[float, ...], slice_axis: int | None) -> float:
-    """mm, of a ball (where slices are outlined one by one, a disc) as large as the objects are, weighed by size."""
-    structure = np.ones((3,) * mask.ndim)
-    steps = [step for axis, step in enumerate(sampling) if axis != slice_axis and mask.shape[axis] > 1]
-    if slice_axis is not None:
-        structure[tuple(slice(None) if axis != slice_axis else [0, 2] for axis in range(mask.ndim))] = 0
-    objects, _ = ndimage.label(mask, structure)
-    sizes = np.bincount(objects.ravel())[1:].astype(float)
-    size = (sizes**2).sum() / sizes.sum() * float(np.prod(steps))
-    return float((3 * size / (4 * np.pi)) ** (1 / 3) if len(steps) == 3 else (size / np.pi) ** 0.5)
 
 
 def _signed(mask: np.ndarray, sampling: tuple[float, ...], slice_axis: int | None) -> np.ndarray:

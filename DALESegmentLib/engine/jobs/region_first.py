@@ -10,9 +10,11 @@ import numpy as np
 
 from ..cases.case import Case
 from ..errors import EngineError
-from ..learn.confidence_map import confidence_map
+from ..learn.confidence_map import Around, confidence_map, label_classes
+from ..learn.plan import Plan
 from ..learn.predictor import label_values
 from ..learn.region_answer import region_probabilities
+from ..review.boundary import Box, object_radius
 from ..review.shown import BOUNDARY_BAND_MM, shown_confidence
 from .doubt import Ready
 from .outputs import write_map
@@ -43,14 +45,16 @@ class RegionParameter(Parameters):
 
 
 def answer_region(region: RegionParameter, ready: Ready, out: Path) -> dict[str, Any]:
-    """Confidence and segmentation of the box alone, as region_*: the values that the whole maps get there."""
+    """Confidence and segmentation of the box alone, as region_*: the values that the whole maps get there, but for what
+    the network may hold against the label just outside."""
     case, plan, progress = ready.case, ready.predictor.plan, ready.progress
     first, last = region.within(case)
     box, geometry = _slices(first, last), case.geometry.part(first, last)
     probabilities = region_probabilities(ready.predictor, ready.image, geometry, progress)
     part = _cut(case, first, last)
     disagreement = None if ready.disagreement is None else ready.disagreement[box]
-    confidence = confidence_map(part, plan, probabilities, disagreement, progress.check, ready.recalibration)
+    around = _around(case, plan, first, last)
+    confidence = confidence_map(part, plan, probabilities, disagreement, progress.check, ready.recalibration, around)
     maps = {
         "segmentation": label_values(probabilities, plan),
         "confidence": confidence,
@@ -60,16 +64,28 @@ def answer_region(region: RegionParameter, ready: Ready, out: Path) -> dict[str,
     return {"name": case.name, "first_voxel": list(first), "last_voxel": list(last), **paths}
 
 
+def _around(case: Case, plan: Plan, first: Voxel, last: Voxel) -> Around:
+    """How sure an agreement is depends on outlines outside the box, too."""
+    radius = object_radius(np.asarray(case.label) > 0, tuple(reversed(case.geometry.spacing)))
+    wide, here = _wide(case, first, last, radius)
+    return Around(label_classes(wide, plan), here, radius)
+
+
 def _shown(case: Case, confidence: np.ndarray, first: Voxel, last: Voxel) -> np.ndarray:
-    """What is drawn depends on outlines outside the box, too."""
-    reach = [int(np.ceil(BOUNDARY_BAND_MM / s)) + 1 for s in case.geometry.spacing]
-    low = tuple(max(a - r, 0) for a, r in zip(first, reach, strict=True))
-    high = tuple(min(b + r, n - 1) for b, r, n in zip(last, reach, case.geometry.size, strict=True))
-    wide = _cut(case, low, high)
-    here = _slices(*(tuple(a - s for a, s in zip(corner, low, strict=True)) for corner in (first, last)))
+    """What is drawn depends on them as well."""
+    wide, here = _wide(case, first, last, BOUNDARY_BAND_MM)
     values = np.ones(np.asarray(wide.label).shape, np.float32)
     values[here] = confidence
     return shown_confidence(values, np.asarray(wide.label), case.geometry.spacing)[here]
+
+
+def _wide(case: Case, first: Voxel, last: Voxel, reach_mm: float) -> tuple[Case, Box]:
+    """The box and so many mm around it, and where the box lies in that."""
+    reach = [int(np.ceil(reach_mm / s)) + 1 for s in case.geometry.spacing]
+    low = tuple(max(a - r, 0) for a, r in zip(first, reach, strict=True))
+    high = tuple(min(b + r, n - 1) for b, r, n in zip(last, reach, case.geometry.size, strict=True))
+    here = _slices(*(tuple(a - s for a, s in zip(corner, low, strict=True)) for corner in (first, last)))
+    return _cut(case, low, high), here
 
 
 def _cut(case: Case, first: Voxel, last: Voxel) -> Case:

@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from torch import Tensor
 
 from ..cases.case import Case
+from ..dale.agreement import agreement_logit
 from ..dale.confidence import consistent_margin, label_confidence
 from ..dale.disagreement import START
 from ..errors import Check, EngineError, no_check
+from ..review.boundary import Box
 from ..review.recalibration import Recalibration
 from .plan import Plan
 from .prepare import UNKNOWN
 
 _TINY = 1e-6
+
+
+@dataclass(frozen=True)
+class Around:
+    """More of the image that a part comes from. label: (*wide) network classes; here: where the part lies in it;
+    radius: mm, of the whole image's objects (`object_radius`)."""
+
+    label: np.ndarray
+    here: Box
+    radius: float
 
 
 def label_classes(case: Case, plan: Plan) -> np.ndarray:
@@ -41,17 +56,19 @@ def confidence_map(
     disagreement: np.ndarray | None,
     check: Check = no_check,
     recalibration: Recalibration | None = None,
+    around: Around | None = None,
 ) -> np.ndarray:
     """float32 in [0, 1], (*grid): the closed-form confidence of the label, 1 where trusted.
 
     probabilities: (K, *grid) of the model; disagreement: (*grid) what training remembered of this very label, or
     None for a case the model was not trained on, whose confidence then follows from the model alone; recalibration:
-    what review has found out about this confidence.
+    what review has found out about this confidence; around: of a case that is a part of an image.
     """
     classes = torch.from_numpy(label_classes(case, plan))
     check()
     s = None if disagreement is None else torch.from_numpy(disagreement)
-    confidence = confidence_of(torch.from_numpy(probabilities), classes, s, check).numpy()
+    sampling = tuple(reversed(case.geometry.spacing))
+    confidence = confidence_of(torch.from_numpy(probabilities), classes, s, sampling, check, around).numpy()
     if recalibration is not None:
         confidence = recalibration.apply(confidence)
     if case.trusted is not None:
@@ -60,9 +77,15 @@ def confidence_map(
 
 
 def confidence_of(
-    probabilities: Tensor, classes: Tensor, disagreement: Tensor | None, check: Check = no_check
+    probabilities: Tensor,
+    classes: Tensor,
+    disagreement: Tensor | None,
+    sampling: Sequence[float],
+    check: Check = no_check,
+    around: Around | None = None,
 ) -> Tensor:
-    """float32 (*grid), the closed form alone; probabilities (K, *grid), classes (*grid) int64, disagreement (*grid)."""
+    """float32 (*grid), the closed form alone; probabilities (K, *grid), classes (*grid) int64, disagreement (*grid);
+    sampling: mm along the grid's axes."""
     p, index = probabilities.clamp(_TINY, 1.0), classes.unsqueeze(0)
     given = p.gather(0, index)[0]
     rival = p.scatter(0, index, 0.0).amax(0)
@@ -72,4 +95,16 @@ def confidence_of(
         # a voxel no patch ever covered still has the starting value, which says nothing
         margin = torch.where(disagreement == START, margin, consistent_margin(margin, disagreement))
     check()
-    return label_confidence(margin).float()
+    prior = _prior(classes.numpy(), (margin < 0).numpy(), sampling, check, around)
+    return label_confidence(margin, torch.from_numpy(prior)).float()
+
+
+def _prior(
+    classes: np.ndarray, contradicted: np.ndarray, sampling: Sequence[float], check: Check, around: Around | None
+) -> np.ndarray:
+    """logit π (*grid), see `agreement_logit`; what the network holds of the surroundings is not known."""
+    if around is None:
+        return agreement_logit(classes, contradicted, sampling, check=check)
+    wide = np.zeros(around.label.shape, bool)
+    wide[around.here] = contradicted
+    return agreement_logit(around.label, wide, sampling, around.radius, check)[around.here].copy()

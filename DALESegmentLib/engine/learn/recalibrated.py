@@ -29,7 +29,10 @@ def with_outcome(
     new = case.trusted & ~earlier.trusted
     if not bool(new.any()):
         return known
-    confidence = confidence_of(probabilities, earlier.label.long(), earlier.disagreement.float(), check)
+    sampling = tuple(float(step) for step in case.affine[:3, :3].double().norm(dim=0))
+    remembered = earlier.about(earlier.label)
+    assert remembered is not None  # one and the same grid
+    confidence = confidence_of(probabilities, earlier.label.long(), remembered.float(), sampling, check)
     right = earlier.label == case.label
     places, _ = ndimage.label(new.numpy())
     return known.looked(confidence[new].numpy(), right[new].numpy(), places[new.numpy()])

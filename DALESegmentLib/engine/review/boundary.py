@@ -74,6 +74,22 @@ def signed_distance(mask: np.ndarray, sampling: Sequence[float]) -> np.ndarray:
     return signed
 
 
+def object_radius(mask: np.ndarray, sampling: Sequence[float], slice_axis: int | None = None) -> float:
+    """mm, of a ball (a disc, where there is one slice or they are outlined one by one) as large as the objects are,
+    weighed by size. 0 without any. slice_axis: of images whose slices are outlined one by one."""
+    box = bounding_box(mask)
+    if box is None:
+        return 0.0
+    steps = [step for axis, step in enumerate(sampling) if axis != slice_axis and mask.shape[axis] > 1]
+    structure = np.ones((3,) * mask.ndim)
+    if slice_axis is not None:
+        structure[tuple(slice(None) if axis != slice_axis else [0, 2] for axis in range(mask.ndim))] = 0
+    objects, _ = ndimage.label(mask[box], structure)
+    sizes = np.bincount(objects.ravel())[1:].astype(float)
+    size = (sizes**2).sum() / sizes.sum() * float(np.prod(steps))
+    return float((3 * size / (4 * np.pi)) ** (1 / 3) if len(steps) == 3 else (size / np.pi) ** 0.5)
+
+
 def _nearest_outside(
     distance: np.ndarray, nearest: np.ndarray, label: np.ndarray, value: int, sampling: Sequence[float], check: Check
 ) -> None:

@@ -60,8 +60,11 @@ def test_the_corrected_region_comes_before_the_rest(tmp_path):
     (told,) = [report["values"]["region"] for report in said if "region" in report["values"]]
     assert (told["name"], told["first_voxel"], told["last_voxel"]) == (case.name, [4, 5, 3], [9, 12, 8])
     for name in ("confidence", "segmentation", "shown"):
-        whole = np.load(item[name])[3:9, 5:13, 4:10]
-        np.testing.assert_allclose(np.load(told[name]), whole, atol=1e-4, err_msg=name)
+        whole, first = np.load(item[name])[3:9, 5:13, 4:10], np.load(told[name])
+        if name != "segmentation":  # at the rim the whole map knows of contradictions just outside
+            assert (first >= whole - 1e-4).all()
+            whole, first = whole[2:-2, 2:-2, 2:-2], first[2:-2, 2:-2, 2:-2]
+        np.testing.assert_allclose(first, whole, atol=1e-4, err_msg=name)
     # the model stays loaded until its files change
     kept = warm_predictor(tmp_path / "new" / "model", CPU)
     assert warm_predictor(tmp_path / "new" / "model", CPU) is kept

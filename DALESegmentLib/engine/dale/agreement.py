@@ -1,0 +1,58 @@
+"""How much it says that label and network agree about a voxel: little beside an outline, much far from any.
+
+Labels err where outlines were drawn, and at objects that somebody overlooked or made up. Before the network is asked
+how sure it is, a label that it shares is therefore right with the odds
+
+    logit π = SURENESS · min(d / r, 1),
+
+d being mm to the nearest voxel that is given another class, or whose label the network contradicts, and r the radius
+of the case's objects in mm. A label that is contradicted has even odds (π = ½), so π has no step anywhere. So has every
+voxel of a case where nothing is labelled: what was overlooked there may lie anywhere. π enters the label confidence as
+its prior, see `confidence`. A heuristic: where the network shares an error of some size, it makes the confidence too
+high.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from scipy import ndimage
+
+from ..errors import Check, no_check
+from ..review.boundary import bounding_box, margin_voxels, object_radius
+
+SURENESS = 4.0
+
+
+def agreement_logit(
+    label: np.ndarray,
+    contradicted: np.ndarray,
+    sampling: Sequence[float],
+    radius: float | None = None,
+    check: Check = no_check,
+) -> np.ndarray:
+    """logit π, (*grid) float32.
+
+    label: (*grid) classes; contradicted: (*grid) bool; sampling: mm along the array's axes; radius: mm, of the image's
+    objects where the grid is only a part of it, 0 where it has none. The edge of the grid is no outline.
+    """
+    objects = label > 0
+    if radius is None:
+        radius = object_radius(objects, sampling)
+    if not radius:
+        return np.zeros(label.shape, np.float32)
+    odds = np.where(contradicted, np.float32(0.0), np.float32(SURENESS))
+    box = bounding_box(objects | contradicted, margin_voxels(radius, sampling))
+    if box is None:  # of a part
+        return odds
+    for value in np.unique(label[box]):
+        check()
+        shared = (label[box] == value) & ~contradicted[box]
+        inside = bounding_box(shared, 1)
+        if inside is None or shared.all():
+            continue
+        nearest = ndimage.distance_transform_edt(shared[inside], sampling)
+        view, here = odds[box][inside], shared[inside]
+        view[here] = SURENESS * np.minimum(nearest[here] / radius, 1.0)
+    return odds
