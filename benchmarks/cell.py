@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from .data_set import DataSet
-from .methods.registry import dale_settings
+from .methods.registry import EVEN_ODDS, dale_settings
 
 ROOT = Path(__file__).parents[1]
 _ENGINE = "DALESegmentLib/engine"
@@ -95,7 +95,8 @@ def _method(name: str) -> dict[str, Any]:
     if settings is None:
         return {"name": name, "code": code_digest((*BASELINE_CODE[name], *CONFIDENCE_CODE))}
     effective = settings.model_dump() | {"alternation": settings.alternates}
-    return {"name": "dale", "settings": effective, "code": code_digest(DALE_CODE)}
+    odds = {"odds": "even"} if name in EVEN_ODDS else {}
+    return {"name": "dale", "settings": effective, "code": code_digest(DALE_CODE), **odds}
 
 
 @lru_cache

@@ -22,7 +22,7 @@ from .judged import Judged
 from .loading import load
 from .machine import machine
 from .methods.cleanlab_filter import label_quality
-from .methods.registry import REMEMBERS
+from .methods.registry import EVEN_ODDS, REMEMBERS
 from .review_found import review_found
 from .training import Trained, train
 
@@ -84,7 +84,7 @@ def judge(trained: Trained, cell: Cell):
         classes = label_classes(case, trained.plan)
         table = {value: n for n, value in enumerate(trained.plan.class_values)}
         truth = np.vectorize(table.__getitem__, otypes=[np.int64])(sample.case.label)
-        confidence = confidence_map(case, trained.plan, p, s)
+        confidence = confidence_map(case, trained.plan, p, s, even_odds=cell.method in EVEN_ODDS)
         trusted = None if case.trusted is None else np.asarray(case.trusted, bool)
         yield Judged(case.name, classes, truth, p, confidence, case.geometry, trusted)
 

@@ -24,9 +24,12 @@ DALE: dict[str, dict[str, bool]] = {
     "dale-no-alignment": {"alignment": False},
     "dale-no-third-opinion": {"third_opinion": False},
     "dale-no-left-out": {"left_out": False},
+    "dale-no-agreement": {},
     "dale-joint": {"partition": False, "alternation": False},
     "dale-no-hand": {"hand": False},
 }
+EVEN_ODDS = ("dale-no-agreement",)
+"""Methods whose confidence leaves out how much an agreement says; they train as DALE does."""
 BASELINES = ("gce", "adele", "cleanlab", "coteaching")
 CORE = ("clean", "plain", *BASELINES, "dale")
 TRUSTING = ("plain", "dale-no-hand", "dale")

@@ -57,18 +57,21 @@ def confidence_map(
     check: Check = no_check,
     recalibration: Recalibration | None = None,
     around: Around | None = None,
+    even_odds: bool = False,
 ) -> np.ndarray:
     """float32 in [0, 1], (*grid): the closed-form confidence of the label, 1 where trusted.
 
     probabilities: (K, *grid) of the model; disagreement: (*grid) what training remembered of this very label, or
     None for a case the model was not trained on, whose confidence then follows from the model alone; recalibration:
-    what review has found out about this confidence; around: of a case that is a part of an image.
+    what review has found out about this confidence; around: of a case that is a part of an image;
+    even_odds: leave out how much an agreement says (`agreement_logit`).
     """
     classes = torch.from_numpy(label_classes(case, plan))
     check()
     s = None if disagreement is None else torch.from_numpy(disagreement)
     sampling = tuple(reversed(case.geometry.spacing))
-    confidence = confidence_of(torch.from_numpy(probabilities), classes, s, sampling, check, around).numpy()
+    p = torch.from_numpy(probabilities)
+    confidence = confidence_of(p, classes, s, None if even_odds else sampling, check, around).numpy()
     if recalibration is not None:
         confidence = recalibration.apply(confidence)
     if case.trusted is not None:
@@ -80,12 +83,12 @@ def confidence_of(
     probabilities: Tensor,
     classes: Tensor,
     disagreement: Tensor | None,
-    sampling: Sequence[float],
+    sampling: Sequence[float] | None,
     check: Check = no_check,
     around: Around | None = None,
 ) -> Tensor:
     """float32 (*grid), the closed form alone; probabilities (K, *grid), classes (*grid) int64, disagreement (*grid);
-    sampling: mm along the grid's axes."""
+    sampling: mm along the grid's axes; None for even odds."""
     p, index = probabilities.clamp(_TINY, 1.0), classes.unsqueeze(0)
     given = p.gather(0, index)[0]
     rival = p.scatter(0, index, 0.0).amax(0)
@@ -95,6 +98,8 @@ def confidence_of(
         # a voxel no patch ever covered still has the starting value, which says nothing
         margin = torch.where(disagreement == START, margin, consistent_margin(margin, disagreement))
     check()
+    if sampling is None:
+        return label_confidence(margin).float()
     prior = _prior(classes.numpy(), (margin < 0).numpy(), sampling, check, around)
     return label_confidence(margin, torch.from_numpy(prior)).float()
 
