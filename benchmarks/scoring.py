@@ -76,7 +76,7 @@ def judge(trained: Trained, cell: Cell):
         p = trained.predictor.probabilities(case, Progress())
         s = None
         if cell.trained_as in REMEMBERS:
-            begun = prepared.label if prepared.begun is None else prepared.begun
+            begun = prepared.label_begun
             known = Remembered(begun, prepared.disagreement, prepared.trusted, begun, prepared.label)
             about = known.about(prepare_label(case, trained.plan)[0])
             assert about is not None  # one and the same grid

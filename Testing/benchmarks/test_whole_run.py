@@ -77,7 +77,7 @@ def test_half_a_line_costs_one_cell_only(tiny_set, tmp_path):
 def test_the_key_follows_what_figures_depend_on(tiny_set):
     cell = Cell(data=tiny_set, noise="morph", level=0.4, network="UNet", method="dale", trusted=0.0, seed=0)
     changes = [{"seed": 1}, {"level": 0.3}, {"method": "plain"}, {"method": "dale-no-alignment"}, {"trusted": 0.01}]
-    changes.append({"data": tiny_set.model_copy(update={"epochs": 7})})
+    changes += [{"data": tiny_set.model_copy(update={"epochs": 7})}, {"method": "dale-no-agreement"}]
     keys = [cell.key(), *(cell.model_copy(update=c).key() for c in changes)]
     assert len(set(keys)) == len(keys)
     plain_without_noise = cell.model_copy(update={"method": "plain", "noise": "none", "level": 0.0})

@@ -46,7 +46,7 @@ def agreement_logit(
     box = bounding_box(objects | contradicted, margin_voxels(radius, sampling))
     if box is None:  # of a part
         return odds
-    for value in np.unique(label[box]):
+    for value in np.flatnonzero(np.bincount(label[box].ravel())):
         check()
         shared = (label[box] == value) & ~contradicted[box]
         inside = bounding_box(shared, 1)

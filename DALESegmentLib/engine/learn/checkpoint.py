@@ -71,7 +71,7 @@ def load_checkpoint(
         for case in cases:
             case.disagreement.copy_(tensors[DISAGREEMENT + case.name])
             if LEARNED + case.name in tensors:
-                case.begun = case.label.clone() if case.begun is None else case.begun
+                case.begun = case.label_begun.clone()
                 case.label.copy_(tensors[LEARNED + case.name])
         objective.thresholds, objective.prior.state = tensors["dale/thresholds"], tensors["dale/prior"]
         objective.warm_up.state = tensors["dale/warm_up"]

@@ -78,7 +78,7 @@ class Outlines:
             return
         disputes, growths, objects = np.zeros((2, len(STEPS) - 1)), [], []
         for case, network in self._looked_at(self.cases, predictor, progress, seconds):
-            label = _begun(case).numpy()
+            label = case.label_begun.numpy()
             objects += [found(label, network, value) for value in classes]
             for opinion in self._opinions(case, network, progress) if asked else ():
                 if opinion.reliability > 0.0:
@@ -115,11 +115,11 @@ class Outlines:
     def _opinions(self, case: PreparedCase, network: np.ndarray, progress: Progress) -> list[Opinion]:
         sampling = tuple(float(step) for step in case.affine[:3, :3].double().norm(dim=0))
         slice_axis = self.plan.slice_axis if self.plan.dims == 2 else None
-        label = _begun(case).numpy()
+        label = case.label_begun.numpy()
         return [*opinions(case.image.numpy(), label, network, sampling, slice_axis, progress.check)]
 
     def _redraw(self, case: PreparedCase, network: np.ndarray, progress: Progress) -> None:
-        begun = _begun(case).numpy()
+        begun = case.label_begun.numpy()
         label = begun.copy()
         for opinion in self._opinions(case, network, progress) if self.image_trust else ():
             view, inside = label[opinion.box], drawn_anew(begun, opinion, self.image_trust or 0.0)
@@ -150,16 +150,12 @@ def outline_moved(case: PreparedCase) -> bool:
 
 def classes_drawn(case: PreparedCase) -> set[int]:
     """Classes of its label as it was given."""
-    return _classes_of(_begun(case))
+    return _classes_of(case.label_begun)
 
 
 def classes_added(case: PreparedCase) -> set[int]:
     """Classes of which it learned objects though its label has none."""
     return set() if case.begun is None else _classes_of(case.label) - _classes_of(case.begun)
-
-
-def _begun(case: PreparedCase) -> torch.Tensor:
-    return case.label if case.begun is None else case.begun
 
 
 def _classes_of(label: torch.Tensor) -> set[int]:
@@ -172,7 +168,7 @@ def _learn(case: PreparedCase, label: np.ndarray) -> None:
     moved = (wanted != case.label) & ~case.trusted
     if not bool(moved.any()):
         return
-    case.begun = _begun(case).clone()
+    case.begun = case.label_begun.clone()
     case.label[moved] = wanted[moved]
     turned = moved & (case.disagreement != START)  # what was held against the label speaks for it now
     case.disagreement[turned] = 1.0 - case.disagreement[turned]

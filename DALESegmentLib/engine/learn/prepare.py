@@ -42,6 +42,11 @@ class PreparedCase:
     begun: Tensor | None = None
     """The label a training began with, (x, y, z) network classes, where outlines were drawn anew since."""
 
+    @property
+    def label_begun(self) -> Tensor:
+        """The label a training began with, whether or not it learns from another one now."""
+        return self.label if self.begun is None else self.begun
+
 
 def prepare_image(case: Case, plan: Plan, check: Check = no_check) -> MetaTensor:
     """(C, x, y, z) float32: turned, resampled and normalised as the plan says."""

@@ -63,18 +63,14 @@ def labels_of(cases: Sequence[PreparedCase], ranks: Ranks) -> dict[str, Tensor]:
     """What `save_labels` writes, of all cases on the first rank. cases: the rank's own."""
     all_cases = ranks.together([(case.name, tuple(case.label.shape)) for case in cases])
     names, shapes = [name for name, _ in all_cases], [shape for _, shape in all_cases]
-    begun = [_or_label(case.begun, case.label).to(torch.uint8).contiguous() for case in cases]
+    begun = [case.label_begun.to(torch.uint8).contiguous() for case in cases]
     labels = ranks.to_first(begun, shapes)
     trusted = ranks.to_first([case.trusted.contiguous() for case in cases], shapes)
-    first = [_or_label(case.given, label) for case, label in zip(cases, begun, strict=True)]
+    first = [label if case.given is None else case.given for case, label in zip(cases, begun, strict=True)]
     given = ranks.to_first([label.to(torch.uint8).contiguous() for label in first], shapes)
     found = dict(zip(names, labels, strict=False))
     found |= {GIVEN + n: g for n, g, label in zip(names, given, labels, strict=False) if not torch.equal(g, label)}
     return found | {TRUSTED + name: t for name, t in zip(names, trusted, strict=False) if bool(t.any())}
-
-
-def _or_label(given: Tensor | None, label: Tensor) -> Tensor:
-    return label if given is None else given
 
 
 def save_labels(run_folder: Path, labels: dict[str, Tensor]) -> None:
