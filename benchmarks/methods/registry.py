@@ -22,7 +22,7 @@ DALE: dict[str, dict[str, bool]] = {
     "dale-no-consistency": {"consistency": False},
     "dale-no-alternation": {"alternation": False},
     "dale-no-alignment": {"alignment": False},
-    "dale-no-third-opinion": {"third_opinion": False},
+    "dale-third-opinion": {"third_opinion": True},
     "dale-no-left-out": {"left_out": False},
     "dale-no-agreement": {},
     "dale-joint": {"partition": False, "alternation": False},

@@ -72,6 +72,13 @@ BatchSize = Annotated[
     typer.Option(min=1, help="Patches a step; chosen from the images by default.", rich_help_panel=COMPUTING),
 ]
 Part = Annotated[bool | None, typer.Option(help="A part of DALE, on by default.", rich_help_panel=METHOD)]
+OptionalPart = Annotated[
+    bool | None,
+    typer.Option(
+        help="Redraw outlines where the images side with the model; off by default, for it can do harm.",
+        rich_help_panel=METHOD,
+    ),
+]
 Hand = Annotated[
     bool | None,
     typer.Option(
@@ -127,7 +134,7 @@ def train(
     consistency: Part = None,
     alternation: Part = None,
     alignment: Part = None,
-    third_opinion: Part = None,
+    third_opinion: OptionalPart = None,
     left_out: Part = None,
     epochs: Epochs = None,
     steps: Steps = None,

@@ -20,6 +20,7 @@ from DALESegmentLib.engine.measure.overlap import mean_dice
 from DALESegmentLib.engine.process.progress import Progress
 
 CASES = 10
+ON = {"third_opinion": True}
 LONG = {"epochs": 20, "steps_per_epoch": 12, "device": "cpu", "dims": 2, "validation": 0, "batch_size": 4}
 
 
@@ -54,7 +55,7 @@ def overlooked(cases: Path) -> None:
 
 
 def asked(root: Path, name: str, **more) -> dict:
-    return {"cases": {"folder": str(root / "cases")}, "out": str(root / name), **LONG, **more}
+    return {"cases": {"folder": str(root / "cases")}, "out": str(root / name), **LONG, "dale": ON, **more}
 
 
 def learned(root: Path, run: str) -> dict[str, np.ndarray]:
@@ -86,9 +87,11 @@ def test_the_confidence_is_that_of_the_label_as_it_was_drawn(trained):
     assert np.mean(wrong) < 0.3 < 0.9 < np.mean(right)
 
 
-def test_switched_off_nothing_moves(trained):
+def test_unless_it_is_asked_for_nothing_moves(trained):
     root, _, _ = trained
-    assert train.run(asked(root, "off", dale={"third_opinion": False}), Progress())["drawn_anew"] == 0
+    asked_for = asked(root, "off")
+    del asked_for["dale"]
+    assert train.run(asked_for, Progress())["drawn_anew"] == 0
 
 
 def test_a_fine_tune_goes_on_with_them(trained):

@@ -21,6 +21,8 @@ from DALESegmentLib.engine.measure.overlap import mean_dice
 from DALESegmentLib.engine.process.progress import Progress
 from Testing.engine.conftest import ball_case
 
+ON = DaleSettings(third_opinion=True)
+
 
 class Knowing:
     """A network that has found the true outlines, one case after the other."""
@@ -51,7 +53,7 @@ def drawn_by_hand(radii=(4.0, 8.0, 4.5, 7.5, 4.0, 8.0)):
 def test_wrong_outlines_move_to_where_image_and_network_have_them():
     plan, cases, truths = drawn_by_hand()
     before = [case.label.clone() for case in cases]
-    outlines = Outlines(cases, plan, Ranks(), DaleSettings())
+    outlines = Outlines(cases, plan, Ranks(), ON)
     assert outlines.draw_anew(0.4, Knowing(truths), Progress())
     assert outlines.image_trust == 1.0
     for case, truth, was in zip(cases, truths, before, strict=True):
@@ -64,7 +66,7 @@ def test_good_outlines_stay_to_the_voxel():
     drawn, scattered = truths, [case.label.clone() for case in cases]
     for case, truth in zip(cases, drawn, strict=True):
         case.label = truth.clone()
-    outlines = Outlines(cases, plan, Ranks(), DaleSettings())
+    outlines = Outlines(cases, plan, Ranks(), ON)
     assert not outlines.draw_anew(0.4, Knowing(scattered), Progress())
     assert outlines.image_trust == 0.0
     assert not outlines.due(1.0)
@@ -75,13 +77,13 @@ def test_images_that_would_move_all_outlines_one_way_are_not_trusted():
     """They show another edge than the annotators mean."""
     plan, cases, truths = drawn_by_hand(radii=(4.0, 4.5, 4.0, 4.5, 5.0, 4.0))
     before = [case.label.clone() for case in cases]
-    assert not Outlines(cases, plan, Ranks(), DaleSettings()).draw_anew(0.4, Knowing(truths), Progress())
+    assert not Outlines(cases, plan, Ranks(), ON).draw_anew(0.4, Knowing(truths), Progress())
     assert all(torch.equal(case.label, was) for case, was in zip(cases, before, strict=True))
 
 
 def test_a_few_cases_are_too_few_to_tell():
     plan, cases, truths = drawn_by_hand(radii=(4.0, 8.0))
-    assert not Outlines(cases, plan, Ranks(), DaleSettings()).draw_anew(0.4, Knowing(truths), Progress())
+    assert not Outlines(cases, plan, Ranks(), ON).draw_anew(0.4, Knowing(truths), Progress())
 
 
 def test_confirmed_voxels_never_move():
@@ -89,7 +91,7 @@ def test_confirmed_voxels_never_move():
     for case, truth in zip(cases, truths, strict=True):
         case.trusted = (case.label != truth) & (torch.arange(truth.shape[0]) < truth.shape[0] // 2)[:, None, None]
     before = [case.label.clone() for case in cases]
-    Outlines(cases, plan, Ranks(), DaleSettings()).draw_anew(0.4, Knowing(truths), Progress())
+    Outlines(cases, plan, Ranks(), ON).draw_anew(0.4, Knowing(truths), Progress())
     for case, was in zip(cases, before, strict=True):
         assert torch.equal(case.label[case.trusted], was[case.trusted])
         assert not torch.equal(case.label, was)
@@ -101,7 +103,7 @@ def test_what_was_held_against_a_label_speaks_for_the_new_one():
         case.disagreement[:] = 0.75
         case.disagreement[::2] = START
     before = [case.label.clone() for case in cases]
-    Outlines(cases, plan, Ranks(), DaleSettings()).draw_anew(0.4, Knowing(truths), Progress())
+    Outlines(cases, plan, Ranks(), ON).draw_anew(0.4, Knowing(truths), Progress())
     for case, was in zip(cases, before, strict=True):
         moved = case.label != was
         expected = torch.where(moved, 0.25, 0.75).half()
@@ -111,7 +113,7 @@ def test_what_was_held_against_a_label_speaks_for_the_new_one():
 
 def test_every_outline_is_drawn_from_the_one_the_training_began_with():
     plan, cases, truths = drawn_by_hand()
-    outlines = Outlines(cases, plan, Ranks(), DaleSettings())
+    outlines = Outlines(cases, plan, Ranks(), ON)
     outlines.draw_anew(0.4, Knowing(truths), Progress())
     once = [case.label.clone() for case in cases]
     outlines.draw_anew(0.6, Knowing(truths), Progress())
@@ -120,7 +122,7 @@ def test_every_outline_is_drawn_from_the_one_the_training_began_with():
 
 def test_each_time_comes_once():
     plan, cases, truths = drawn_by_hand()
-    outlines = Outlines(cases, plan, Ranks(), DaleSettings())
+    outlines = Outlines(cases, plan, Ranks(), ON)
     seen = []
     for share in np.linspace(0.0, 1.0, 41):
         if outlines.due(share):
@@ -133,7 +135,7 @@ def test_a_case_smaller_than_a_patch_learns_the_new_outline_too():
     plan, cases, truths = drawn_by_hand()
     plan = plan.model_copy(update={"patch_size": (32, 32, 16)})
     sampler = PatchSampler(cases, plan)
-    Outlines(cases, plan, Ranks(), DaleSettings()).draw_anew(0.4, Knowing(truths), Progress())
+    Outlines(cases, plan, Ranks(), ON).draw_anew(0.4, Knowing(truths), Progress())
     for padded, case in zip(sampler.cases, cases, strict=True):
         assert int((padded.label == 1).sum()) == int((case.label == 1).sum())
         assert case.begun is not None
@@ -144,7 +146,7 @@ def test_a_model_remembers_both_outlines_and_a_fine_tune_goes_on_with_the_new_on
     save_labels(tmp_path, labels_of(cases, Ranks()))
     for case in cases:
         case.disagreement[:] = 0.75
-    Outlines(cases, plan, Ranks(), DaleSettings()).draw_anew(0.4, Knowing(truths), Progress())
+    Outlines(cases, plan, Ranks(), ON).draw_anew(0.4, Knowing(truths), Progress())
     kept = {f"disagreement/{c.name}": c.disagreement for c in cases} | {
         f"learned/{c.name}": c.label.to(torch.uint8) for c in cases
     }
@@ -187,7 +189,7 @@ def overlooked(empty=3, labelled=6):
 
 def test_an_object_that_labels_left_out_is_learned():
     plan, cases, truths = overlooked()
-    outlines = Outlines(cases, plan, Ranks(), DaleSettings())
+    outlines = Outlines(cases, plan, Ranks(), ON)
     assert outlines.due(0.4)
     assert outlines.draw_anew(0.4, Knowing(truths + truths[:3]), Progress())
     for case, truth in zip(cases, truths, strict=True):
@@ -200,10 +202,10 @@ def test_an_object_that_labels_left_out_is_learned():
 def test_once_believed_the_network_is_believed_to_the_end():
     """What it learned since it would find anyway; the object is drawn as it sees it then."""
     plan, cases, truths = overlooked()
-    outlines = Outlines(cases, plan, Ranks(), DaleSettings())
+    outlines = Outlines(cases, plan, Ranks(), ON)
     smaller = [truth * (torch.arange(truth.shape[2]) < truth.shape[2] // 2) for truth in truths[:3]]
     outlines.draw_anew(0.4, Knowing(truths + smaller), Progress())
-    again = Outlines(cases, plan, Ranks(), DaleSettings())
+    again = Outlines(cases, plan, Ranks(), ON)
     again.state = outlines.state
     assert again.due(0.55)
     again.draw_anew(0.55, Knowing(truths[:3]), Progress())
@@ -213,7 +215,7 @@ def test_once_believed_the_network_is_believed_to_the_end():
 def test_labels_that_are_meant_to_be_empty_stay_empty():
     plan, cases, truths = overlooked()
     nothing = [torch.zeros_like(truth) for truth in truths[:2]]
-    outlines = Outlines(cases, plan, Ranks(), DaleSettings())
+    outlines = Outlines(cases, plan, Ranks(), ON)
     assert not outlines.draw_anew(0.4, Knowing(nothing + truths[2:]), Progress())
     assert not any(case.label.any() for case in cases[:3])
     assert outlines.due(0.55)  # a better network may find more
@@ -222,7 +224,7 @@ def test_labels_that_are_meant_to_be_empty_stay_empty():
 def test_where_nothing_is_confirmed_to_be_there_nothing_is_added():
     plan, cases, truths = overlooked()
     cases[0].trusted[:] = True
-    Outlines(cases, plan, Ranks(), DaleSettings()).draw_anew(0.4, Knowing(truths + truths[:3]), Progress())
+    Outlines(cases, plan, Ranks(), ON).draw_anew(0.4, Knowing(truths + truths[:3]), Progress())
     assert not cases[0].label.any()
     assert cases[1].label.any()
 
@@ -232,7 +234,7 @@ def test_both_are_done_together():
     radii = (4.0, 8.0, 4.5, 7.5, 4.0, 8.0, 6.0)
     plan, cases, truths = drawn_by_hand(radii=radii)
     cases[-1].label[:] = 0
-    outlines = Outlines(cases, plan, Ranks(), DaleSettings())
+    outlines = Outlines(cases, plan, Ranks(), ON)
     outlines.draw_anew(0.4, Knowing(truths), Progress())
     assert outlines.image_trust == 1.0
     assert [classes_added(case) for case in cases] == [set()] * 6 + [{1}]
@@ -242,9 +244,9 @@ def test_both_are_done_together():
 
 def test_either_can_be_switched_off():
     plan, cases, truths = overlooked()
-    off = Outlines(cases, plan, Ranks(), DaleSettings(left_out=False))
+    off = Outlines(cases, plan, Ranks(), DaleSettings(third_opinion=True, left_out=False))
     assert not off.draw_anew(0.4, Knowing(truths), Progress())
     assert not off.due(0.55)
     assert not any(case.label.any() for case in cases[:3])
     plan, cases, truths = drawn_by_hand()
-    assert not Outlines(cases, plan, Ranks(), DaleSettings(third_opinion=False)).due(0.4)
+    assert not Outlines(cases, plan, Ranks(), DaleSettings()).due(0.4)
