@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import slicer
 import vtk
+from vtk.util.numpy_support import numpy_to_vtk, vtk_to_numpy
 
 from .heat_map import confidenceColours
 from .scene import ensureNodeWithRole, nodeWithRole, removeWithDisplay
@@ -16,11 +18,15 @@ from .words import tr as _
 
 SURFACE = "confidenceSurface"
 SCALARS = "Label confidence"
+SMOOTHED = 0.4
+"""Voxels."""
 
 
 def showSurface(heatMapNode: Any, segmentationNode: Any, segmentIds: Sequence[str] | None = None) -> Any:
     """One model of the segments' surfaces (default: all), coloured like the heat map, in every 3D view.
 
+    A surface lies between voxels, those of the segment and those around it, and either can be wrong: it has the
+    colour of the least sure ones. With a mean of both, an object that should not be there would look half sure.
     The user's segmentation is not touched: the surfaces are made in a copy. Returns the vtkMRMLModelNode.
     """
     surface = _coloured(_surfaceOf(segmentationNode, segmentIds), heatMapNode)
@@ -80,6 +86,10 @@ def _surfaceOf(segmentationNode: Any, segmentIds: Sequence[str] | None) -> vtk.v
 
 def _coloured(surface: vtk.vtkPolyData, heatMapNode: Any) -> vtk.vtkPolyData:
     """The surface with the confidence at each of its points; VTK's images know no axes, so it works in indices."""
+    coloured = vtk.vtkPolyData()
+    coloured.DeepCopy(surface)
+    if not surface.GetNumberOfPoints():
+        return coloured
     toIndex, toVolume = vtk.vtkMatrix4x4(), vtk.vtkMatrix4x4()
     heatMapNode.GetRASToIJKMatrix(toIndex)
     toVolume.DeepCopy(slicer.util.vtkMatrixFromArray(parentToWorld(heatMapNode)))
@@ -90,16 +100,23 @@ def _coloured(surface: vtk.vtkPolyData, heatMapNode: Any) -> vtk.vtkPolyData:
     placed = vtk.vtkTransformPolyDataFilter()
     placed.SetInputData(surface)
     placed.SetTransform(transform)
-    image = vtk.vtkImageData()
-    image.ShallowCopy(heatMapNode.GetImageData())
-    probe = vtk.vtkProbeFilter()
-    probe.SetInputConnection(placed.GetOutputPort())
-    probe.SetSourceData(image)
-    probe.Update()
-    coloured = vtk.vtkPolyData()
-    coloured.DeepCopy(surface)
-    scalars = probe.GetOutput().GetPointData().GetScalars()
-    if scalars is not None:
-        scalars.SetName(SCALARS)
-        coloured.GetPointData().SetScalars(scalars)
+    placed.Update()
+    ijk = vtk_to_numpy(placed.GetOutput().GetPoints().GetData())
+    scalars = numpy_to_vtk(_leastSure(slicer.util.arrayFromVolume(heatMapNode), ijk), deep=True)
+    scalars.SetName(SCALARS)
+    coloured.GetPointData().SetScalars(scalars)
     return coloured
+
+
+def _leastSure(confidence: np.ndarray, ijk: np.ndarray) -> np.ndarray:
+    """(N,) float32, the least confidence of the voxels that each point lies between; confidence: (k, j, i);
+    ijk: (N, 3) indices, which may lie between voxels and at the rim outside them. Smoothing moves a surface by up to
+    SMOOTHED voxels, so the voxels within that distance count as well."""
+    first = np.ceil(ijk - 1.0 - SMOOTHED).astype(int)
+    last = np.floor(ijk + 1.0 + SMOOTHED).astype(int)
+    size = np.array(confidence.shape)[::-1]
+    least = np.ones(len(ijk), np.float32)
+    for offset in np.ndindex(3, 3, 3):
+        i, j, k = np.clip(np.minimum(first + offset, last), 0, size - 1).T
+        np.minimum(least, confidence[k, j, i], out=least)
+    return least

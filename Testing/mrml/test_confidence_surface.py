@@ -1,4 +1,4 @@
-"""The surface of the segments wears the confidence of the place it is at."""
+"""The surface of the segments has the confidence of the place it is at."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from scene_helpers import linear_transform, node_counts
 from vtk.util.numpy_support import vtk_to_numpy
 
 from DALESegmentLib.mrml.heat_map import showConfidence
+from DALESegmentLib.mrml.segmentations import addSegmentation
 from DALESegmentLib.mrml.surface import removeSurface, showSurface
 
 
@@ -28,8 +29,27 @@ def test_each_point_has_the_confidence_of_its_place(a_heat_map, a_segmentation_n
     points, values = points_and_values(showSurface(a_heat_map, a_segmentation_node))
     i = np.array([np.linalg.solve(a_geometry.ijk_to_ras(), [*p, 1])[0] for p in points])
     assert len(points) > 100
-    np.testing.assert_allclose(values[i < 24], 0.1, atol=1e-3)
-    np.testing.assert_allclose(values[i > 25], 0.9, atol=1e-3)
+    np.testing.assert_allclose(values[i < 25], 0.1, atol=1e-3)
+    np.testing.assert_allclose(values[i > 26], 0.9, atol=1e-3)
+
+
+@pytest.mark.parametrize("doubtful", ["the objects", "what is around them"])
+def test_what_is_doubtful_on_one_side_is_doubtful_on_the_surface(doubtful, a_label, a_geometry, a_segmentation_node):
+    """An invented object must not look half sure because the background around it is right."""
+    inside = a_label > 0
+    confidence = np.where(inside == (doubtful == "the objects"), 0.02, 0.98).astype(np.float32)
+    heat_map = showConfidence(confidence, a_geometry, "confidence")
+    _, values = points_and_values(showSurface(heat_map, a_segmentation_node))
+    assert np.mean(values < 0.05) > 0.95  # smoothing draws corners in further
+
+
+def test_a_surface_at_the_rim_of_the_image_wears_the_voxels_of_the_rim(a_volume_node, a_geometry):
+    segmented = np.zeros(a_geometry.array_shape, np.uint8)
+    segmented[:, :, :5] = 1
+    node = addSegmentation(segmented, a_geometry, {1: "lesion"}, a_volume_node, "drawn")
+    heat_map = showConfidence(np.full(segmented.shape, 0.7, np.float32), a_geometry, "confidence")
+    _, values = points_and_values(showSurface(heat_map, node))
+    np.testing.assert_allclose(values, 0.7, atol=1e-3)
 
 
 def test_one_segment_alone_can_be_shown(a_heat_map, a_segmentation_node):
