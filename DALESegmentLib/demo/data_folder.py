@@ -16,8 +16,8 @@ from DALESegmentLib.engine.cases.find_cases import find_cases
 from DALESegmentLib.engine.cases.folder_layouts import cases_of
 from DALESegmentLib.engine.cases.source import CaseSource
 from DALESegmentLib.engine.errors import EngineError
+from DALESegmentLib.engine.geometry.distance import Box, bounding_box
 from DALESegmentLib.engine.measure.overlap import mean_dice
-from DALESegmentLib.engine.review.boundary import Box, bounding_box
 
 from .data import DemoData, cut, extension_for, lay_out
 from .spoil import Spoiling

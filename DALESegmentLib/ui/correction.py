@@ -144,7 +144,7 @@ class Correction:
 
 def _placeOf(region: Region, regionMap: np.ndarray | None, geometry: Geometry) -> np.ndarray:
     """(k, j, i) bool: the region and a margin; its box where the region map does not fit the image."""
-    from DALESegmentLib.engine.review.boundary import grow_mm  # brings scipy
+    from DALESegmentLib.engine.geometry.distance import grow_mm  # brings scipy
 
     shape = geometry.array_shape
     place = np.zeros(shape, bool)

@@ -20,7 +20,8 @@ import numpy as np
 import SimpleITK as sitk
 
 from ..errors import Check, no_check
-from ..review.boundary import bounding_box, margin_voxels, object_radius
+from ..geometry.distance import bounding_box, margin_voxels
+from ..geometry.objects import object_radius
 
 SURENESS = 4.0
 

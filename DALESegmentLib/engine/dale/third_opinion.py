@@ -32,7 +32,9 @@ import numpy as np
 from scipy import ndimage, optimize, special
 
 from ..errors import Check, no_check
-from ..review.boundary import bounding_box, object_radius, signed_distance
+from ..geometry.distance import bounding_box
+from ..geometry.objects import object_radius
+from ..review.boundary import signed_distance
 
 STIFFNESS = 6.0
 """Log-odds that move an outline by one radius."""

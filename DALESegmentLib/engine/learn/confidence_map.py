@@ -14,7 +14,7 @@ from ..dale.agreement import agreement_logit
 from ..dale.confidence import consistent_margin, label_confidence
 from ..dale.disagreement import START
 from ..errors import Check, EngineError, no_check
-from ..review.boundary import Box
+from ..geometry.distance import Box
 from ..review.recalibration import Recalibration
 from .plan import Plan
 from .prepare import UNKNOWN

@@ -10,7 +10,7 @@ import torch
 from monai.metrics import compute_hausdorff_distance, compute_surface_dice
 
 from ..errors import EngineError
-from ..review.boundary import bounding_box
+from ..geometry.distance import bounding_box
 
 SCORES = ("dice", "iou", "hd95_mm", "nsd")
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from scipy import ndimage, stats
 
-from ..review.boundary import bounding_box
+from ..geometry.distance import bounding_box
 
 LEVEL = 0.95
 

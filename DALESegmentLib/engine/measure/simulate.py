@@ -12,8 +12,9 @@ import numpy as np
 from scipy import ndimage
 
 from ..errors import EngineError
-from ..review.boundary import bounding_box, margin_voxels, signed_distance
-from ..review.suspects import components, equivalent_diameter
+from ..geometry.distance import bounding_box, margin_voxels
+from ..geometry.objects import components, equivalent_diameter
+from ..review.boundary import signed_distance
 
 Field = np.ndarray
 Hand = Callable[[Field], Field]

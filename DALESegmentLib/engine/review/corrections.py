@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 import numpy as np
 
 from ..errors import EngineError
-from .boundary import grow_mm
+from ..geometry.distance import grow_mm
 
 REVIEWED_MARGIN = 2.0  # voxels of the finest axis a person sees around a region while deciding about it
 

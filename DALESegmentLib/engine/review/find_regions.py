@@ -8,7 +8,8 @@ import numpy as np
 
 from ..cases.geometry import Geometry
 from ..errors import Check, EngineError, no_check
-from .boundary import boundary_distance, bounding_box, margin_voxels
+from ..geometry.distance import bounding_box, margin_voxels
+from .boundary import boundary_distance
 from .region import Region
 from .suspects import Evidence, Suspect, find_suspects
 from .usual_doubt import REACH_MM, usual_doubt

@@ -21,8 +21,8 @@ import numpy as np
 from scipy import ndimage, stats
 
 from ..errors import Check, no_check
-from .boundary import bounding_box, margin_voxels
-from .suspects import components, equivalent_diameter
+from ..geometry.distance import bounding_box, margin_voxels
+from ..geometry.objects import components, equivalent_diameter
 
 SAME_WAY = 0.8
 """The share of places moved one way must be this large at least, by its 95 % interval: 16 places, if all are."""

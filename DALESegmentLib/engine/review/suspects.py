@@ -10,7 +10,8 @@ from scipy import ndimage
 from scipy.spatial import cKDTree
 
 from ..errors import Check, no_check
-from .boundary import Box
+from ..geometry.distance import Box
+from ..geometry.objects import components, equivalent_diameter
 
 OBJECT_SHARE = 0.8  # an object is "extra" when the model would not draw this share of it
 
@@ -54,15 +55,6 @@ def find_suspects(evidence: Evidence, check: Check = no_check) -> list[Suspect]:
     return found + list(_outline_parts(evidence, left, check))
 
 
-def components(mask: np.ndarray, check: Check = no_check) -> Iterator[tuple[Box, np.ndarray]]:
-    """The connected parts of a mask, corners touching: a box and the part's mask in it."""
-    check()
-    parts, _ = ndimage.label(mask, np.ones((3,) * mask.ndim))
-    for number, box in enumerate(ndimage.find_objects(parts), start=1):
-        check()
-        yield box, parts[box] == number
-
-
 def _extra_objects(e: Evidence, check: Check) -> Iterator[Suspect]:
     for value in np.unique(e.label[e.candidate & (e.label > 0)]):
         for box, part in components(e.label == value, check):
@@ -97,12 +89,6 @@ def _outline_parts(e: Evidence, left: np.ndarray, check: Check) -> Iterator[Susp
         for box, part in components(left & (e.label == given) & (e.rival == rival), check):
             for inner, piece in compact_pieces(part, e.excess[box], e.sampling, size, check):
                 yield Suspect(_within(box, inner), piece, value, suspicion, rival)
-
-
-def equivalent_diameter(voxels: int, sampling: Sequence[float]) -> float:
-    """Diameter in mm of the ball (in 2D the disc) of so many voxels."""
-    volume = voxels * float(np.prod(sampling))
-    return 2 * (volume / np.pi) ** 0.5 if len(sampling) == 2 else (6 * volume / np.pi) ** (1 / 3)
 
 
 def piece_size(diameter_mm: float, sampling: Sequence[float]) -> float:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from DALESegmentLib.engine.dale.agreement import SURENESS, agreement_logit
-from DALESegmentLib.engine.review.boundary import object_radius
+from DALESegmentLib.engine.geometry.objects import object_radius
 
 
 def by_looking_at_every_pair(label, contradicted, sampling, radius):

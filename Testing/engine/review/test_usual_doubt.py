@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from DALESegmentLib.engine.review.boundary import boundary_distance, bounding_box, grow_mm
+from DALESegmentLib.engine.review.boundary import boundary_distance
 from DALESegmentLib.engine.review.usual_doubt import usual_doubt
 
 
@@ -40,22 +40,6 @@ def test_the_nearest_class_is_known_outside():
     distance, nearest = boundary_distance(label, (1.0, 2.0), 100.0)
     np.testing.assert_array_equal(nearest[0], [1, 1, 1, 1, 1, 2, 2, 2, 2])
     np.testing.assert_array_equal(distance[0], [2, -2, 2, 4, 6, 6, 4, 2, -2])
-
-
-def test_bounding_box_stops_at_the_edge():
-    mask = np.zeros((5, 6), bool)
-    assert bounding_box(mask) is None
-    mask[0, 4] = True
-    assert bounding_box(mask, (2, 3)) == (slice(0, 3), slice(1, 6))
-
-
-def test_growing_is_measured_in_mm():
-    mask = np.zeros((5, 9), bool)
-    mask[2, 4] = True
-    grown = grow_mm(mask, (3.0, 1.0), 2.0)
-    np.testing.assert_array_equal(np.argwhere(grown), [[2, i] for i in range(2, 7)])
-    assert grow_mm(np.ones((2, 2), bool), (1, 1), 1).all()
-    assert not grow_mm(np.zeros((2, 2), bool), (1, 1), 1).any()
 
 
 @pytest.fixture
