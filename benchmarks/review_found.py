@@ -7,8 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from DALESegmentLib.engine.geometry.distance import bounding_box, margin_voxels
-from DALESegmentLib.engine.review.boundary import boundary_distance
+from DALESegmentLib.engine.geometry.distance import boundary_distance, bounding_box, margin_voxels
 from DALESegmentLib.engine.review.find_regions import find_regions
 from DALESegmentLib.engine.review.rank_regions import rank_regions
 from DALESegmentLib.engine.review.usual_doubt import REACH_MM, usual_doubt

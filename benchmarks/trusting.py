@@ -7,9 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import ndimage
 
-from DALESegmentLib.engine.geometry.distance import grow_mm
-from DALESegmentLib.engine.measure.simulate import signed_distance
-from DALESegmentLib.engine.review.boundary import boundary_distance
+from DALESegmentLib.engine.geometry.distance import boundary_distance, grow_mm, signed_distance
 from DALESegmentLib.engine.review.corrections import REVIEWED_MARGIN
 
 BAND_MM = 3.0

@@ -12,9 +12,9 @@ from DALESegmentLib.engine.cases.case import Case
 from DALESegmentLib.engine.cases.case_files import read_case, read_reference
 from DALESegmentLib.engine.cases.find_cases import find_cases
 from DALESegmentLib.engine.cases.image_files import read_image, write_image
+from DALESegmentLib.engine.geometry.distance import boundary_distance
 from DALESegmentLib.engine.measure.overlap import mean_dice
 from DALESegmentLib.engine.measure.review_value import review_value
-from DALESegmentLib.engine.review.boundary import boundary_distance
 from DALESegmentLib.engine.review.corrections import correct_from_reference
 from DALESegmentLib.engine.review.region import Region
 

@@ -5,11 +5,10 @@ how sure it is, a label that it shares is therefore right with the odds
 
     logit π = SURENESS · min(d / r, 1),
 
-d being mm to the nearest voxel that is given another class, or whose label the network contradicts, and r the radius
-of the case's objects in mm. A label that is contradicted has even odds (π = ½), so π has no step anywhere. So has every
-voxel of a case where nothing is labelled: what was overlooked there may lie anywhere. π enters the label confidence as
-its prior, see `confidence`. A heuristic: where the network shares an error of some size, it makes the confidence too
-high.
+d being mm to the outline of what is given the same class and not contradicted by the network, and r the radius of the
+case's objects in mm. A label that is contradicted has even odds (π = ½), so π has no step anywhere. So has every voxel
+of a case where nothing is labelled: what was overlooked there may lie anywhere. π enters the label confidence as its
+prior, see `confidence`. A heuristic: where the network shares an error of some size, it makes the confidence too high.
 """
 
 from __future__ import annotations
@@ -17,10 +16,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import SimpleITK as sitk
 
 from ..errors import Check, no_check
-from ..geometry.distance import bounding_box, margin_voxels
+from ..geometry.distance import bounding_box, margin_voxels, signed_distance
 from ..geometry.objects import object_radius
 
 SURENESS = 4.0
@@ -54,18 +52,7 @@ def agreement_logit(
         if inside is None or shared.all():
             continue
         shared = shared[inside]
-        sure = _distance(~shared, sampling)
+        sure = -signed_distance(shared, sampling)
         sure *= SURENESS / radius
         np.copyto(odds[box][inside], np.minimum(sure, SURENESS, out=sure), where=shared)
     return odds
-
-
-def _distance(mask: np.ndarray, sampling: Sequence[float]) -> np.ndarray:
-    """float32 (*grid), mm of the voxels outside to the nearest one of the mask. Not scipy's, which takes several times
-    the time and the memory on a whole CT."""
-    image = sitk.GetImageFromArray(mask.astype(np.uint8))
-    image.SetSpacing([float(step) for step in reversed(sampling)])
-    found: np.ndarray = sitk.GetArrayFromImage(
-        sitk.SignedMaurerDistanceMap(image, insideIsPositive=False, squaredDistance=False, useImageSpacing=True)
-    )
-    return found

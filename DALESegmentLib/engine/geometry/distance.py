@@ -64,9 +64,11 @@ def signed_distance(mask: np.ndarray, spacing: Sequence[float], slice_axis: int 
     an outline -inf where all is inside, inf where all is outside. The distance of ~mask is the negative.
     """
     if slice_axis is not None:
-        within = [step for axis, step in enumerate(spacing) if axis != slice_axis]
-        slices = [signed_distance(one, within) for one in np.moveaxis(mask, slice_axis, 0)]
-        return np.moveaxis(np.stack(slices), 0, slice_axis)
+        signed = np.empty(mask.shape, np.float32)
+        for n in range(mask.shape[slice_axis]):
+            one = (*(slice(None),) * slice_axis, slice(n, n + 1))
+            signed[one] = signed_distance(mask[one], spacing)
+        return signed
     beside = _beside_outline(mask)
     if not beside.any():
         return np.full(mask.shape, -np.inf if mask.any() else np.inf, np.float32)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from scipy import ndimage, stats
 
-from ..geometry.distance import bounding_box
+from ..geometry.distance import bounding_box, signed_distance
 
 LEVEL = 0.95
 
@@ -39,8 +39,8 @@ def contour_offset(label: np.ndarray, truth: np.ndarray, spacing: Sequence[float
     assert box is not None
     sampling = tuple(reversed(tuple(spacing)))
     label, truth = label[box], truth[box]
-    outward = _on_surface(_signed(truth, sampling), label)
-    inward = _on_surface(_signed(label, sampling), truth)
+    outward = _on_surface(signed_distance(truth, sampling), label)
+    inward = _on_surface(signed_distance(label, sampling), truth)
     return None if outward is None or inward is None else (outward - inward) / 2
 
 
@@ -67,18 +67,6 @@ def _row(class_name: str, annotator: str, mm: np.ndarray) -> dict[str, Any]:
         "cases": len(mm),
         "systematic": low is not None and high is not None and not low <= 0 <= high,
     }
-
-
-def _signed(mask: np.ndarray, sampling: tuple[float, ...]) -> np.ndarray:
-    """mm to the surface, which lies half a step short of the nearest voxel on the other side; negative inside."""
-    distance = np.zeros(mask.shape)
-    for side, sign in ((~mask, 1.0), (mask, -1.0)):
-        if not side.any() or side.all():
-            continue
-        far, nearest = ndimage.distance_transform_edt(side, sampling, return_indices=True)
-        steps = np.abs(nearest - np.indices(mask.shape)).max(axis=0)
-        distance[side] = sign * (far - 0.5 * far / np.maximum(steps, 1))[side]
-    return distance
 
 
 def _on_surface(distance: np.ndarray, mask: np.ndarray) -> float | None:

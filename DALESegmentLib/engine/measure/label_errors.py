@@ -11,7 +11,7 @@ import numpy as np
 from scipy.stats import rankdata
 
 from ..errors import EngineError
-from ..review.boundary import boundary_distance
+from ..geometry.distance import boundary_distance
 
 BINS = 10
 

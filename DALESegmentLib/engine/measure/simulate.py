@@ -12,9 +12,8 @@ import numpy as np
 from scipy import ndimage
 
 from ..errors import EngineError
-from ..geometry.distance import bounding_box, margin_voxels
+from ..geometry.distance import bounding_box, margin_voxels, signed_distance
 from ..geometry.objects import components, equivalent_diameter
-from ..review.boundary import signed_distance
 
 Field = np.ndarray
 Hand = Callable[[Field], Field]
@@ -118,8 +117,8 @@ def _redrawn(label: np.ndarray, sampling: tuple[float, ...], hand: Hand) -> np.n
     """Every class drawn by the same hand. What it leaves out becomes background only outside the whole lesion
     as that hand draws it, so that no gap opens between classes that touch."""
     classes = _classes(label)
-    drawn = {value: hand(signed_distance(label == value, sampling)) < 0 for value in classes}
-    lesion = drawn[classes[0]] if len(classes) == 1 else hand(signed_distance(label > 0, sampling)) < 0
+    drawn = {value: hand(_depth(label == value, sampling)) < 0 for value in classes}
+    lesion = drawn[classes[0]] if len(classes) == 1 else hand(_depth(label > 0, sampling)) < 0
     left_out = np.zeros(label.shape, bool)
     for value in classes:
         left_out |= (label == value) & ~drawn[value]
@@ -130,9 +129,15 @@ def _redrawn(label: np.ndarray, sampling: tuple[float, ...], hand: Hand) -> np.n
     out[kept] = label[kept]
     for value in classes:
         if not (out == value).any():
-            depth = signed_distance(label == value, sampling)
+            depth = _depth(label == value, sampling)
             out[depth <= depth.min() / 2] = value
     return out
+
+
+def _depth(mask: np.ndarray, sampling: tuple[float, ...]) -> Field:
+    """Signed distance; where an outline is out of sight, the length of the grid."""
+    far = float(np.linalg.norm(np.array(mask.shape) * sampling))
+    return np.clip(signed_distance(mask, sampling), -far, far).astype(float)
 
 
 def _moved(distance: Field, step_mm: np.ndarray, sampling: tuple[float, ...]) -> Field:

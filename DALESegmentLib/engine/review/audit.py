@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..errors import EngineError
-from .boundary import boundary_distance
+from ..geometry.distance import boundary_distance
 
 BAND_MM = 10.0  # from an outline; errors farther away are whole objects, which the ranked list is there for
 

@@ -8,8 +8,7 @@ import numpy as np
 
 from ..cases.geometry import Geometry
 from ..errors import Check, EngineError, no_check
-from ..geometry.distance import bounding_box, margin_voxels
-from .boundary import boundary_distance
+from ..geometry.distance import boundary_distance, bounding_box, margin_voxels
 from .region import Region
 from .suspects import Evidence, Suspect, find_suspects
 from .usual_doubt import REACH_MM, usual_doubt

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..errors import Check, no_check
-from .boundary import boundary_distance
+from ..geometry.distance import boundary_distance
 
 BOUNDARY_BAND_MM = 10.0
 MORE_LIKELY_WRONG = 0.5
