@@ -11,6 +11,7 @@ from monai.metrics import compute_hausdorff_distance, compute_surface_dice
 
 from ..errors import EngineError
 from ..geometry.distance import bounding_box
+from .overlap import dice
 
 SCORES = ("dice", "iou", "hd95_mm", "nsd")
 
@@ -68,7 +69,7 @@ def _mask_agreement(
     prediction, reference = prediction[box], reference[box]
     sizes = int(prediction.sum()) + int(reference.sum())
     both = int((prediction & reference).sum())
-    scores: dict[str, float | None] = {"dice": 2 * both / sizes, "iou": both / (sizes - both)}
+    scores = {"dice": dice(both, sizes), "iou": both / (sizes - both)}
     if not prediction.any() or not reference.any():
         return {**scores, "hd95_mm": None, "nsd": 0.0}
     a, b = (torch.from_numpy(np.ascontiguousarray(mask))[None, None] for mask in (prediction, reference))
