@@ -27,22 +27,22 @@ SURENESS = 4.0
 def agreement_logit(
     label: np.ndarray,
     contradicted: np.ndarray,
-    sampling: Sequence[float],
+    spacing: Sequence[float],
     radius: float | None = None,
     check: Check = no_check,
 ) -> np.ndarray:
     """logit π, (*grid) float32.
 
-    label: (*grid) classes; contradicted: (*grid) bool; sampling: mm along the array's axes; radius: mm, of the image's
+    label: (*grid) classes; contradicted: (*grid) bool; spacing: mm along the array's axes; radius: mm, of the image's
     objects where the grid is only a part of it, 0 where it has none. The edge of the grid is no outline.
     """
     objects = label > 0
     if radius is None:
-        radius = object_radius(objects, sampling)
+        radius = object_radius(objects, spacing)
     if not radius:
         return np.zeros(label.shape, np.float32)
     odds = np.where(contradicted, np.float32(0.0), np.float32(SURENESS))
-    box = bounding_box(objects | contradicted, margin_voxels(radius, sampling))
+    box = bounding_box(objects | contradicted, margin_voxels(radius, spacing))
     if box is None:  # of a part
         return odds
     for value in np.flatnonzero(np.bincount(label[box].ravel())):
@@ -52,7 +52,7 @@ def agreement_logit(
         if inside is None or shared.all():
             continue
         shared = shared[inside]
-        sure = -signed_distance(shared, sampling)
+        sure = -signed_distance(shared, spacing)
         sure *= SURENESS / radius
         np.copyto(odds[box][inside], np.minimum(sure, SURENESS, out=sure), where=shared)
     return odds

@@ -35,7 +35,7 @@ Scales = Mapping[str, Scale]
 def outlined(mask: np.ndarray, geometry: Geometry) -> Measured:
     """mask: (*grid) bool."""
     size = float(np.count_nonzero(mask)) * geometry.voxel_volume
-    return Measured(size, longest_diameter(mask, tuple(reversed(geometry.spacing))))
+    return Measured(size, longest_diameter(mask, geometry.array_spacing))
 
 
 def touching(drawn: np.ndarray, label: np.ndarray, geometry: Geometry) -> Measured:

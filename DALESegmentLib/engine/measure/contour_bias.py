@@ -28,7 +28,7 @@ def contour_offset(label: np.ndarray, truth: np.ndarray, spacing: Sequence[float
     """Mean signed distance in mm between the surfaces of two masks (*grid) bool; positive where `label` lies outside
     `truth`. None where one of them is empty or fills the image.
 
-    spacing: mm along i, j(, k). Both ways are averaged, the label's surface seen from the truth and the truth's from
+    spacing: mm along the axes. Both ways are averaged, the label's surface seen from the truth and the truth's from
     the label, so that neither mask's shape decides. Identical masks give 0, and one voxel more all round gives one
     voxel's edge.
     """
@@ -37,10 +37,9 @@ def contour_offset(label: np.ndarray, truth: np.ndarray, spacing: Sequence[float
         return None
     box = bounding_box(either, 2)
     assert box is not None
-    sampling = tuple(reversed(tuple(spacing)))
     label, truth = label[box], truth[box]
-    outward = _on_surface(signed_distance(truth, sampling), label)
-    inward = _on_surface(signed_distance(label, sampling), truth)
+    outward = _on_surface(signed_distance(truth, spacing), label)
+    inward = _on_surface(signed_distance(label, spacing), truth)
     return None if outward is None or inward is None else (outward - inward) / 2
 
 

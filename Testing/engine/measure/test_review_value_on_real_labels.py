@@ -41,10 +41,10 @@ def test_ten_regions_hold_far_more_errors_than_the_band_round_the_label(kind, ga
         truth = sitk.GetArrayFromImage(image)
         geometry = Geometry(image.GetSize(), image.GetSpacing(), image.GetOrigin(), image.GetDirection())
         rng = np.random.default_rng(seed)
-        label = simulate_annotator(truth, geometry.spacing, kind, 0.2, rng, relative=True)
+        label = simulate_annotator(truth, geometry.array_spacing, kind, 0.2, rng, relative=True)
         p = model_of(truth, geometry.spacing, rng)
         confidence = np.take_along_axis(p, label[None].astype(int), axis=0)[0]
         regions, region_map = find_regions(name, label, confidence, p, geometry, {}, limit=10)
-        band = np.abs(boundary_distance(label, geometry.spacing[::-1], 4.0)[0]) <= 3
+        band = np.abs(boundary_distance(label, geometry.array_spacing, 4.0)[0]) <= 3
         gains.append(review_value(region_map, [r.region_id for r in regions], label != truth, band)["gain"])
     assert np.mean(gains) > gain
