@@ -18,7 +18,7 @@ FORBIDDEN = {
     "ui": {"torch", "monai"},
 }
 # Layers of the engine that read, write and judge without a network; torch takes seconds to import.
-WITHOUT_TORCH = ("engine/cases", "engine/review")
+WITHOUT_TORCH = ("engine/cases", "engine/geometry", "engine/review")
 AT_FILE_SCOPE = {"DALESegmentLib", "SimpleITK", "ctk", "numpy", "qt", "slicer", "vtk"} | set(sys.stdlib_module_names)
 
 

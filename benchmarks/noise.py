@@ -56,4 +56,4 @@ def noisy_label(sample: Sample, kind: str, level: float | None, seed: int) -> np
         hand, level = str(rng.choice(["erode", "dilate"])), level * rng.random()
     else:
         hand = _HANDS[kind]
-    return simulate_annotator(case.label, case.geometry.spacing, hand, level, rng, relative=hand != "miss")
+    return simulate_annotator(case.label, case.geometry.array_spacing, hand, level, rng, relative=hand != "miss")

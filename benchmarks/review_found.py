@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from DALESegmentLib.engine.review.boundary import boundary_distance, bounding_box, margin_voxels
+from DALESegmentLib.engine.geometry.distance import boundary_distance, bounding_box, margin_voxels
 from DALESegmentLib.engine.review.find_regions import find_regions
 from DALESegmentLib.engine.review.rank_regions import rank_regions
 from DALESegmentLib.engine.review.usual_doubt import REACH_MM, usual_doubt
@@ -25,7 +25,7 @@ def review_found(judged: Sequence[Judged]) -> dict[str, Any]:
     ..._entropy: the model's entropy; ..._best: all that a tenth of the band can hold. In a fixed random order among
     equals.
     """
-    bands = [foreground_band(j.label, j.geometry.spacing, j.probabilities.argmax(0)) for j in judged]
+    bands = [foreground_band(j.label, j.geometry.array_spacing, j.probabilities.argmax(0)) for j in judged]
     wrong = np.concatenate([(j.label != j.truth)[b] for j, b in zip(judged, bands, strict=True)])
     if not wrong.any():
         return {}
@@ -57,14 +57,14 @@ def entropy(probabilities: np.ndarray) -> np.ndarray:
 
 def excess_doubt(judged: Judged) -> np.ndarray:
     """(*grid) doubt of the label beyond what is usual at that distance from a boundary; 0 or less where trusted."""
-    sampling = tuple(reversed(judged.geometry.spacing))
+    spacing = judged.geometry.array_spacing
     doubt = 1.0 - judged.confidence
     trusted = np.zeros(doubt.shape, bool) if judged.trusted is None else judged.trusted
     excess = doubt.copy()
-    near = bounding_box(judged.label > 0, margin_voxels(REACH_MM, sampling))
+    near = bounding_box(judged.label > 0, margin_voxels(REACH_MM, spacing))
     if near is not None:
-        distance, nearest = boundary_distance(judged.label[near], sampling, REACH_MM)
-        excess[near] -= usual_doubt(doubt[near], distance, nearest, min(sampling), ~trusted[near])
+        distance, nearest = boundary_distance(judged.label[near], spacing, REACH_MM)
+        excess[near] -= usual_doubt(doubt[near], distance, nearest, min(spacing), ~trusted[near])
     excess[trusted] = -1.0
     return excess
 

@@ -57,7 +57,7 @@ def test_scores(trained: Trained, cell: Cell, data: Path) -> dict[str, Any]:
         found = trained.predictor.segmentation(trained.predictor.probabilities(sample.case, Progress()))
         truth = np.asarray(sample.case.label)
         classes = [v for v in trained.plan.class_values if v]
-        rows.append(agreement(found, truth, sample.case.geometry.spacing, classes, NSD_MM)["mean"])
+        rows.append(agreement(found, truth, sample.case.geometry.array_spacing, classes, NSD_MM)["mean"])
         sizes.append(float((found > 0).sum() / max((truth > 0).sum(), 1)))
     return {
         "dice": mean_of(r["dice"] for r in rows),
@@ -113,4 +113,4 @@ def label_scores(judged: list[Judged], cell: Cell) -> dict[str, Any]:
 
 
 def _errors(judged: Judged, confidence: np.ndarray) -> ErrorSample:
-    return error_sample(judged.label, judged.truth, confidence, judged.geometry.spacing)
+    return error_sample(judged.label, judged.truth, confidence, judged.geometry.array_spacing)

@@ -58,7 +58,7 @@ def corrected_cases(samples: list[Sample], noisy: list[Case], cell: Cell) -> lis
         return noisy
     labels = [np.asarray(case.label) for case in noisy]
     truths = [np.asarray(s.case.label) for s in samples]
-    masks = trusted_masks(labels, truths, [s.case.geometry.spacing for s in samples], cell.trusted)
+    masks = trusted_masks(labels, truths, [s.case.geometry.array_spacing for s in samples], cell.trusted)
     return [
         replace(case, label=np.where(mask, truth, label), trusted=mask)
         for case, label, truth, mask in zip(noisy, labels, truths, masks, strict=True)

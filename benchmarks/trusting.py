@@ -7,16 +7,15 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import ndimage
 
-from DALESegmentLib.engine.measure.simulate import signed_distance
-from DALESegmentLib.engine.review.boundary import boundary_distance, grow_mm
+from DALESegmentLib.engine.geometry.distance import boundary_distance, grow_mm, signed_distance
 from DALESegmentLib.engine.review.corrections import REVIEWED_MARGIN
 
 BAND_MM = 3.0
 
 
 def foreground_band(label: np.ndarray, spacing: Sequence[float], predicted: np.ndarray | None = None) -> np.ndarray:
-    """(*grid) bool: within 3 mm of the label's outline, and whatever was predicted. spacing: mm along i, j(, k)."""
-    distance, _ = boundary_distance(label, tuple(reversed(tuple(spacing))), BAND_MM + 1)
+    """(*grid) bool: within 3 mm of the label's outline, and whatever was predicted. spacing: mm along the axes."""
+    distance, _ = boundary_distance(label, spacing, BAND_MM + 1)
     band = np.abs(distance) <= BAND_MM
     return band if predicted is None else band | (predicted > 0)
 
@@ -29,31 +28,31 @@ def trusted_masks(
     margin on both sides; where a case has no error, a stretch of it is confirmed.
     """
     return [
-        worst_stretch(label, truth, tuple(reversed(tuple(spacing))), int(share * foreground_band(label, spacing).sum()))
+        worst_stretch(label, truth, spacing, int(share * foreground_band(label, spacing).sum()))
         for label, truth, spacing in zip(labels, truths, spacings, strict=True)
     ]
 
 
-def worst_stretch(label: np.ndarray, truth: np.ndarray, sampling: tuple[float, ...], voxels: int) -> np.ndarray:
+def worst_stretch(label: np.ndarray, truth: np.ndarray, spacing: tuple[float, ...], voxels: int) -> np.ndarray:
     """(*grid) bool: at most so many voxels, those across the outline where it is furthest from the true one first.
 
-    sampling: mm along the array's axes. Whether it lies inside or outside makes no difference to what is the worst.
+    spacing: mm along the array's axes. Whether it lies inside or outside makes no difference to what is the worst.
     """
     stretch = np.zeros(label.shape, bool)
     drawn, true = label > 0, truth > 0
-    outlined = [signed_distance(mask, sampling) for mask in (drawn, true) if mask.any()]
+    outlined = [signed_distance(mask, spacing) for mask in (drawn, true) if mask.any()]
     depth = sum((np.abs(distance) for distance in outlined), np.zeros(label.shape))
     mask = drawn if drawn.any() else true
     outline = mask & ~ndimage.binary_erosion(mask, border_value=1)
     if voxels < 1 or not outline.any():
         return stretch
     looked_at = label != truth if (label != truth).any() else outline
-    feet = ndimage.distance_transform_edt(~outline, sampling, return_distances=False, return_indices=True)
+    feet = ndimage.distance_transform_edt(~outline, spacing, return_distances=False, return_indices=True)
     worst = np.unravel_index(int(np.where(looked_at, depth, -1.0).argmax()), label.shape)
     along = np.zeros(label.shape)
-    for axis, step in enumerate(sampling):
+    for axis, step in enumerate(spacing):
         along += ((feet[axis] - feet[axis][worst]) * step) ** 2
-    seen = np.flatnonzero(grow_mm(looked_at, sampling, REVIEWED_MARGIN * min(sampling)))
+    seen = np.flatnonzero(grow_mm(looked_at, spacing, REVIEWED_MARGIN * min(spacing)))
     nearest = seen[np.argsort(along.flat[seen], kind="stable")]
     stretch.flat[nearest[:voxels]] = True
     return stretch

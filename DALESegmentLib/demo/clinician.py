@@ -12,9 +12,9 @@ from DALESegmentLib.engine.cases.case import Case
 from DALESegmentLib.engine.cases.case_files import read_case, read_reference
 from DALESegmentLib.engine.cases.find_cases import find_cases
 from DALESegmentLib.engine.cases.image_files import read_image, write_image
+from DALESegmentLib.engine.geometry.distance import boundary_distance
 from DALESegmentLib.engine.measure.overlap import mean_dice
 from DALESegmentLib.engine.measure.review_value import review_value
-from DALESegmentLib.engine.review.boundary import boundary_distance
 from DALESegmentLib.engine.review.corrections import correct_from_reference
 from DALESegmentLib.engine.review.region import Region
 
@@ -69,7 +69,7 @@ def play(data: DemoData, worst: list[Region], out: Path) -> Played:
         _take_down(walk, case, reference, ranks)
         walk.before.append(_dice(label, reference))
         if here:
-            spacing = case.geometry.spacing
+            spacing = case.geometry.array_spacing
             label, trusted = correct_from_reference(label, reference, region_map, list(here), spacing)
             for role, array in (("label", label), ("trusted", trusted.astype(np.uint8))):
                 path = out / "corrected" / case.name / (role + data.extension)
@@ -81,7 +81,7 @@ def play(data: DemoData, worst: list[Region], out: Path) -> Played:
 
 def _take_down(walk: _Walk, case: Case, reference: np.ndarray, ranks: np.ndarray) -> None:
     label = np.asarray(case.label)
-    distance, _ = boundary_distance(label, tuple(reversed(case.geometry.spacing)), BAND_MM + 1)
+    distance, _ = boundary_distance(label, case.geometry.array_spacing, BAND_MM + 1)
     walk.ranks.append(ranks.ravel())
     walk.wrong.append((label != reference).ravel())
     walk.near.append((np.abs(distance) <= BAND_MM).ravel())

@@ -12,7 +12,7 @@ import numpy as np
 
 from DALESegmentLib.engine.cases.geometry import Geometry
 from DALESegmentLib.engine.cases.image_files import write_image
-from DALESegmentLib.engine.review.boundary import Box
+from DALESegmentLib.engine.geometry.distance import Box
 
 
 @dataclass(frozen=True)

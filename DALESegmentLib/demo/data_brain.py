@@ -15,7 +15,7 @@ import numpy as np
 from DALESegmentLib.engine.cases.geometry import Geometry
 from DALESegmentLib.engine.cases.image_files import read_image
 from DALESegmentLib.engine.errors import EngineError
-from DALESegmentLib.engine.review.boundary import Box
+from DALESegmentLib.engine.geometry.distance import Box
 
 from .data import DemoData, cut, extension_for, lay_out
 from .spoil import Spoiling

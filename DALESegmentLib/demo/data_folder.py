@@ -16,8 +16,8 @@ from DALESegmentLib.engine.cases.find_cases import find_cases
 from DALESegmentLib.engine.cases.folder_layouts import cases_of
 from DALESegmentLib.engine.cases.source import CaseSource
 from DALESegmentLib.engine.errors import EngineError
+from DALESegmentLib.engine.geometry.distance import Box, bounding_box
 from DALESegmentLib.engine.measure.overlap import mean_dice
-from DALESegmentLib.engine.review.boundary import Box, bounding_box
 
 from .data import DemoData, cut, extension_for, lay_out
 from .spoil import Spoiling
@@ -137,7 +137,7 @@ def _vote(raters: list[Path], case: Case) -> tuple[np.ndarray, np.ndarray]:
 
 def _around(drawn: np.ndarray, case: Case) -> Box:
     """The part of a volume within MARGIN_MM of what was drawn; a plain picture, which has no mm, stays whole."""
-    margin = [math.ceil(MARGIN_MM / step) for step in reversed(case.geometry.spacing)]
+    margin = [math.ceil(MARGIN_MM / step) for step in case.geometry.array_spacing]
     box = bounding_box(drawn, margin) if case.geometry.dims == 3 else None
     return box or tuple(slice(0, n) for n in drawn.shape)
 

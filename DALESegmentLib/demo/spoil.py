@@ -27,7 +27,7 @@ class Spoiling:
     def spoil(self, name: str, truth: np.ndarray, geometry: Geometry) -> np.ndarray:
         """The label (*grid) as this annotator draws it; depends on the seed and the case's name alone."""
         random = np.random.default_rng([self.seed, zlib.crc32(name.encode())])
-        label = simulate_annotator(truth, geometry.spacing, "walk", self.amount, random, relative=self.relative)
+        label = simulate_annotator(truth, geometry.array_spacing, "walk", self.amount, random, relative=self.relative)
         agreement = mean_dice(label, truth)
         if agreement is not None:
             self.dice.append(agreement)

@@ -73,7 +73,7 @@ def wholeConfidence(confidence: np.ndarray, geometry: Geometry, label: np.ndarra
     from DALESegmentLib.engine.review.shown import shown_confidence  # brings scipy
 
     arrays = (gridArray(array, geometry) for array in (confidence, label))
-    return shown_confidence(*arrays, (*geometry.spacing, 1.0)[:3])
+    return shown_confidence(*arrays, (1.0, *geometry.array_spacing)[-3:])
 
 
 def confidenceAround(confidence: np.ndarray, geometry: Geometry, segment: np.ndarray) -> np.ndarray:
@@ -82,7 +82,7 @@ def confidenceAround(confidence: np.ndarray, geometry: Geometry, segment: np.nda
     shown = np.ones(values.shape, np.float32)
     where = np.nonzero(mask)
     if where[0].size:
-        margin = [int(np.ceil(AROUND_MM / s)) for s in reversed((*geometry.spacing, 1.0)[:3])]
+        margin = [int(np.ceil(AROUND_MM / s)) for s in (1.0, *geometry.array_spacing)[-3:]]
         box = zip(where, margin, strict=True)
         place = tuple(slice(max(0, int(w.min()) - m), int(w.max()) + m + 1) for w, m in box)
         shown[place] = np.clip(values[place], 0.0, 1.0)

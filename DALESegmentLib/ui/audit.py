@@ -37,7 +37,7 @@ class Audit:
 
         if case.label is None:
             raise EngineError("no-segmentation", "Choose the segmentation to judge under Data first.")
-        where = auditable(case.label, case.geometry.spacing, case.trusted)
+        where = auditable(case.label, case.geometry.array_spacing, case.trusted)
         places = draw_places(where, PLACES, seed)
         self._data = {
             "about": self._about(),

@@ -144,7 +144,7 @@ class Correction:
 
 def _placeOf(region: Region, regionMap: np.ndarray | None, geometry: Geometry) -> np.ndarray:
     """(k, j, i) bool: the region and a margin; its box where the region map does not fit the image."""
-    from DALESegmentLib.engine.review.boundary import grow_mm  # brings scipy
+    from DALESegmentLib.engine.geometry.distance import grow_mm  # brings scipy
 
     shape = geometry.array_shape
     place = np.zeros(shape, bool)
@@ -153,4 +153,4 @@ def _placeOf(region: Region, regionMap: np.ndarray | None, geometry: Geometry) -
     else:
         box = zip(reversed(region.first_voxel), reversed(region.last_voxel), strict=True)
         place[tuple(slice(first, last + 1) for first, last in box)] = True
-    return grow_mm(place, tuple(reversed(geometry.spacing)), MARGIN_MM)
+    return grow_mm(place, geometry.array_spacing, MARGIN_MM)

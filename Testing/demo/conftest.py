@@ -25,6 +25,6 @@ def rater_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         case = folder / f"case{number}"
         write_image(case / "image.nii.gz", image.astype(np.float32), GEOMETRY)
         for rater in (1, 2, 3):
-            drawn = simulate_annotator(truth, GEOMETRY.spacing, "walk", 1.5, random)
+            drawn = simulate_annotator(truth, GEOMETRY.array_spacing, "walk", 1.5, random)
             write_image(case / f"rater{rater}.nii.gz", drawn, GEOMETRY)
     return folder

@@ -18,7 +18,7 @@ LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0])
 class Geometry:
     """One grid of 2 or 3 dimensions.
 
-    size: voxels along i, j(, k); spacing: mm; origin: LPS mm of voxel (0, 0, 0);
+    size: voxels along i, j(, k); spacing: mm along them; origin: LPS mm of voxel (0, 0, 0);
     direction: row-major matrix whose columns are the axes' unit vectors in LPS.
     """
 
@@ -35,6 +35,12 @@ class Geometry:
     def array_shape(self) -> tuple[int, ...]:
         """Shape of a numpy array on this grid: (k, j, i) or (j, i)."""
         return tuple(reversed(self.size))
+
+    @property
+    def array_spacing(self) -> tuple[float, ...]:
+        """mm along the axes of a numpy array on this grid: (k, j, i) or (j, i). What functions of arrays take as
+        `spacing`."""
+        return tuple(reversed(self.spacing))
 
     @property
     def voxel_volume(self) -> float:

@@ -5,11 +5,10 @@ how sure it is, a label that it shares is therefore right with the odds
 
     logit π = SURENESS · min(d / r, 1),
 
-d being mm to the nearest voxel that is given another class, or whose label the network contradicts, and r the radius
-of the case's objects in mm. A label that is contradicted has even odds (π = ½), so π has no step anywhere. So has every
-voxel of a case where nothing is labelled: what was overlooked there may lie anywhere. π enters the label confidence as
-its prior, see `confidence`. A heuristic: where the network shares an error of some size, it makes the confidence too
-high.
+d being mm to the outline of what is given the same class and not contradicted by the network, and r the radius of the
+case's objects in mm. A label that is contradicted has even odds (π = ½), so π has no step anywhere. So has every voxel
+of a case where nothing is labelled: what was overlooked there may lie anywhere. π enters the label confidence as its
+prior, see `confidence`. A heuristic: where the network shares an error of some size, it makes the confidence too high.
 """
 
 from __future__ import annotations
@@ -17,10 +16,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import SimpleITK as sitk
 
 from ..errors import Check, no_check
-from ..review.boundary import bounding_box, margin_voxels, object_radius
+from ..geometry.distance import bounding_box, margin_voxels, signed_distance
+from ..geometry.objects import object_radius
 
 SURENESS = 4.0
 
@@ -28,22 +27,22 @@ SURENESS = 4.0
 def agreement_logit(
     label: np.ndarray,
     contradicted: np.ndarray,
-    sampling: Sequence[float],
+    spacing: Sequence[float],
     radius: float | None = None,
     check: Check = no_check,
 ) -> np.ndarray:
     """logit π, (*grid) float32.
 
-    label: (*grid) classes; contradicted: (*grid) bool; sampling: mm along the array's axes; radius: mm, of the image's
+    label: (*grid) classes; contradicted: (*grid) bool; spacing: mm along the array's axes; radius: mm, of the image's
     objects where the grid is only a part of it, 0 where it has none. The edge of the grid is no outline.
     """
     objects = label > 0
     if radius is None:
-        radius = object_radius(objects, sampling)
+        radius = object_radius(objects, spacing)
     if not radius:
         return np.zeros(label.shape, np.float32)
     odds = np.where(contradicted, np.float32(0.0), np.float32(SURENESS))
-    box = bounding_box(objects | contradicted, margin_voxels(radius, sampling))
+    box = bounding_box(objects | contradicted, margin_voxels(radius, spacing))
     if box is None:  # of a part
         return odds
     for value in np.flatnonzero(np.bincount(label[box].ravel())):
@@ -53,18 +52,7 @@ def agreement_logit(
         if inside is None or shared.all():
             continue
         shared = shared[inside]
-        sure = _distance(~shared, sampling)
+        sure = -signed_distance(shared, spacing)
         sure *= SURENESS / radius
         np.copyto(odds[box][inside], np.minimum(sure, SURENESS, out=sure), where=shared)
     return odds
-
-
-def _distance(mask: np.ndarray, sampling: Sequence[float]) -> np.ndarray:
-    """float32 (*grid), mm of the voxels outside to the nearest one of the mask. Not scipy's, which takes several times
-    the time and the memory on a whole CT."""
-    image = sitk.GetImageFromArray(mask.astype(np.uint8))
-    image.SetSpacing([float(step) for step in reversed(sampling)])
-    found: np.ndarray = sitk.GetArrayFromImage(
-        sitk.SignedMaurerDistanceMap(image, insideIsPositive=False, squaredDistance=False, useImageSpacing=True)
-    )
-    return found

@@ -32,7 +32,8 @@ import numpy as np
 from scipy import ndimage, optimize, special
 
 from ..errors import Check, no_check
-from ..review.boundary import bounding_box, object_radius, signed_distance
+from ..geometry.distance import bounding_box, signed_distance
+from ..geometry.objects import object_radius
 
 STIFFNESS = 6.0
 """Log-odds that move an outline by one radius."""
@@ -163,8 +164,8 @@ def _opinion(
     box = bounding_box(drawn, margin)
     assert box is not None
     check()
-    ours = _signed(drawn[box], sampling, slice_axis)
-    theirs = _signed(found[box], sampling, slice_axis)
+    ours = signed_distance(drawn[box], sampling, slice_axis)
+    theirs = signed_distance(found[box], sampling, slice_axis)
     check()
     # where one of them has nothing at all, there is nothing to compare
     theirs = np.where(np.isfinite(theirs), theirs, ours)
@@ -193,17 +194,6 @@ def _opinion(
         trust(accuracy, RELIABLE),
         disputes,
     )
-
-
-def _signed(mask: np.ndarray, sampling: tuple[float, ...], slice_axis: int | None) -> np.ndarray:
-    """mm to the outline, negative inside, slice by slice where there is a slice axis; infinite without an outline."""
-    if slice_axis is not None:
-        steps = tuple(step for axis, step in enumerate(sampling) if axis != slice_axis)
-        slices = [_signed(one, steps, None) for one in np.moveaxis(mask, slice_axis, 0)]
-        return np.moveaxis(np.stack(slices), 0, slice_axis)
-    if mask.all() or not mask.any():
-        return np.full(mask.shape, -np.inf if mask.any() else np.inf)
-    return signed_distance(mask, sampling)
 
 
 def _features(image: np.ndarray, planes: tuple[float, ...]) -> np.ndarray:

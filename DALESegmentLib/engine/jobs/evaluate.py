@@ -66,7 +66,7 @@ def _evaluate(
     given = np.asarray(case.label) if case.label is not None else None
     values = np.unique(np.concatenate([np.unique(a) for a in (reference, given) if a is not None]))
     classes = [int(v) for v in values if v]
-    spacing = case.geometry.spacing
+    spacing = case.geometry.array_spacing
     item: dict[str, Any] = {"name": case.name}
     if asked.predictions is not None:
         prediction = read_label_result(_result(asked.predictions, source, "segmentation"), case, names)
@@ -90,7 +90,7 @@ def _offsets(
     annotator = "" if name in ("label", source.name) else name
     found = []
     for value in classes:
-        mm = contour_offset(given == value, reference == value, case.geometry.spacing)
+        mm = contour_offset(given == value, reference == value, case.geometry.array_spacing)
         if mm is not None:
             found.append(Offset(case.class_names.get(value, f"class {value}"), annotator, mm))
     return found

@@ -10,11 +10,12 @@ import numpy as np
 
 from ..cases.case import Case
 from ..errors import EngineError
+from ..geometry.distance import Box
+from ..geometry.objects import object_radius
 from ..learn.confidence_map import Around, confidence_map, label_classes
 from ..learn.plan import Plan
 from ..learn.predictor import label_values
 from ..learn.region_answer import region_probabilities
-from ..review.boundary import Box, object_radius
 from ..review.shown import BOUNDARY_BAND_MM, shown_confidence
 from .doubt import Ready
 from .outputs import write_map
@@ -66,7 +67,7 @@ def answer_region(region: RegionParameter, ready: Ready, out: Path) -> dict[str,
 
 def _around(case: Case, plan: Plan, first: Voxel, last: Voxel) -> Around:
     """How sure an agreement is depends on outlines outside the box, too."""
-    radius = object_radius(np.asarray(case.label) > 0, tuple(reversed(case.geometry.spacing)))
+    radius = object_radius(np.asarray(case.label) > 0, case.geometry.array_spacing)
     wide, here = _wide(case, first, last, radius)
     return Around(label_classes(wide, plan), here, radius)
 
@@ -76,7 +77,7 @@ def _shown(case: Case, confidence: np.ndarray, first: Voxel, last: Voxel) -> np.
     wide, here = _wide(case, first, last, BOUNDARY_BAND_MM)
     values = np.ones(np.asarray(wide.label).shape, np.float32)
     values[here] = confidence
-    return shown_confidence(values, np.asarray(wide.label), case.geometry.spacing)[here]
+    return shown_confidence(values, np.asarray(wide.label), case.geometry.array_spacing)[here]
 
 
 def _wide(case: Case, first: Voxel, last: Voxel, reach_mm: float) -> tuple[Case, Box]:

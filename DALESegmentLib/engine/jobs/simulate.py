@@ -40,7 +40,7 @@ def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
         random = np.random.default_rng([asked.seed, zlib.crc32(case.name.encode())])
         if random.random() < asked.share:
             spoiled = simulate_annotator(
-                label, case.geometry.spacing, asked.kind, asked.amount, random, relative=asked.relative
+                label, case.geometry.array_spacing, asked.kind, asked.amount, random, relative=asked.relative
             )
         else:
             spoiled = label

@@ -14,7 +14,7 @@ from ..dale.agreement import agreement_logit
 from ..dale.confidence import consistent_margin, label_confidence
 from ..dale.disagreement import START
 from ..errors import Check, EngineError, no_check
-from ..review.boundary import Box
+from ..geometry.distance import Box
 from ..review.recalibration import Recalibration
 from .plan import Plan
 from .prepare import UNKNOWN
@@ -69,9 +69,9 @@ def confidence_map(
     classes = torch.from_numpy(label_classes(case, plan))
     check()
     s = None if disagreement is None else torch.from_numpy(disagreement)
-    sampling = tuple(reversed(case.geometry.spacing))
+    spacing = case.geometry.array_spacing
     p = torch.from_numpy(probabilities)
-    confidence = confidence_of(p, classes, s, None if even_odds else sampling, check, around).numpy()
+    confidence = confidence_of(p, classes, s, None if even_odds else spacing, check, around).numpy()
     if recalibration is not None:
         confidence = recalibration.apply(confidence)
     if case.trusted is not None:
@@ -83,12 +83,12 @@ def confidence_of(
     probabilities: Tensor,
     classes: Tensor,
     disagreement: Tensor | None,
-    sampling: Sequence[float] | None,
+    spacing: Sequence[float] | None,
     check: Check = no_check,
     around: Around | None = None,
 ) -> Tensor:
     """float32 (*grid), the closed form alone; probabilities (K, *grid), classes (*grid) int64, disagreement (*grid);
-    sampling: mm along the grid's axes; None for even odds."""
+    spacing: mm along the grid's axes; None for even odds."""
     p, index = probabilities.clamp(_TINY, 1.0), classes.unsqueeze(0)
     given = p.gather(0, index)[0]
     rival = p.scatter(0, index, 0.0).amax(0)
@@ -98,18 +98,18 @@ def confidence_of(
         # a voxel no patch ever covered still has the starting value, which says nothing
         margin = torch.where(disagreement == START, margin, consistent_margin(margin, disagreement))
     check()
-    if sampling is None:
+    if spacing is None:
         return label_confidence(margin).float()
-    prior = _prior(classes.numpy(), (margin < 0).numpy(), sampling, check, around)
+    prior = _prior(classes.numpy(), (margin < 0).numpy(), spacing, check, around)
     return label_confidence(margin, torch.from_numpy(prior)).float()
 
 
 def _prior(
-    classes: np.ndarray, contradicted: np.ndarray, sampling: Sequence[float], check: Check, around: Around | None
+    classes: np.ndarray, contradicted: np.ndarray, spacing: Sequence[float], check: Check, around: Around | None
 ) -> np.ndarray:
     """logit π (*grid), see `agreement_logit`; what the network holds of the surroundings is not known."""
     if around is None:
-        return agreement_logit(classes, contradicted, sampling, check=check)
+        return agreement_logit(classes, contradicted, spacing, check=check)
     wide = np.zeros(around.label.shape, bool)
     wide[around.here] = contradicted
-    return agreement_logit(around.label, wide, sampling, around.radius, check)[around.here].copy()
+    return agreement_logit(around.label, wide, spacing, around.radius, check)[around.here].copy()

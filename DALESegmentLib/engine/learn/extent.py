@@ -11,7 +11,8 @@ from scipy import ndimage
 
 from ..cases.case import Case
 from ..cases.geometry import Geometry
-from ..measure.extent_interval import LEVEL, Interval, Scale, longest_diameter, of_label, of_prediction
+from ..geometry.objects import longest_diameter
+from ..measure.extent_interval import LEVEL, Interval, Scale, of_label, of_prediction
 from .plan import Plan
 
 FIGURES = ("size", "diameter")
@@ -34,7 +35,7 @@ Scales = Mapping[str, Scale]
 def outlined(mask: np.ndarray, geometry: Geometry) -> Measured:
     """mask: (*grid) bool."""
     size = float(np.count_nonzero(mask)) * geometry.voxel_volume
-    return Measured(size, longest_diameter(mask, geometry.spacing))
+    return Measured(size, longest_diameter(mask, geometry.array_spacing))
 
 
 def touching(drawn: np.ndarray, label: np.ndarray, geometry: Geometry) -> Measured:

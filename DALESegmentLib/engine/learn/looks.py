@@ -9,6 +9,8 @@ import torch
 from torch import nn
 
 from ..dale.objective import Batch
+from ..measure.agreement import mean_of
+from ..measure.overlap import dice
 from .tuning_patches import TuningSampler
 
 PATCHES = 16
@@ -50,7 +52,7 @@ def look_at(network: nn.Module, patches: list[Batch]) -> Look:
     was = network.training
     network.eval()
     wrong = confirmed = 0
-    both, sizes = torch.zeros(()), torch.zeros(())
+    both, sizes = torch.zeros(1), torch.zeros(1)
     with torch.no_grad():
         for batch in patches:
             logits = network(batch.image)
@@ -64,6 +66,6 @@ def look_at(network: nn.Module, patches: list[Batch]) -> Look:
             total = torch.bincount(mine, counted, minlength=classes) + torch.bincount(given, counted, minlength=classes)
             sizes = sizes + total.cpu()
     network.train(was)
-    there = sizes[1:] > 0
-    replay = float((2 * both[1:][there] / sizes[1:][there]).mean()) if bool(there.any()) else 1.0
-    return Look(wrong, confirmed, replay)
+    scores = [dice(n, size) for n, size in zip(both[1:].tolist(), sizes[1:].tolist(), strict=True)]
+    replay = mean_of(scores)
+    return Look(wrong, confirmed, 1.0 if replay is None else replay)

@@ -113,10 +113,9 @@ class Outlines:
                 return
 
     def _opinions(self, case: PreparedCase, network: np.ndarray, progress: Progress) -> list[Opinion]:
-        sampling = tuple(float(step) for step in case.affine[:3, :3].double().norm(dim=0))
         slice_axis = self.plan.slice_axis if self.plan.dims == 2 else None
         label = case.label_begun.numpy()
-        return [*opinions(case.image.numpy(), label, network, sampling, slice_axis, progress.check)]
+        return [*opinions(case.image.numpy(), label, network, case.spacing, slice_axis, progress.check)]
 
     def _redraw(self, case: PreparedCase, network: np.ndarray, progress: Progress) -> None:
         begun = case.label_begun.numpy()

@@ -43,6 +43,11 @@ class PreparedCase:
     """The label a training began with, (x, y, z) network classes, where outlines were drawn anew since."""
 
     @property
+    def spacing(self) -> tuple[float, ...]:
+        """mm along the axes (x, y, z) of the prepared grid."""
+        return tuple(float(step) for step in self.affine[:3, :3].double().norm(dim=0))
+
+    @property
     def label_begun(self) -> Tensor:
         """The label a training began with, whether or not it learns from another one now."""
         return self.label if self.begun is None else self.begun

@@ -29,10 +29,9 @@ def with_outcome(
     new = case.trusted & ~earlier.trusted
     if not bool(new.any()):
         return known
-    sampling = tuple(float(step) for step in case.affine[:3, :3].double().norm(dim=0))
     remembered = earlier.about(earlier.label)
     assert remembered is not None  # one and the same grid
-    confidence = confidence_of(probabilities, earlier.label.long(), remembered.float(), sampling, check)
+    confidence = confidence_of(probabilities, earlier.label.long(), remembered.float(), case.spacing, check)
     right = earlier.label == case.label
     places, _ = ndimage.label(new.numpy())
     return known.looked(confidence[new].numpy(), right[new].numpy(), places[new.numpy()])

@@ -27,15 +27,10 @@ def learn_from(cases: Sequence[PreparedCase], check: Check = no_check) -> Hand |
 def redraw_case(case: PreparedCase, hand: Hand, check: Check = no_check) -> None:
     """Redraw what nobody has corrected; `given` keeps the label as it was."""
     case.given = case.label if case.given is None else case.given
-    redrawn = redraw(case.label.numpy(), hand, _sampling(case), case.trusted.numpy(), check)
+    redrawn = redraw(case.label.numpy(), hand, case.spacing, case.trusted.numpy(), check)
     case.label = torch.from_numpy(redrawn).to(case.label.dtype)
 
 
 def _reviewed(case: PreparedCase) -> Reviewed:
     assert case.given is not None
-    return Reviewed(case.given.numpy(), case.label.numpy(), case.trusted.numpy(), _sampling(case))
-
-
-def _sampling(case: PreparedCase) -> tuple[float, ...]:
-    """mm along the axes of the prepared grid."""
-    return tuple(float(step) for step in case.affine[:3, :3].double().norm(dim=0))
+    return Reviewed(case.given.numpy(), case.label.numpy(), case.trusted.numpy(), case.spacing)

@@ -10,7 +10,8 @@ import torch
 from monai.metrics import compute_hausdorff_distance, compute_surface_dice
 
 from ..errors import EngineError
-from ..review.boundary import bounding_box
+from ..geometry.distance import bounding_box
+from .overlap import dice
 
 SCORES = ("dice", "iou", "hd95_mm", "nsd")
 
@@ -24,7 +25,7 @@ def agreement(
 ) -> dict[str, Any]:
     """Dice, IoU, HD95 in mm and NSD (surface Dice) of each class, and their means.
 
-    prediction, reference: (*grid) class values; spacing: mm along i, j(, k), as a `Geometry` gives it;
+    prediction, reference: (*grid) class values; spacing: mm along the array's axes;
     classes: the label values to score, without background.
 
     HD95 is the larger of the two directed 95th percentiles between the surface voxels; NSD counts the surface
@@ -40,9 +41,8 @@ def agreement(
             "geometry-mismatch",
             "The segmentation and its reference do not lie on the same grid; use the reference of the same image.",
         )
-    sampling = tuple(reversed(tuple(spacing)))
     scores = {
-        int(value): _mask_agreement(prediction == value, reference == value, sampling, nsd_tolerance_mm)
+        int(value): _mask_agreement(prediction == value, reference == value, spacing, nsd_tolerance_mm)
         for value in classes
     }
     return {
@@ -60,7 +60,7 @@ def mean_of(values: Any) -> float | None:
 
 
 def _mask_agreement(
-    prediction: np.ndarray, reference: np.ndarray, sampling: tuple[float, ...], tolerance: float
+    prediction: np.ndarray, reference: np.ndarray, spacing: tuple[float, ...], tolerance: float
 ) -> dict[str, float | None]:
     box = bounding_box(prediction | reference)
     if box is None:
@@ -68,10 +68,10 @@ def _mask_agreement(
     prediction, reference = prediction[box], reference[box]
     sizes = int(prediction.sum()) + int(reference.sum())
     both = int((prediction & reference).sum())
-    scores: dict[str, float | None] = {"dice": 2 * both / sizes, "iou": both / (sizes - both)}
+    scores = {"dice": dice(both, sizes), "iou": both / (sizes - both)}
     if not prediction.any() or not reference.any():
         return {**scores, "hd95_mm": None, "nsd": 0.0}
     a, b = (torch.from_numpy(np.ascontiguousarray(mask))[None, None] for mask in (prediction, reference))
-    hd95 = compute_hausdorff_distance(a, b, include_background=True, percentile=95, spacing=sampling)
-    nsd = compute_surface_dice(a, b, [tolerance], include_background=True, spacing=sampling)
+    hd95 = compute_hausdorff_distance(a, b, include_background=True, percentile=95, spacing=spacing)
+    nsd = compute_surface_dice(a, b, [tolerance], include_background=True, spacing=spacing)
     return {**scores, "hd95_mm": float(hd95), "nsd": float(nsd)}

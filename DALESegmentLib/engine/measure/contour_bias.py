@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from scipy import ndimage, stats
 
-from ..review.boundary import bounding_box
+from ..geometry.distance import bounding_box, signed_distance
 
 LEVEL = 0.95
 
@@ -28,7 +28,7 @@ def contour_offset(label: np.ndarray, truth: np.ndarray, spacing: Sequence[float
     """Mean signed distance in mm between the surfaces of two masks (*grid) bool; positive where `label` lies outside
     `truth`. None where one of them is empty or fills the image.
 
-    spacing: mm along i, j(, k). Both ways are averaged, the label's surface seen from the truth and the truth's from
+    spacing: mm along the axes. Both ways are averaged, the label's surface seen from the truth and the truth's from
     the label, so that neither mask's shape decides. Identical masks give 0, and one voxel more all round gives one
     voxel's edge.
     """
@@ -37,10 +37,9 @@ def contour_offset(label: np.ndarray, truth: np.ndarray, spacing: Sequence[float
         return None
     box = bounding_box(either, 2)
     assert box is not None
-    sampling = tuple(reversed(tuple(spacing)))
     label, truth = label[box], truth[box]
-    outward = _on_surface(_signed(truth, sampling), label)
-    inward = _on_surface(_signed(label, sampling), truth)
+    outward = _on_surface(signed_distance(truth, spacing), label)
+    inward = _on_surface(signed_distance(label, spacing), truth)
     return None if outward is None or inward is None else (outward - inward) / 2
 
 
@@ -67,18 +66,6 @@ def _row(class_name: str, annotator: str, mm: np.ndarray) -> dict[str, Any]:
         "cases": len(mm),
         "systematic": low is not None and high is not None and not low <= 0 <= high,
     }
-
-
-def _signed(mask: np.ndarray, sampling: tuple[float, ...]) -> np.ndarray:
-    """mm to the surface, which lies half a step short of the nearest voxel on the other side; negative inside."""
-    distance = np.zeros(mask.shape)
-    for side, sign in ((~mask, 1.0), (mask, -1.0)):
-        if not side.any() or side.all():
-            continue
-        far, nearest = ndimage.distance_transform_edt(side, sampling, return_indices=True)
-        steps = np.abs(nearest - np.indices(mask.shape)).max(axis=0)
-        distance[side] = sign * (far - 0.5 * far / np.maximum(steps, 1))[side]
-    return distance
 
 
 def _on_surface(distance: np.ndarray, mask: np.ndarray) -> float | None:

@@ -23,8 +23,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.spatial import ConvexHull, QhullError
-from scipy.spatial.distance import pdist
 
 LEVEL = 0.9
 FEWEST = math.ceil(round(LEVEL / (1 - LEVEL), 9))
@@ -83,26 +81,5 @@ def of_label(label: float, model: float, scale: Scale | None, unseen: bool, open
     return _about(label, a + open_share * (middle - a), open_share * scale.half / 2)
 
 
-def longest_diameter(mask: np.ndarray, spacing: Sequence[float]) -> float:
-    """The longest distance in mm between two voxel centres of one slice (axis k), plus one pixel; 0 of nothing.
-
-    mask: (k, j, i) or (j, i) bool; spacing: mm along i, j(, k).
-    """
-    planes = mask if mask.ndim == 3 else mask[None]
-    step = np.array((spacing[1], spacing[0]))
-    lengths = [_longest(np.argwhere(plane) * step) for plane in planes if plane.any()]
-    return max(lengths) + float(step.mean()) if lengths else 0.0
-
-
 def _about(value: float, middle: float, half: float) -> Interval:
     return Interval(value, math.exp(middle - half), math.exp(middle + half))
-
-
-def _longest(points: np.ndarray) -> float:
-    """points: (n, 2) mm. Of many points only the corners of their hull can be farthest apart."""
-    if len(points) > 3:
-        try:
-            points = points[ConvexHull(points).vertices]
-        except QhullError:  # all on one line
-            points = np.concatenate([points[points.argmin(axis=0)], points[points.argmax(axis=0)]])
-    return float(pdist(points).max()) if len(points) > 1 else 0.0

@@ -11,7 +11,7 @@ import numpy as np
 from scipy.stats import rankdata
 
 from ..errors import EngineError
-from ..review.boundary import boundary_distance
+from ..geometry.distance import boundary_distance
 
 BINS = 10
 
@@ -33,7 +33,7 @@ def error_sample(
     spacing: Sequence[float],
     band_mm: float = 3.0,
 ) -> ErrorSample:
-    """The voxels of one case. label, reference, confidence: (*grid); spacing: mm along i, j(, k).
+    """The voxels of one case. label, reference, confidence: (*grid); spacing: mm along the axes.
 
     Raises EngineError("geometry-mismatch") where the arrays differ in shape.
     """
@@ -43,7 +43,7 @@ def error_sample(
             "The label, its reference and the confidence map do not lie on the same grid; use those of one image.",
         )
     # One mm beyond the band keeps "at the end of reach" apart from "within the band".
-    distance, _ = boundary_distance(label, tuple(reversed(tuple(spacing))), band_mm + 1)
+    distance, _ = boundary_distance(label, spacing, band_mm + 1)
     return ErrorSample(
         np.asarray(confidence, np.float32).ravel(),
         (label != reference).ravel(),

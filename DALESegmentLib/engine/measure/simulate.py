@@ -12,8 +12,8 @@ import numpy as np
 from scipy import ndimage
 
 from ..errors import EngineError
-from ..review.boundary import bounding_box, margin_voxels, signed_distance
-from ..review.suspects import components, equivalent_diameter
+from ..geometry.distance import bounding_box, margin_voxels, signed_distance
+from ..geometry.objects import components, equivalent_diameter
 
 Field = np.ndarray
 Hand = Callable[[Field], Field]
@@ -31,7 +31,7 @@ def simulate_annotator(
 ) -> np.ndarray:
     """The label as another annotator might have drawn it; (*grid), same type.
 
-    label: (*grid) class values; spacing: mm along i, j(, k); amount: mm, or with `relative` a share of the
+    label: (*grid) class values; spacing: mm along the array's axes; amount: mm, or with `relative` a share of the
     radius that the largest object would have as a ball; rng: the only source of chance.
 
     - erode, dilate: the contour lies `amount` too far in or out.
@@ -49,15 +49,15 @@ def simulate_annotator(
     _check(kind, amount)
     if not (label > 0).any():
         return label.copy()
-    sampling = tuple(reversed(tuple(spacing)))
+    spacing = tuple(spacing)
     if kind == "miss":
         return _overlooked(label, amount, rng)
-    radius = _radius(label, sampling)
+    radius = _radius(label, spacing)
     size = amount * radius if relative else amount
-    box = bounding_box(label > 0, margin_voxels(4 * abs(size) + 2 * max(sampling), sampling))
+    box = bounding_box(label > 0, margin_voxels(4 * abs(size) + 2 * max(spacing), spacing))
     assert box is not None
     out = label.copy()
-    out[box] = _redrawn(label[box], sampling, _hand(kind, size, radius, label[box] > 0, sampling, rng))
+    out[box] = _redrawn(label[box], spacing, _hand(kind, size, radius, label[box] > 0, spacing, rng))
     return out
 
 
@@ -70,10 +70,10 @@ def _check(kind: str, amount: float) -> None:
         raise EngineError("bad-simulation", f"The amount for “{kind}” must be a positive number of mm; change it.")
 
 
-def _radius(label: np.ndarray, sampling: tuple[float, ...]) -> float:
+def _radius(label: np.ndarray, spacing: tuple[float, ...]) -> float:
     """Radius in mm of the largest object as a ball."""
     parts = (int(part.sum()) for value in _classes(label) for _, part in components(label == value))
-    return equivalent_diameter(max(parts), sampling) / 2
+    return equivalent_diameter(max(parts), spacing) / 2
 
 
 def _overlooked(label: np.ndarray, chance: float, rng: np.random.Generator) -> np.ndarray:
@@ -90,7 +90,7 @@ def _hand(
     size: float,
     radius: float,
     mask: np.ndarray,
-    sampling: tuple[float, ...],
+    spacing: tuple[float, ...],
     rng: np.random.Generator,
 ) -> Hand:
     """How this annotator changes a signed distance (mm, negative inside). Chance is drawn here, once."""
@@ -101,24 +101,24 @@ def _hand(
     if kind == "shift":
         direction = rng.standard_normal(mask.ndim)
         step = size * direction / np.linalg.norm(direction)
-        return lambda distance: _moved(distance, step, sampling)
+        return lambda distance: _moved(distance, step, spacing)
     if kind == "biased":
         lean = np.zeros(mask.ndim)
         lean[-1] = size / 2
-        return lambda distance: _moved(distance, lean, sampling) - size
-    wander = size * _smooth_noise(mask.shape, max(radius / 2, 2 * min(sampling)), sampling, rng)
+        return lambda distance: _moved(distance, lean, spacing) - size
+    wander = size * _smooth_noise(mask.shape, max(radius / 2, 2 * min(spacing)), spacing, rng)
     if kind == "walk":
         return lambda distance: distance - wander
-    slip = _slip(mask, 3 * size, sampling, rng)
-    return lambda distance: _coarse(distance, size, sampling) - wander - slip
+    slip = _slip(mask, 3 * size, spacing, rng)
+    return lambda distance: _coarse(distance, size, spacing) - wander - slip
 
 
-def _redrawn(label: np.ndarray, sampling: tuple[float, ...], hand: Hand) -> np.ndarray:
+def _redrawn(label: np.ndarray, spacing: tuple[float, ...], hand: Hand) -> np.ndarray:
     """Every class drawn by the same hand. What it leaves out becomes background only outside the whole lesion
     as that hand draws it, so that no gap opens between classes that touch."""
     classes = _classes(label)
-    drawn = {value: hand(signed_distance(label == value, sampling)) < 0 for value in classes}
-    lesion = drawn[classes[0]] if len(classes) == 1 else hand(signed_distance(label > 0, sampling)) < 0
+    drawn = {value: hand(_depth(label == value, spacing)) < 0 for value in classes}
+    lesion = drawn[classes[0]] if len(classes) == 1 else hand(_depth(label > 0, spacing)) < 0
     left_out = np.zeros(label.shape, bool)
     for value in classes:
         left_out |= (label == value) & ~drawn[value]
@@ -129,42 +129,48 @@ def _redrawn(label: np.ndarray, sampling: tuple[float, ...], hand: Hand) -> np.n
     out[kept] = label[kept]
     for value in classes:
         if not (out == value).any():
-            depth = signed_distance(label == value, sampling)
+            depth = _depth(label == value, spacing)
             out[depth <= depth.min() / 2] = value
     return out
 
 
-def _moved(distance: Field, step_mm: np.ndarray, sampling: tuple[float, ...]) -> Field:
-    return ndimage.shift(distance, step_mm / np.array(sampling), order=1, mode="nearest")
+def _depth(mask: np.ndarray, spacing: tuple[float, ...]) -> Field:
+    """Signed distance; where an outline is out of sight, the length of the grid."""
+    far = float(np.linalg.norm(np.array(mask.shape) * spacing))
+    return np.clip(signed_distance(mask, spacing), -far, far).astype(float)
+
+
+def _moved(distance: Field, step_mm: np.ndarray, spacing: tuple[float, ...]) -> Field:
+    return ndimage.shift(distance, step_mm / np.array(spacing), order=1, mode="nearest")
 
 
 def _smooth_noise(
-    shape: tuple[int, ...], length_mm: float, sampling: tuple[float, ...], rng: np.random.Generator
+    shape: tuple[int, ...], length_mm: float, spacing: tuple[float, ...], rng: np.random.Generator
 ) -> Field:
     """Gaussian noise of standard deviation 1, correlated over `length_mm`."""
-    sigma = np.array([length_mm / step for step in sampling])
+    sigma = np.array([length_mm / step for step in spacing])
     pad = np.ceil(3 * sigma).astype(int)
     noise = ndimage.gaussian_filter(rng.standard_normal(shape + 2 * pad), sigma, mode="wrap")
     noise /= noise.std()
     return noise[tuple(slice(p, p + n) for p, n in zip(pad, shape, strict=True))]
 
 
-def _slip(mask: np.ndarray, height_mm: float, sampling: tuple[float, ...], rng: np.random.Generator) -> Field:
+def _slip(mask: np.ndarray, height_mm: float, spacing: tuple[float, ...], rng: np.random.Generator) -> Field:
     """One bump, outward or inward, at a random place of the outline, about as wide as it is high."""
     outline = np.argwhere(mask & ~ndimage.binary_erosion(mask))
     if not len(outline):
         return np.zeros(mask.shape)
     place = outline[rng.integers(len(outline))]
     axes = np.ogrid[tuple(slice(n) for n in mask.shape)]
-    square = sum(((axis - p) * step) ** 2 for axis, p, step in zip(axes, place, sampling, strict=True))
-    width = max(height_mm, min(sampling))
+    square = sum(((axis - p) * step) ** 2 for axis, p, step in zip(axes, place, spacing, strict=True))
+    width = max(height_mm, min(spacing))
     return rng.choice([-1.0, 1.0]) * height_mm * np.exp(-square / (2 * width**2))
 
 
-def _coarse(distance: Field, size_mm: float, sampling: tuple[float, ...]) -> Field:
+def _coarse(distance: Field, size_mm: float, spacing: tuple[float, ...]) -> Field:
     """Corners cut within the slices, and in 3D every other slice interpolated from its neighbours."""
-    across = int(np.argmax(sampling)) if distance.ndim == 3 else None
-    sigma = [0.0 if axis == across else size_mm / step for axis, step in enumerate(sampling)]
+    across = int(np.argmax(spacing)) if distance.ndim == 3 else None
+    sigma = [0.0 if axis == across else size_mm / step for axis, step in enumerate(spacing)]
     smooth = ndimage.gaussian_filter(distance, sigma, mode="nearest")
     if across is not None:
         slices = np.moveaxis(smooth, across, 0)

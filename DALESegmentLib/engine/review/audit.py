@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..errors import EngineError
-from .boundary import boundary_distance
+from ..geometry.distance import boundary_distance
 
 BAND_MM = 10.0  # from an outline; errors farther away are whole objects, which the ranked list is there for
 
@@ -32,9 +32,9 @@ class ErrorsLeft:
 def auditable(label: np.ndarray, spacing: Sequence[float], trusted: np.ndarray | None = None) -> np.ndarray:
     """Voxels that an audit is about, (*grid) bool: within 10 mm of an outline, and not trusted.
 
-    label: (*grid); spacing: mm along i, j(, k).
+    label: (*grid); spacing: mm along the array's axes.
     """
-    distance, _nearest = boundary_distance(label, tuple(reversed(tuple(spacing))), BAND_MM)
+    distance, _nearest = boundary_distance(label, spacing, BAND_MM)
     near = np.abs(distance) < BAND_MM
     return near if trusted is None else near & ~np.asarray(trusted, bool)
 

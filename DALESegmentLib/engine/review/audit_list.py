@@ -61,7 +61,7 @@ class AuditDraw:
 
     def see(self, case: str, label: np.ndarray, geometry: Geometry, trusted: np.ndarray | None = None) -> None:
         """label, trusted: (*grid)."""
-        flat = np.flatnonzero(auditable(label, geometry.spacing, trusted))
+        flat = np.flatnonzero(auditable(label, geometry.array_spacing, trusted))
         if not flat.size:
             return
         chosen = self._random.choice(flat, self._count, replace=flat.size < self._count)

@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 import numpy as np
 
 from ..errors import EngineError
-from .boundary import grow_mm
+from ..geometry.distance import grow_mm
 
 REVIEWED_MARGIN = 2.0  # voxels of the finest axis a person sees around a region while deciding about it
 
@@ -17,11 +17,11 @@ def reviewed_mask(
 ) -> np.ndarray:
     """What a person has seen who decided about these regions: the regions and a margin of two voxels.
 
-    region_map: (*grid) region ids; spacing: mm along i, j(, k), by default one. The margin is measured in mm
+    region_map: (*grid) region ids; spacing: mm along the axes, by default one. The margin is measured in mm
     with the finest spacing, so that it stays within the slice where slices are thick. Returns (*grid) bool.
     """
-    sampling = (1.0,) * region_map.ndim if spacing is None else tuple(reversed(tuple(spacing)))
-    return grow_mm(np.isin(region_map, list(region_ids)), sampling, REVIEWED_MARGIN * min(sampling))
+    spacing = (1.0,) * region_map.ndim if spacing is None else spacing
+    return grow_mm(np.isin(region_map, list(region_ids)), spacing, REVIEWED_MARGIN * min(spacing))
 
 
 def trusted_from_edit(

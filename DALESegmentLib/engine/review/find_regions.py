@@ -8,7 +8,7 @@ import numpy as np
 
 from ..cases.geometry import Geometry
 from ..errors import Check, EngineError, no_check
-from .boundary import boundary_distance, bounding_box, margin_voxels
+from ..geometry.distance import boundary_distance, bounding_box, margin_voxels
 from .region import Region
 from .suspects import Evidence, Suspect, find_suspects
 from .usual_doubt import REACH_MM, usual_doubt
@@ -104,10 +104,10 @@ def _evidence(
     check: Check,
 ) -> Evidence:
     """What `find_suspects` needs, on the searched part of the grid."""
-    sampling = tuple(reversed(geometry.spacing))
+    spacing = geometry.array_spacing
     label = label.astype(np.int16)
     model = probabilities.argmax(axis=0).astype(np.int16)
-    excess = np.maximum(doubt - _expected_doubt(label, doubt, sampling, trusted, check), 0)
+    excess = np.maximum(doubt - _expected_doubt(label, doubt, spacing, trusted, check), 0)
     check()
     candidate = ((excess >= EXCESS_DOUBT) | ((model != label) & (doubt > 0.5))) & ~trusted
 
@@ -117,21 +117,21 @@ def _evidence(
     others = probabilities[:, agreed].copy()
     np.put_along_axis(others, label[agreed][None].astype(np.int64), -np.inf, axis=0)
     rival[agreed] = others.argmax(axis=0)
-    return Evidence(label, model, rival, excess, candidate, trusted, sampling)
+    return Evidence(label, model, rival, excess, candidate, trusted, spacing)
 
 
 def _expected_doubt(
-    label: np.ndarray, doubt: np.ndarray, sampling: tuple[float, ...], trusted: np.ndarray, check: Check
+    label: np.ndarray, doubt: np.ndarray, spacing: tuple[float, ...], trusted: np.ndarray, check: Check
 ) -> np.ndarray:
     """Usual doubt within reach of the label, where boundaries lie; far from it the median doubt there."""
-    near = bounding_box(label > 0, margin_voxels(REACH_MM, sampling))
+    near = bounding_box(label > 0, margin_voxels(REACH_MM, spacing))
     expected = np.zeros(label.shape, np.float32)
     if near is None:
         return expected
     check()
-    distance, nearest = boundary_distance(label[near], sampling, REACH_MM, check)
+    distance, nearest = boundary_distance(label[near], spacing, REACH_MM, check)
     check()
-    expected[near] = usual_doubt(doubt[near], distance, nearest, min(sampling), ~trusted[near])
+    expected[near] = usual_doubt(doubt[near], distance, nearest, min(spacing), ~trusted[near])
     return expected
 
 
@@ -153,7 +153,7 @@ def _region(
     where = np.argwhere(suspect.mask)
     doubts = doubt[suspect.box][suspect.mask]
     excess = evidence.excess[suspect.box][suspect.mask]
-    centre = _index(corner + where[_centre(where * np.array(evidence.sampling), doubts, excess)])
+    centre = _index(corner + where[_centre(where * np.array(evidence.spacing), doubts, excess)])
     value = suspect.label_value
     return Region(
         rank=rank,

@@ -21,8 +21,8 @@ import numpy as np
 from scipy import ndimage, stats
 
 from ..errors import Check, no_check
-from .boundary import bounding_box, margin_voxels
-from .suspects import components, equivalent_diameter
+from ..geometry.distance import bounding_box, margin_voxels, signed_distance
+from ..geometry.objects import components, equivalent_diameter
 
 SAME_WAY = 0.8
 """The share of places moved one way must be this large at least, by its 95 % interval: 16 places, if all are."""
@@ -150,10 +150,9 @@ class _Outline:
         if not background.any():
             return None
         check()
-        inside = ndimage.distance_transform_edt(~background, sampling)
-        outside, nearest = ndimage.distance_transform_edt(~mine, sampling, return_indices=True)
-        half = min(sampling) / 2
-        distance = np.where(mine, half - inside, np.where(background, outside - half, np.inf))
+        outside = np.where(background, signed_distance(mine, sampling), np.inf)
+        distance = np.where(mine, -signed_distance(background, sampling), outside)
+        nearest = ndimage.distance_transform_edt(~mine, sampling, return_distances=False, return_indices=True)
         check()
         objects, count = ndimage.label(mine, np.ones((3,) * mine.ndim))
         sizes = np.bincount(objects.ravel(), minlength=count + 1)
@@ -172,7 +171,7 @@ def _best_cut(distance: np.ndarray, inside: np.ndarray) -> float:
     d, y = distance[order], inside[order]
     wrong = np.concatenate([[0], np.cumsum(~y)]) + np.concatenate([np.cumsum(y[::-1])[::-1], [0]])
     edges = np.concatenate([[d[0] - 1e-6], (d[1:] + d[:-1]) / 2, [d[-1] + 1e-6]])
-    between = np.concatenate([[True], d[1:] > d[:-1] + 1e-9, [True]])
+    between = np.concatenate([[True], d[1:] > d[:-1] + 1e-5, [True]])
     cuts, wrong = edges[between], wrong[between]
     best = cuts[wrong == wrong.min()]
     return float(best[np.argmin(np.abs(best))])

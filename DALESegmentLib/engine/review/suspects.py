@@ -10,7 +10,8 @@ from scipy import ndimage
 from scipy.spatial import cKDTree
 
 from ..errors import Check, no_check
-from .boundary import Box
+from ..geometry.distance import Box
+from ..geometry.objects import components, equivalent_diameter
 
 OBJECT_SHARE = 0.8  # an object is "extra" when the model would not draw this share of it
 
@@ -31,7 +32,7 @@ class Evidence:
     """What is known of every voxel of the searched grid; all arrays (*grid).
 
     model: the most probable class; rival: the most probable class other than the label's; excess: doubt
-    beyond what is usual there; candidate: suspected voxels; trusted: confirmed voxels; sampling: mm along the
+    beyond what is usual there; candidate: suspected voxels; trusted: confirmed voxels; spacing: mm along the
     axes.
     """
 
@@ -41,7 +42,7 @@ class Evidence:
     excess: np.ndarray
     candidate: np.ndarray
     trusted: np.ndarray
-    sampling: tuple[float, ...]
+    spacing: tuple[float, ...]
 
 
 def find_suspects(evidence: Evidence, check: Check = no_check) -> list[Suspect]:
@@ -52,15 +53,6 @@ def find_suspects(evidence: Evidence, check: Check = no_check) -> list[Suspect]:
         left[suspect.box] &= ~suspect.mask
         found.append(suspect)
     return found + list(_outline_parts(evidence, left, check))
-
-
-def components(mask: np.ndarray, check: Check = no_check) -> Iterator[tuple[Box, np.ndarray]]:
-    """The connected parts of a mask, corners touching: a box and the part's mask in it."""
-    check()
-    parts, _ = ndimage.label(mask, np.ones((3,) * mask.ndim))
-    for number, box in enumerate(ndimage.find_objects(parts), start=1):
-        check()
-        yield box, parts[box] == number
 
 
 def _extra_objects(e: Evidence, check: Check) -> Iterator[Suspect]:
@@ -91,27 +83,21 @@ def _outline_parts(e: Evidence, left: np.ndarray, check: Check) -> Iterator[Susp
     for given, rival in sorted(pairs):
         value = given or rival
         if value not in diameters:
-            diameters[value] = equivalent_diameter(int((e.label == value).sum()), e.sampling)
-        size = piece_size(diameters[value], e.sampling)
+            diameters[value] = equivalent_diameter(int((e.label == value).sum()), e.spacing)
+        size = piece_size(diameters[value], e.spacing)
         suspicion = "too large" if given else "too small"
         for box, part in components(left & (e.label == given) & (e.rival == rival), check):
-            for inner, piece in compact_pieces(part, e.excess[box], e.sampling, size, check):
+            for inner, piece in compact_pieces(part, e.excess[box], e.spacing, size, check):
                 yield Suspect(_within(box, inner), piece, value, suspicion, rival)
 
 
-def equivalent_diameter(voxels: int, sampling: Sequence[float]) -> float:
-    """Diameter in mm of the ball (in 2D the disc) of so many voxels."""
-    volume = voxels * float(np.prod(sampling))
-    return 2 * (volume / np.pi) ** 0.5 if len(sampling) == 2 else (6 * volume / np.pi) ** (1 / 3)
-
-
-def piece_size(diameter_mm: float, sampling: Sequence[float]) -> float:
+def piece_size(diameter_mm: float, spacing: Sequence[float]) -> float:
     """A third of the lesion, at most 15 mm, but never less than four voxels across."""
-    return max(min(diameter_mm / 3, 15.0), 4 * min(sampling))
+    return max(min(diameter_mm / 3, 15.0), 4 * min(spacing))
 
 
 def compact_pieces(
-    part: np.ndarray, excess: np.ndarray, sampling: Sequence[float], size_mm: float, check: Check = no_check
+    part: np.ndarray, excess: np.ndarray, spacing: Sequence[float], size_mm: float, check: Check = no_check
 ) -> list[tuple[Box, np.ndarray]]:
     """Cut a long part, a ring round a lesion for instance, into pieces of about `size_mm`.
 
@@ -119,10 +105,10 @@ def compact_pieces(
     centres, at least `size_mm` apart, and every voxel goes to the nearest. part, excess: (*grid). Returns a
     box and the piece's mask in it, for each piece.
     """
-    points = np.argwhere(part) * np.asarray(sampling)
+    points = np.argwhere(part) * np.asarray(spacing)
     if np.linalg.norm(np.ptp(points, axis=0)) < 2 * size_mm:
         return [(tuple(slice(0, n) for n in part.shape), part)]
-    sigma = [size_mm / 4 / step for step in sampling]
+    sigma = [size_mm / 4 / step for step in spacing]
     heat = ndimage.gaussian_filter(np.where(part, excess, 0).astype(np.float32), sigma, mode="constant")[part]
     centres = points[_strongest_apart(points, heat, size_mm, check)]
     owner = cKDTree(centres).query(points)[1] + 1

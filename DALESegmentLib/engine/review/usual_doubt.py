@@ -26,7 +26,7 @@ def usual_doubt(
     usual than nearer to it; and no more than a coin flip is ever usual: at an unbiased boundary the label is
     as often right as wrong.
     """
-    bins = np.maximum(np.rint(np.abs(distance) / width_mm).astype(np.int64) - 1, 0)  # none is nearer than 1 width
+    bins = (np.abs(distance) / width_mm).astype(np.int64)  # the first voxels lie half a width from the boundary
     depth = int(bins.max()) + 1
     values, order = np.unique(nearest, return_inverse=True)
     curve = 2 * order.reshape(bins.shape) + (distance < 0)

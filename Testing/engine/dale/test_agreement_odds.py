@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from DALESegmentLib.engine.dale.agreement import SURENESS, agreement_logit
-from DALESegmentLib.engine.review.boundary import object_radius
+from DALESegmentLib.engine.geometry.objects import object_radius
 
 
 def by_looking_at_every_pair(label, contradicted, sampling, radius):
@@ -17,9 +17,11 @@ def by_looking_at_every_pair(label, contradicted, sampling, radius):
         voxel = tuple(voxel)
         if contradicted[voxel]:
             continue
-        other = np.array([contradicted[tuple(w)] or label[tuple(w)] != label[voxel] for w in where])
-        near = np.linalg.norm(mm[other] - at, axis=1).min() if other.any() else np.inf
-        expected[voxel] = SURENESS * min(near / radius, 1.0)
+        shared = np.array([not contradicted[tuple(w)] and label[tuple(w)] == label[voxel] for w in where])
+        apart = np.abs(where[shared][:, None] - where[~shared]).sum(2) == 1
+        last, first = mm[shared][apart.any(1)], mm[~shared][apart.any(0)]
+        near = [np.linalg.norm(layer - at, axis=1).min() if len(layer) else np.inf for layer in (last, first)]
+        expected[voxel] = SURENESS * min(np.mean(near) / radius, 1.0)
     return expected
 
 
@@ -27,7 +29,7 @@ def by_looking_at_every_pair(label, contradicted, sampling, radius):
     ("shape", "sampling"), [((9, 12), (1.0, 1.0)), ((5, 8, 7), (2.5, 0.8, 1.0)), ((1, 9, 9), (3.0, 1.0, 1.0))]
 )
 @pytest.mark.parametrize("seed", range(4))
-def test_it_is_the_distance_to_the_nearest_outline_or_contradiction(shape, sampling, seed):
+def test_it_is_the_distance_to_the_outline_of_what_is_shared(shape, sampling, seed):
     rng = np.random.default_rng(seed)
     label = np.zeros(shape, np.int64)
     label[tuple(slice(1, 4) if n > 4 else slice(None) for n in shape)] = 1
@@ -45,8 +47,8 @@ def test_its_unit_is_the_radius_of_the_objects():
     assert radius == pytest.approx((400 / np.pi) ** 0.5)
     none = np.zeros(label.shape, bool)
     found = agreement_logit(label, none, (1.0, 1.0))
-    assert found[30, 40] == pytest.approx(SURENESS / radius)
-    assert found[39, 39] == pytest.approx(SURENESS * 10 / radius)
+    assert found[30, 40] == pytest.approx(SURENESS / 2 / radius)
+    assert found[39, 39] == pytest.approx(SURENESS * 9.5 / radius)
     assert found[5, 5] == SURENESS
     finer = np.kron(label, np.ones((2, 2), np.int64))
     twice = agreement_logit(finer, np.zeros(finer.shape, bool), (0.5, 0.5))

@@ -35,7 +35,7 @@ def test_distances_match_brute_force(seed, dims):
         return
     spacing = rng.uniform(0.5, 2.5, dims)
     result = agreement(masks[0].astype(int), masks[1].astype(int), spacing, [1])["classes"][1]
-    hd95, nsd = brute(*masks, spacing[::-1], 2.0)
+    hd95, nsd = brute(*masks, spacing, 2.0)
     assert result["hd95_mm"] == pytest.approx(hd95, rel=1e-4)
     assert result["nsd"] == pytest.approx(nsd, rel=1e-5)
     both, either = (masks[0] & masks[1]).sum(), (masks[0] | masks[1]).sum()
@@ -47,9 +47,9 @@ def test_spacing_belongs_to_its_axis():
     a, b = np.zeros((3, 40, 40), int), np.zeros((3, 40, 40), int)
     a[1, 10:20, 10:20] = 1
     b[1, 10:20, 14:24] = 1  # four voxels along i
-    assert agreement(a, b, (0.5, 9.0, 9.0), [1])["classes"][1]["hd95_mm"] == pytest.approx(2.0)
-    assert agreement(a, b, (0.5, 9.0, 9.0), [1])["mean"]["nsd"] == 1.0
-    assert agreement(a, b, (2.0, 9.0, 9.0), [1])["classes"][1]["hd95_mm"] == pytest.approx(8.0)
+    assert agreement(a, b, (9.0, 9.0, 0.5), [1])["classes"][1]["hd95_mm"] == pytest.approx(2.0)
+    assert agreement(a, b, (9.0, 9.0, 0.5), [1])["mean"]["nsd"] == 1.0
+    assert agreement(a, b, (9.0, 9.0, 2.0), [1])["classes"][1]["hd95_mm"] == pytest.approx(8.0)
 
 
 def test_conventions_for_absent_classes():

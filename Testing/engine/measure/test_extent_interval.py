@@ -11,7 +11,6 @@ from DALESegmentLib.engine.measure.extent_interval import (
     FEWEST,
     Scale,
     calibrated,
-    longest_diameter,
     of_label,
     of_prediction,
 )
@@ -75,11 +74,3 @@ def test_what_is_confirmed_is_certain():
     whole, half, closed = (of_label(2.0, 6.0, scale, unseen=True, open_share=share) for share in (1.0, 0.5, 0.0))
     assert (closed.low, closed.high) == (pytest.approx(2.0), pytest.approx(2.0))
     assert closed.high / closed.low < half.high / half.low < whole.high / whole.low
-
-
-def test_the_diameter_is_measured_within_slices():
-    mask = np.zeros((30, 10, 10), bool)
-    mask[:, 5, 2:6] = True
-    assert longest_diameter(mask, (2.0, 1.0, 1.0)) == pytest.approx(3 * 2.0 + 1.5)
-    assert longest_diameter(mask[0], (2.0, 1.0)) == pytest.approx(3 * 2.0 + 1.5)
-    assert longest_diameter(mask & False, (1.0, 1.0, 1.0)) == 0

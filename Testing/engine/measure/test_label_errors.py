@@ -61,9 +61,9 @@ def test_calibration_by_hand():
 def test_the_band_is_measured_in_mm_along_the_right_axis():
     label = np.zeros((21, 21), int)
     label[10, 10] = 1
-    result = label_error_scores(label, label, np.ones(label.shape), (1.0, 2.0), band_mm=2.0)
-    # in reach of one voxel: two to each side along i (1 mm), one along j (2 mm), and itself
-    assert result["band"]["voxels"] == 7
+    result = label_error_scores(label, label, np.ones(label.shape), (2.0, 1.0), band_mm=2.0)
+    # in reach of one voxel's outline: two to each side along i (1 mm), one along j (2 mm), its corners, and itself
+    assert result["band"]["voxels"] == 11
     assert result["overall"]["voxels"] == 441
 
 

@@ -11,10 +11,11 @@ import SimpleITK as sitk
 from scipy import ndimage
 
 from DALESegmentLib.engine.cases.geometry import Geometry
+from DALESegmentLib.engine.geometry.distance import boundary_distance
 from DALESegmentLib.engine.measure.review_value import review_value
 from DALESegmentLib.engine.measure.simulate import simulate_annotator
-from DALESegmentLib.engine.review.boundary import boundary_distance, signed_distance
 from DALESegmentLib.engine.review.find_regions import find_regions
+from Testing.engine.geometry.face_points import to_face_points
 
 DATA = os.environ.get("DALESEGMENT_DATA", "")
 pytestmark = pytest.mark.skipif(not DATA, reason="DALESEGMENT_DATA names no folder of real images")
@@ -27,7 +28,7 @@ def model_of(truth, spacing, rng):
     half = np.arange(truth.shape[1])[None, :, None] > truth.shape[1] / 2
     wander = ndimage.gaussian_filter(rng.standard_normal(truth.shape), 3)
     wander *= 0.6 / wander.std()
-    logits = [-signed_distance(truth == c, sampling) / np.where(half, 2.5, 1.0) for c in range(3)]
+    logits = [-to_face_points(truth == c, sampling) / np.where(half, 2.5, 1.0) for c in range(3)]
     odds = np.exp(np.clip(np.stack(logits) + wander * np.array([0, 1, 1])[:, None, None, None], -40, 40))
     return odds / odds.sum(axis=0)
 
@@ -40,10 +41,10 @@ def test_ten_regions_hold_far_more_errors_than_the_band_round_the_label(kind, ga
         truth = sitk.GetArrayFromImage(image)
         geometry = Geometry(image.GetSize(), image.GetSpacing(), image.GetOrigin(), image.GetDirection())
         rng = np.random.default_rng(seed)
-        label = simulate_annotator(truth, geometry.spacing, kind, 0.2, rng, relative=True)
+        label = simulate_annotator(truth, geometry.array_spacing, kind, 0.2, rng, relative=True)
         p = model_of(truth, geometry.spacing, rng)
         confidence = np.take_along_axis(p, label[None].astype(int), axis=0)[0]
         regions, region_map = find_regions(name, label, confidence, p, geometry, {}, limit=10)
-        band = np.abs(boundary_distance(label, geometry.spacing[::-1], 4.0)[0]) <= 3
+        band = np.abs(boundary_distance(label, geometry.array_spacing, 4.0)[0]) <= 3
         gains.append(review_value(region_map, [r.region_id for r in regions], label != truth, band)["gain"])
     assert np.mean(gains) > gain

@@ -14,16 +14,20 @@ from scipy import ndimage
 
 from DALESegmentLib.engine.errors import EngineError
 from DALESegmentLib.engine.measure.simulate import KINDS, simulate_annotator
-from DALESegmentLib.engine.review.boundary import signed_distance
+from Testing.engine.geometry.face_points import to_face_points
 
-SPACINGS = [(1.0, 1.0), (0.5, 1.0), (1.0, 1.0, 1.0), (0.7, 0.7, 2.1)]
+SPACINGS = [(1.0, 1.0), (1.0, 0.5), (1.0, 1.0, 1.0), (2.1, 0.7, 0.7)]
 
 
-def ball(spacing, radius=14.0, extent=60.0):
-    shape = [round(extent / s) for s in spacing[::-1]]
+def from_middle(spacing, extent=60.0):
+    """mm from the middle of the grid."""
+    shape = [round(extent / s) for s in spacing]
     axes = np.ogrid[tuple(slice(n) for n in shape)]
-    square = sum(((a - n / 2) * s) ** 2 for a, n, s in zip(axes, shape, spacing[::-1], strict=True))
-    return (square <= radius**2).astype(np.uint8)
+    return np.sqrt(sum(((a - n / 2) * s) ** 2 for a, n, s in zip(axes, shape, spacing, strict=True)))
+
+
+def ball(spacing, radius=14.0):
+    return (from_middle(spacing) <= radius).astype(np.uint8)
 
 
 def radius_of(mask, spacing):
@@ -44,13 +48,21 @@ def test_the_radius_changes_by_so_many_mm(spacing, kind, sign):
         assert sign * change == pytest.approx(amount, abs=0.6 * max(spacing))
 
 
+@pytest.mark.parametrize(("kind", "expected"), [("erode", [5, 6]), ("dilate", [3, 4, 5, 6, 7, 8])])
+def test_three_mm_reach_across_slices_of_five(kind, expected):
+    label = np.zeros((12, 40, 40), np.uint8)
+    label[4:8, 5:35, 5:35] = 1
+    out = drawn(label, (5.0, 1.0, 1.0), kind, 3.0)
+    assert np.flatnonzero(out[:, 20, 20]).tolist() == expected
+
+
 @pytest.mark.parametrize("spacing", SPACINGS)
 def test_a_shift_moves_by_so_many_mm_and_keeps_the_volume(spacing):
     label = ball(spacing)
     directions = []
     for seed in range(4):
         moved = drawn(label, spacing, "shift", 5.0, seed)
-        step = np.subtract(ndimage.center_of_mass(moved), ndimage.center_of_mass(label)) * spacing[::-1]
+        step = np.subtract(ndimage.center_of_mass(moved), ndimage.center_of_mass(label)) * spacing
         assert np.linalg.norm(step) == pytest.approx(5.0, abs=0.5)
         assert moved.sum() == pytest.approx(label.sum(), rel=0.06)
         directions.append(step / 5)
@@ -60,10 +72,10 @@ def test_a_shift_moves_by_so_many_mm_and_keeps_the_volume(spacing):
 @pytest.mark.parametrize("spacing", SPACINGS)
 def test_a_wandering_contour_has_the_standard_deviation_asked_for(spacing):
     label = ball(spacing)
-    distance = signed_distance(label > 0, spacing[::-1])
+    distance = from_middle(spacing) - 14.0
     fields = []
     for seed in range(10):
-        walked = signed_distance(drawn(label, spacing, "walk", 2.0, seed) > 0, spacing[::-1])
+        walked = to_face_points(drawn(label, spacing, "walk", 2.0, seed) > 0, spacing)
         fields.append(walked[np.abs(distance) < max(spacing)])
     assert np.std(fields) == pytest.approx(2.0, abs=0.9)
     assert abs(np.mean(fields)) < 1.2
@@ -94,7 +106,7 @@ def test_overlooked_objects_vanish_whole():
 
 
 def test_a_relative_amount_is_a_share_of_the_radius():
-    spacing = (0.7, 0.7, 2.1)
+    spacing = (2.1, 0.7, 0.7)
     label = ball(spacing)
     np.testing.assert_array_equal(
         drawn(label, spacing, "erode", 0.2, relative=True),
@@ -103,7 +115,7 @@ def test_a_relative_amount_is_a_share_of_the_radius():
 
 
 def test_the_hurried_annotator_slips_in_one_place_more_than_elsewhere():
-    spacing = (1.0, 1.0, 3.0)
+    spacing = (3.0, 1.0, 1.0)
     label = ball(spacing)
     worst = []
     for seed in range(6):
@@ -111,7 +123,7 @@ def test_the_hurried_annotator_slips_in_one_place_more_than_elsewhere():
         wrong = out != label
         assert wrong.any()
         assert (out == 1).any()
-        worst.append(np.abs(signed_distance(label > 0, spacing[::-1])[wrong]).max())
+        worst.append(np.abs(from_middle(spacing) - 14.0)[wrong].max())
     assert np.median(worst) > 2.0
     assert max(worst) < 8.0
 
@@ -172,7 +184,7 @@ def test_more_noise_agrees_less_on_real_labels(file, kind):
     label = sitk.GetArrayFromImage(image)
     dice = []
     for amount in (0.1, 0.4):
-        out = drawn(label, image.GetSpacing(), kind, amount, relative=True)
+        out = drawn(label, image.GetSpacing()[::-1], kind, amount, relative=True)
         dice.append(2 * ((out == label) & (label > 0)).sum() / ((out > 0).sum() + (label > 0).sum()))
     assert 1 > dice[0] > dice[1] > 0
     assert dice[0] > 0.7

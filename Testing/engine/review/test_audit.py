@@ -37,7 +37,7 @@ def test_places_are_drawn_from_near_the_outline_and_not_from_what_was_confirmed(
     label[4, 20:40, 20:40] = 1
     trusted = np.zeros(label.shape, bool)
     trusted[:, :, :30] = True
-    where = auditable(label, (1.0, 1.0, 5.0), trusted)
+    where = auditable(label, (5.0, 1.0, 1.0), trusted)
     assert not (where & trusted).any()
     assert not where[4, 30, 55]  # 16 mm away
     assert where[4, 30, 45]

@@ -41,7 +41,7 @@ def judged(verdicts: str) -> list[Place]:
 
 def test_places_are_drawn_by_volume_from_what_is_auditable():
     sizes = {"large": grid((2.0, 2.0, 4.0)), "small": grid()}
-    where = {name: auditable(box_label(), geometry.spacing) for name, geometry in sizes.items()}
+    where = {name: auditable(box_label(), geometry.array_spacing) for name, geometry in sizes.items()}
     mm3 = {name: where[name].sum() * geometry.voxel_volume for name, geometry in sizes.items()}
     places = drawn(400)
     share = np.mean([place.case == "large" for place in places])
@@ -102,7 +102,9 @@ def test_the_interval_holds_the_volume_that_is_wrong_as_often_as_it_says():
     random, held = np.random.default_rng(0), 0
     label, geometries = box_label(), {"large": grid((2.0, 2.0, 4.0)), "small": grid()}
     wrong = {"large": random.random(label.shape) < 0.1, "small": random.random(label.shape) < 0.5}
-    truth = sum((wrong[name] & auditable(label, g.spacing)).sum() * g.voxel_volume for name, g in geometries.items())
+    truth = sum(
+        (wrong[name] & auditable(label, g.array_spacing)).sum() * g.voxel_volume for name, g in geometries.items()
+    )
     for seed in range(200):
         places = [
             replace(p, verdict="wrong" if wrong[p.case][tuple(reversed(p.voxel))] else "right") for p in drawn(30, seed)

@@ -64,7 +64,7 @@ def test_a_change_outside_every_region_speaks_for_itself_alone(region_map):
 
 def test_the_margin_does_not_reach_into_thick_slices(region_map):
     volume = np.stack([np.zeros_like(region_map), region_map, np.zeros_like(region_map)])
-    seen = reviewed_mask(volume, [1], spacing=(0.7, 0.7, 2.5))
+    seen = reviewed_mask(volume, [1], spacing=(2.5, 0.7, 0.7))
     assert not seen[[0, 2]].any()
     np.testing.assert_array_equal(seen[1], reviewed_mask(region_map, [1]))
 

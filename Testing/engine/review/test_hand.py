@@ -15,7 +15,6 @@ from DALESegmentLib.engine.learn.prepare import PreparedCase
 from DALESegmentLib.engine.learn.redrawn import learn_from, recall_given, redraw_case
 from DALESegmentLib.engine.learn.remembered import Remembered, labels_of, load_remembered, save_labels
 from DALESegmentLib.engine.measure.overlap import mean_dice
-from DALESegmentLib.engine.review.boundary import signed_distance
 from DALESegmentLib.engine.review.hand import Hand, Reviewed, learn_hand, places_of, redraw
 from Testing.engine.conftest import ball_case
 
@@ -27,11 +26,6 @@ def disc(radius: float, size: int = 64) -> np.ndarray:
     return (np.hypot(i, j) < radius).astype(np.int16)
 
 
-def drawn(truth: np.ndarray, mm: float, sampling=SAMPLING) -> np.ndarray:
-    """Too large by so many mm all round, too small where negative."""
-    return (signed_distance(truth > 0, sampling) < mm).astype(np.int16)
-
-
 def a_review(truth: np.ndarray, given: np.ndarray, sampling=SAMPLING, first: int = 40) -> Reviewed:
     """The part beyond row `first` was looked at and corrected."""
     trusted = np.zeros(truth.shape, bool)
@@ -40,13 +34,13 @@ def a_review(truth: np.ndarray, given: np.ndarray, sampling=SAMPLING, first: int
 
 
 def many(mm_of, places: int = 20) -> list[Reviewed]:
-    truths = [disc(radius) for radius in np.linspace(14, 20, places)]
-    return [a_review(t, drawn(t, mm_of(n, t))) for n, t in enumerate(truths)]
+    """Discs, the n-th drawn too large by mm_of(n) all round, too small where negative."""
+    return [a_review(disc(r), disc(r + mm_of(n))) for n, r in enumerate(np.linspace(14, 20, places))]
 
 
 @pytest.mark.parametrize("mm", [3.0, -3.0])
 def test_a_hand_that_always_errs_one_way_is_undone_where_nobody_looked(mm):
-    reviews = many(lambda n, t: mm)
+    reviews = many(lambda n: mm)
     hand = learn_hand(reviews)
     assert hand is not None
     assert (hand.unit, hand.places, hand.agreeing) == ("mm", 20, 20)
@@ -59,7 +53,7 @@ def test_a_hand_that_always_errs_one_way_is_undone_where_nobody_looked(mm):
 
 
 def test_an_error_in_proportion_to_the_object_is_told_from_one_in_mm():
-    reviews = [a_review(t, drawn(t, 0.3 * r), first=42) for r in np.linspace(8, 20, 20) for t in [disc(r)]]
+    reviews = [a_review(disc(r), disc(1.3 * r), first=42) for r in np.linspace(8, 20, 20)]
     hand = learn_hand(reviews)
     assert hand is not None
     assert hand.unit == "radius"
@@ -69,10 +63,10 @@ def test_an_error_in_proportion_to_the_object_is_told_from_one_in_mm():
 @pytest.mark.parametrize(
     "mm_of",
     [
-        lambda n, t: 3.0 if n % 2 else -3.0,
-        lambda n, t: 3.0 if n % 4 else -3.0,
-        lambda n, t: 3.0 if n % 3 else 0.0,  # confirmed as drawn
-        lambda n, t: 0.0,
+        lambda n: 3.0 if n % 2 else -3.0,
+        lambda n: 3.0 if n % 4 else -3.0,
+        lambda n: 3.0 if n % 3 else 0.0,  # confirmed as drawn
+        lambda n: 0.0,
     ],
 )
 def test_places_that_do_not_agree_say_nothing(mm_of):
@@ -81,8 +75,8 @@ def test_places_that_do_not_agree_say_nothing(mm_of):
 
 def test_few_places_say_nothing():
     assert learn_hand([]) is None
-    assert learn_hand(many(lambda n, t: 3.0, places=15)) is None
-    assert learn_hand(many(lambda n, t: 3.0, places=16)) is not None
+    assert learn_hand(many(lambda n: 3.0, places=15)) is None
+    assert learn_hand(many(lambda n: 3.0, places=16)) is not None
 
 
 def test_objects_that_were_missed_or_invented_are_no_evidence_of_an_outline():
@@ -97,12 +91,20 @@ def test_objects_that_were_missed_or_invented_are_no_evidence_of_an_outline():
 def test_millimetres_are_measured_along_every_axis():
     sampling = (3.0, 1.0)
     i, j = (np.indices((40, 90)) - np.array([20, 45]).reshape(2, 1, 1)) * np.array(sampling).reshape(2, 1, 1)
-    truth = (np.hypot(i, j) < 30).astype(np.int16)
-    hand = learn_hand([a_review(truth, drawn(truth, 4.0, sampling), sampling, first=24)] * 20)
+    truth, given = ((np.hypot(i, j) < radius).astype(np.int16) for radius in (30, 34))
+    hand = learn_hand([a_review(truth, given, sampling, first=24)] * 20)
     assert hand is not None
     assert hand.offset == pytest.approx(-4.0, abs=1.0)
-    better = redraw(drawn(truth, 4.0, sampling), hand, sampling, np.zeros(truth.shape, bool))
+    better = redraw(given, hand, sampling, np.zeros(truth.shape, bool))
     assert mean_dice(better, truth) > 0.95
+
+
+@pytest.mark.parametrize("mm", [-3.0, 3.0])
+def test_an_outline_is_moved_across_thick_slices(mm):
+    label = np.zeros((12, 30, 30), np.int16)
+    label[4:8, 3:27, 3:27] = 1
+    moved = redraw(label, Hand(mm, "mm", 20, 20), (5.0, 1.0, 1.0), np.zeros(label.shape, bool))
+    assert np.flatnonzero(moved[:, 15, 15]).tolist() == ([3, 4, 5, 6, 7, 8] if mm > 0 else [5, 6])
 
 
 def test_no_object_vanishes_and_no_class_grows_into_another():
@@ -137,10 +139,10 @@ def prepared_disc(name: str, review: Reviewed) -> PreparedCase:
 
 
 def test_cases_nobody_looked_at_are_redrawn_too():
-    reviews = many(lambda n, t: 3.0)
+    reviews = many(lambda n: 3.0)
     cases = [prepared_disc(str(n), review) for n, review in enumerate(reviews)]
     truth = disc(17)
-    nobody = replace(reviews[0], now=drawn(truth, 3.0), trusted=np.zeros(truth.shape, bool))
+    nobody = replace(reviews[0], now=disc(20), trusted=np.zeros(truth.shape, bool))
     cases.append(prepared_disc("nobody looked", nobody))
     assert learn_from(cases) is None  # what was there before is not known
     for case, review in zip(cases, reviews, strict=False):
@@ -154,7 +156,7 @@ def test_cases_nobody_looked_at_are_redrawn_too():
 
 
 def test_what_a_label_was_before_is_known_through_several_runs(tmp_path):
-    review = many(lambda n, t: 3.0)[0]
+    review = many(lambda n: 3.0)[0]
     case = prepared_disc("case", review)
     drawn_first = torch.from_numpy(review.given.reshape(case.label.shape))
     recall_given(case, Remembered(drawn_first.to(torch.uint8), case.disagreement, torch.zeros(()), drawn_first))
