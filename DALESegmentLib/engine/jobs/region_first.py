@@ -10,9 +10,10 @@ import numpy as np
 
 from ..cases.case import Case
 from ..errors import EngineError
-from ..learn.confidence_map import Around, confidence_map, label_classes
+from ..learn.confidence_map import Around, confidence_map
 from ..learn.plan import Plan
 from ..learn.predictor import label_values
+from ..learn.prepare import label_classes
 from ..learn.region_answer import region_probabilities
 from ..review.boundary import Box, object_radius
 from ..review.shown import BOUNDARY_BAND_MM, shown_confidence
