@@ -77,7 +77,7 @@ def prepare_case(case: Case, plan: Plan, check: Check = no_check) -> PreparedCas
 
 
 def prepare_label(case: Case, plan: Plan, check: Check = no_check) -> tuple[Tensor, Tensor]:
-    """The label as network classes (x, y, z) int16, and the affine of that grid. Raises EngineError("unknown-class")."""
+    """The label as network classes (x, y, z) int16, and the affine of that grid. Raises as `label_classes`."""
     label = _on_plan_grid(label_classes(case, plan)[None], case.geometry, plan, "nearest", check)
     return label.as_tensor()[0].to(torch.int16).contiguous(), label.affine
 

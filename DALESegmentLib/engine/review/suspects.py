@@ -31,8 +31,8 @@ class Suspect:
 class Evidence:
     """What is known of every voxel of the searched grid; all arrays (*grid).
 
-    label: its class; model: the most probable class; rival: the most probable class other than the label's; excess: doubt
-    beyond what is usual there; candidate: suspected voxels; trusted: confirmed voxels; sampling: mm along the
+    label: its class; model: the most probable class; rival: the most probable class other than the label's; excess:
+    doubt beyond what is usual there; candidate: suspected voxels; trusted: confirmed voxels; sampling: mm along the
     axes.
     """
 
