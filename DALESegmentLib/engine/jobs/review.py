@@ -61,6 +61,7 @@ def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
         found.append(regions)
         if audit is not None:
             audit.see(case.name, np.asarray(case.label), case.geometry, case.trusted)
+        del doubt, case, region_map  # before the next case takes as much again
     ranked = rank_regions(found)
     progress.report(97, "writing", "Writing the list")
     csv, json = asked.out / "regions.csv", asked.out / "regions.json"
