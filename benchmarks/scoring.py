@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from DALESegmentLib.engine import __version__
-from DALESegmentLib.engine.learn.confidence_map import confidence_map, label_classes
-from DALESegmentLib.engine.learn.prepare import prepare_label, to_native
+from DALESegmentLib.engine.learn.confidence_map import confidence_map
+from DALESegmentLib.engine.learn.prepare import label_classes, prepare_label, to_native
 from DALESegmentLib.engine.learn.remembered import Remembered
 from DALESegmentLib.engine.measure.agreement import agreement, mean_of
 from DALESegmentLib.engine.measure.label_errors import ErrorSample, error_sample, pooled

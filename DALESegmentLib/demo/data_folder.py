@@ -12,6 +12,7 @@ import numpy as np
 
 from DALESegmentLib.engine.cases.case import Case
 from DALESegmentLib.engine.cases.case_files import read_case, read_label_on
+from DALESegmentLib.engine.cases.checks import label_values
 from DALESegmentLib.engine.cases.find_cases import find_cases
 from DALESegmentLib.engine.cases.folder_layouts import cases_of
 from DALESegmentLib.engine.cases.source import CaseSource
@@ -128,8 +129,8 @@ def _lay_out_case(
 def _vote(raters: list[Path], case: Case) -> tuple[np.ndarray, np.ndarray]:
     """What at least half of the raters drew, and what any of them drew; both (*grid)."""
     drawn = [read_label_on(path, case.geometry, case.name, None)[0] for path in raters]
-    truth = np.zeros(case.geometry.array_shape, np.int16)
-    for value in range(1, max(int(label.max()) for label in drawn) + 1):
+    truth = np.zeros(case.geometry.array_shape, np.result_type(*drawn))
+    for value in sorted({value for label in drawn for value in label_values(label) if value}):
         votes = sum((label == value).astype(np.int16) for label in drawn)
         truth[2 * votes >= len(drawn)] = value
     return truth, np.any([label > 0 for label in drawn], axis=0)

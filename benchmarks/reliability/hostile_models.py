@@ -91,6 +91,7 @@ def attacks(mark: Path) -> dict[str, Callable[[Path], None]]:
         "a million levels": lambda b: _arguments(b, channels=[4] * 10**6, strides=[1] * (10**6 - 1)),
         "a patch of 10^15 voxels": lambda b: _plan(b, patch_size=[10**5, 10**5, 10**5]),
         "a class of 10^15": lambda b: _plan(b, class_values=[0, 10**15]),
+        "no background": lambda b: _plan(b, class_values=[1, 2]),
         "a spacing of 0": lambda b: _plan(b, spacing=[0.0, 1.0, 1.0]),
         "an unknown part of the plan": lambda b: _plan(b, post_load="os.system"),
         "no JSON": lambda b: (b / "configs/metadata.json").write_bytes(pickle.dumps(Touch(mark))),

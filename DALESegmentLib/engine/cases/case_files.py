@@ -92,7 +92,8 @@ def _read_reference(source: CaseSource, path: Path, case: Case, class_names: Map
 def output_extension(source: CaseSource, floats: bool = False) -> str:
     """The ending for results of this case, so that nothing is lost: the family of its first image.
 
-    floats: for maps with fractions or several channels. Array cases get "" (their results are arrays).
+    floats: for maps with fractions, several channels or values beyond two bytes. Array cases get ""
+    (their results are arrays).
     """
     if source.arrays is not None:
         return ""

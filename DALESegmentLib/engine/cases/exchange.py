@@ -23,6 +23,7 @@ from .checks import (
 )
 from .class_names import matching_values, nameless, read_json
 from .geometry import Geometry
+from .image_files import as_label
 
 DESCRIPTION = "case.json"
 _KINDS = {"image": "f", "label": "iu", "trusted": "b", "confidence": "f"}
@@ -106,7 +107,7 @@ def _typed(case: Case) -> dict[str, np.ndarray | None]:
     label = case.label
     if label is not None and label.dtype.kind not in "iu":
         check_label(label, f"The label of {case.name}")
-        label = label.astype(np.int16)
+        label = as_label(label)
     return {
         "image": np.asarray(case.image, np.float32),
         "label": label,

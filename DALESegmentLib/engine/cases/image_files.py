@@ -71,7 +71,7 @@ def write_image(path: Path | str, array: np.ndarray, geometry: Geometry) -> None
     "disk-full").
     """
     path = Path(path)
-    array = _storable(array)
+    array = storable(array)
     _check_writable(path, array, geometry)
     image = _to_itk(array, geometry, fourth_axis=extension_of(path) in NIFTI)
     with replacing(path) as temporary:
@@ -225,7 +225,8 @@ def _check_writable(path: Path, array: np.ndarray, geometry: Geometry) -> None:
         )
 
 
-def _storable(array: np.ndarray) -> np.ndarray:
+def storable(array: np.ndarray) -> np.ndarray:
+    """Whole numbers in the smallest of uint8, uint16, int16, int32 that holds them all; others as float32."""
     if array.dtype.kind not in "bui":
         return np.asarray(array, np.float32)
     lowest, highest = (int(array.min()), int(array.max())) if array.size else (0, 0)

@@ -21,7 +21,7 @@ from .checks import check_label, unreadable
 from .file_formats import SEGMENTATION, extension_of
 from .geometry import Geometry
 from .grid_alignment import onto_grid
-from .image_files import channels_of, geometry_of, load_itk, placed, save_itk
+from .image_files import as_label, channels_of, geometry_of, load_itk, placed, save_itk, storable
 
 GREY = (0.5, 0.5, 0.5)
 
@@ -130,7 +130,7 @@ def write_segmentation(path: Path | str, segmentation: Segmentation) -> None:
     path = Path(path)
     if not path.name.lower().endswith(SEGMENTATION):
         raise EngineError("unknown-format", f"{path.name} must end in {SEGMENTATION}.")
-    layers = segmentation.layers.astype(np.uint8 if segmentation.layers.max() <= 255 else np.uint16)
+    layers = storable(as_label(segmentation.layers))
     image = (
         sitk.GetImageFromArray(layers[0])
         if len(layers) == 1
@@ -150,7 +150,8 @@ def to_label_map(
     name: str = "The segmentation",
     image_name: str = "the image",
 ) -> tuple[np.ndarray, dict[int, str], int]:
-    """One label map on the image's grid: (label int16 (k, j, i), class names, voxels in several segments).
+    """One label map on the image's grid: (label (k, j, i) as `as_label` has it, class names, voxels in several
+    segments).
 
     Where segments overlap, the later one wins. Values are 1, 2, ... in the order of the segments, or
     `values[name]`. Raises EngineError("geometry-mismatch") where a resampling would be needed, and
@@ -163,7 +164,7 @@ def to_label_map(
             f"{name} and {image_name} do not lie on the same voxels; in Slicer, make {image_name} the source "
             "geometry of the segmentation and save it again.",
         )
-    label = np.zeros(geometry.array_shape, np.int16)
+    label = np.zeros(geometry.array_shape, np.int32)
     covered = np.zeros(geometry.array_shape, np.int16)
     class_names: dict[int, str] = {}
     for number, segment in enumerate(segmentation.segments, 1):
@@ -180,7 +181,7 @@ def to_label_map(
         label[inside] = value
         covered += inside
         class_names[value] = segment.name
-    return label, class_names, int(np.count_nonzero(covered > 1))
+    return as_label(label), class_names, int(np.count_nonzero(covered > 1))
 
 
 def _segments(entries: Mapping[str, str], path: Path, layers: int) -> list[Segment]:

@@ -12,6 +12,8 @@ from .parameters import ModelParameters
 
 def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
     asked = ModelParameters.model_validate(parameters)
-    found = doubts(asked, progress)
-    items = [{**summary(d, d.write_confidence(asked.out)), "extents": d.extents()} for d in found]
+    items = []
+    for doubt in doubts(asked, progress):
+        items.append({**summary(doubt, doubt.write_confidence(asked.out)), "extents": doubt.extents()})
+        del doubt  # which holds the case and its maps, before the next is made
     return {"items": items, "extents_csv": write_extents(items, asked.out)}

@@ -109,6 +109,7 @@ def doubts(asked: ModelParameters, progress: Progress, first: Callable[[Ready], 
         part.report(60, "confidence", message)
         unseen = source.name not in remembered
         yield Doubt(source, case, plan, probabilities, confidence, scales, unseen, part, message.lower())
+        del case, image, disagreement, probabilities, confidence  # before the next case takes as much again
 
 
 def _native(remembered: Remembered | None, case: Case, plan: Plan, progress: Progress) -> np.ndarray | None:

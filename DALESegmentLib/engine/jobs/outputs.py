@@ -27,7 +27,9 @@ def write_map(source: CaseSource, out: Path, stem: str, array: np.ndarray, geome
         with replacing(path) as temporary:
             np.save(temporary, array)
         return str(path)
-    path = folder / (stem + output_extension(source, floats=array.dtype.kind == "f"))
+    # a PNG holds two bytes a pixel at most, a TIFF whatever a float map or a label of larger values needs
+    wide = array.dtype.kind == "f" or (array.size > 0 and array.max() > np.iinfo(np.uint16).max)
+    path = folder / (stem + output_extension(source, floats=wide))
     write_image(path, array, geometry)
     return str(path)
 

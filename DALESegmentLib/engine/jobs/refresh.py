@@ -52,4 +52,5 @@ def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
         item["segmentation"] = write_map(doubt.source, looking.out, "segmentation", segmentation, doubt.case.geometry)
         item["classes"] = {str(value): name for value, name in doubt.plan.class_names.items()}
         items.append(item)
+        del doubt, segmentation  # before the next case takes as much again
     return {**answer, "items": items}

@@ -12,9 +12,10 @@ from ..cases.case import Case
 from ..errors import EngineError
 from ..geometry.distance import Box
 from ..geometry.objects import object_radius
-from ..learn.confidence_map import Around, confidence_map, label_classes
+from ..learn.confidence_map import Around, confidence_map
 from ..learn.plan import Plan
 from ..learn.predictor import label_values
+from ..learn.prepare import label_classes
 from ..learn.region_answer import region_probabilities
 from ..review.shown import BOUNDARY_BAND_MM, shown_confidence
 from .doubt import Ready

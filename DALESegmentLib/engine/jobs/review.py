@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from pydantic import Field
 
+from ..learn.prepare import label_classes
 from ..learn.settings import LARGEST_SEED
 from ..process.progress import Progress
 from ..review.audit_list import AUDIT_FILE, AuditDraw, check_not_begun, write_audit
@@ -34,23 +35,20 @@ def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
         check_not_begun(asked.out / AUDIT_FILE)
     for doubt in doubts(asked, progress.part(0, 95)):
         case, plan = doubt.case, doubt.plan
-        assert case.label is not None
-        # find_regions speaks in label values; spread the network's classes over them
-        by_value = np.zeros((max(plan.class_values) + 1, *case.label.shape), np.float32)
-        by_value[plan.class_values] = doubt.probabilities
         names = {**plan.class_names, **case.class_names}
         doubt.progress.report(60, "review", f"Looking for regions, {doubt.position}")
         progress.check()
         regions, region_map = find_regions(
             case.name,
-            case.label,
+            label_classes(case, plan),
             doubt.confidence,
-            by_value,
+            doubt.probabilities,
             case.geometry,
             names,
             case.trusted,
             asked.limit,
             check=progress.check,
+            class_values=plan.class_values,
         )
         progress.check()
         doubt.progress.report(85, "writing", f"Writing the maps, {doubt.position}")
@@ -63,6 +61,7 @@ def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
         found.append(regions)
         if audit is not None:
             audit.see(case.name, np.asarray(case.label), case.geometry, case.trusted)
+        del doubt, case, region_map  # before the next case takes as much again
     ranked = rank_regions(found)
     progress.report(97, "writing", "Writing the list")
     csv, json = asked.out / "regions.csv", asked.out / "regions.json"

@@ -18,13 +18,12 @@ from ..distributed.joined import told_by_all
 from ..distributed.ranks import Ranks, current
 from ..errors import EngineError
 from ..learn.case_cache import CaseCache
-from ..learn.confidence_map import label_classes
 from ..learn.extent_scales import save_extents
 from ..learn.folder import BUNDLE_FOLDER, RUN_FILE, claim_run_folder, write_json
 from ..learn.held_out import HeldOut, save_held_out
 from ..learn.outlines import classes_added, classes_drawn, outline_moved
 from ..learn.plan import Plan
-from ..learn.prepare import PreparedCase, prepare_case
+from ..learn.prepare import PreparedCase, label_classes, prepare_case
 from ..learn.remembered import Remembered, labels_of, save_labels
 from ..learn.settings import TrainSettings
 from ..learn.trainer import Trainer

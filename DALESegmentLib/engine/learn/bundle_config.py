@@ -102,5 +102,14 @@ def _postprocessing(plan: Plan) -> list[dict[str, Any]]:
         steps.append({"_target_": "MapLabelValued", "keys": "pred", **values})
     save: dict[str, Any] = {"output_dir": "@output_dir", "separate_folder": False}
     if plan.planar:
-        save |= {"output_ext": ".png", "resample": False, "output_dtype": "$np.uint8"}
+        save |= {"resample": False, **_picture_type(max(plan.class_values))}
     return [*steps, {"_target_": "SaveImaged", "keys": "pred", **save}]
+
+
+def _picture_type(largest: int) -> dict[str, Any]:
+    """Where a picture's label goes, so that its largest value fits."""
+    if largest <= 255:
+        return {"output_ext": ".png", "output_dtype": "$np.uint8"}
+    if largest <= 65535:
+        return {"output_ext": ".png", "output_dtype": "$np.uint16"}
+    return {"output_ext": ".tiff", "output_dtype": "$np.int32"}

@@ -13,11 +13,11 @@ from ..cases.case import Case
 from ..dale.agreement import agreement_logit
 from ..dale.confidence import consistent_margin, label_confidence
 from ..dale.disagreement import START
-from ..errors import Check, EngineError, no_check
+from ..errors import Check, no_check
 from ..geometry.distance import Box
 from ..review.recalibration import Recalibration
 from .plan import Plan
-from .prepare import UNKNOWN
+from .prepare import label_classes
 
 _TINY = 1e-6
 
@@ -30,23 +30,6 @@ class Around:
     label: np.ndarray
     here: Box
     radius: float
-
-
-def label_classes(case: Case, plan: Plan) -> np.ndarray:
-    """The case's label as network classes (*grid). Raises EngineError for a class the model does not know."""
-    assert case.label is not None
-    table = np.full(max(int(case.label.max()), max(plan.class_values)) + 1, UNKNOWN, np.int64)
-    table[plan.class_values] = np.arange(plan.classes)
-    classes = table[np.asarray(case.label, np.int64)]
-    if (classes == UNKNOWN).any():
-        value = int(case.label[classes == UNKNOWN][0])
-        known = ", ".join(str(v) for v in plan.class_values if v)
-        raise EngineError(
-            "unknown-class",
-            f"The label of {case.name} has the value {value}, but the model knows only {known}; "
-            "leave that segment out or train a model that has it.",
-        )
-    return classes
 
 
 def confidence_map(
@@ -87,13 +70,9 @@ def confidence_of(
     check: Check = no_check,
     around: Around | None = None,
 ) -> Tensor:
-    """float32 (*grid), the closed form alone; probabilities (K, *grid), classes (*grid) int64, disagreement (*grid);
-    spacing: mm along the grid's axes; None for even odds."""
-    p, index = probabilities.clamp(_TINY, 1.0), classes.unsqueeze(0)
-    given = p.gather(0, index)[0]
-    rival = p.scatter(0, index, 0.0).amax(0)
-    check()
-    margin = given.log() - rival.clamp_min(_TINY).log()
+    """float32 (*grid), the closed form alone; probabilities (K, *grid), classes (*grid) whole numbers, disagreement
+    (*grid); spacing: mm along the grid's axes; None for even odds."""
+    margin = _margin(probabilities, classes)
     if disagreement is not None:
         # a voxel no patch ever covered still has the starting value, which says nothing
         margin = torch.where(disagreement == START, margin, consistent_margin(margin, disagreement))
@@ -102,6 +81,17 @@ def confidence_of(
         return label_confidence(margin).float()
     prior = _prior(classes.numpy(), (margin < 0).numpy(), spacing, check, around)
     return label_confidence(margin, torch.from_numpy(prior)).float()
+
+
+def _margin(probabilities: Tensor, classes: Tensor) -> Tensor:
+    """log p_y - log max_{c≠y} p_c, (*grid), class by class: never a copy of all probabilities."""
+    given = torch.full_like(probabilities[0], _TINY)
+    rival = given.clone()
+    for index, own in enumerate(probabilities):
+        mine = classes == index
+        torch.where(mine, own, given, out=given)
+        torch.where(mine, rival, torch.maximum(rival, own), out=rival)
+    return given.clamp_(_TINY, 1.0).log_().sub_(rival.clamp_(_TINY, 1.0).log_())
 
 
 def _prior(

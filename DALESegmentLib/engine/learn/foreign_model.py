@@ -47,6 +47,7 @@ def check_plan(plan: Plan, name: str) -> None:
         and 2 <= plan.classes <= MOST_LABEL_VALUES + 1
         and all(0 <= value <= LARGEST_LABEL_VALUE for value in plan.class_values)
         and len(set(plan.class_values)) == plan.classes
+        and plan.class_values[0] == 0
         and all(math.isfinite(s) and s > 0 for s in spacing)
         and all(math.isfinite(x) for x in window)
         and window[0] < window[1]

@@ -10,6 +10,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from ..cases.case import Case
+from ..cases.checks import MOST_LABEL_VALUES
 from ..errors import EngineError
 from .layout import canonical_size, canonical_spacing
 from .networks import NETWORKS, design
@@ -124,6 +125,12 @@ def make_plan(
     wanted = _patch(size, spacing, VOXELS_A_PATCH[machine])
     in_plane = [a for a in range(3) if dims == 3 or a != slice_axis]
     classes = sorted(set().union(*(f.values for f in facts)) | {0})
+    if len(classes) > MOST_LABEL_VALUES + 1:
+        raise EngineError(
+            "too-many-classes",
+            f"These labels have {len(classes) - 1} classes together, but a model learns {MOST_LABEL_VALUES} at most; "
+            "leave some out or train several models.",
+        )
     name = network or "UNet"
     if name not in NETWORKS:
         raise EngineError("unknown-network", f"There is no network {name!r}; choose one of {', '.join(NETWORKS)}.")

@@ -16,7 +16,7 @@ from ..cases.case import Case
 from ..cases.fingerprint import image_fingerprint
 from ..cases.geometry import Geometry
 from ..dale import disagreement
-from ..errors import Check, no_check
+from ..errors import Check, EngineError, no_check
 from .layout import canonical_affine, canonical_size, from_canonical, to_canonical
 from .plan import Plan
 
@@ -82,12 +82,30 @@ def prepare_case(case: Case, plan: Plan, check: Check = no_check) -> PreparedCas
 
 
 def prepare_label(case: Case, plan: Plan, check: Check = no_check) -> tuple[Tensor, Tensor]:
-    """The label as network classes (x, y, z) int16, and the affine of that grid."""
-    assert case.label is not None
-    classes = np.zeros(max(int(case.label.max()), max(plan.class_values)) + 1, np.int16)
-    classes[plan.class_values] = np.arange(plan.classes)
-    label = _on_plan_grid(classes[np.asarray(case.label, np.int64)][None], case.geometry, plan, "nearest", check)
+    """The label as network classes (x, y, z) int16, and the affine of that grid. Raises as `label_classes`."""
+    label = _on_plan_grid(label_classes(case, plan)[None], case.geometry, plan, "nearest", check)
     return label.as_tensor()[0].to(torch.int16).contiguous(), label.affine
+
+
+def label_classes(case: Case, plan: Plan) -> np.ndarray:
+    """The case's label as network classes (*grid) int16.
+
+    Raises EngineError("unknown-class") for a value the model does not know.
+    """
+    assert case.label is not None
+    table = np.full(max(plan.class_values) + 2, UNKNOWN, np.int16)
+    table[plan.class_values] = np.arange(plan.classes)
+    # values beyond the table get its last entry, so that it need not be as long as the label's largest value
+    classes: np.ndarray = table.take(np.asarray(case.label, np.intp), mode="clip")
+    if (classes == UNKNOWN).any():
+        value = int(case.label[classes == UNKNOWN][0])
+        known = ", ".join(str(v) for v in plan.class_values if v)
+        raise EngineError(
+            "unknown-class",
+            f"The label of {case.name} has the value {value}, but the model knows only {known}; "
+            "leave that segment out or train a model that has it.",
+        )
+    return classes
 
 
 def to_native(values: Tensor, affine: Tensor, geometry: Geometry) -> np.ndarray:

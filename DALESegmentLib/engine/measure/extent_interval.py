@@ -1,8 +1,16 @@
 """Volume and longest diameter with an interval that is calibrated on cases the model was validated on.
 
 Let a be the logarithm of what an annotator's label measures, m of what the model measures on the same image, t of the
-true figure. On the validation cases only d = m - a is known. With `shift` its median and `half` the split-conformal
-quantile of |d - shift| (Lei et al., Distribution-free predictive inference for regression, JASA 2018):
+true figure. On the n validation cases only d = m - a is known. Let e_i be the mean of d without case i. Then
+
+    shift - half = the r-th smallest of  e_i - |d_i - e_i|,   r = ⌊(1 - level) (n + 1)⌋
+    shift + half = the r-th largest  of  e_i + |d_i - e_i|
+
+holds the d of a further case with at least the probability `level`, whatever the distribution of d, if cases are
+exchangeable. These are the ends of the jackknife+ (Barber et al., Predictive inference with the jackknife+, Annals of
+Statistics 2021). In general that promises less; but where a mean is all that is fitted, a value y lies between e_i ±
+|d_i - e_i| if and only if it is no further than d_i from the mean of d and y together, so that the interval is the set
+of full conformal prediction (Vovk et al., Algorithmic learning in a random world, 2005), which promises the level.
 
     no label:                t in  (m - shift) ± half
     a label, case unseen:    t in  (a + m - shift) / 2 ± half / 2
@@ -10,7 +18,7 @@ quantile of |d - shift| (Lei et al., Distribution-free predictive inference for 
 
 The first holds what an annotator such as those of the validation would outline, at the stated level, if new cases are
 like those. For the second let a - t and m - shift - t be independent and one of them symmetric about 0: then their
-half sum is distributed as their half difference, which is (d - shift) / 2, so that the same quantile serves at half the
+half sum is distributed as their half difference, which is (d - shift) / 2, so that the same interval serves at half the
 width. A model that has learned from the very label is not independent of it; there the whole width is put about the
 label, which holds too often rather than too seldom. Independence and symmetry are a model: how often the interval holds
 the truth is measured in benchmarks/reliability.
@@ -54,9 +62,12 @@ def calibrated(model: Sequence[float], label: Sequence[float]) -> Scale | None:
     if len(pairs) < FEWEST:
         return None
     d = np.log(pairs[:, 0]) - np.log(pairs[:, 1])
-    shift = float(np.median(d))
-    rank = math.ceil(round(LEVEL * (len(d) + 1), 9))
-    return Scale(shift, float(np.sort(np.abs(d - shift))[rank - 1]), len(d))
+    without = (d.sum() - d) / (len(d) - 1)
+    residual = np.abs(d - without)
+    rank = math.floor(round((1 - LEVEL) * (len(d) + 1), 9))
+    low = float(np.sort(without - residual)[rank - 1])
+    high = float(np.sort(without + residual)[-rank])
+    return Scale((low + high) / 2, (high - low) / 2, len(d))
 
 
 def of_prediction(outlined: float, scale: Scale | None) -> Interval:

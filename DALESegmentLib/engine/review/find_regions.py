@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -28,12 +28,14 @@ def find_regions(
     limit: int = 20,
     min_mm3: float | None = None,
     check: Check = no_check,
+    class_values: Sequence[int] | None = None,
 ) -> tuple[list[Region], np.ndarray]:
     """The doubtful regions of one case, ranked, and a map of them.
 
-    label: (*grid) class values; confidence: (*grid) in [0, 1], how far the label of that voxel can be
-    trusted; probabilities: (classes, *grid), the model's posterior, channel c for label value c; trusted:
-    (*grid) True where confirmed, never part of a region. grid is `geometry.array_shape`.
+    label: (*grid) the model's classes, 0 for background; confidence: (*grid) in [0, 1], how far the label of that
+    voxel can be trusted; probabilities: (K, *grid), the model's posterior of these classes; trusted: (*grid) True
+    where confirmed, never part of a region. grid is `geometry.array_shape`. class_values: the label value of each
+    class, by which the regions and class_names go; class c has the value c without it.
 
     A voxel is suspected where its doubt, 1 - confidence, exceeds what is usual at that distance from a
     boundary (`usual_doubt`) by 0.35, or where the model prefers another class and confidence is below one
@@ -43,7 +45,7 @@ def find_regions(
 
     Returns the regions and an int32 map (*grid) of their `region_id`, 0 elsewhere. Raises
     EngineError("geometry-mismatch") where the arrays do not fit together, ("bad-label") where the label holds
-    a value the model does not know.
+    a class the model does not know.
     """
     trusted = np.zeros(label.shape, bool) if trusted is None else trusted.astype(bool)
     _check(case_name, label, confidence, probabilities, geometry, trusted)
@@ -54,6 +56,7 @@ def find_regions(
     if box is None:
         return [], region_map
 
+    values = range(len(probabilities)) if class_values is None else class_values
     posterior = probabilities[np.index_exp[:] + box]
     evidence = _evidence(label[box], doubt[box], posterior, geometry, trusted[box], check)
     smallest = SMALLEST_VOXELS * geometry.voxel_volume if min_mm3 is None else min_mm3
@@ -67,7 +70,7 @@ def find_regions(
     for rank, suspect in enumerate(worth[:limit], start=1):
         check()
         region_map[box][suspect.box][suspect.mask] = rank
-        regions.append(_region(rank, case_name, suspect, evidence, doubt[box], offset, geometry, class_names))
+        regions.append(_region(rank, case_name, suspect, evidence, doubt[box], offset, geometry, class_names, values))
     return regions, region_map
 
 
@@ -105,8 +108,8 @@ def _evidence(
 ) -> Evidence:
     """What `find_suspects` needs, on the searched part of the grid."""
     spacing = geometry.array_spacing
-    label = label.astype(np.int16)
-    model = probabilities.argmax(axis=0).astype(np.int16)
+    label = label.astype(np.int16 if len(probabilities) <= 2**15 else np.int32)
+    model = _most_probable(probabilities, label.dtype)
     excess = np.maximum(doubt - _expected_doubt(label, doubt, spacing, trusted, check), 0)
     check()
     candidate = ((excess >= EXCESS_DOUBT) | ((model != label) & (doubt > 0.5))) & ~trusted
@@ -114,10 +117,25 @@ def _evidence(
     check()
     rival = model.copy()
     agreed = candidate & (model == label)
-    others = probabilities[:, agreed].copy()
-    np.put_along_axis(others, label[agreed][None].astype(np.int64), -np.inf, axis=0)
-    rival[agreed] = others.argmax(axis=0)
+    rival[agreed] = _most_probable(probabilities, label.dtype, agreed, label[agreed])
     return Evidence(label, model, rival, excess, candidate, trusted, spacing)
+
+
+def _most_probable(
+    probabilities: np.ndarray, kind: np.dtype, where: np.ndarray | None = None, without: np.ndarray | None = None
+) -> np.ndarray:
+    """The most probable class, the first of equals: (K, *grid) to (*grid), or (n,) of the voxels `where`. without: (n,)
+    one class of each that is not considered. Class by class: never a copy of all probabilities."""
+    inside = ... if where is None else where
+    best = np.full_like(probabilities[0][inside], -np.inf)
+    found = np.zeros(best.shape, kind)
+    for index, own in enumerate(probabilities):
+        more = own[inside] > best
+        if without is not None:
+            more &= without != index
+        np.copyto(best, own[inside], where=more)
+        found[more] = index
+    return found
 
 
 def _expected_doubt(
@@ -148,13 +166,14 @@ def _region(
     offset: np.ndarray,
     geometry: Geometry,
     class_names: Mapping[int, str],
+    values: Sequence[int],
 ) -> Region:
     corner = offset + [part.start for part in suspect.box]
     where = np.argwhere(suspect.mask)
     doubts = doubt[suspect.box][suspect.mask]
     excess = evidence.excess[suspect.box][suspect.mask]
     centre = _index(corner + where[_centre(where * np.array(evidence.spacing), doubts, excess)])
-    value = suspect.label_value
+    value = values[suspect.label_class]
     return Region(
         rank=rank,
         case=case,
@@ -162,7 +181,7 @@ def _region(
         label_value=value,
         class_name=class_names.get(value, f"Class {value}"),
         suspicion=suspect.suspicion,
-        suggested_value=suspect.suggested_value,
+        suggested_value=values[suspect.suggested_class],
         voxels=len(where),
         size_mm3=len(where) * geometry.voxel_volume,
         mean_confidence=float(1 - doubts.mean()),

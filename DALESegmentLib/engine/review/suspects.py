@@ -18,21 +18,22 @@ OBJECT_SHARE = 0.8  # an object is "extra" when the model would not draw this sh
 
 @dataclass
 class Suspect:
-    """One place, before it is ranked. mask: bool on `box`, which is a part of the searched grid."""
+    """One place, before it is ranked. mask: bool on `box`, which is a part of the searched grid; label_class,
+    suggested_class: as in a `Region` their values."""
 
     box: Box
     mask: np.ndarray
-    label_value: int
+    label_class: int
     suspicion: str
-    suggested_value: int
+    suggested_class: int
 
 
 @dataclass
 class Evidence:
     """What is known of every voxel of the searched grid; all arrays (*grid).
 
-    model: the most probable class; rival: the most probable class other than the label's; excess: doubt
-    beyond what is usual there; candidate: suspected voxels; trusted: confirmed voxels; spacing: mm along the
+    label: its class; model: the most probable class; rival: the most probable class other than the label's; excess:
+    doubt beyond what is usual there; candidate: suspected voxels; trusted: confirmed voxels; spacing: mm along the
     axes.
     """
 

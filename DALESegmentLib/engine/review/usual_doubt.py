@@ -18,7 +18,8 @@ _LEVELS = 256
 def usual_doubt(
     doubt: np.ndarray, distance: np.ndarray, nearest: np.ndarray, width_mm: float, counted: np.ndarray
 ) -> np.ndarray:
-    """The doubt to expect of each voxel. All arrays (*grid); doubt in [0, 1], distance signed in mm.
+    """The doubt to expect of each voxel. All arrays (*grid); doubt in [0, 1], distance signed in mm to the boundary of
+    the class `nearest`.
 
     counted: voxels the expectation is read from. Three rules keep errors from passing as usual: a distance
     with few voxels leans on all classes and both sides together, and these on the distance before (as if
@@ -26,19 +27,19 @@ def usual_doubt(
     usual than nearer to it; and no more than a coin flip is ever usual: at an unbiased boundary the label is
     as often right as wrong.
     """
-    bins = (np.abs(distance) / width_mm).astype(np.int64)  # the first voxels lie half a width from the boundary
+    bins = (np.abs(distance) / width_mm).astype(np.int32)  # the first voxels lie half a width from the boundary
     depth = int(bins.max()) + 1
-    values, order = np.unique(nearest, return_inverse=True)
-    curve = 2 * order.reshape(bins.shape) + (distance < 0)
-    group = curve * depth + bins
+    classes = np.unique(nearest)
+    group = np.searchsorted(classes, nearest).astype(np.int32)
+    group = (2 * group + (distance < 0)) * depth + bins
 
-    level = np.rint(np.clip(doubt, 0, 1) * (_LEVELS - 1)).astype(np.int64)
-    size = 2 * len(values) * depth * _LEVELS
-    counts = np.bincount((group * _LEVELS + level)[counted], minlength=size).reshape(-1, depth, _LEVELS)
+    level = np.rint(np.clip(doubt[counted], 0, 1) * (_LEVELS - 1)).astype(np.int32)
+    size = 2 * len(classes) * depth * _LEVELS
+    counts = np.bincount(group[counted] * _LEVELS + level, minlength=size).reshape(-1, depth, _LEVELS)
 
     pooled = _falling(counts.sum(axis=0))
     expected = np.minimum(np.minimum.accumulate(_leaning(counts, pooled), axis=1), COIN_FLIP)
-    return expected.ravel()[group].astype(np.float32)
+    return expected.astype(np.float32).ravel()[group]
 
 
 def _median(counts: np.ndarray) -> np.ndarray:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,10 +12,12 @@ import SimpleITK as sitk
 from grids import blob, grid, noise, turned
 
 from DALESegmentLib.engine.cases.case_files import output_extension, read_case, read_reference
-from DALESegmentLib.engine.cases.image_files import write_image
+from DALESegmentLib.engine.cases.image_files import read_label, write_image
 from DALESegmentLib.engine.cases.segmentation_files import Segment, from_masks, write_segmentation
 from DALESegmentLib.engine.cases.source import CaseSource
+from DALESegmentLib.engine.jobs.outputs import write_map
 
+GRID_2D = grid((9, 8), (1.0, 1.0), (0.0, 0.0))
 GEOMETRY = grid((9, 8, 6), (0.8, 0.8, 3.0), (-30.0, 11.0, 90.0), turned((0.1, 0.2, 0.0)))
 
 
@@ -176,3 +179,12 @@ def test_results_have_a_format_that_holds_them(tmp_path, image, labels, floats):
     geometry = grid((5, 4)) if labels in (".png", ".tiff") else GEOMETRY
     write_image(tmp_path / f"out{labels}", blob(geometry), geometry)
     write_image(tmp_path / f"out{floats}", noise(geometry, 2), geometry)
+
+
+@pytest.mark.parametrize("value", [255, 40_000, 1_000_000])
+def test_a_label_of_a_picture_goes_where_its_values_fit(value, tmp_path):
+    write_image(tmp_path / "p.png", np.zeros((3, 8, 9), np.uint8), GRID_2D)
+    label = np.full(GRID_2D.array_shape, 3, np.int32)
+    label[2:5] = value
+    path = write_map(CaseSource("p", (tmp_path / "p.png",)), tmp_path / "out", "segmentation", label, GRID_2D)
+    assert (read_label(Path(path))[0] == label).all()

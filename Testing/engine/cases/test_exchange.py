@@ -57,6 +57,12 @@ def test_types_are_made_fit(case, tmp_path):
     assert (back.image.dtype, back.label.dtype.kind) == (np.float32, "i")
 
 
+def test_large_values_are_kept_in_a_type_that_holds_them(case, tmp_path):
+    label = np.where(case.label > 0, 1_000_000.0, 0.0)
+    save_array_case(replace(case, label=label, class_names={}), tmp_path)
+    assert (load_array_case(tmp_path).label == label).all()
+
+
 def test_2d_and_missing_names(tmp_path):
     flat = grid((7, 6))
     save_array_case(Case("a", noise(flat), flat, blob(flat, 2)), tmp_path)

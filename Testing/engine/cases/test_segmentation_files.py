@@ -99,6 +99,21 @@ def test_label_map_later_segments_win(written):
     assert overlap == (LIVER & TUMOUR).sum() > 0
 
 
+def test_values_of_any_size_survive(written, tmp_path):
+    known = {"liver": 3, "Läsion: links": 40_000, "vessel": 1_000_000}
+    label, names, _ = to_label_map(read_segmentation(written), GEOMETRY, known)
+    assert set(np.unique(label).tolist()) == {0, 3, 40_000, 1_000_000}
+    assert names == {value: name for name, value in known.items()}
+    large = read_segmentation(written)
+    large.layers = large.layers.astype(np.int32) * 300_000
+    for segment in large.segments:
+        segment.label_value *= 300_000
+    write_segmentation(tmp_path / "large.seg.nrrd", large)
+    again = read_segmentation(tmp_path / "large.seg.nrrd")
+    for mask, segment in zip(MASKS, again.segments, strict=True):
+        assert (again.mask(segment) == mask).all()
+
+
 def test_label_map_with_the_data_sets_values(written, refused):
     values = {"vessel": 1, "liver": 5, "Läsion: links": 2}
     label, names, _ = to_label_map(read_segmentation(written), GEOMETRY, values)

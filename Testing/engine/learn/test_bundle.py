@@ -48,6 +48,8 @@ KINDS = {
     "slice by slice": lambda folder: a_bundle(folder, ball_case(), planning={"dims": 2, "normalise": "slice"}),
     "values with a gap": lambda folder: a_bundle(folder, ball_case(), class_values=[0, 9]),
     "colour picture": lambda folder: a_bundle(folder, picture_case()),
+    "picture, values of two bytes": lambda folder: a_bundle(folder, picture_case(), class_values=[0, 40_000]),
+    "picture, values of four bytes": lambda folder: a_bundle(folder, picture_case(), class_values=[0, 1_000_000]),
 }
 
 
@@ -66,7 +68,7 @@ def test_monai_runs_the_bundle_to_the_same_segmentation(kind, tmp_path):
     ours = Predictor(network, plan, CPU)
     expected = ours.segmentation(ours.probabilities(case, Progress()))
     assert len(np.unique(expected)) > 1
-    if extension == ".png":
+    if case.geometry.dims == 2:
         from PIL import Image
 
         theirs = np.asarray(Image.open(written))

@@ -66,6 +66,15 @@ def test_an_unknown_network_is_refused_with_the_names_there_are():
         make_plan([facts()], network="VNetXL")
 
 
+def test_more_classes_than_a_label_may_have_are_refused():
+    """Also where each case has few: network classes are kept in a byte."""
+    most = [facts(values=(0, *range(1 + 51 * n, 52 + 51 * n)), class_names={}) for n in range(5)]
+    assert make_plan(most, dims=2).classes == 256
+    with pytest.raises(EngineError, match="256 classes") as caught:
+        make_plan([*most, facts(values=(0, 256), class_names={})], dims=2)
+    assert caught.value.code == "too-many-classes"
+
+
 def test_pictures_and_volumes_are_not_mixed():
     with pytest.raises(EngineError, match="2D pictures and volumes"):
         make_plan([facts(), facts(name="b", planar=True)])

@@ -42,13 +42,33 @@ def test_the_intervals_hold_the_truth_as_often_as_they_say(model):
     assert np.mean(held["learned from"]) > 0.9
 
 
-def test_the_scale_is_the_conformal_quantile():
-    """19 cases at 90 %: the 18th of the distances from the median."""
-    d = np.linspace(-0.9, 0.9, 19)
-    scale = calibrated(np.exp(d), np.ones(19))
-    assert (scale.shift, scale.half, scale.cases) == (pytest.approx(0), pytest.approx(0.9), 19)
-    d[:2] = -0.05, 0.05
-    assert calibrated(np.exp(d), np.ones(19)).half == pytest.approx(0.8, abs=0.06)
+@pytest.mark.parametrize("cases", [9, 19, 40])
+@pytest.mark.parametrize("draw", ["normal", "exponential", "laplace"])
+def test_a_new_figure_falls_in_the_interval_at_the_level_however_few_cases(cases, draw):
+    """Whatever the distribution: 10 000 calibrations, each judged by one more figure; 3 standard errors are allowed."""
+    random = np.random.default_rng(1)
+    draws = getattr(random, draw)(size=(10_000, cases + 1)) / 10
+    held = []
+    for *known, new in draws.tolist():
+        interval = of_prediction(math.exp(new), calibrated(np.exp(known), np.ones(cases)))
+        held.append(interval.low <= 1.0 <= interval.high)
+    assert np.mean(held) > 0.9 - 3 * math.sqrt(0.9 * 0.1 / len(held))
+    assert np.mean(held) < 0.9 + 1 / cases, "nor wider than it has to be"
+
+
+@pytest.mark.parametrize("cases", [9, 14, 19, 40])
+def test_the_scale_holds_what_full_conformal_prediction_lets_in(cases):
+    """By definition: a figure is let in unless its distance from the mean of all, itself among them, ranks too high."""
+    d = np.random.default_rng(cases).gumbel(size=cases) / 4
+    let_in = []
+    for y in np.arange(-4, 4, 0.002):
+        distances = np.abs([*d, y] - np.mean([*d, y]))
+        if (distances >= distances[-1]).mean() > 0.1:
+            let_in.append(y)
+    scale = calibrated(np.exp(d), np.ones(cases))
+    assert scale.cases == cases
+    assert scale.shift - scale.half == pytest.approx(min(let_in), abs=0.0025)
+    assert scale.shift + scale.half == pytest.approx(max(let_in), abs=0.0025)
 
 
 def test_where_too_little_is_known_there_is_no_interval():

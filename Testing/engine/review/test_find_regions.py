@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -241,6 +242,37 @@ def test_what_does_not_fit_is_refused():
     with pytest.raises(EngineError, match="value 7") as caught:
         find_regions("a", label, confidence, p, geometry, NAMES)
     assert caught.value.code == "bad-label"
+
+
+def test_regions_speak_of_label_values_where_classes_are_given_by_their_place(scene):
+    geometry, truth, at = scene
+    label = truth.copy()
+    label[at(0, 14, 6)] = 0
+    label[at(22, -20, 5)] = 1
+    p = fuzzy_posterior(truth, geometry)
+    found, where = find_regions("x", label, confidence_of(label, p), p, geometry, NAMES)
+    values = {0: 0, 1: 1_000_000}
+    names = {1_000_000: NAMES[1]}
+    renamed, there = find_regions(
+        "x", label, confidence_of(label, p), p, geometry, names, class_values=list(values.values())
+    )
+    assert {r.suspicion for r in found} >= {"too small", "extra"}
+    assert (where == there).all()
+    assert renamed == [
+        replace(r, label_value=values[r.label_value], suggested_value=values[r.suggested_value]) for r in found
+    ]
+
+
+def test_no_class_is_mistaken_for_another_however_many_there_are():
+    geometry = grid((10, 12))
+    label = np.full((10, 12), 39_999)
+    label[:, :6] = 0
+    p = np.zeros((40_000, 10, 12), np.float32)
+    p[0] = 1.0
+    regions, _ = find_regions("x", label, 1 - np.float32(label > 0), p, geometry, {39_999: "last"})
+    assert [(r.label_value, r.class_name, r.suspicion, r.suggested_value) for r in regions] == [
+        (39_999, "last", "extra", 0)
+    ]
 
 
 @settings(max_examples=25, deadline=None)
