@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from .memory import memory
+
 Check = dict[str, Any]
 """name, ok, value and advice; advice is a sentence or empty."""
 
@@ -122,13 +124,12 @@ def _gpu(torch: Any, index: int) -> Check:
 
 
 def _memory() -> Check:
-    try:
-        import psutil
-    except ImportError:
+    found = memory()
+    if found is None:
         return _check("Memory", True, "unknown, psutil is missing")
-    memory = psutil.virtual_memory()
-    value = f"{memory.available / GB:.1f} of {memory.total / GB:.1f} GB free"
-    return _check("Memory", memory.available >= LITTLE_MEMORY, value, "Close other programs before training.")
+    value = f"{found.available / GB:.1f} of {found.total / GB:.1f} GB free"
+    advice = "Close other programs before training, or ask for more where a container or a cluster sets a limit."
+    return _check("Memory", found.available >= LITTLE_MEMORY, value, advice)
 
 
 def _disk(folder: Path) -> Check:

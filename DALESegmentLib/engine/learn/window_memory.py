@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 
-import psutil
 import torch
 
+from ..memory import available_memory
 from .plan import Plan
 
 MOST_WINDOWS = {"cpu": 4, "cuda": 8}
@@ -22,7 +22,7 @@ _FEATURE_MAPS = 12
 def free_bytes(device: torch.device) -> int:
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
-    return int(psutil.virtual_memory().available)
+    return available_memory()
 
 
 def windows_at_a_time(plan: Plan, patch: tuple[int, ...], device: torch.device) -> int:
