@@ -80,10 +80,23 @@ def _gpus() -> Iterator[Check]:
         yield _check("GPU", False, "unknown, torch does not load", "Install torch again.")
         return
     if not torch.cuda.is_available():
-        yield _no_gpu(torch)
+        yield _apple_gpu(torch) if torch.backends.mps.is_available() else _no_gpu(torch)
         return
     for index in range(torch.cuda.device_count()):
         yield _gpu(torch, index)
+
+
+def _apple_gpu(torch: Any) -> Check:
+    """Known to work only after it has worked."""
+    value = "Apple GPU (MPS)"
+    try:
+        total = (torch.ones(8, device="mps") + 1).sum().item()
+    except Exception:
+        return _check("GPU", False, f"{value}, does not work", "Update macOS and torch, or use the device cpu.")
+    if _numbers(torch.__version__) < [2, 5]:
+        return _check("GPU", False, f"{value}, not used", "Install torch 2.5 or newer, so that it can be used.")
+    advice = "The Apple GPU is used, but its speed and accuracy were not measured by us; compare with the device cpu."
+    return _check("GPU", total == 16, value, advice, always=True)
 
 
 def _no_gpu(torch: Any) -> Check:

@@ -169,3 +169,5 @@ def _free_device_memory() -> None:
     with suppress(AttributeError):  # none is there, or one that is still imported
         if torch.cuda.is_initialized():
             torch.cuda.empty_cache()
+        elif torch.backends.mps.is_available():
+            torch.mps.empty_cache()
