@@ -28,6 +28,8 @@ PACKAGES = {
     "safetensors": "0.4",
     "pydantic": "2.5",
     "psutil": "5.9",
+    "filelock": "3.30",
+    "scikit-learn": "1.3",
 }
 """The oldest version that works."""
 
