@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from .cancel import Check, checkpoint
 
-Check = Callable[[], None]
-"""Raises Cancelled once the user asked to stop; what takes long calls it between its steps."""
+__all__ = ["Cancelled", "Check", "EngineError", "SaidElsewhere", "no_check"]
 
-
-def no_check() -> None:
-    """Nobody asks to stop."""
+no_check = checkpoint
+"""What a function that can be handed a check of its own calls where it was handed none."""
 
 
 class EngineError(Exception):
