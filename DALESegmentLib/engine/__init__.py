@@ -4,4 +4,10 @@ Importing this package, or `cases`, `review` and `process.protocol`, does not im
 side can use them without it.
 """
 
+import os
+import sys
+
+if sys.platform == "darwin":  # torch looks when it is imported: what its Apple GPUs cannot compute, the CPU does
+    os.environ.setdefault("PYTORCH_ENABLE_MPS_FALLBACK", "1")
+
 __version__ = "0.1.0"

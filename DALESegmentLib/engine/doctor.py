@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from .memory import memory
+
 Check = dict[str, Any]
 """name, ok, value and advice; advice is a sentence or empty."""
 
@@ -26,6 +28,8 @@ PACKAGES = {
     "safetensors": "0.4",
     "pydantic": "2.5",
     "psutil": "5.9",
+    "filelock": "3.30",
+    "scikit-learn": "1.3",
 }
 """The oldest version that works."""
 
@@ -78,10 +82,23 @@ def _gpus() -> Iterator[Check]:
         yield _check("GPU", False, "unknown, torch does not load", "Install torch again.")
         return
     if not torch.cuda.is_available():
-        yield _no_gpu(torch)
+        yield _apple_gpu(torch) if torch.backends.mps.is_available() else _no_gpu(torch)
         return
     for index in range(torch.cuda.device_count()):
         yield _gpu(torch, index)
+
+
+def _apple_gpu(torch: Any) -> Check:
+    """Known to work only after it has worked."""
+    value = "Apple GPU (MPS)"
+    try:
+        total = (torch.ones(8, device="mps") + 1).sum().item()
+    except Exception:
+        return _check("GPU", False, f"{value}, does not work", "Update macOS and torch, or use the device cpu.")
+    if _numbers(torch.__version__) < [2, 5]:
+        return _check("GPU", False, f"{value}, not used", "Install torch 2.5 or newer, so that it can be used.")
+    advice = "The Apple GPU is used, but its speed and accuracy were not measured by us; compare with the device cpu."
+    return _check("GPU", total == 16, value, advice, always=True)
 
 
 def _no_gpu(torch: Any) -> Check:
@@ -122,13 +139,12 @@ def _gpu(torch: Any, index: int) -> Check:
 
 
 def _memory() -> Check:
-    try:
-        import psutil
-    except ImportError:
+    found = memory()
+    if found is None:
         return _check("Memory", True, "unknown, psutil is missing")
-    memory = psutil.virtual_memory()
-    value = f"{memory.available / GB:.1f} of {memory.total / GB:.1f} GB free"
-    return _check("Memory", memory.available >= LITTLE_MEMORY, value, "Close other programs before training.")
+    value = f"{found.available / GB:.1f} of {found.total / GB:.1f} GB free"
+    advice = "Close other programs before training, or ask for more where a container or a cluster sets a limit."
+    return _check("Memory", found.available >= LITTLE_MEMORY, value, advice)
 
 
 def _disk(folder: Path) -> Check:

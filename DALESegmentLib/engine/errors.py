@@ -2,15 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-Check = Callable[[], None]
-"""Raises Cancelled once the user asked to stop; what takes long calls it between its steps."""
-
-
-def no_check() -> None:
-    """Nobody asks to stop."""
-
 
 class EngineError(Exception):
     """Something the user can mend.

@@ -9,10 +9,10 @@ import math
 import re
 from pathlib import Path
 
-import numpy as np
 import SimpleITK as sitk
 
 from ..errors import EngineError
+from ..memory import available_memory
 from .checks import unreadable
 from .file_formats import extension_of
 
@@ -46,7 +46,7 @@ def check_promise(path: Path) -> int:
             f"{path.name} says that it unpacks to {promised / 1e9:.1f} GB, more than a file of its size holds; "
             "it is damaged or made to do harm, so copy it again from its source.",
         )
-    free = _free_memory()
+    free = available_memory()
     if promised + 4 * voxels > free:
         raise EngineError(
             "file-too-large",
@@ -113,11 +113,3 @@ def _bytes_each(pixel: int) -> int:
     bits = re.search(r"(\d+)-bit", kind)
     size = int(bits[1]) // 8 if bits else 8
     return 2 * size if "complex" in kind else size
-
-
-def _free_memory() -> float:
-    try:
-        import psutil  # not at file scope: Slicer may not have it
-    except ImportError:
-        return np.inf
-    return float(psutil.virtual_memory().available)

@@ -82,7 +82,9 @@ Json = Annotated[
 Model = Annotated[Path, typer.Option("--model", "-m", help="A bundle folder, or the run folder of a training.")]
 Device = Annotated[
     str | None,
-    typer.Option("--device", help="auto, cpu, cuda or cuda:N (auto).", show_default=False, rich_help_panel=COMPUTING),
+    typer.Option(
+        "--device", help="auto, cpu, cuda, cuda:N or mps (auto).", show_default=False, rich_help_panel=COMPUTING
+    ),
 ]
 Seed = Annotated[
     int | None,

@@ -8,6 +8,7 @@ import sys
 import threading
 from typing import Any
 
+from DALESegmentLib.engine.cancel import cancellable
 from DALESegmentLib.engine.errors import EngineError, SaidElsewhere
 from DALESegmentLib.engine.process.crash_report import crash_report
 from DALESegmentLib.engine.process.failures import explain
@@ -49,4 +50,6 @@ def shared(command: str, parameters: dict[str, Any], progress: Bar | Lines) -> d
         return error
 
     with joined(stop, explained) as ranks:
-        return JOBS[command](parameters, Progress(progress.show if ranks.leads else None, stop))
+        told = Progress(progress.show if ranks.leads else None, stop)
+        with cancellable(told.check):
+            return JOBS[command](parameters, told)

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..errors import Check, no_check
+from ..cancel import checkpoint
 from ..geometry.distance import bounding_box, margin_voxels, signed_distance
 from ..geometry.objects import object_radius
 
@@ -29,7 +29,6 @@ def agreement_logit(
     contradicted: np.ndarray,
     spacing: Sequence[float],
     radius: float | None = None,
-    check: Check = no_check,
 ) -> np.ndarray:
     """logit π, (*grid) float32.
 
@@ -46,7 +45,7 @@ def agreement_logit(
     if box is None:  # of a part
         return odds
     for value in np.flatnonzero(np.bincount(label[box].ravel())):
-        check()
+        checkpoint()
         shared = (label[box] == value) & ~contradicted[box]
         inside = bounding_box(shared, 1)
         if inside is None or shared.all():

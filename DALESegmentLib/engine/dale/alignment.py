@@ -41,11 +41,15 @@ class ClassStatistics:
         """Over the chosen voxels of all processes, with gradients; features (N, F) float32, of_class (N,) int64,
         chosen (N,) bool."""
         members = (F.one_hot(of_class, classes) * chosen.unsqueeze(1)).to(features).t()
-        count, total, squares = over_ranks(members.sum(1), members @ features, members @ features.square())
+        count, total = over_ranks(members.sum(1), members @ features.detach())
         n = count.unsqueeze(1)
-        mean = total / n.clamp_min(1.0)
-        variance = (squares - n * mean.square()).clamp_min(0.0) / (n - 1.0).clamp_min(1.0)
-        return ClassStatistics(count >= FEWEST_VOXELS, mean, variance)
+        # squares far from 0 cancel in float32, so they are those of distances to the mean; any shift gives the same
+        shift = total / n.clamp_min(1.0)
+        apart = features - shift[of_class]
+        moved, squares = over_ranks(members @ apart, members @ apart.square())
+        moved = moved / n.clamp_min(1.0)
+        variance = (squares - n * moved.square()).clamp_min(0.0) / (n - 1.0).clamp_min(1.0)
+        return ClassStatistics(count >= FEWEST_VOXELS, shift + moved, variance)
 
 
 class FeatureAlignment:

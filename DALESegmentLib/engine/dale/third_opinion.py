@@ -31,7 +31,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage, optimize, special
 
-from ..errors import Check, no_check
+from ..cancel import checkpoint
 from ..geometry.distance import bounding_box, signed_distance
 from ..geometry.objects import object_radius
 
@@ -91,7 +91,6 @@ def opinions(
     network: np.ndarray,
     sampling: Sequence[float],
     slice_axis: int | None = None,
-    check: Check = no_check,
 ) -> Iterator[Opinion]:
     """One for each class of the label that there are voxels to learn from of.
 
@@ -99,7 +98,7 @@ def opinions(
     are outlined one by one, each for itself.
     """
     for value in np.unique(label[label > 0]):
-        opinion = _opinion(image, label, network, int(value), tuple(sampling), slice_axis, check)
+        opinion = _opinion(image, label, network, int(value), tuple(sampling), slice_axis)
         if opinion is not None:
             yield opinion
 
@@ -153,7 +152,6 @@ def _opinion(
     value: int,
     sampling: tuple[float, ...],
     slice_axis: int | None,
-    check: Check,
 ) -> Opinion | None:
     drawn, found = label == value, network == value
     radius = object_radius(drawn, sampling, slice_axis)
@@ -163,10 +161,10 @@ def _opinion(
     margin = tuple(0 if np.isinf(step) else int(np.ceil(reach / step)) + 1 for step in planes)
     box = bounding_box(drawn, margin)
     assert box is not None
-    check()
+    checkpoint()
     ours = signed_distance(drawn[box], sampling, slice_axis)
     theirs = signed_distance(found[box], sampling, slice_axis)
-    check()
+    checkpoint()
     # where one of them has nothing at all, there is nothing to compare
     theirs = np.where(np.isfinite(theirs), theirs, ours)
     ours = np.where(np.isfinite(ours), ours, theirs)
@@ -178,7 +176,7 @@ def _opinion(
     if min(inside.sum(), outside.sum()) < FEW:
         return None
     features = _features(np.stack([channel[box] for channel in image]), planes)
-    check()
+    checkpoint()
     log_odds, accuracy = _log_odds(features, inside, outside)
     near = open_ & (np.abs(ours + theirs) < 2 * NEAR * radius)
     sides = (near & found[box] & ~drawn[box], near & drawn[box] & ~found[box])

@@ -35,6 +35,9 @@ def over_ranks(*own: Tensor) -> tuple[Tensor, ...]:
 
 
 class _Sum(torch.autograd.Function):
+    """Of all processes. `torch.distributed.nn.functional.all_reduce` sends a second message for each sum backwards, to
+    give every process the same gradient times their number, and is deprecated."""
+
     @staticmethod
     def forward(_context: Any, own: Tensor) -> Tensor:
         whole = own.detach().clone()

@@ -19,7 +19,7 @@ import numpy as np
 import SimpleITK as sitk
 from scipy import ndimage
 
-from ..errors import Check, no_check
+from ..cancel import checkpoint
 
 Box = tuple[slice, ...]
 
@@ -78,9 +78,7 @@ def signed_distance(mask: np.ndarray, spacing: Sequence[float], slice_axis: int 
     return np.negative(distance, out=distance, where=mask)
 
 
-def boundary_distance(
-    label: np.ndarray, spacing: Sequence[float], reach_mm: float, check: Check = no_check
-) -> tuple[np.ndarray, np.ndarray]:
+def boundary_distance(label: np.ndarray, spacing: Sequence[float], reach_mm: float) -> tuple[np.ndarray, np.ndarray]:
     """Signed distance in mm to the nearest outline of a class, and the class that outline belongs to.
 
     label: (*grid) whole numbers. Labelled voxels get the distance to the outline of their class (negative),
@@ -90,12 +88,12 @@ def boundary_distance(
     distance = np.full(label.shape, reach_mm, np.float32)
     nearest = label.copy()
     for value in np.unique(label[label > 0]):
-        check()
+        checkpoint()
         box = bounding_box(label == value, margin_voxels(reach_mm, spacing))
         assert box is not None
         view, own = distance[box], label[box] == value
         signed = signed_distance(own, spacing)
-        check()
+        checkpoint()
         view[own] = np.maximum(signed[own], -reach_mm)
         nearer = (label[box] == 0) & (signed < view)
         view[nearer] = signed[nearer]

@@ -9,16 +9,16 @@ from scipy import ndimage
 from scipy.spatial import ConvexHull, QhullError
 from scipy.spatial.distance import pdist
 
-from ..errors import Check, no_check
+from ..cancel import checkpoint
 from .distance import Box, bounding_box
 
 
-def components(mask: np.ndarray, check: Check = no_check) -> Iterator[tuple[Box, np.ndarray]]:
+def components(mask: np.ndarray) -> Iterator[tuple[Box, np.ndarray]]:
     """The connected parts of a mask, corners touching: a box and the part's mask in it."""
-    check()
+    checkpoint()
     parts, _ = ndimage.label(mask, np.ones((3,) * mask.ndim))
     for number, box in enumerate(ndimage.find_objects(parts), start=1):
-        check()
+        checkpoint()
         yield box, parts[box] == number
 
 

@@ -53,9 +53,7 @@ class Doubt:
         case = self.case
         paths = {"confidence": write_map(self.source, out, "confidence", self.confidence, case.geometry)}
         if self.source.arrays is not None:
-            shown = shown_confidence(
-                self.confidence, np.asarray(case.label), case.geometry.spacing, self.progress.check
-            )
+            shown = shown_confidence(self.confidence, np.asarray(case.label), case.geometry.spacing)
             paths["shown"] = write_map(self.source, out, "shown", shown, case.geometry)
         return paths
 
@@ -104,7 +102,7 @@ def doubts(asked: ModelParameters, progress: Progress, first: Callable[[Ready], 
         probabilities = predictor.probabilities(case, part, image=image)
         part.check()
         part.report(40, "confidence", message)
-        confidence = confidence_map(case, plan, probabilities, disagreement, part.check, recalibration)
+        confidence = confidence_map(case, plan, probabilities, disagreement, recalibration=recalibration)
         part.check()
         part.report(60, "confidence", message)
         unseen = source.name not in remembered
@@ -116,7 +114,7 @@ def _native(remembered: Remembered | None, case: Case, plan: Plan, progress: Pro
     """What training remembered of this label, on the case's own grid; None where it saw no such case."""
     if remembered is None:
         return None
-    label, affine = prepare_label(case, plan, progress.check)
+    label, affine = prepare_label(case, plan)
     progress.check()
     known = remembered.about(label)
     return None if known is None else to_native(known.float().unsqueeze(0), affine, case.geometry)[0]

@@ -109,7 +109,7 @@ def _finetune(asked: FinetuneParameters, progress: Progress) -> dict[str, Any]:
 
     def looked(case: PreparedCase, probabilities: Tensor) -> None:
         nonlocal known
-        known = with_outcome(known, case, remembered.get(case.name), probabilities, progress.check)
+        known = with_outcome(known, case, remembered.get(case.name), probabilities)
 
     predictor = Predictor(network, plan, device)
     judging = time.monotonic()
@@ -143,11 +143,11 @@ def _undo_hand(
     """Validation cases are redrawn too: the same hand drew them, and a model is not to be held to its errors."""
     for case in cases:
         recall_given(case, remembered.get(case.name))
-    hand = learn_from(cases, progress.check)
+    hand = learn_from(cases)
     if hand is not None:
         progress.report(0, "reading", f"{hand.describe()}; the other outlines are read as if drawn so too")
         for case in (*cases, *kept):
-            redraw_case(case, hand, progress.check)
+            redraw_case(case, hand)
     return hand
 
 
@@ -185,7 +185,7 @@ def _read(sources: list[CaseSource], plan: Plan, cache: CaseCache, progress: Pro
         case = read_labelled(source, plan.class_names)
         check_fits(case, plan)
         progress.check()
-        prepared = cache.keep(prepare_case(case, plan, progress.check))
+        prepared = cache.keep(prepare_case(case, plan))
         read[source.name] = _ReadCase(prepared, Confirmed.of(case, prepared))
     return read
 

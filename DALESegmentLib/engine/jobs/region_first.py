@@ -56,7 +56,9 @@ def answer_region(region: RegionParameter, ready: Ready, out: Path) -> dict[str,
     part = _cut(case, first, last)
     disagreement = None if ready.disagreement is None else ready.disagreement[box]
     around = _around(case, plan, first, last)
-    confidence = confidence_map(part, plan, probabilities, disagreement, progress.check, ready.recalibration, around)
+    confidence = confidence_map(
+        part, plan, probabilities, disagreement, recalibration=ready.recalibration, around=around
+    )
     maps = {
         "segmentation": label_values(probabilities, plan),
         "confidence": confidence,

@@ -47,7 +47,6 @@ def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
             names,
             case.trusted,
             asked.limit,
-            check=progress.check,
             class_values=plan.class_values,
         )
         progress.check()

@@ -83,7 +83,7 @@ def prepare_source(source: CaseSource, plan: Plan, progress: Progress) -> Prepar
     case = read_labelled(source, plan.class_names)
     check_fits(case, plan)
     progress.check()
-    return prepare_case(case, plan, progress.check)
+    return prepare_case(case, plan)
 
 
 def check_fits(case: Case, plan: Plan) -> None:

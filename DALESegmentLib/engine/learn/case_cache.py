@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..memory import available_memory
 from .prepare import PreparedCase
-from .window_memory import free_bytes
 
 KEPT_FREE = 0.6
 """Of the memory that is free before the first case; once no more than that is left, cases go to files."""
@@ -27,12 +27,12 @@ class CaseCache:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._kept_free = KEPT_FREE * _free()
+        self._kept_free = KEPT_FREE * available_memory()
 
     def keep(self, case: PreparedCase) -> PreparedCase:
         """The same case, to be used instead of this one; what is written to its voxels stays as in memory. Where there
         is no room for files either, it stays in memory."""
-        if _free() >= self._kept_free:
+        if available_memory() >= self._kept_free:
             return case
         try:
             return replace(
@@ -53,7 +53,3 @@ class CaseCache:
             array.tofile(file)
             file.flush()
             return torch.from_numpy(np.memmap(file, array.dtype, "r+", shape=array.shape))
-
-
-def _free() -> int:
-    return free_bytes(torch.device("cpu"))

@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..cancel import checkpoint
 from ..cases.case import Case
 from ..dale.agreement import agreement_logit
 from ..dale.confidence import consistent_margin, label_confidence
 from ..dale.disagreement import START
-from ..errors import Check, no_check
 from ..geometry.distance import Box
 from ..review.recalibration import Recalibration
 from .plan import Plan
@@ -37,7 +37,6 @@ def confidence_map(
     plan: Plan,
     probabilities: np.ndarray,
     disagreement: np.ndarray | None,
-    check: Check = no_check,
     recalibration: Recalibration | None = None,
     around: Around | None = None,
     even_odds: bool = False,
@@ -50,11 +49,11 @@ def confidence_map(
     even_odds: leave out how much an agreement says (`agreement_logit`).
     """
     classes = torch.from_numpy(label_classes(case, plan))
-    check()
+    checkpoint()
     s = None if disagreement is None else torch.from_numpy(disagreement)
     spacing = case.geometry.array_spacing
     p = torch.from_numpy(probabilities)
-    confidence = confidence_of(p, classes, s, None if even_odds else spacing, check, around).numpy()
+    confidence = confidence_of(p, classes, s, None if even_odds else spacing, around).numpy()
     if recalibration is not None:
         confidence = recalibration.apply(confidence)
     if case.trusted is not None:
@@ -67,7 +66,6 @@ def confidence_of(
     classes: Tensor,
     disagreement: Tensor | None,
     spacing: Sequence[float] | None,
-    check: Check = no_check,
     around: Around | None = None,
 ) -> Tensor:
     """float32 (*grid), the closed form alone; probabilities (K, *grid), classes (*grid) whole numbers, disagreement
@@ -76,10 +74,10 @@ def confidence_of(
     if disagreement is not None:
         # a voxel no patch ever covered still has the starting value, which says nothing
         margin = torch.where(disagreement == START, margin, consistent_margin(margin, disagreement))
-    check()
+    checkpoint()
     if spacing is None:
         return label_confidence(margin).float()
-    prior = _prior(classes.numpy(), (margin < 0).numpy(), spacing, check, around)
+    prior = _prior(classes.numpy(), (margin < 0).numpy(), spacing, around)
     return label_confidence(margin, torch.from_numpy(prior)).float()
 
 
@@ -95,11 +93,11 @@ def _margin(probabilities: Tensor, classes: Tensor) -> Tensor:
 
 
 def _prior(
-    classes: np.ndarray, contradicted: np.ndarray, spacing: Sequence[float], check: Check, around: Around | None
+    classes: np.ndarray, contradicted: np.ndarray, spacing: Sequence[float], around: Around | None
 ) -> np.ndarray:
     """logit π (*grid), see `agreement_logit`; what the network holds of the surroundings is not known."""
     if around is None:
-        return agreement_logit(classes, contradicted, spacing, check=check)
+        return agreement_logit(classes, contradicted, spacing)
     wide = np.zeros(around.label.shape, bool)
     wide[around.here] = contradicted
-    return agreement_logit(around.label, wide, spacing, around.radius, check)[around.here].copy()
+    return agreement_logit(around.label, wide, spacing, around.radius)[around.here].copy()

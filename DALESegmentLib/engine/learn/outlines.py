@@ -115,7 +115,7 @@ class Outlines:
     def _opinions(self, case: PreparedCase, network: np.ndarray, progress: Progress) -> list[Opinion]:
         slice_axis = self.plan.slice_axis if self.plan.dims == 2 else None
         label = case.label_begun.numpy()
-        return [*opinions(case.image.numpy(), label, network, case.spacing, slice_axis, progress.check)]
+        return [*opinions(case.image.numpy(), label, network, case.spacing, slice_axis)]
 
     def _redraw(self, case: PreparedCase, network: np.ndarray, progress: Progress) -> None:
         begun = case.label_begun.numpy()

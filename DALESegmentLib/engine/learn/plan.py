@@ -17,6 +17,9 @@ from .networks import NETWORKS, design
 
 VOXELS_A_PATCH = {("cpu", 2): 128**2, ("cuda", 2): 320**2, ("cpu", 3): 36_000, ("cuda", 3): 112**3}
 VOXELS_A_BATCH = {("cpu", 2): 2**16, ("cuda", 2): 2**21, ("cpu", 3): 2**17, ("cuda", 3): 2 * 112**3}
+# An Apple GPU shares the machine's memory, and computes in float32, which takes twice as much; not measured.
+VOXELS_A_PATCH |= {("mps", 2): 256**2, ("mps", 3): 80**3}
+VOXELS_A_BATCH |= {("mps", 2): 2**20, ("mps", 3): 2 * 80**3}
 _THICK = 3.0
 """On a CPU, volumes with slices this many times thicker than their pixels get a 2D network: it learns several times
 as much in the same time."""

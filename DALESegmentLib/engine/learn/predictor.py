@@ -72,7 +72,7 @@ class Predictor:
     def prepare(self, case: Case, progress: Progress) -> MetaTensor:
         """(C, x, y, z). Raises EngineError("wrong-channels")."""
         check_channels(case, self.plan)
-        return prepare_image(case, self.plan, progress.check)
+        return prepare_image(case, self.plan)
 
     def _on_own_grid(
         self, case: Case, progress: Progress, mode: Mode, image: MetaTensor | None, message: str, *, decide: bool

@@ -12,11 +12,12 @@ from monai.transforms import NormalizeIntensity, ScaleIntensityRange, Spacing, S
 from monai.utils import convert_to_tensor
 from torch import Tensor
 
+from ..cancel import checkpoint
 from ..cases.case import Case
 from ..cases.fingerprint import image_fingerprint
 from ..cases.geometry import Geometry
 from ..dale import disagreement
-from ..errors import Check, EngineError, no_check
+from ..errors import EngineError
 from .layout import canonical_affine, canonical_size, from_canonical, to_canonical
 from .plan import Plan
 
@@ -53,21 +54,21 @@ class PreparedCase:
         return self.label if self.begun is None else self.begun
 
 
-def prepare_image(case: Case, plan: Plan, check: Check = no_check) -> MetaTensor:
+def prepare_image(case: Case, plan: Plan) -> MetaTensor:
     """(C, x, y, z) float32: turned, resampled and normalised as the plan says."""
-    image = _on_plan_grid(case.image, case.geometry, plan, "bilinear", check)
-    check()
+    image = _on_plan_grid(case.image, case.geometry, plan, "bilinear")
+    checkpoint()
     return _normalise(image, plan)
 
 
-def prepare_case(case: Case, plan: Plan, check: Check = no_check) -> PreparedCase:
+def prepare_case(case: Case, plan: Plan) -> PreparedCase:
     """Image, label and trusted mask on one grid. Labels are resampled by nearest neighbour, so that every
     prepared voxel keeps the label some clinician gave."""
     assert case.label is not None
-    image = prepare_image(case, plan, check)
-    check()
-    label, _ = prepare_label(case, plan, check)
-    check()
+    image = prepare_image(case, plan)
+    checkpoint()
+    label, _ = prepare_label(case, plan)
+    checkpoint()
     trusted = np.zeros(case.label.shape, bool) if case.trusted is None else case.trusted
     return PreparedCase(
         case.name,
@@ -75,15 +76,15 @@ def prepare_case(case: Case, plan: Plan, check: Check = no_check) -> PreparedCas
         image.affine,
         image.as_tensor().contiguous(),
         label,
-        _on_plan_grid(trusted[None], case.geometry, plan, "nearest", check).as_tensor()[0].bool().contiguous(),
+        _on_plan_grid(trusted[None], case.geometry, plan, "nearest").as_tensor()[0].bool().contiguous(),
         torch.full(label.shape, disagreement.START, dtype=torch.float16),
         image_fingerprint(case.image),
     )
 
 
-def prepare_label(case: Case, plan: Plan, check: Check = no_check) -> tuple[Tensor, Tensor]:
+def prepare_label(case: Case, plan: Plan) -> tuple[Tensor, Tensor]:
     """The label as network classes (x, y, z) int16, and the affine of that grid. Raises as `label_classes`."""
-    label = _on_plan_grid(label_classes(case, plan)[None], case.geometry, plan, "nearest", check)
+    label = _on_plan_grid(label_classes(case, plan)[None], case.geometry, plan, "nearest")
     return label.as_tensor()[0].to(torch.int16).contiguous(), label.affine
 
 
@@ -119,14 +120,14 @@ def to_native(values: Tensor, affine: Tensor, geometry: Geometry) -> np.ndarray:
     return from_canonical(values.cpu().numpy(), geometry)
 
 
-def _on_plan_grid(array: np.ndarray, geometry: Geometry, plan: Plan, mode: str, check: Check) -> MetaTensor:
+def _on_plan_grid(array: np.ndarray, geometry: Geometry, plan: Plan, mode: str) -> MetaTensor:
     """(C, *geometry.array_shape) turned and, where the plan has a spacing, resampled; float32."""
     affine = torch.from_numpy(canonical_affine(geometry))
     turned = to_canonical(np.asarray(array, np.float32), geometry)
     tensor = MetaTensor(torch.from_numpy(turned), affine=affine)
     if plan.spacing is None:
         return tensor
-    check()
+    checkpoint()
     resample = Spacing(pixdim=plan.spacing, mode=mode, padding_mode="border", dtype=np.float32)
     return cast(MetaTensor, resample(tensor))
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from scipy import ndimage
 from torch import Tensor
 
-from ..errors import Check, EngineError, no_check
+from ..errors import EngineError
 from ..review.recalibration import Recalibration
 from .confidence_map import confidence_of
 from .folder import RECALIBRATION_FILE, read_json, write_json
@@ -17,7 +17,7 @@ from .remembered import Remembered
 
 
 def with_outcome(
-    known: Recalibration, case: PreparedCase, earlier: Remembered | None, probabilities: Tensor, check: Check = no_check
+    known: Recalibration, case: PreparedCase, earlier: Remembered | None, probabilities: Tensor
 ) -> Recalibration:
     """`known`, and what was confirmed or corrected in a case since the model was trained.
 
@@ -31,7 +31,7 @@ def with_outcome(
         return known
     remembered = earlier.about(earlier.label)
     assert remembered is not None  # one and the same grid
-    confidence = confidence_of(probabilities, earlier.label.long(), remembered.float(), case.spacing, check)
+    confidence = confidence_of(probabilities, earlier.label.long(), remembered.float(), case.spacing)
     right = earlier.label == case.label
     places, _ = ndimage.label(new.numpy())
     return known.looked(confidence[new].numpy(), right[new].numpy(), places[new.numpy()])

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import torch
 
-from ..errors import Check, no_check
 from ..review.hand import Hand, Reviewed, learn_hand, redraw
 from .prepare import PreparedCase
 from .remembered import Remembered
@@ -18,16 +17,16 @@ def recall_given(case: PreparedCase, remembered: Remembered | None) -> None:
         case.given = torch.where(case.trusted, remembered.given.to(case.label.dtype), case.label)
 
 
-def learn_from(cases: Sequence[PreparedCase], check: Check = no_check) -> Hand | None:
+def learn_from(cases: Sequence[PreparedCase]) -> Hand | None:
     """What the trusted voxels of these cases show of the hand that drew them all; see `learn_hand`."""
     seen = [_reviewed(case) for case in cases if case.given is not None and bool(case.trusted.any())]
-    return learn_hand(seen, check)
+    return learn_hand(seen)
 
 
-def redraw_case(case: PreparedCase, hand: Hand, check: Check = no_check) -> None:
+def redraw_case(case: PreparedCase, hand: Hand) -> None:
     """Redraw what nobody has corrected; `given` keeps the label as it was."""
     case.given = case.label if case.given is None else case.given
-    redrawn = redraw(case.label.numpy(), hand, case.spacing, case.trusted.numpy(), check)
+    redrawn = redraw(case.label.numpy(), hand, case.spacing, case.trusted.numpy())
     case.label = torch.from_numpy(redrawn).to(case.label.dtype)
 
 

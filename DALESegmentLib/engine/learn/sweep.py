@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ..process.progress import Progress
+from .device import empty_cache
 from .kept_rows import KeptRows
 from .plan import Plan
 from .slab import Slab
@@ -49,7 +50,7 @@ class Sweep:
                 except RuntimeError as error:
                     if self._device.type == "cpu" or not is_out_of_memory(error):
                         raise
-                torch.cuda.empty_cache()
+                empty_cache(self._device)
                 progress.report(0, "predicting", ON_THE_CPU)
                 on_cpu = copy.deepcopy(self._network).cpu()
                 return self._run(on_cpu, torch.device("cpu"), image, windows, keep(), progress, message, partial)

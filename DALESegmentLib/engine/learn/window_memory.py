@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 
-import psutil
 import torch
 
+from ..memory import available_memory
 from .plan import Plan
 
-MOST_WINDOWS = {"cpu": 4, "cuda": 8}
+MOST_WINDOWS = {"cpu": 4, "cuda": 8, "mps": 4}
 """More are no faster: on a CPU they leave the cache, a GPU is busy with fewer."""
 CACHED_VOXELS = 2**17
 """On a CPU, one window is run at a time where more would hold more voxels than this together, and leave the cache."""
@@ -22,7 +22,9 @@ _FEATURE_MAPS = 12
 def free_bytes(device: torch.device) -> int:
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
-    return int(psutil.virtual_memory().available)
+    if device.type == "mps":  # shares the machine's memory, and may take a part of it
+        return min(available_memory(), torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory())
+    return available_memory()
 
 
 def windows_at_a_time(plan: Plan, patch: tuple[int, ...], device: torch.device) -> int:
@@ -40,7 +42,9 @@ def is_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
         return True
     text = str(error)
-    return isinstance(error, RuntimeError) and ("can't allocate memory" in text or "CUDA out of memory" in text)
+    return isinstance(error, RuntimeError) and (
+        "can't allocate memory" in text or "CUDA out of memory" in text or "MPS backend out of memory" in text
+    )
 
 
 def _first_width(plan: Plan) -> int:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.stats import rankdata
+from sklearn.metrics import average_precision_score, roc_auc_score
 
 from ..errors import EngineError
 from ..geometry.distance import boundary_distance
@@ -90,25 +90,19 @@ def scores(sample: ErrorSample) -> dict[str, Any]:
 
 
 def auroc(score: np.ndarray, positive: np.ndarray) -> float | None:
-    """Chance that a positive outscores a negative, ties counting half. score, positive: (n,)."""
-    positives = int(positive.sum())
-    negatives = len(positive) - positives
-    if not positives or not negatives:
-        return None
-    ranks = rankdata(score)[positive].sum()
-    return float((ranks - positives * (positives + 1) / 2) / (positives * negatives))
+    """Chance that a positive outscores a negative, ties counting half; None without any of the one or of the other.
+    score, positive: (n,)."""
+    return float(roc_auc_score(positive, score)) if _both(positive) else None
 
 
 def average_precision(score: np.ndarray, positive: np.ndarray) -> float | None:
-    """Area under the precision-recall curve as a step function, equal scores taken together. (n,) each."""
-    positives = int(positive.sum())
-    if not positives or positives == len(positive):
-        return None
-    order = np.argsort(-score, kind="stable")
-    last_of_tie = np.append(np.diff(score[order]) != 0, True)
-    found = np.cumsum(positive[order])[last_of_tie]
-    taken = np.flatnonzero(last_of_tie) + 1
-    return float((np.diff(found, prepend=0) * found / taken).sum() / positives)
+    """Area under the precision-recall curve as a step function, equal scores taken together. (n,) each; None as for
+    `auroc`."""
+    return float(average_precision_score(positive, score)) if _both(positive) else None
+
+
+def _both(positive: np.ndarray) -> bool:
+    return bool(positive.any() and not positive.all())
 
 
 def _drawn(sample: ErrorSample, keep: np.ndarray) -> ErrorSample:
@@ -133,6 +127,7 @@ def _scores(sample: ErrorSample) -> dict[str, Any]:
 
 
 def _reliability(sample: ErrorSample) -> list[dict[str, Any]]:
+    """As scikit-learn's `calibration_curve`, which leaves out empty bins and does not say how many voxels one has."""
     place = np.clip((sample.confidence * BINS).astype(int), 0, BINS - 1)
     voxels = np.bincount(place, minlength=BINS)
     confidence = np.bincount(place, sample.confidence, BINS)

@@ -15,8 +15,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from DALESegmentLib.engine.cancel import Check
 from DALESegmentLib.engine.cases.atomic import replacing
-from DALESegmentLib.engine.errors import Check, EngineError
+from DALESegmentLib.engine.errors import EngineError
 
 from .client import EngineClient
 from .spool import LARGEST_FILE, MOST_FILES, PIECE, relative

@@ -15,7 +15,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, cast
 
-from DALESegmentLib.engine.errors import Check, EngineError, no_check
+from DALESegmentLib.engine.cancel import Check
+from DALESegmentLib.engine.errors import EngineError
 
 from .protocol import Request
 from .streams import lines
@@ -44,7 +45,7 @@ class Pending:
         self._client = client
         self._events: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
 
-    def wait(self, on_progress: OnProgress | None = None, check: Check = no_check) -> dict[str, Any]:
+    def wait(self, on_progress: OnProgress | None = None, check: Check = lambda: None) -> dict[str, Any]:
         """The result. on_progress is called on this thread, and so is check, now and then. Raises EngineError with the
         engine's code and sentence, or "engine-gone", and what check raises. May be called again where it was
         interrupted before its end."""

@@ -23,6 +23,18 @@ WARM = (
 )
 """Imported while there is nothing to do, so that the first job does not wait for it."""
 
+PATHS: dict[str, tuple[str, ...]] = {
+    "train": ("model", "run"),
+    "finetune": ("model", "run"),
+    "predict": ("extents_csv", "items.segmentation", "items.probabilities"),
+    "confidence": ("extents_csv", "items.confidence", "items.shown"),
+    "review": ("csv", "json", "extents_csv", "audit", "items.confidence", "items.shown", "items.regions_map"),
+    "simulate": ("items.label",),
+    "refresh": ("model", "run", "items.confidence", "items.shown", "items.segmentation"),
+}
+"""Where the result of a job holds paths, all below its `out`: names of values, "items.x" for x of each of the items.
+Any other text in a result is no path, whatever it looks like. A job that is not named returns none."""
+
 
 @dataclass(frozen=True)
 class LateJob:

@@ -8,15 +8,16 @@ through the lines, see `carrier`.
 from __future__ import annotations
 
 import math
-import re
 import shlex
 import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, get_args
 
+from DALESegmentLib.engine.cancel import Check
 from DALESegmentLib.engine.cases.class_names import is_somebody_elses
-from DALESegmentLib.engine.errors import Cancelled, Check, EngineError, no_check
+from DALESegmentLib.engine.errors import Cancelled, EngineError
 from DALESegmentLib.engine.learn.folder import (
     BUNDLE_FOLDER,
     RUN_FILE,
@@ -29,7 +30,7 @@ from DALESegmentLib.engine.review.audit_list import AUDIT_FILE, check_not_begun
 
 from .carrier import Carrier, unusable
 from .client import EngineClient
-from .job_table import JOBS, Job
+from .job_table import JOBS, PATHS, Job
 from .progress import Progress, Stage
 from .protocol import bad_request
 from .spool import relative
@@ -41,8 +42,6 @@ FILES = ("label", "trusted", "confidence", "reference")
 CANCEL_SECONDS, FETCH_SECONDS = 30.0, 600.0
 """Where a step was cancelled or failed: how long to wait for its end, and for what was finished before."""
 _LONGEST_MESSAGE = 200
-_ELSEWHERE = re.compile(r"/|\\\\|[A-Za-z]:[\\/]")
-"""How a path begins that says where on a disk it is."""
 
 
 class RemoteEngine:
@@ -96,17 +95,17 @@ class RemoteEngine:
                 self._fetch(name, asked, carrier, there, out, progress)
             raise
         if out is None or there is None:
-            return local(result, None, None)
-        carrier.check = no_check  # it is done: who cancels now would lose it
+            return result
+        carrier.check = lambda: None  # it is done: who cancels now would lose it
         path = self._fetch(name, asked, carrier, there, out, progress)
-        return local(result, path, out)
+        return local(result, PATHS.get(name, ()), path, out)
 
     def _evaluate(
         self, engine: EngineClient, asked: dict[str, Any], carrier: Carrier, progress: Progress
     ) -> dict[str, Any]:
         """Its only file is its answer, which is written here."""
         parameters, _ = self._sent({key: value for key, value in asked.items() if key != "out"}, carrier, None)
-        result = local(_answer(engine, "evaluate", parameters, progress), None, None)
+        result = _answer(engine, "evaluate", parameters, progress)
         if asked.get("out") is not None:
             write_json(Path(asked["out"]), result)
         return result
@@ -159,18 +158,26 @@ def split(command: str) -> list[str]:
     return parts
 
 
-def local(value: Any, there: str | None, here: Path | None) -> Any:
-    """A result with the paths below `there` as paths below `here`. Raises EngineError("remote-answer") for a path to
-    anywhere else."""
-    if isinstance(value, dict):
-        return {key: local(each, there, here) for key, each in value.items()}
-    if isinstance(value, list):
-        return [local(each, there, here) for each in value]
-    if not isinstance(value, str) or not _ELSEWHERE.match(value):
-        return value
-    if there is None or here is None or not value.startswith(there):
+def local(result: dict[str, Any], paths: Iterable[str], there: str, here: Path) -> dict[str, Any]:
+    """The result of a job with the paths below `there` as paths below `here`. paths: which of its values are paths, see
+    `PATHS`. Raises EngineError("remote-answer") where one of them is none, or leads anywhere else."""
+    moved = dict(result)
+    inside = [name.split(".", 1)[1] for name in paths if "." in name]
+    for name in paths:
+        if moved.get(name) is not None:
+            moved[name] = _local(moved[name], there, here)
+    items = moved.get("items")
+    if inside and items is not None:
+        if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
+            raise unusable()
+        moved["items"] = [local(item, inside, there, here) for item in items]
+    return moved
+
+
+def _local(path: Any, there: str, here: Path) -> str:
+    if not isinstance(path, str) or not path.startswith(there):
         raise unusable()
-    rest = value[len(there) :].replace("\\", "/")
+    rest = path[len(there) :].replace("\\", "/")
     if not rest:
         return str(here)
     if not rest.startswith("/"):

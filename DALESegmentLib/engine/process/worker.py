@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any
 
+from DALESegmentLib.engine.cancel import cancellable
 from DALESegmentLib.engine.errors import Cancelled, EngineError
 
 from . import protocol
@@ -142,7 +143,8 @@ class Worker(threading.Thread):
             job = self._jobs[request.command]
             self._await_imports(job, task)
             progress.check()
-            answer = protocol.result(request.id, job(request.parameters, progress))
+            with cancellable(progress.check):
+                answer = protocol.result(request.id, job(request.parameters, progress))
             protocol.encode(answer)  # here, where a result that has no JSON form is the job's failure
         except BaseException as problem:
             answer = protocol.error(request.id, self._explained(problem, request))
@@ -169,3 +171,5 @@ def _free_device_memory() -> None:
     with suppress(AttributeError):  # none is there, or one that is still imported
         if torch.cuda.is_initialized():
             torch.cuda.empty_cache()
+        elif torch.backends.mps.is_available():
+            torch.mps.empty_cache()

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from ..cancel import checkpoint
 from ..cases.geometry import Geometry
-from ..errors import Check, EngineError, no_check
+from ..errors import EngineError
 from ..geometry.distance import boundary_distance, bounding_box, margin_voxels
 from .region import Region
 from .suspects import Evidence, Suspect, find_suspects
@@ -27,7 +28,6 @@ def find_regions(
     trusted: np.ndarray | None = None,
     limit: int = 20,
     min_mm3: float | None = None,
-    check: Check = no_check,
     class_values: Sequence[int] | None = None,
 ) -> tuple[list[Region], np.ndarray]:
     """The doubtful regions of one case, ranked, and a map of them.
@@ -40,8 +40,7 @@ def find_regions(
     A voxel is suspected where its doubt, 1 - confidence, exceeds what is usual at that distance from a
     boundary (`usual_doubt`) by 0.35, or where the model prefers another class and confidence is below one
     half. Regions are ranked by the sum of excess doubt in mm³. Those under `min_mm3` (default: 8 voxels) and
-    those expected to hold less than half of it in wrong voxels are dropped, and at most `limit` kept. `check` is
-    called between the steps, for each class, object and piece.
+    those expected to hold less than half of it in wrong voxels are dropped, and at most `limit` kept.
 
     Returns the regions and an int32 map (*grid) of their `region_id`, 0 elsewhere. Raises
     EngineError("geometry-mismatch") where the arrays do not fit together, ("bad-label") where the label holds
@@ -51,24 +50,24 @@ def find_regions(
     _check(case_name, label, confidence, probabilities, geometry, trusted)
     region_map = np.zeros(label.shape, np.int32)
     doubt = np.where(trusted, 0, 1 - np.nan_to_num(confidence, nan=1.0))
-    check()
+    checkpoint()
     box = bounding_box((label > 0) | (doubt >= EXCESS_DOUBT), 1)
     if box is None:
         return [], region_map
 
     values = range(len(probabilities)) if class_values is None else class_values
     posterior = probabilities[np.index_exp[:] + box]
-    evidence = _evidence(label[box], doubt[box], posterior, geometry, trusted[box], check)
+    evidence = _evidence(label[box], doubt[box], posterior, geometry, trusted[box])
     smallest = SMALLEST_VOXELS * geometry.voxel_volume if min_mm3 is None else min_mm3
     ranked = sorted(
-        (s for s in find_suspects(evidence, check) if s.mask.sum() * geometry.voxel_volume >= smallest),
+        (s for s in find_suspects(evidence) if s.mask.sum() * geometry.voxel_volume >= smallest),
         key=lambda suspect: -_expected_wrong(suspect, evidence),
     )
     worth = [s for s in ranked if _expected_wrong(s, evidence) * geometry.voxel_volume >= smallest / 2]
     regions = []
     offset = np.array([part.start for part in box])
     for rank, suspect in enumerate(worth[:limit], start=1):
-        check()
+        checkpoint()
         region_map[box][suspect.box][suspect.mask] = rank
         regions.append(_region(rank, case_name, suspect, evidence, doubt[box], offset, geometry, class_names, values))
     return regions, region_map
@@ -104,17 +103,16 @@ def _evidence(
     probabilities: np.ndarray,
     geometry: Geometry,
     trusted: np.ndarray,
-    check: Check,
 ) -> Evidence:
     """What `find_suspects` needs, on the searched part of the grid."""
     spacing = geometry.array_spacing
     label = label.astype(np.int16 if len(probabilities) <= 2**15 else np.int32)
     model = _most_probable(probabilities, label.dtype)
-    excess = np.maximum(doubt - _expected_doubt(label, doubt, spacing, trusted, check), 0)
-    check()
+    excess = np.maximum(doubt - _expected_doubt(label, doubt, spacing, trusted), 0)
+    checkpoint()
     candidate = ((excess >= EXCESS_DOUBT) | ((model != label) & (doubt > 0.5))) & ~trusted
 
-    check()
+    checkpoint()
     rival = model.copy()
     agreed = candidate & (model == label)
     rival[agreed] = _most_probable(probabilities, label.dtype, agreed, label[agreed])
@@ -139,16 +137,16 @@ def _most_probable(
 
 
 def _expected_doubt(
-    label: np.ndarray, doubt: np.ndarray, spacing: tuple[float, ...], trusted: np.ndarray, check: Check
+    label: np.ndarray, doubt: np.ndarray, spacing: tuple[float, ...], trusted: np.ndarray
 ) -> np.ndarray:
     """Usual doubt within reach of the label, where boundaries lie; far from it the median doubt there."""
     near = bounding_box(label > 0, margin_voxels(REACH_MM, spacing))
     expected = np.zeros(label.shape, np.float32)
     if near is None:
         return expected
-    check()
-    distance, nearest = boundary_distance(label[near], spacing, REACH_MM, check)
-    check()
+    checkpoint()
+    distance, nearest = boundary_distance(label[near], spacing, REACH_MM)
+    checkpoint()
     expected[near] = usual_doubt(doubt[near], distance, nearest, min(spacing), ~trusted[near])
     return expected
 

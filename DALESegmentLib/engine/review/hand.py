@@ -20,7 +20,7 @@ from typing import Literal
 import numpy as np
 from scipy import ndimage, stats
 
-from ..errors import Check, no_check
+from ..cancel import checkpoint
 from ..geometry.distance import bounding_box, margin_voxels, signed_distance
 from ..geometry.objects import components, equivalent_diameter
 
@@ -72,9 +72,9 @@ class Place:
         return 0 if abs(self.moved_mm) < self.finest_mm / 2 else int(np.sign(self.moved_mm))
 
 
-def learn_hand(reviewed: Iterable[Reviewed], check: Check = no_check) -> Hand | None:
+def learn_hand(reviewed: Iterable[Reviewed]) -> Hand | None:
     """None unless nearly all places say the same."""
-    places = [place for one in reviewed for place in places_of(one, check)]
+    places = [place for one in reviewed for place in places_of(one)]
     if not places:
         return None
     ways = [place.way for place in places]
@@ -91,15 +91,15 @@ def learn_hand(reviewed: Iterable[Reviewed], check: Check = no_check) -> Hand | 
     return Hand(way * float(np.quantile(moved[unit], 0.25)), unit, len(places), agreeing)
 
 
-def places_of(one: Reviewed, check: Check = no_check) -> Iterator[Place]:
+def places_of(one: Reviewed) -> Iterator[Place]:
     """Objects that were missed or invented have no outline on both sides, and are no places."""
     for value in np.unique(one.given[one.given > 0]):
-        outline = _Outline.of(one.given, int(value), one.sampling, check)
+        outline = _Outline.of(one.given, int(value), one.sampling)
         if outline is None:
             continue
         given, now = one.given[outline.box], one.now[outline.box]
         known = one.trusted[outline.box] & np.isin(now, (0, value)) & np.isfinite(outline.distance)
-        for box, part in components(known, check):
+        for box, part in components(known):
             distance, inside = outline.distance[box][part], given[box][part] == value
             if inside.any() and not inside.all():
                 moved = _best_cut(distance, now[box][part] == value)
@@ -107,15 +107,13 @@ def places_of(one: Reviewed, check: Check = no_check) -> Iterator[Place]:
                 yield Place(moved, moved / radius, min(one.sampling))
 
 
-def redraw(
-    label: np.ndarray, hand: Hand, sampling: Sequence[float], trusted: np.ndarray, check: Check = no_check
-) -> np.ndarray:
+def redraw(label: np.ndarray, hand: Hand, sampling: Sequence[float], trusted: np.ndarray) -> np.ndarray:
     """The label as it would be had the hand not erred; (*grid) classes. Trusted voxels stay, classes grow into
     background only, and no object vanishes: what is deepest in it is kept."""
     out = label.copy()
     nearest = np.full(label.shape, np.inf)
     for value in np.unique(label[label > 0]):
-        outline = _Outline.of(label, int(value), sampling, check)
+        outline = _Outline.of(label, int(value), sampling)
         if outline is None:
             continue
         limit = hand.offset * (1.0 if hand.unit == "mm" else outline.radius)
@@ -141,7 +139,7 @@ class _Outline:
     core: np.ndarray
 
     @staticmethod
-    def of(label: np.ndarray, value: int, sampling: Sequence[float], check: Check) -> _Outline | None:
+    def of(label: np.ndarray, value: int, sampling: Sequence[float]) -> _Outline | None:
         sampling = tuple(sampling)
         reach = REACH * equivalent_diameter(int((label == value).sum()), sampling) / 2
         box = bounding_box(label == value, margin_voxels(reach, sampling))
@@ -149,11 +147,11 @@ class _Outline:
         mine, background = label[box] == value, label[box] == 0
         if not background.any():
             return None
-        check()
+        checkpoint()
         outside = np.where(background, signed_distance(mine, sampling), np.inf)
         distance = np.where(mine, -signed_distance(background, sampling), outside)
         nearest = ndimage.distance_transform_edt(~mine, sampling, return_distances=False, return_indices=True)
-        check()
+        checkpoint()
         objects, count = ndimage.label(mine, np.ones((3,) * mine.ndim))
         sizes = np.bincount(objects.ravel(), minlength=count + 1)
         radii = np.array([equivalent_diameter(max(int(n), 1), sampling) / 2 for n in sizes])

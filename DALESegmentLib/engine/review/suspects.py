@@ -9,7 +9,7 @@ import numpy as np
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
-from ..errors import Check, no_check
+from ..cancel import checkpoint
 from ..geometry.distance import Box
 from ..geometry.objects import components, equivalent_diameter
 
@@ -46,39 +46,39 @@ class Evidence:
     spacing: tuple[float, ...]
 
 
-def find_suspects(evidence: Evidence, check: Check = no_check) -> list[Suspect]:
+def find_suspects(evidence: Evidence) -> list[Suspect]:
     """Whole objects first ("extra", "missing"), then the parts of outlines ("too large", "too small")."""
     left = evidence.candidate.copy()
     found: list[Suspect] = []
-    for suspect in (*_extra_objects(evidence, check), *_missing_objects(evidence, check)):
+    for suspect in (*_extra_objects(evidence), *_missing_objects(evidence)):
         left[suspect.box] &= ~suspect.mask
         found.append(suspect)
-    return found + list(_outline_parts(evidence, left, check))
+    return found + list(_outline_parts(evidence, left))
 
 
-def _extra_objects(e: Evidence, check: Check) -> Iterator[Suspect]:
+def _extra_objects(e: Evidence) -> Iterator[Suspect]:
     for value in np.unique(e.label[e.candidate & (e.label > 0)]):
-        for box, part in components(e.label == value, check):
+        for box, part in components(e.label == value):
             disbelieved = (e.model[box][part] != value).mean() >= OBJECT_SHARE
             if disbelieved and e.candidate[box][part].any() and not e.trusted[box][part].any():
                 yield Suspect(box, part, int(value), "extra", _most_common(e.rival[box][part]))
 
 
-def _missing_objects(e: Evidence, check: Check) -> Iterator[Suspect]:
+def _missing_objects(e: Evidence) -> Iterator[Suspect]:
     """What the model sees of a class and what is labelled of it, taken together, in pieces without any
     label."""
     proposed = e.candidate & (e.label == 0)
     for value in np.unique(e.rival[proposed]):
         wanted = proposed & (e.rival == value)
         claimed = (e.label == value) | (e.model == value) | wanted
-        for box, part in components(claimed, check):
+        for box, part in components(claimed):
             if not wanted[box][part].any() or (e.label[box][part] == value).any():
                 continue
             absent = part & (e.label[box] == 0) & ~e.trusted[box]
             yield Suspect(box, absent, int(value), "missing", int(value))
 
 
-def _outline_parts(e: Evidence, left: np.ndarray, check: Check) -> Iterator[Suspect]:
+def _outline_parts(e: Evidence, left: np.ndarray) -> Iterator[Suspect]:
     diameters: dict[int, float] = {}
     pairs = set(zip(e.label[left].tolist(), e.rival[left].tolist(), strict=True))
     for given, rival in sorted(pairs):
@@ -87,8 +87,8 @@ def _outline_parts(e: Evidence, left: np.ndarray, check: Check) -> Iterator[Susp
             diameters[value] = equivalent_diameter(int((e.label == value).sum()), e.spacing)
         size = piece_size(diameters[value], e.spacing)
         suspicion = "too large" if given else "too small"
-        for box, part in components(left & (e.label == given) & (e.rival == rival), check):
-            for inner, piece in compact_pieces(part, e.excess[box], e.spacing, size, check):
+        for box, part in components(left & (e.label == given) & (e.rival == rival)):
+            for inner, piece in compact_pieces(part, e.excess[box], e.spacing, size):
                 yield Suspect(_within(box, inner), piece, value, suspicion, rival)
 
 
@@ -98,7 +98,7 @@ def piece_size(diameter_mm: float, spacing: Sequence[float]) -> float:
 
 
 def compact_pieces(
-    part: np.ndarray, excess: np.ndarray, spacing: Sequence[float], size_mm: float, check: Check = no_check
+    part: np.ndarray, excess: np.ndarray, spacing: Sequence[float], size_mm: float
 ) -> list[tuple[Box, np.ndarray]]:
     """Cut a long part, a ring round a lesion for instance, into pieces of about `size_mm`.
 
@@ -111,7 +111,7 @@ def compact_pieces(
         return [(tuple(slice(0, n) for n in part.shape), part)]
     sigma = [size_mm / 4 / step for step in spacing]
     heat = ndimage.gaussian_filter(np.where(part, excess, 0).astype(np.float32), sigma, mode="constant")[part]
-    centres = points[_strongest_apart(points, heat, size_mm, check)]
+    centres = points[_strongest_apart(points, heat, size_mm)]
     owner = cKDTree(centres).query(points)[1] + 1
     cut = np.zeros(part.shape, np.int32)
     cut[part] = owner
@@ -119,7 +119,7 @@ def compact_pieces(
     return [(box, cut[box] == number) for number, box in boxes if box is not None]
 
 
-def _strongest_apart(points: np.ndarray, heat: np.ndarray, gap_mm: float, check: Check) -> list[int]:
+def _strongest_apart(points: np.ndarray, heat: np.ndarray, gap_mm: float) -> list[int]:
     """Points by falling heat, without those within `gap_mm` of one taken before. A tree keeps it near linear, where
     a fresh model doubts half the image."""
     tree = cKDTree(points)
@@ -127,7 +127,7 @@ def _strongest_apart(points: np.ndarray, heat: np.ndarray, gap_mm: float, check:
     taken = []
     for point in np.argsort(-heat, kind="stable").tolist():
         if free[point]:
-            check()
+            checkpoint()
             taken.append(point)
             free[tree.query_ball_point(points[point], gap_mm)] = False
     return taken

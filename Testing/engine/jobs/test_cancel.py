@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from DALESegmentLib.engine import cancel
 from DALESegmentLib.engine.cases.exchange import save_array_case
 from DALESegmentLib.engine.errors import Cancelled
 from DALESegmentLib.engine.jobs import finetune, predict, review, train
@@ -30,7 +31,10 @@ class Looks(Progress):
         return child
 
     def look(self) -> None:
-        self.modules.append(sys._getframe(1).f_globals["__name__"].rpartition(".")[2])
+        frame = sys._getframe(1)
+        if frame.f_globals["__name__"] == cancel.__name__:  # who called `checkpoint`
+            frame = frame.f_back
+        self.modules.append(frame.f_globals["__name__"].rpartition(".")[2])
         if len(self.modules) == self.stop_at:
             raise Cancelled
 
@@ -57,11 +61,13 @@ def asked(tmp_path_factory) -> dict:
 def test_every_part_looks_for_a_cancel(job, where, asked, tmp_path):
     short = {"epochs": 1, "steps_per_epoch": 1} if job is finetune else {}
     looks = Looks()
-    job.run({**asked, **short, "out": str(tmp_path / "out")}, looks)
+    with cancel.cancellable(looks.look):
+        job.run({**asked, **short, "out": str(tmp_path / "out")}, looks)
     assert where <= set(looks.modules)
     again = Looks(stop_at=len(looks.modules))
-    with pytest.raises(Cancelled):
+    with pytest.raises(Cancelled), cancel.cancellable(again.look):
         job.run({**asked, **short, "out": str(tmp_path / "again")}, again)
+    assert len(again.modules) == again.stop_at
 
 
 def test_a_cancel_before_training_leaves_the_earlier_run(asked):

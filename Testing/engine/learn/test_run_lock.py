@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import socket
@@ -120,12 +121,31 @@ def test_it_is_given_back_however_a_training_ends(problem, asked, tmp_path):
     assert not (out / LOCK_FILE).exists()
 
 
+def test_where_the_file_system_has_no_locks_nothing_is_locked(tmp_path, monkeypatch):
+    """As on network folders of some servers: a training is not kept out by what nobody can know."""
+
+    def no_locks(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    fcntl = pytest.importorskip("fcntl")
+    monkeypatch.setattr(fcntl, "flock", no_locks)
+    with only_training_in(tmp_path), only_training_in(tmp_path):
+        assert json.loads((tmp_path / LOCK_FILE).read_text())["pid"] == os.getpid()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_the_package_one_sentence_says_so(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "filelock", None)
+    with pytest.raises(EngineError, match="filelock is missing; install it"), only_training_in(tmp_path):
+        pass
+
+
 def test_within_one_process_too(tmp_path):
     with only_training_in(tmp_path):
         with pytest.raises(EngineError, match=f"process {os.getpid()} "), only_training_in(tmp_path):
             pass
         assert (tmp_path / LOCK_FILE).exists()
-    assert not (tmp_path / LOCK_FILE).exists()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_however_many_come_at_once_one_at_a_time_is_in(tmp_path):

@@ -227,13 +227,56 @@ def test_a_description_that_is_not_ours_is_left(tmp_path):
         assert description.read_text() == (after or mine)
 
 
-def test_paths_to_anywhere_else_are_refused(tmp_path):
-    assert local({"a": ["/there/1/out/x/y.npy", "plain"]}, "/there/1/out", tmp_path) == {
-        "a": [str(tmp_path / "x" / "y.npy"), "plain"]
-    }
-    for path in ("/etc/passwd", "/there/1/output/x.npy", "/there/1/out/../x.npy", "C:\\x", "\\\\host\\x"):
+@pytest.mark.parametrize(
+    "path",
+    ["/etc/passwd", "/there/1/output/x.npy", "/there/1/out/../x.npy", "C:\\x", "\\\\host\\x", "x.npy", 3, ["/etc"]],
+)
+def test_paths_to_anywhere_else_are_refused(path, tmp_path):
+    answer = {"run": "/there/1/out", "items": [{"map": "/there/1/out/x/y.npy"}, {"map": None}], "name": "/lesion"}
+    here = {"run": str(tmp_path), "items": [{"map": str(tmp_path / "x" / "y.npy")}, {"map": None}], "name": "/lesion"}
+    assert local(answer, ("run", "items.map"), "/there/1/out", tmp_path) == here
+    for wrong in ({"run": path}, {"items": [{"map": path}]}, {"items": path}):
         with pytest.raises(EngineError):
-            local(path, "/there/1/out", tmp_path)
+            local(wrong, ("run", "items.map"), "/there/1/out", tmp_path)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs sh")
+def test_a_class_may_be_called_like_a_path(engine, here, tmp_path):
+    """Every job that writes something: what it names lies here, and what only looks like a path stays as it is."""
+    case = ball_case("one", seed=3)
+    case.class_names = {1: "/lesion"}
+    save_array_case(case, tmp_path / "cases" / "one")
+    cases = {"items": [{"name": "one", "arrays": str(tmp_path / "cases" / "one")}]}
+    asked = {"cases": cases, "device": "cpu", "epochs": 1, "steps_per_epoch": 1}
+
+    def done(command: str, **parameters) -> dict:
+        result = engine.call(command, {**parameters, "out": str(tmp_path / command)})
+        assert "dalesegment-" not in json.dumps(result)  # no path of the other machine, see the fixture
+        return result
+
+    assert engine.call("inspect", {"cases": cases})["cases"][0]["classes"] == {"1": "/lesion"}
+    model = done("train", **asked)["model"]
+    assert (Path(model) / "models").is_dir()
+    using = {"model": model, "cases": cases, "device": "cpu"}
+    predicted = done("predict", **using, probabilities=True)
+    assert predicted["items"][0]["classes"] == {"1": "/lesion"}
+    results = [
+        predicted,
+        done("review", **using, audit=3),
+        done("confidence", **using),
+        done("finetune", **using, epochs=1, steps_per_epoch=1),
+        done("refresh", **using, seconds=0.5),
+        done("simulate", cases=cases, kind="erode", amount=1.0),
+    ]
+    named = [
+        value
+        for result in results
+        for part in (result, *result.get("items", []))
+        for value in part.values()
+        if isinstance(value, str) and value.startswith(str(tmp_path))
+    ]
+    assert len(named) >= 15
+    assert all(Path(path).exists() for path in named)
 
 
 def test_files_go_through_in_pieces_and_names_stay_below(tmp_path):
