@@ -49,6 +49,13 @@ def test_the_regions_come_back_exactly(a_scene, some_regions):
     assert regionsFromTable(updateRegionTable(some_regions)) == some_regions
 
 
+def test_a_large_label_value_and_its_name_come_into_the_scene_as_they_are(a_scene, some_regions):
+    large = replace(some_regions[0], label_value=1_000_000, suggested_value=40_000, class_name="stone")
+    table = updateRegionTable([large])
+    assert regionsFromTable(table) == [large]
+    assert rows_of(table)[0][2] == "stone"
+
+
 def test_a_decision_stays_with_its_region(a_scene, a_geometry, some_regions):
     first, second = some_regions
     table = updateRegionTable(some_regions)
