@@ -33,10 +33,17 @@ BIASED = 0.5
 
 
 def behaviour(cell: Cell) -> dict[str, str]:
-    """Hashes of what training, confidence, review list and scores of such a cell come to, and its annotator's label."""
-    kind = kind_of(cell.data)
+    """Hashes of what training, confidence, review list and scores of such a cell come to, and its annotator's label.
+
+    All of it in pictures, where every part of a method has something to do; images of another kind are learned, too.
+    """
+    kind, normalise = kind_of(cell.data), cell.data.normalise
+    asked = (cell.network, cell.trained_as, cell.trusted > 0)
     try:
-        tried = _tried(kind, cell.data.normalise, cell.network, cell.trained_as, cell.trusted > 0)
+        if kind == "pictures":
+            tried = _tried(normalise, *asked)
+        else:
+            tried = _tried(None, *asked) | {kind: _trained(kind, normalise, *asked)}
     except Exception as error:  # a method that fails must not cost the others; the cell itself will tell
         tried = {"failed": f"{cell.trained_as}: {type(error).__name__}: {error}"}
     return {**tried, "noise": _noise(kind, *cell.spoiled_by)}
@@ -44,7 +51,7 @@ def behaviour(cell: Cell) -> dict[str, str]:
 
 def forget() -> None:
     """Try everything anew when it is asked for."""
-    for known in (_tried, _noise, _made_up, load):
+    for known in (_tried, _trained, _noise, _made_up, load):
         known.cache_clear()
 
 
@@ -53,8 +60,29 @@ def forget_noise() -> None:
 
 
 @lru_cache(maxsize=1024)
-def _tried(kind: str, normalise: Normalise | None, network: str, method: str, trusted: bool) -> dict[str, str]:
-    """Trusted voxels tell something only of an annotator who always errs the same way."""
+def _tried(normalise: Normalise | None, network: str, method: str, trusted: bool) -> dict[str, str]:
+    cell, folder = _in_miniature("pictures", normalise, network, method, trusted)
+    with _alone():
+        trained = train(cell, folder, "cpu")
+        judged = [*judge(trained, cell)]
+        figures = test_scores(trained, cell, folder) | label_scores(judged, cell)
+    found = {"training": digest(_learned(trained)), "confidence": digest(j.confidence for j in judged)}
+    if method in REVIEWED:
+        found["review"] = digest(review_order(judged, [excess_doubt(j) for j in judged]))
+    return found | {"scores": digest([np.array([*_numbers(figures)])])}
+
+
+@lru_cache(maxsize=1024)
+def _trained(kind: str, normalise: Normalise | None, network: str, method: str, trusted: bool) -> str:
+    cell, folder = _in_miniature(kind, normalise, network, method, trusted)
+    with _alone():
+        return digest(_learned(train(cell, folder, "cpu")))
+
+
+def _in_miniature(
+    kind: str, normalise: Normalise | None, network: str, method: str, trusted: bool
+) -> tuple[Cell, Path]:
+    """The cell, and the folder of its set. Trusted voxels tell something only of one who always errs the same way."""
     cell = Cell(
         data=trial_set(kind, normalise, trusted),
         noise="biased" if trusted else "raters",
@@ -64,15 +92,7 @@ def _tried(kind: str, normalise: Normalise | None, network: str, method: str, tr
         trusted=TRUSTED if trusted else 0.0,
         seed=0,
     )
-    folder = Path(_made_up(kind).name)
-    with _alone():
-        trained = train(cell, folder, "cpu")
-        judged = [*judge(trained, cell)]
-        figures = test_scores(trained, cell, folder) | label_scores(judged, cell)
-    found = {"training": digest(_learned(trained)), "confidence": digest(j.confidence for j in judged)}
-    if method in REVIEWED:
-        found["review"] = digest(review_order(judged, [excess_doubt(j) for j in judged]))
-    return found | {"scores": digest([np.array([*_numbers(figures)])])}
+    return cell, Path(_made_up(kind).name)
 
 
 @lru_cache(maxsize=1024)

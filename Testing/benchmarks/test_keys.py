@@ -80,6 +80,14 @@ def test_every_method_does_something_of_its_own():
     assert len({before(method, 0.01)["training"] for method in ("plain", "dale", "dale-no-hand")}) == 3
 
 
+def test_slices_and_volumes_are_learned_too():
+    kinds = [PICTURES, PICTURES.model_copy(update={"volumes": True})]
+    kinds.append(DataSet(name="some", dims=3, volumes=True))
+    found = [behaviour(cell("dale").model_copy(update={"data": data})) for data in kinds]
+    assert [set(more) - set(found[0]) for more in found] == [set(), {"slices"}, {"volumes"}]
+    assert all(more[name] == found[0][name] for more in found for name in ("training", "confidence", "scores"))
+
+
 def trial_trainer(method: str, folder: Path, share: float = 0.0):
     trial_set.write_trial_set(folder, "pictures")
     kind, level = ("biased", trial.BIASED) if share else ("raters", None)
