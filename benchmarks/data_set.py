@@ -6,6 +6,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+Normalise = Literal["case", "slice", "ct"]
+
 
 class DataSet(BaseModel):
     """One set at one tier. All of it goes into the hash of a cell.
@@ -24,7 +26,7 @@ class DataSet(BaseModel):
     raters: tuple[str, ...] = ()
     dims: Literal[2, 3] | None = None
     volumes: bool = False
-    normalise: Literal["case", "slice", "ct"] | None = None
+    normalise: Normalise | None = None
     crop: int = 0
     largest: int = 0
     shrink: int = 1

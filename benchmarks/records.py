@@ -10,6 +10,7 @@ from typing import Any
 from DALESegmentLib.engine.learn.folder import write_json
 
 from .cell import Cell
+from .keys import key_of
 from .store import Store
 
 Record = dict[str, Any]
@@ -25,7 +26,8 @@ def make_records(
     """One a finished cell. costs: "set/network" -> step_time_ratio and memory_ratio, which belong to DALE."""
     records = []
     for cell in cells:
-        result = store.results.get(cell.key())
+        key = key_of(cell)
+        result = store.results.get(key)
         if result is None:
             continue
         cost = costs.get(f"{cell.data.name}/{cell.network}", {}) if cell.method == "dale" else {}
@@ -38,7 +40,7 @@ def make_records(
             "method": cell.method,
             "trusted": cell.trusted,
             "seed": cell.seed,
-            "key": cell.key(),
+            "key": key,
         }
         figures = {name: value for name, value in result.items() if name not in _CLEANLAB}
         records.append(named | figures | _cleanlab(cell, store) | dict(cost))
@@ -49,7 +51,7 @@ def _cleanlab(cell: Cell, store: Store) -> Record:
     """cleanlab's score for the same noisy labels, which the plain model of the same cell gives."""
     if cell.method == "clean":
         return {}
-    plain = store.results.get(cell.model_copy(update={"method": "plain"}).key(), {})
+    plain = store.results.get(key_of(cell.model_copy(update={"method": "plain"})), {})
     return {name: plain[name] for name in _CLEANLAB if name in plain}
 
 

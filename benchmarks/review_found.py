@@ -35,7 +35,7 @@ def review_found(judged: Sequence[Judged]) -> dict[str, Any]:
 
     excess = [excess_doubt(j) for j in judged]
     return {
-        "review_found_10pct": pooled(_review_order(judged, excess)),
+        "review_found_10pct": pooled(review_order(judged, excess)),
         "review_found_10pct_doubt": pooled(excess),
         "review_found_10pct_entropy": pooled([entropy(j.probabilities) for j in judged]),
         "review_found_10pct_best": min(1.0, int(SHARE * len(wrong)) / int(wrong.sum())),
@@ -69,7 +69,7 @@ def excess_doubt(judged: Judged) -> np.ndarray:
     return excess
 
 
-def _review_order(judged: Sequence[Judged], excess: Sequence[np.ndarray]) -> list[np.ndarray]:
+def review_order(judged: Sequence[Judged], excess: Sequence[np.ndarray]) -> list[np.ndarray]:
     """Scores that put listed regions first, in the order of the list over all cases, and excess doubt after them."""
     listed, maps = [], []
     for j in judged:

@@ -16,6 +16,7 @@ from typing import Any
 
 from .cell import Cell
 from .data_set import QUICK
+from .keys import key_of
 from .store import Store
 from .tiers import SECONDS, expected_work
 
@@ -34,8 +35,8 @@ class Report:
 
 def missing(cells: Sequence[Cell], store: Store) -> list[Cell]:
     """One cell a key that has no result yet."""
-    by_key = {c.key(): c for c in reversed(cells)}
-    wanted = [k for k in dict.fromkeys(c.key() for c in cells) if k not in store.results]
+    by_key = {key_of(c): c for c in reversed(cells)}
+    wanted = [k for k in dict.fromkeys(key_of(c) for c in cells) if k not in store.results]
     return [by_key[k] for k in wanted]
 
 
@@ -43,7 +44,7 @@ def expected_seconds(cells: Sequence[Cell], store: Store, known: Sequence[Cell],
     """From finished cells of the same set, or the constants measured for the quick tier; None where neither is."""
     measured: dict[str, list[float]] = {}
     for cell in known:
-        result = store.results.get(cell.key())
+        result = store.results.get(key_of(cell))
         if result is not None:
             measured.setdefault(cell.data.name, []).append(result["seconds"] / expected_work(cell))
     total = 0.0
@@ -72,15 +73,15 @@ def run(
             say(f"  FAILED {cell.title}: {why}")
             continue
         store.add(cell, result)
-        rest = [c for c in todo if c.key() not in store.results]
+        rest = [c for c in todo if key_of(c) not in store.results]
         left = expected_seconds(rest, store, cells, workers)
         dice = "none" if result["dice"] is None else f"{result['dice']:.3f}"
         say(
             f"  {len(todo) - len(rest)}/{len(todo)} {cell.title}: Dice {dice}, "
             f"{result['seconds']:.0f} s; {clock(left)} left"
         )
-    started = {c.key() for c in asked}
-    report.left = [c for c in todo if c.key() not in started]
+    started = {key_of(c) for c in asked}
+    report.left = [c for c in todo if key_of(c) not in started]
     return report
 
 

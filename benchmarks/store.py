@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from .cell import Cell
+from .keys import described, hashed, key_of
 
 
 class Store:
@@ -18,12 +19,11 @@ class Store:
         self.path = path
         self.results: dict[str, dict[str, Any]] = {}
         if path.is_file():
-            rows = map(_row, path.read_text(encoding="utf-8").splitlines())
-            self.results = {row["key"]: row["result"] for row in rows if row}
+            self.results = {row["key"]: row["result"] for row in rows_of(path)}
 
     def add(self, cell: Cell, result: dict[str, Any]) -> None:
-        key = cell.key()
-        row = {"key": key, "cell": cell.model_dump(mode="json"), "result": result}
+        key = key_of(cell)
+        row = {"key": key, "cell": described(cell), "hashed": hashed(cell), "result": result}
         # a line break first ends whatever half a line stands there
         line = "\n" + json.dumps(row, allow_nan=False) + "\n"
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -34,6 +34,11 @@ class Store:
         finally:
             os.close(handle)
         self.results[key] = result
+
+
+def rows_of(path: Path) -> list[dict[str, Any]]:
+    """Whole lines, the oldest first: key, cell, what was hashed for the key, and result."""
+    return [row for line in path.read_text(encoding="utf-8").splitlines() if (row := _row(line))]
 
 
 def _row(line: str) -> dict[str, Any] | None:

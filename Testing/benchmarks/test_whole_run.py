@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks import schedule
 from benchmarks.__main__ import main
-from benchmarks.cell import Cell, bare_code
+from benchmarks.cell import Cell
 from benchmarks.cost import cost
 from benchmarks.schedule import expected_seconds, missing, run
 from benchmarks.store import Store
@@ -72,22 +72,6 @@ def test_half_a_line_costs_one_cell_only(tiny_set, tmp_path):
     assert missing([first, second], store) == [second]
     store.add(second, {"dice": 0.6})
     assert missing([first, second], Store(store.path)) == []
-
-
-def test_the_key_follows_what_figures_depend_on(tiny_set):
-    cell = Cell(data=tiny_set, noise="morph", level=0.4, network="UNet", method="dale", trusted=0.0, seed=0)
-    changes = [{"seed": 1}, {"level": 0.3}, {"method": "plain"}, {"method": "dale-no-alignment"}, {"trusted": 0.01}]
-    changes += [{"data": tiny_set.model_copy(update={"epochs": 7})}, {"method": "dale-no-agreement"}]
-    keys = [cell.key(), *(cell.model_copy(update=c).key() for c in changes)]
-    assert len(set(keys)) == len(keys)
-    plain_without_noise = cell.model_copy(update={"method": "plain", "noise": "none", "level": 0.0})
-    assert cell.model_copy(update={"method": "clean"}).key() == plain_without_noise.key()
-
-
-def test_comments_and_docstrings_do_not_change_what_code_does():
-    one = 'def f(x):\n    """Doc."""\n    return x + 1  # why\n'
-    assert bare_code(one) == bare_code('def f(x):\n    """Other."""\n    return (x + 1)\n')
-    assert bare_code(one) != bare_code(one.replace("+ 1", "+ 2"))
 
 
 def test_the_quick_tier_holds_what_is_promised():

@@ -1,0 +1,148 @@
+"""What a cell's code does, tried on a made-up set, so that a cell's key follows it wherever the code lies.
+
+A trial is a cell in miniature: the same method, network and kind of images, through the same reading, planning,
+training and scoring, on one thread of the CPU. The bits of what comes out are hashed. What is called something else or
+lies elsewhere does the same; what computes something else does not, be it a constant, a rule or a library.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from .cell import Cell
+from .data_set import Normalise
+from .loading import load
+from .noise import noisy_label
+from .review_found import excess_doubt, review_order
+from .scoring import REVIEWED, judge, label_scores, test_scores
+from .training import Trained, train
+from .trial_set import kind_of, trial_set, write_trial_set
+
+TRUSTED = 0.05
+BIASED = 0.5
+"""Of the radius: enough that the trusted voxels show it."""
+
+
+def behaviour(cell: Cell) -> dict[str, str]:
+    """Hashes of what training, confidence, review list and scores of such a cell come to, and its annotator's label.
+
+    All of it in pictures, where every part of a method has something to do; images of another kind are learned, too.
+    """
+    kind, normalise = kind_of(cell.data), cell.data.normalise
+    asked = (cell.network, cell.trained_as, cell.trusted > 0)
+    try:
+        if kind == "pictures":
+            tried = _tried(normalise, *asked)
+        else:
+            tried = _tried(None, *asked) | {kind: _trained(kind, normalise, *asked)}
+    except Exception as error:  # a method that fails must not cost the others; the cell itself will tell
+        tried = {"failed": f"{cell.trained_as}: {type(error).__name__}: {error}"}
+    return {**tried, "noise": _noise(kind, *cell.spoiled_by)}
+
+
+def forget() -> None:
+    """Try everything anew when it is asked for."""
+    for known in (_tried, _trained, _noise, _made_up, load):
+        known.cache_clear()
+
+
+def forget_noise() -> None:
+    _noise.cache_clear()
+
+
+@lru_cache(maxsize=1024)
+def _tried(normalise: Normalise | None, network: str, method: str, trusted: bool) -> dict[str, str]:
+    cell, folder = _in_miniature("pictures", normalise, network, method, trusted)
+    with _alone():
+        trained = train(cell, folder, "cpu")
+        judged = [*judge(trained, cell)]
+        figures = test_scores(trained, cell, folder) | label_scores(judged, cell)
+    found = {"training": digest(_learned(trained)), "confidence": digest(j.confidence for j in judged)}
+    if method in REVIEWED:
+        found["review"] = digest(review_order(judged, [excess_doubt(j) for j in judged]))
+    return found | {"scores": digest([np.array([*_numbers(figures)])])}
+
+
+@lru_cache(maxsize=1024)
+def _trained(kind: str, normalise: Normalise | None, network: str, method: str, trusted: bool) -> str:
+    cell, folder = _in_miniature(kind, normalise, network, method, trusted)
+    with _alone():
+        return digest(_learned(train(cell, folder, "cpu")))
+
+
+def _in_miniature(
+    kind: str, normalise: Normalise | None, network: str, method: str, trusted: bool
+) -> tuple[Cell, Path]:
+    """The cell, and the folder of its set. Trusted voxels tell something only of one who always errs the same way."""
+    cell = Cell(
+        data=trial_set(kind, normalise, trusted),
+        noise="biased" if trusted else "raters",
+        level=BIASED if trusted else None,
+        network=network,
+        method=method,
+        trusted=TRUSTED if trusted else 0.0,
+        seed=0,
+    )
+    return cell, Path(_made_up(kind).name)
+
+
+@lru_cache(maxsize=1024)
+def _noise(kind: str, noise: str, level: float | None) -> str:
+    samples = load(trial_set(kind, None), Path(_made_up(kind).name), "train")
+    return digest(noisy_label(sample, noise, level, seed) for sample in samples for seed in (0, 1))
+
+
+@lru_cache
+def _made_up(kind: str) -> tempfile.TemporaryDirectory[str]:
+    """Holds the set as long as the process lives."""
+    folder = tempfile.TemporaryDirectory(prefix="made-up-")
+    write_trial_set(Path(folder.name), kind)
+    return folder
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """One thread, and afterwards everybody's chance and threads as they were."""
+    threads = torch.get_num_threads()
+    with torch.random.fork_rng(devices=[]):
+        torch.set_num_threads(1)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(threads)
+
+
+def _learned(trained: Trained) -> Iterator[np.ndarray]:
+    """Weights; labels begun with and learned in the end; what was held against them."""
+    yield from (value.numpy() for value in trained.predictor.network.state_dict().values())
+    for case in trained.prepared:
+        yield from (each.numpy() for each in (case.label_begun, case.label, case.disagreement))
+
+
+def _numbers(figures: Any) -> Iterator[float]:
+    """Every number in it, whatever it is called; nan for one that there is not."""
+    if isinstance(figures, Mapping):
+        figures = list(figures.values())
+    if isinstance(figures, Sequence):
+        for each in figures:
+            yield from _numbers(each)
+    else:
+        yield float("nan") if figures is None else float(figures)
+
+
+def digest(arrays: Iterable[np.ndarray]) -> str:
+    """Of shapes and values, to the bit, not of how they are stored."""
+    total = hashlib.sha256()
+    for array in arrays:
+        total.update(str(array.shape).encode())
+        total.update(np.ascontiguousarray(array, np.float64).tobytes())
+    return total.hexdigest()[:16]
