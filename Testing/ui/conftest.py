@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from Testing.system_libraries import missing_for_qt, missing_for_scenes, skip_modules
+
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
-pytest.importorskip("PySide6.QtUiTools", reason="the widget's stand-in needs PySide6")
-pytest.importorskip("slicer", reason="the widget's tests need slicer-core")
+if missing := missing_for_scenes() or missing_for_qt():
+    pytest_pycollect_makemodule = skip_modules(missing)
 
 REPOSITORY = Path(__file__).parents[2]
 QUICK_ENGINE = Path(__file__).with_name("quick_engine.py")
