@@ -132,3 +132,15 @@ def test_the_scene_layer_runs_without_torch():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, encoding="utf-8", timeout=120)
     assert done.returncode == 0, done.stderr
+
+
+def test_no_test_imports_another():
+    """What several tests share lies in a module of its own, such as Testing/phantoms.py."""
+    wrong = [
+        f"{file.relative_to(REPOSITORY)} imports {name}"
+        for file in sorted((REPOSITORY / "Testing").rglob("*.py"))
+        for name in sorted(imports(file))
+        if any(part == "conftest" or part.startswith("test_") for part in name.split(".")[:-1])
+        or name.split(".")[-1] == "conftest"
+    ]
+    assert not wrong, "\n".join(wrong)

@@ -26,7 +26,7 @@ from DALESegmentLib.engine.learn.folder import CHECKPOINT_FILE, RUN_FILE, read_j
 from DALESegmentLib.engine.process.failures import explain
 from DALESegmentLib.engine.process.progress import Progress
 from DALESegmentLib.engine.review.review_log import open_log, read_log
-from Testing.engine.conftest import ball_case
+from Testing.phantoms import ball_case
 
 SHORT = {"epochs": 1, "steps_per_epoch": 1, "device": "cpu", "network": "UNet"}
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs Linux")

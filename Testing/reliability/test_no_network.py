@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from DALESegmentLib.engine.cases.exchange import save_array_case
-from Testing.engine.conftest import ball_case
+from Testing.phantoms import ball_case
 
 WATCHED = """
 import json, sys

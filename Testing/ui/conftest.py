@@ -65,8 +65,8 @@ def widget(desktop, tmp_path):
 @pytest.fixture
 def reviewed(widget):
     """A model trained and its doubtful regions listed; the first of them is chosen."""
+    from panel_steps import step
     from slicer_window import click_row
-    from test_flow import step
 
     step(widget, widget.ui.trainButton)
     step(widget, widget.ui.regionsButton)

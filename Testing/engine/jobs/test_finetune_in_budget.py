@@ -16,7 +16,7 @@ from DALESegmentLib.engine.jobs import finetune, train
 from DALESegmentLib.engine.jobs.finetune import Budget
 from DALESegmentLib.engine.learn.remembered import load_remembered
 from DALESegmentLib.engine.process.progress import Progress
-from Testing.engine.conftest import ball_case
+from Testing.phantoms import ball_case
 
 SECONDS, MARGIN = 4.0, 2.0
 

@@ -21,7 +21,7 @@ from DALESegmentLib.engine.jobs import train
 from DALESegmentLib.engine.learn.bundle import load_bundle
 from DALESegmentLib.engine.learn.folder import BUNDLE_FOLDER, CHECKPOINT_FILE, RUN_FILE
 from DALESegmentLib.engine.process.progress import Progress
-from Testing.engine.conftest import ball_case
+from Testing.phantoms import ball_case
 
 EPOCHS = 8
 CHILD = """

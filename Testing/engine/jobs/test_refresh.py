@@ -7,7 +7,7 @@ import numpy as np
 from DALESegmentLib.engine.cases.exchange import save_array_case
 from DALESegmentLib.engine.jobs import predict, refresh, train
 from DALESegmentLib.engine.process.progress import Progress
-from Testing.engine.conftest import ball_case
+from Testing.phantoms import ball_case
 
 
 def handed_over(case, folder) -> dict:

@@ -22,7 +22,7 @@ from DALESegmentLib.engine.learn.networks import build
 from DALESegmentLib.engine.learn.plan import CaseFacts, Plan, make_plan
 from DALESegmentLib.engine.learn.predictor import Predictor
 from DALESegmentLib.engine.process.progress import Progress
-from Testing.engine.conftest import ball_case
+from Testing.phantoms import ball_case
 
 CPU = torch.device("cpu")
 

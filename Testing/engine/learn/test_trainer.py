@@ -14,7 +14,7 @@ from DALESegmentLib.engine.learn.prepare import prepare_case
 from DALESegmentLib.engine.learn.settings import TrainSettings
 from DALESegmentLib.engine.learn.trainer import Trainer
 from DALESegmentLib.engine.process.progress import Progress
-from Testing.engine.conftest import ball_case
+from Testing.phantoms import ball_case
 
 
 class Counting(Objective):

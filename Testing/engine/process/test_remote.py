@@ -26,7 +26,7 @@ from DALESegmentLib.engine.process.client import EngineClient, serving
 from DALESegmentLib.engine.process.progress import Progress
 from DALESegmentLib.engine.process.remote import RemoteEngine, local
 from DALESegmentLib.engine.process.spool import Spool, relative
-from Testing.engine.conftest import ball_case
+from Testing.phantoms import ball_case
 
 ELSEWHERE = Path(__file__).with_name("elsewhere.py")
 
