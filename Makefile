@@ -47,7 +47,7 @@ demo: $(VENV)/ready libraries
 	@$(BIN)/python -m DALESegmentLib.demo --out "$(OUT)" $(if $(DATA),--data "$(DATA)")
 
 test-quick: $(VENV)/ready
-	@echo "== Running the tests that take no training, nothing that is slow"
+	@echo "== Running the tests that are not marked slow"
 	@$(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder -m "not slow"
 
 test: $(VENV)/ready check libraries

@@ -19,6 +19,14 @@ QUICK_ENGINE = Path(__file__).with_name("quick_engine.py")
 sys.path.insert(0, str(REPOSITORY / "DALESegment"))
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """A test of the panel waits for the engine process behind it, so all of them are slow."""
+    for item in items:
+        if item.path.is_relative_to(Path(__file__).parent) and "widget" in item.fixturenames:
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture(scope="session")
 def desktop(tmp_path_factory):
     """Slicer's names, importable."""

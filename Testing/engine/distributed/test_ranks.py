@@ -26,7 +26,7 @@ from Testing.phantoms import ball_case
 TOLERANCE = 1e-4
 """Of weights, losses and scores, after twelve steps of up to 3e-3 each: sums of float32 in another order."""
 
-pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="the launcher forks")
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(not hasattr(os, "fork"), reason="the launcher forks")]
 
 
 class Launched:

@@ -13,6 +13,8 @@ from DALESegmentLib.engine.jobs import finetune, predict, review, train
 from DALESegmentLib.engine.process.progress import Progress
 from Testing.phantoms import ball_case
 
+pytestmark = pytest.mark.slow
+
 
 class Looks(Progress):
     """Keeps which module looked for a cancel, and stops at one look."""

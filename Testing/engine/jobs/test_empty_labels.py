@@ -12,6 +12,8 @@ from DALESegmentLib.engine.jobs import confidence, evaluate, finetune, inspect, 
 from DALESegmentLib.engine.process.progress import Progress
 from Testing.phantoms import ball_case
 
+pytestmark = pytest.mark.slow
+
 SHORT = {"epochs": 1, "steps_per_epoch": 2, "device": "cpu"}
 
 

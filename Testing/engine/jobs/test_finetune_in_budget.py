@@ -19,6 +19,8 @@ from DALESegmentLib.engine.process.progress import Progress
 from Testing.phantoms import ball_case
 from Testing.waiting import Stopwatch
 
+pytestmark = pytest.mark.slow
+
 SECONDS, MARGIN = 4.0, 2.0
 
 

@@ -15,6 +15,8 @@ from DALESegmentLib.engine.learn.remembered import load_remembered
 from DALESegmentLib.engine.process.progress import Progress
 from Testing.phantoms import ball_case
 
+pytestmark = pytest.mark.slow
+
 CASES = 17
 SHORT = {"epochs": 1, "steps_per_epoch": 1, "device": "cpu"}
 

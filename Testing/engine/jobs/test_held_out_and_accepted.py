@@ -17,6 +17,8 @@ from DALESegmentLib.engine.jobs.acceptance import Judged, verdict
 from DALESegmentLib.engine.process.progress import Progress
 from Testing.phantoms import ball_case
 
+pytestmark = pytest.mark.slow
+
 SIZE = (16, 16, 8)
 QUICK = {"epochs": 1, "steps_per_epoch": 1, "device": "cpu"}
 

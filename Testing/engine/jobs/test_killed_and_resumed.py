@@ -23,6 +23,8 @@ from DALESegmentLib.engine.learn.folder import BUNDLE_FOLDER, CHECKPOINT_FILE, R
 from DALESegmentLib.engine.process.progress import Progress
 from Testing.phantoms import ball_case
 
+pytestmark = pytest.mark.slow
+
 EPOCHS = 8
 CHILD = """
 import json, sys, torch
@@ -67,7 +69,6 @@ def start(cases: dict, out: Path, **more) -> subprocess.Popen:
     return subprocess.Popen([sys.executable, "-c", CHILD, json.dumps(asked(cases, out, **more))])
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_killed_and_resumed_it_ends_as_if_nothing_had_happened(seed, cases, uninterrupted, tmp_path):
     out = tmp_path / "run"

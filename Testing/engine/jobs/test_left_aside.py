@@ -13,6 +13,8 @@ from DALESegmentLib.engine.jobs import finetune, inspect, plan, train
 from DALESegmentLib.engine.process.progress import Progress
 from Testing.phantoms import ball_case
 
+pytestmark = pytest.mark.slow
+
 QUICK = {"epochs": 1, "steps_per_epoch": 1, "device": "cpu"}
 
 

@@ -16,6 +16,8 @@ from DALESegmentLib.engine.jobs import confidence, evaluate, finetune, predict, 
 from DALESegmentLib.engine.process.progress import Progress
 from Testing.phantoms import ball_case
 
+pytestmark = pytest.mark.slow
+
 QUICK = {"epochs": 1, "steps_per_epoch": 1, "device": "cpu"}
 
 

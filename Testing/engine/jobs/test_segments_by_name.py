@@ -18,6 +18,8 @@ from DALESegmentLib.engine.jobs import confidence, evaluate, finetune, plan, pre
 from DALESegmentLib.engine.process.progress import Progress
 from Testing.phantoms import ball_case
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def cases(tmp_path_factory) -> Path:

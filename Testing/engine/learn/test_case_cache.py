@@ -19,6 +19,8 @@ from DALESegmentLib.engine.learn.prepare import prepare_case
 from DALESegmentLib.engine.process.progress import Progress
 from Testing.phantoms import ball_case
 
+pytestmark = pytest.mark.slow
+
 VOXELS = ("image", "label", "trusted", "disagreement")
 
 

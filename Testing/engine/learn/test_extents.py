@@ -18,6 +18,8 @@ from DALESegmentLib.engine.learn.extent_scales import EXTENT, load_extents
 from DALESegmentLib.engine.process.progress import Progress
 from Testing.phantoms import ball_case
 
+pytestmark = pytest.mark.slow
+
 QUICK = {"epochs": 1, "steps_per_epoch": 6, "device": "cpu"}
 VOXEL_ML = 2.0 / 1000
 

@@ -18,6 +18,8 @@ from DALESegmentLib.engine.learn.run_lock import only_training_in
 from DALESegmentLib.engine.process.progress import Progress
 from Testing.phantoms import ball_case
 
+pytestmark = pytest.mark.slow
+
 HOLDER = """
 import sys, time
 from pathlib import Path
