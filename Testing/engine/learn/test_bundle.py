@@ -51,6 +51,7 @@ KINDS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_monai_runs_the_bundle_to_the_same_segmentation(kind, tmp_path):
     pytest.importorskip("ignite", reason="running a bundle needs pytorch-ignite")

@@ -28,6 +28,8 @@ from DALESegmentLib.engine.process.remote import RemoteEngine, local
 from DALESegmentLib.engine.process.spool import Spool, relative
 from Testing.phantoms import ball_case
 
+pytestmark = pytest.mark.slow
+
 ELSEWHERE = Path(__file__).with_name("elsewhere.py")
 
 
