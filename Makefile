@@ -14,11 +14,12 @@ GPU := $(shell nvidia-smi -L >/dev/null 2>&1 && echo yes)
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check \
 	$(if $(GPU),,-c constraints-cpu.txt) $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 
-.PHONY: demo test bench bench-speed bench-reliability soak combinations coverage check format clean help
+.PHONY: demo test test-quick libraries bench bench-speed bench-reliability soak combinations coverage check format clean help
 
 help:
 	@echo "make demo [DATA=folder]   the whole job once, on a real image, into $(OUT)"
 	@echo "make test                 every test"
+	@echo "make test-quick           the tests that are not slow, in a minute"
 	@echo "make bench [DATA=folder] [ARGS=...]   the published tables, about an hour and a quarter on two cores; goes on where it stopped"
 	@echo "make bench-speed          time and memory against their references, a quarter of an hour on two cores"
 	@echo "make bench-reliability    kills, bad input, fuzzing, soak, coverage: hours; ARGS=\"--only corpus\" for a part"
@@ -38,10 +39,18 @@ $(VENV)/ready: pyproject.toml constraints-cpu.txt
 		|| echo "   They are not available for this Python; pictures by Slicer's views and their tests are left out."
 	@touch $@
 
-demo: $(VENV)/ready
+# Slicer's views and Qt need libraries of the system; what needs a missing one is left out, and this says how to have it.
+libraries: $(VENV)/ready
+	@$(BIN)/python -m Testing.system_libraries
+
+demo: $(VENV)/ready libraries
 	@$(BIN)/python -m DALESegmentLib.demo --out "$(OUT)" $(if $(DATA),--data "$(DATA)")
 
-test: $(VENV)/ready check
+test-quick: $(VENV)/ready
+	@echo "== Running the tests that are not marked slow"
+	@$(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder -m "not slow"
+
+test: $(VENV)/ready check libraries
 	@echo "== Running every test, several files at a time"
 	@$(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 

@@ -1,16 +1,34 @@
-"""Imports point one way: ui -> mrml -> engine."""
+"""Imports point one way: ui -> mrml -> engine, and in the engine from each package to those before it."""
 
 from __future__ import annotations
 
-import ast
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-REPOSITORY = Path(__file__).parents[1]
-LIBRARY = REPOSITORY / "DALESegmentLib"
+from Testing.structure import REPOSITORY, cycles, files, imports, library, numbers
+
+LAYERS = (
+    ("engine",),  # the version alone
+    ("engine.core",),
+    ("engine.geometry",),
+    ("engine.dale",),
+    ("engine.io",),
+    ("engine.training", "engine.inference", "engine.metrics", "engine.review"),
+    ("engine.bundle",),
+    ("engine.commands",),
+    ("engine.rpc", "engine.cli"),
+    ("engine.__main__",),
+    ("mrml",),
+    ("ui",),
+    ("demo",),
+)
+"""A package imports those before it; in one line they may import each other as long as there is no cycle."""
+PACKAGES = tuple(package for layer in LAYERS for package in layer)
+HELD = ("mrml", "ui", "demo")
+"""The packages that are held to it. PACKAGES, once the engine is divided like that; then the numbers hold as well."""
+WHOLE = pytest.mark.skipif(HELD != PACKAGES, reason="the engine is not divided into these packages yet")
 
 FORBIDDEN = {
     "engine": {"slicer", "vtk", "vtkmodules", "qt", "ctk", "DALESegmentLib.mrml", "DALESegmentLib.ui"},
@@ -22,30 +40,8 @@ WITHOUT_TORCH = ("engine/cases", "engine/geometry", "engine/review")
 AT_FILE_SCOPE = {"DALESegmentLib", "SimpleITK", "ctk", "numpy", "qt", "slicer", "vtk"} | set(sys.stdlib_module_names)
 
 
-def imports(file: Path, *, file_scope_only: bool = False) -> set[str]:
-    """Full names of the modules a file imports, relative ones resolved."""
-    tree = ast.parse(file.read_text(encoding="utf-8"))
-    package = file.relative_to(REPOSITORY).parent.parts
-    nodes = tree.body if file_scope_only else ast.walk(tree)
-    if file_scope_only:
-        nodes = [n for top in tree.body for n in ([top] if not isinstance(top, ast.Try) else ast.walk(top))]
-    found: set[str] = set()
-    for node in nodes:
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            base = ".".join(package[: len(package) - node.level + 1]) if node.level else ""
-            module = ".".join(part for part in (base, node.module) if part)
-            found |= {module} | {f"{module}.{alias.name}" for alias in node.names}
-    return found
-
-
 def is_within(name: str, package: str) -> bool:
     return name == package or name.startswith(package + ".")
-
-
-def files(*folders: str) -> list[Path]:
-    return sorted(file for folder in folders for file in (LIBRARY / folder).rglob("*.py"))
 
 
 @pytest.mark.parametrize("layer", sorted(FORBIDDEN))
@@ -57,6 +53,48 @@ def test_a_layer_imports_nothing_above_it(layer):
         if any(is_within(name, package) for package in FORBIDDEN[layer])
     ]
     assert not wrong, "\n".join(wrong)
+
+
+def rank(package: str) -> int:
+    """Where a package stands; what has no place yet is one of the engine's and stands before all others."""
+    places = [n for n, layer in enumerate(LAYERS) if package in layer]
+    return places[0] if places else 0
+
+
+@pytest.mark.parametrize("package", HELD)
+def test_a_package_imports_only_packages_before_it(package):
+    structure = library()
+    assert structure.within(package), f"there is no package {package}"
+    above = [other for other in structure.packages.successors(package) if rank(other) > rank(package)]
+    wrong = [
+        f"{module} imports {other}"
+        for module in structure.within(package)
+        for other in sorted(structure.graph.successors(module))
+        if structure.package(other) in above
+    ]
+    assert not above, "\n".join(wrong or above)
+
+
+def test_no_held_package_is_in_a_cycle():
+    assert not [cycle for cycle in cycles(library().packages) if set(cycle) & set(HELD)]
+
+
+def test_no_files_import_each_other():
+    assert not cycles(library().graph)
+
+
+@WHOLE
+def test_every_package_has_its_place():
+    assert set(filter(None, library().packages)) <= set(PACKAGES)
+
+
+@WHOLE
+def test_the_engine_is_of_few_modules_of_a_readable_size():
+    found = numbers(library())
+    assert found.modules <= 110
+    assert found.single_share <= 0.2
+    assert 100 <= found.median_lines <= 160
+    assert found.longest[0] <= 350, found.longest[1]
 
 
 def test_reading_and_reviewing_need_no_torch():
@@ -94,3 +132,15 @@ def test_the_scene_layer_runs_without_torch():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, encoding="utf-8", timeout=120)
     assert done.returncode == 0, done.stderr
+
+
+def test_no_test_imports_another():
+    """What several tests share lies in a module of its own, such as Testing/phantoms.py."""
+    wrong = [
+        f"{file.relative_to(REPOSITORY)} imports {name}"
+        for file in sorted((REPOSITORY / "Testing").rglob("*.py"))
+        for name in sorted(imports(file))
+        if any(part == "conftest" or part.startswith("test_") for part in name.split(".")[:-1])
+        or name.split(".")[-1] == "conftest"
+    ]
+    assert not wrong, "\n".join(wrong)

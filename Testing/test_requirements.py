@@ -6,7 +6,7 @@ import re
 import sys
 
 from DALESegmentLib.engine.doctor import PACKAGES
-from Testing.test_layers import LIBRARY, REPOSITORY, files, imports
+from Testing.structure import LIBRARY, REPOSITORY, files, imports
 
 IN_SLICER = {"numpy", "scipy", "SimpleITK", "vtk", "requests", "pydicom", "packaging"}
 """Of what Slicer's own Python brings; scikit-image, psutil, pydantic and nibabel are not of it."""

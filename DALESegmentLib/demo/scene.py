@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from ctypes.util import find_library
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -21,16 +20,15 @@ def write_scene(data: DemoData, done: Rounds, out: Path, say: Narrator) -> None:
         say("No doubtful place was found, so there is no scene to show.")
     elif find_spec("slicer") is None or find_spec("trame_slicer") is None:
         say("Slicer's scene classes (pip package slicer-core) are not installed: scene.mrb was left out.")
-    elif find_library("EGL") is None:
-        say("The system library EGL is missing (Debian package libegl1): scene.mrb was left out.")
     else:
-        _write(data, done, ReportCase(data, out, done.worst[0].case), out)
+        _write(data, done, ReportCase(data, out, done.worst[0].case), out, say)
 
 
-def _write(data: DemoData, done: Rounds, case: ReportCase, out: Path) -> None:
+def _write(data: DemoData, done: Rounds, case: ReportCase, out: Path, say: Narrator) -> None:
     import vtk
 
     from DALESegmentLib.mrml.charts import updateCurves
+    from DALESegmentLib.mrml.drawing import missingForDrawing
     from DALESegmentLib.mrml.heat_map import showConfidence
     from DALESegmentLib.mrml.pictures import renderSlices, writePicture
     from DALESegmentLib.mrml.regions import updateRegionMarkups, updateRegionTable
@@ -52,6 +50,10 @@ def _write(data: DemoData, done: Rounds, case: ReportCase, out: Path) -> None:
     updateRegionTable(regions)
     updateRegionMarkups(done.worst[:1])  # more would only hide the image
     updateCurves(done.histories["dale"])
-    picture = renderSlices(volumes[0], segmentations[:1], heat, regions[0].centre_ras, PIXELS, FRAME_MM)
-    writePicture(out / "slicer-views.png", picture)
+    missing = missingForDrawing()
+    if missing:
+        say(f"Slicer's views cannot be drawn here, so slicer-views.png was left out. {missing}")
+    else:
+        picture = renderSlices(volumes[0], segmentations[:1], heat, regions[0].centre_ras, PIXELS, FRAME_MM)
+        writePicture(out / "slicer-views.png", picture)
     saveScene(out / "scene.mrb")

@@ -11,6 +11,9 @@ import slicer
 import vtk
 from vtk.util.numpy_support import numpy_to_vtk, vtk_to_numpy
 
+from DALESegmentLib.engine.errors import EngineError
+
+from .drawing import missingForDrawing
 from .heat_map import showInEmptyViews
 from .scene import currentScene, startHeadless
 from .views import centreSliceViews
@@ -20,7 +23,13 @@ VIEWS = {"Axial": "Red", "Sagittal": "Yellow", "Coronal": "Green"}  # Slicer's n
 
 
 def sliceView(orientation: str = "Axial", size: int = 400) -> Any:
-    """trame-slicer's slice view of that orientation, size × size pixels; reused while its node is in the scene."""
+    """trame-slicer's slice view of that orientation, size × size pixels; reused while its node is in the scene.
+
+    Raises EngineError "cannot-draw" where a system library is missing.
+    """
+    missing = missingForDrawing()
+    if missing:
+        raise EngineError("cannot-draw", f"Slicer's views cannot be drawn here. {missing}")
     from trame_slicer.views import ViewLayoutDefinition, ViewProps, ViewType
 
     props = ViewProps(orientation=orientation)
@@ -50,6 +59,7 @@ def renderSlices(
 
     Shows the given segmentations and no others, and the heat map where one is given. ras: the point in the
     middle (default: that of the volume); frameMm: what each view spans (default: the whole volume).
+    Raises EngineError as `sliceView` does.
     """
     views = [sliceView(orientation, size) for orientation in VIEWS]
     for view in views:

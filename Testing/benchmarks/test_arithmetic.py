@@ -13,23 +13,7 @@ from benchmarks.records import merge_quality
 from benchmarks.review_found import entropy, found_share
 from benchmarks.statistics import gap_recovery, paired_interval, spread
 from benchmarks.table import make_table
-
-
-def record(method: str, seed: int, cases: list[float], noise: str = "morph", **more) -> dict:
-    base = {"tier": "quick", "set": "s", "noise": noise, "noise_level": 0.4, "network": "UNet", "trusted": 0.0}
-    figures = {"dice": float(np.mean(cases)), "test_dice": cases, "label_dice": 0.7, "test_disagreement": [0.1, 0.4]}
-    return {**base, "method": method, "seed": seed, **figures, **more}
-
-
-def some_records() -> list[dict]:
-    return [
-        record("clean", 0, [0.9, 0.9]),
-        record("clean", 1, [0.9, 0.9]),
-        record("plain", 0, [0.6, 0.8]),
-        record("plain", 1, [0.7, 0.7]),
-        record("dale", 0, [0.8, 0.8], label_error_auroc=0.97, cleanlab_auroc=0.9),
-        record("dale", 1, [0.9, 0.9], label_error_auroc=0.95, cleanlab_auroc=0.9),
-    ]
+from Testing.benchmarks.made_up_records import record, some_records
 
 
 def test_gap_recovery_by_hand():

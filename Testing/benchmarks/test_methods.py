@@ -90,6 +90,7 @@ def test_coteaching_drops_the_largest_losses_of_each_class():
     assert small_loss(loss, label, valid, 2, 0.0).equal(valid)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", BASELINES)
 def test_each_baseline_learns(method, tiny_data, tiny_set):
     cell = Cell(data=tiny_set, noise="morph", level=0.3, network="UNet", method=method, trusted=0.0, seed=0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from benchmarks.groups import RANKED, make_groups
 from benchmarks.methods.registry import ABLATIONS
 from benchmarks.summary import ablation_rows, gain, markdown, method_rows
-from Testing.benchmarks.test_arithmetic import record, some_records
+from Testing.benchmarks.made_up_records import record, some_records
 
 GAINS = dict(zip(RANKED, (0.0, -0.1, 0.02, 0.03, 0.04, 0.05), strict=True))
 

@@ -17,6 +17,8 @@ from benchmarks.store import Store
 from benchmarks.tiers import Wanted, cells
 from benchmarks.training import make_trainer
 
+pytestmark = pytest.mark.slow
+
 TWO = ["--sets", "discs", "--noise", "morph", "--methods", "clean,plain", "--networks", "UNet", "--seeds", "0"]
 
 

@@ -19,7 +19,7 @@ from DALESegmentLib.engine.learn.folder import CHECKPOINT_FILE
 from DALESegmentLib.engine.process.progress import Progress
 from DALESegmentLib.engine.review.region import Region
 from DALESegmentLib.engine.review.review_log import open_log
-from Testing.engine.conftest import ball_case
+from Testing.phantoms import ball_case
 
 KEPT = Path(__file__).parent
 

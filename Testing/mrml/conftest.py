@@ -11,8 +11,11 @@ from scene_helpers import a_region
 
 from DALESegmentLib.engine.cases.geometry import Geometry
 from DALESegmentLib.engine.review.region import Region
+from DALESegmentLib.mrml.drawing import missingForDrawing
+from Testing.system_libraries import missing_for_scenes, skip_modules
 
-pytest.importorskip("slicer", reason="the real MRML classes (slicer-core) are not installed")
+if missing := missing_for_scenes():
+    pytest_pycollect_makemodule = skip_modules(missing)
 
 
 @pytest.fixture(scope="session")
@@ -24,16 +27,23 @@ def an_application():
 
 @pytest.fixture
 def a_scene(an_application):
-    """The scene, empty but for its three slice views."""
+    """The scene, empty but for its three slice views, where they can be drawn."""
     from DALESegmentLib.mrml import pictures
 
     an_application.scene.Clear(0)
     # Another test may have cleared the scene of these as well; volumes are not drawn without them.
     an_application.color_logic.AddDefaultColorNodes()
-    for orientation in pictures.VIEWS:
+    for orientation in () if missingForDrawing() else pictures.VIEWS:
         pictures.sliceView(orientation, 200)
     yield an_application.scene
     an_application.scene.Clear(0)
+
+
+@pytest.fixture
+def the_views(a_scene) -> None:
+    """For a test that needs the slice views, to look at or to set; it is skipped where they cannot be drawn."""
+    if reason := missingForDrawing():
+        pytest.skip(reason)
 
 
 @pytest.fixture

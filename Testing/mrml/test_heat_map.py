@@ -45,6 +45,7 @@ def composites(scene) -> list:
     return slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode", scene)
 
 
+@pytest.mark.usefixtures("the_views")
 def test_it_is_seen_at_the_boundary_and_nowhere_else(a_volume_node, a_heat_map, a_distance):
     centre = geometryFromVolume(a_volume_node).index_to_ras((30, 30, 10))
     bare = renderSlices(a_volume_node, ras=centre, size=SIZE).astype(int)
@@ -68,6 +69,7 @@ def distance_at_pixels(volume, distance) -> np.ndarray:
     return result
 
 
+@pytest.mark.usefixtures("the_views")
 def test_patient_right_is_left_and_anterior_is_up(a_scene, a_geometry):
     """One bright block at the patient's right front: low i and low j on this LPS grid."""
     image = np.zeros(a_geometry.array_shape, np.float32)
@@ -78,6 +80,7 @@ def test_patient_right_is_left_and_anterior_is_up(a_scene, a_geometry):
     assert columns.mean() < SIZE / 2
 
 
+@pytest.mark.usefixtures("the_views")
 def test_the_threshold_chooses_what_is_coloured(a_volume_node, a_heat_map, a_scene):
     shares = []
     bare = renderSlices(a_volume_node, size=SIZE)
@@ -107,11 +110,13 @@ def test_far_from_the_label_only_what_is_more_likely_wrong_shows(a_volume_node, 
     np.testing.assert_allclose(shown[10, 30, 14:17], 0.7)
 
 
+@pytest.mark.usefixtures("the_views")
 def test_opacity(a_heat_map, a_scene):
     setHeatMapOpacity(a_heat_map, 0.3)
     assert [view.GetForegroundOpacity() for view in composites(a_scene)] == [0.3] * 3
 
 
+@pytest.mark.usefixtures("the_views")
 def test_hiding_gives_back_what_was_covered(a_volume_node, an_image, a_confidence, a_geometry, a_scene):
     pet = addVolume(an_image, a_geometry, "PET")
     for view in composites(a_scene):
@@ -126,6 +131,7 @@ def test_hiding_gives_back_what_was_covered(a_volume_node, an_image, a_confidenc
     assert {view.GetForegroundOpacity() for view in composites(a_scene)} == {0.37}
 
 
+@pytest.mark.usefixtures("the_views")
 def test_nothing_is_left_when_the_last_one_goes(a_volume_node, a_confidence, a_geometry, a_scene):
     before = node_counts(a_scene)
     first = showConfidence(a_confidence, a_geometry, "before")

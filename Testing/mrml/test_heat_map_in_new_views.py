@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from DALESegmentLib.engine.cases.geometry import Geometry
 from DALESegmentLib.mrml.heat_map import setHeatMapOpacity, showConfidence
@@ -10,6 +11,7 @@ from DALESegmentLib.mrml.pictures import renderSlices
 from DALESegmentLib.mrml.volumes import addVolume
 
 
+@pytest.mark.usefixtures("the_views")
 def test_the_heat_map_is_in_the_first_picture_ever_taken(a_scene):
     geometry = Geometry((20, 20, 20), (1.0, 1.0, 1.0), (0.0, 0.0, 0.0), tuple(np.eye(3).ravel()))
     volume = addVolume(np.random.default_rng(0).normal(100, 10, geometry.array_shape), geometry, "image")

@@ -30,6 +30,8 @@ from DALESegmentLib.mrml.cases import caseFromNodes
 from DALESegmentLib.mrml.segmentations import addSegmentation, labelFromSegmentation
 from DALESegmentLib.mrml.volumes import addVolume, geometryFromVolume
 
+pytestmark = pytest.mark.slow
+
 
 def bright_voxels(folder: Path, dims: int, planar: bool) -> Path:
     """A bundle whose network's second class wins exactly where a voxel is above the image's mean."""

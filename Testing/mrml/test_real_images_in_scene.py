@@ -31,6 +31,7 @@ def read(folder, pattern) -> sitk.Image:
     return sitk.ReadImage(str(found[0]))
 
 
+@pytest.mark.usefixtures("the_views")
 @pytest.mark.parametrize("case", CASES)
 def test_a_real_case_goes_through_the_scene_unchanged(a_scene, the_real_images, tmp_path, case):
     folder, images, label = CASES[case]

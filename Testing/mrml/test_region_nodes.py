@@ -93,6 +93,7 @@ def test_no_regions_is_an_empty_list(a_scene, some_regions):
     assert updateRegionMarkups([]).GetNumberOfControlPoints() == 0
 
 
+@pytest.mark.usefixtures("the_views")
 @pytest.mark.parametrize("pan", [0.0, 12.0])
 def test_a_jump_centres_all_views(a_volume_node, a_scene, a_geometry, pan):
     renderSlices(a_volume_node, size=200)
@@ -106,6 +107,7 @@ def test_a_jump_centres_all_views(a_volume_node, a_scene, a_geometry, pan):
         assert np.linalg.norm(middle_of(view) - region.centre_ras) < pixel
 
 
+@pytest.mark.usefixtures("the_views")
 def test_a_jump_frames_the_region_and_keeps_the_aspect(a_volume_node, a_scene, a_geometry):
     renderSlices(a_volume_node, size=200)
     view = slice_nodes(a_scene)[0]

@@ -8,11 +8,12 @@ import pytest
 
 from benchmarks.reliability import bad_input
 
+pytestmark = pytest.mark.slow
+
 SLOWEST_SECONDS = 5.0
 MOST_MEMORY = 2 * 2**30
 
 
-@pytest.mark.slow
 def test_a_part_of_the_corpus_is_refused_or_handled_right():
     """Every 23rd piece, of every kind; `make bench-reliability` tries all."""
     outcome = bad_input.run(every=23)

@@ -26,7 +26,9 @@ from DALESegmentLib.engine.learn.folder import CHECKPOINT_FILE, RUN_FILE, read_j
 from DALESegmentLib.engine.process.failures import explain
 from DALESegmentLib.engine.process.progress import Progress
 from DALESegmentLib.engine.review.review_log import open_log, read_log
-from Testing.engine.conftest import ball_case
+from Testing.phantoms import ball_case
+
+pytestmark = pytest.mark.slow
 
 SHORT = {"epochs": 1, "steps_per_epoch": 1, "device": "cpu", "network": "UNet"}
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs Linux")
@@ -126,7 +128,6 @@ def test_a_folder_that_takes_nothing_is_said_to_be_one_and_stays(disk, tmp_path)
 
 
 @linux
-@pytest.mark.slow
 def test_memory_that_ends_is_one_sentence_and_the_engine_lives(tmp_path):
     """The system's own limit, set while the engine runs."""
     import resource
@@ -184,7 +185,6 @@ def test_a_clock_that_jumps_changes_neither_a_budget_nor_a_duration(jump, tmp_pa
 
 
 @linux
-@pytest.mark.slow
 def test_a_parent_that_is_killed_while_its_engine_trains_takes_it_along(tmp_path):
     cases, out = small_cases(tmp_path / "cases", 1), tmp_path / "run"
     with LinesEngine(by_a_parent=True) as engine:

@@ -16,6 +16,8 @@ from DALESegmentLib.engine.process.progress import Progress
 from DALESegmentLib.engine.review.region_files import read_regions_json
 from DALESegmentLib.engine.review.review_log import open_log, read_log
 
+pytestmark = pytest.mark.slow
+
 KEPT = Path(__file__).parents[1] / "kept"
 VERSIONS = sorted(path.name for path in KEPT.iterdir() if (path / "run").is_dir())
 

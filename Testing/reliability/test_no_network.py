@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 from DALESegmentLib.engine.cases.exchange import save_array_case
-from Testing.engine.conftest import ball_case
+from Testing.phantoms import ball_case
+
+pytestmark = pytest.mark.slow
 
 WATCHED = """
 import json, sys
@@ -51,7 +53,6 @@ def opened(code: str, *arguments: str) -> list[str]:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-@pytest.mark.slow
 def test_no_job_opens_a_connection(tmp_path):
     for n in range(2):
         case = ball_case(f"case{n}", size=(16, 16, 8), seed=n)

@@ -9,8 +9,9 @@ import pytest
 from benchmarks.reliability import fuzz, kills, soak
 from benchmarks.reliability.rows import BARS, measured, publish
 
+pytestmark = pytest.mark.slow
 
-@pytest.mark.slow
+
 def test_a_few_kills_cost_nothing(tmp_path):
     killed = kills.run(tmp_path, 3)
     assert killed.kills == 3
@@ -18,7 +19,6 @@ def test_a_few_kills_cost_nothing(tmp_path):
     assert killed.unreadable == []
 
 
-@pytest.mark.slow
 def test_a_few_cycles_leave_no_file_and_no_thread_behind(tmp_path):
     soaked = soak.run(tmp_path, 7)
     assert len(soaked.memory) == 7
@@ -32,7 +32,6 @@ def test_a_growth_and_a_slowdown_would_be_seen():
     assert soaked.slowdown([1.0] * 40 + [1.5]) == 1.5
 
 
-@pytest.mark.slow
 def test_some_fuzzing_finds_no_crash():
     fuzzed = fuzz.run(4.0, seed_examples=15)
     assert fuzzed.crashes == []

@@ -8,13 +8,23 @@ from pathlib import Path
 
 import pytest
 
+from Testing.system_libraries import missing_for_qt, missing_for_scenes, skip_modules
+
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
-pytest.importorskip("PySide6.QtUiTools", reason="the widget's stand-in needs PySide6")
-pytest.importorskip("slicer", reason="the widget's tests need slicer-core")
+if missing := missing_for_scenes() or missing_for_qt():
+    pytest_pycollect_makemodule = skip_modules(missing)
 
 REPOSITORY = Path(__file__).parents[2]
 QUICK_ENGINE = Path(__file__).with_name("quick_engine.py")
 sys.path.insert(0, str(REPOSITORY / "DALESegment"))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """A test of the panel waits for the engine process behind it, so all of them are slow."""
+    for item in items:
+        if item.path.is_relative_to(Path(__file__).parent) and "widget" in item.fixturenames:
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(scope="session")
@@ -63,8 +73,8 @@ def widget(desktop, tmp_path):
 @pytest.fixture
 def reviewed(widget):
     """A model trained and its doubtful regions listed; the first of them is chosen."""
+    from panel_steps import step
     from slicer_window import click_row
-    from test_flow import step
 
     step(widget, widget.ui.trainButton)
     step(widget, widget.ui.regionsButton)

@@ -79,8 +79,8 @@ def test_an_audit_is_about_one_image_and_survives_leaving_it(widget):
 
 def test_the_audit_draws_nothing_that_was_confirmed(widget):
     import numpy as np
+    from panel_steps import step
     from slicer_window import click_row
-    from test_flow import step
 
     step(widget, widget.ui.trainButton)
     step(widget, widget.ui.regionsButton)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from panel_steps import step
 from slicer_window import click
-from test_flow import step
 
 
 def test_check_data_says_what_is_there(widget):

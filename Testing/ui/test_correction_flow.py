@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from panel_steps import label_of
 from slicer_window import click, click_row, enter, leave, press, wait_until
-from test_flow import label_of
 
 
 def erase_region(widget, region):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from panel_steps import correct, label_of, step
 from slicer_window import click, click_row, enter, leave, wait_until
-from test_flow import correct, label_of, step
 
 
 @pytest.fixture

@@ -6,21 +6,8 @@ import re
 
 import numpy as np
 import pytest
+from panel_steps import correct, label_of, step
 from slicer_window import WIDTH, click, click_row, enter, leave, picture, press, states, wait_until
-
-
-def step(widget, button) -> str:
-    """Click, wait for the end, and give back what the panel says then."""
-    click(button)
-    assert widget.logic.workflow.busy, widget.ui.statusLabel.text
-    assert wait_until(lambda: not widget.logic.workflow.busy)
-    return widget.ui.statusLabel.text
-
-
-def label_of(segmentation, image):
-    from DALESegmentLib.mrml.segmentations import labelFromSegmentation
-
-    return labelFromSegmentation(segmentation, image)[0].copy()
 
 
 def test_the_first_volume_and_segmentation_are_chosen(widget):
@@ -94,16 +81,6 @@ def test_the_whole_flow(widget, tmp_path):
 
     click(ui.rollBackButton)
     assert ui.modelEdit.currentPath.endswith("model-1")
-
-
-def correct(segmentation, image) -> None:
-    import slicer
-
-    segment = segmentation.GetSegmentation().GetNthSegmentID(0)
-    label = slicer.util.arrayFromSegmentBinaryLabelmap(segmentation, segment, image).copy()
-    label[:, :, :12] = 0
-    label[6:10, 20:28, 36:] = 0
-    slicer.util.updateSegmentBinaryLabelmapFromArray(label, segmentation, segment, image)
 
 
 def test_clicking_a_region_moves_the_slice_views(widget):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from panel_steps import choose, step
 from slicer_window import click
-from test_flow import step
 
 
 @pytest.fixture
@@ -22,17 +22,6 @@ def surface_node():
     from DALESegmentLib.mrml.surface import SURFACE
 
     return nodeWithRole("vtkMRMLModelNode", SURFACE)
-
-
-def choose(box, text: str) -> None:
-    """As a reader does: the list is opened, and an entry clicked."""
-    import standin
-
-    combo = standin.unwrap(box)
-    index = combo.findText(text)
-    assert index >= 0, [combo.itemText(i) for i in range(combo.count())]
-    combo.setCurrentIndex(index)
-    combo.activated.emit(index)
 
 
 def test_it_goes_and_comes_back_with_its_box(shown):

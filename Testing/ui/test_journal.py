@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from panel_steps import step
 from slicer_window import click, click_row, press, states
-from test_flow import step
 
 from DALESegmentLib.engine.review.review_log import read_log
 

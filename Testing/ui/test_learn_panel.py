@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 
 import pytest
+from panel_steps import step
 from slicer_window import click, wait_until
-from test_flow import step
 
 
 def sent(widget) -> dict:

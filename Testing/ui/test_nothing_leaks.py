@@ -8,8 +8,8 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import numpy as np
+from panel_steps import correct, step
 from slicer_window import click, click_row, enter, leave, press, wait_until
-from test_flow import correct, step
 
 REPOSITORY = Path(__file__).parents[2]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from panel_steps import step
 from slicer_window import click, wait_until
-from test_flow import step
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from panel_steps import label_of, step
 from slicer_window import click, click_row, wait_until
-from test_flow import label_of, step
 
 
 @pytest.fixture

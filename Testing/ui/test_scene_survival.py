@@ -6,8 +6,8 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+from panel_steps import label_of, step
 from slicer_window import click, click_row, press, states, wait_until
-from test_flow import label_of, step
 
 
 def saved_and_opened(widget, folder: Path) -> None:
@@ -90,7 +90,7 @@ def test_each_segmentation_of_a_scene_keeps_its_own_list(reviewed):
 
 def test_one_segment_alone_can_be_judged(widget):
     import slicer
-    from test_heat_map_panel import choose
+    from panel_steps import choose
 
     image, segmentation = widget.case
     segmentation.GetSegmentation().AddEmptySegment("other", "other")

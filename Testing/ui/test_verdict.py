@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from panel_steps import step
 from slicer_window import click, press, wait_until
-from test_flow import step
 
 OBJECTION = "The new model contradicts 40 of 90 confirmed voxels that the earlier one had right."
 

@@ -131,6 +131,7 @@ def test_a_resumed_training_is_asked_for_what_was_given(options, given, monkeypa
     assert sent == [{"out": Path("out"), "resume": True, "overwrite": False, **given}]
 
 
+@pytest.mark.slow
 def test_json_is_all_there_is(two_cases):
     done = run("inspect", "--data", two_cases, "--json")
     assert (done.returncode, done.stderr) == (0, "")
@@ -139,6 +140,7 @@ def test_json_is_all_there_is(two_cases):
     assert result["cases"][0]["voxels"] == {"1": 4 * 10 * 8}
 
 
+@pytest.mark.slow
 def test_a_table_and_plain_lines_without_a_terminal(two_cases):
     done = run("inspect", "--data", two_cases, "--label", "label")
     assert done.returncode == 0
@@ -148,6 +150,7 @@ def test_a_table_and_plain_lines_without_a_terminal(two_cases):
     assert "\x1b" not in done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_a_job_with_a_result_on_disk(two_cases, tmp_path):
     out = tmp_path / "out"
     done = run("simulate", "--data", two_cases, "--kind", "erode", "--amount", 1, "-o", out, "--json")
@@ -157,6 +160,7 @@ def test_a_job_with_a_result_on_disk(two_cases, tmp_path):
     assert 0 < spoiled.sum() < 4 * 10 * 8
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -190,6 +194,7 @@ def test_wrong_usage_is_told_apart(arguments):
     assert "Traceback" not in done.output
 
 
+@pytest.mark.slow
 def test_the_doctor_speaks_to_people():
     done = run("doctor")
     assert done.returncode == 0
@@ -218,6 +223,7 @@ def long_training(two_cases, tmp_path):
                 process.kill()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C of POSIX")
 def test_ctrl_c_cancels_politely(long_training, tmp_path):
     """As a terminal does it: the whole foreground group gets the signal."""
@@ -234,6 +240,7 @@ def test_ctrl_c_cancels_politely(long_training, tmp_path):
     assert json.loads((tmp_path / "run" / "run.json").read_text())["status"] == "cancelled"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C of POSIX")
 def test_a_second_ctrl_c_does_not_wait(long_training):
     """For an engine that no longer answers: here it is stopped."""
@@ -257,6 +264,7 @@ def _read_until(process: subprocess.Popen[str], condition: Callable[[str], bool]
     raise AssertionError("the process ended too early")
 
 
+@pytest.mark.slow
 def test_torchrun_trains_in_its_own_processes(two_cases, tmp_path):
     """With LOCAL_RANK set no engine is started: the training fails or succeeds here."""
     environment = {**os.environ, "LOCAL_RANK": "0", "RANK": "0", "WORLD_SIZE": "1"}

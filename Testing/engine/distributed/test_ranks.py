@@ -21,12 +21,12 @@ from DALESegmentLib.engine.distributed.ranks import Ranks
 from DALESegmentLib.engine.errors import EngineError
 from DALESegmentLib.engine.learn import device
 from DALESegmentLib.engine.learn.folder import CHECKPOINT_FILE, LABELS_FILE, LOCK_FILE, RUN_FILE
-from Testing.engine.conftest import ball_case
+from Testing.phantoms import ball_case
 
 TOLERANCE = 1e-4
 """Of weights, losses and scores, after twelve steps of up to 3e-3 each: sums of float32 in another order."""
 
-pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="the launcher forks")
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(not hasattr(os, "fork"), reason="the launcher forks")]
 
 
 class Launched:

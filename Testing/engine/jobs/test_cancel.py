@@ -12,7 +12,9 @@ from DALESegmentLib.engine.cases.exchange import save_array_case
 from DALESegmentLib.engine.errors import Cancelled
 from DALESegmentLib.engine.jobs import finetune, predict, review, train
 from DALESegmentLib.engine.process.progress import Progress
-from Testing.engine.conftest import ball_case
+from Testing.phantoms import ball_case
+
+pytestmark = pytest.mark.slow
 
 
 class Looks(Progress):

@@ -19,6 +19,8 @@ from DALESegmentLib.engine.learn.remembered import load_remembered
 from DALESegmentLib.engine.measure.overlap import mean_dice
 from DALESegmentLib.engine.process.progress import Progress
 
+pytestmark = pytest.mark.slow
+
 CASES = 10
 ON = {"third_opinion": True}
 LONG = {"epochs": 20, "steps_per_epoch": 12, "device": "cpu", "dims": 2, "validation": 0, "batch_size": 4}

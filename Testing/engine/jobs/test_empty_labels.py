@@ -10,7 +10,9 @@ from DALESegmentLib.engine.cli import summaries
 from DALESegmentLib.engine.errors import EngineError
 from DALESegmentLib.engine.jobs import confidence, evaluate, finetune, inspect, plan, predict, review, simulate, train
 from DALESegmentLib.engine.process.progress import Progress
-from Testing.engine.conftest import ball_case
+from Testing.phantoms import ball_case
+
+pytestmark = pytest.mark.slow
 
 SHORT = {"epochs": 1, "steps_per_epoch": 2, "device": "cpu"}
 

@@ -16,7 +16,10 @@ from DALESegmentLib.engine.jobs import finetune, train
 from DALESegmentLib.engine.jobs.finetune import Budget
 from DALESegmentLib.engine.learn.remembered import load_remembered
 from DALESegmentLib.engine.process.progress import Progress
-from Testing.engine.conftest import ball_case
+from Testing.phantoms import ball_case
+from Testing.waiting import Stopwatch
+
+pytestmark = pytest.mark.slow
 
 SECONDS, MARGIN = 4.0, 2.0
 
@@ -58,15 +61,15 @@ def tune(corrected: dict, out: Path, **more) -> dict:
 
 @pytest.fixture(scope="module")
 def tuned(corrected, tmp_path_factory) -> dict:
-    started = time.monotonic()
     out = tmp_path_factory.mktemp("tuned") / "run"
+    watch = Stopwatch()
     result = tune(corrected, out, seconds=SECONDS)
-    return result | {"took": time.monotonic() - started, "folder": out}
+    return result | {"took": watch.seconds, "waited": watch.waited, "folder": out}
 
 
 def test_it_answers_at_the_bell(tuned):
-    assert tuned["took"] < SECONDS + MARGIN
-    assert tuned["seconds"] == pytest.approx(tuned["took"], abs=0.5)
+    assert tuned["took"] < SECONDS + MARGIN + tuned["waited"]
+    assert tuned["seconds"] == pytest.approx(tuned["took"], abs=0.5 + tuned["waited"])
 
 
 def test_what_was_confirmed_is_learned(tuned):
@@ -105,6 +108,7 @@ def test_no_case_is_read_twice(corrected, tmp_path, monkeypatch):
 def test_the_budget_leaves_time_to_judge_and_learns_in_any_case():
     budget = Budget(time.monotonic(), 10.0)
     assert budget.learning_ends(1.0) - budget.started == pytest.approx(10 - 1.2 - 0.3, abs=0.01)
-    assert budget.learning_ends(30.0) - budget.started == pytest.approx(2.0, abs=0.1)
+    before, ends, after = time.monotonic(), budget.learning_ends(30.0), time.monotonic()
+    assert before + 2.0 <= ends <= after + 2.0
     assert Budget(0.0, None).learning_ends(1.0) is None
     assert Budget(0.0, None).at(0.2) is None

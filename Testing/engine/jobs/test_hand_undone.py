@@ -13,7 +13,9 @@ from DALESegmentLib.engine.jobs import finetune, train
 from DALESegmentLib.engine.learn.folder import find_bundle
 from DALESegmentLib.engine.learn.remembered import load_remembered
 from DALESegmentLib.engine.process.progress import Progress
-from Testing.engine.conftest import ball_case
+from Testing.phantoms import ball_case
+
+pytestmark = pytest.mark.slow
 
 CASES = 17
 SHORT = {"epochs": 1, "steps_per_epoch": 1, "device": "cpu"}

@@ -15,7 +15,9 @@ from DALESegmentLib.engine.errors import EngineError
 from DALESegmentLib.engine.jobs import finetune, train
 from DALESegmentLib.engine.jobs.acceptance import Judged, verdict
 from DALESegmentLib.engine.process.progress import Progress
-from Testing.engine.conftest import ball_case
+from Testing.phantoms import ball_case
+
+pytestmark = pytest.mark.slow
 
 SIZE = (16, 16, 8)
 QUICK = {"epochs": 1, "steps_per_epoch": 1, "device": "cpu"}

@@ -11,7 +11,7 @@ from DALESegmentLib.engine.cases.image_files import write_image
 from DALESegmentLib.engine.cases.segmentation_files import Segment, from_masks, write_segmentation
 from DALESegmentLib.engine.jobs import inspect
 from DALESegmentLib.engine.process.progress import Progress
-from Testing.engine.conftest import ball_case
+from Testing.phantoms import ball_case
 
 
 def write_case(folder: Path, seed: int = 0, image: str = "image", channels: int = 1) -> Path:

@@ -21,7 +21,9 @@ from DALESegmentLib.engine.jobs import train
 from DALESegmentLib.engine.learn.bundle import load_bundle
 from DALESegmentLib.engine.learn.folder import BUNDLE_FOLDER, CHECKPOINT_FILE, RUN_FILE
 from DALESegmentLib.engine.process.progress import Progress
-from Testing.engine.conftest import ball_case
+from Testing.phantoms import ball_case
+
+pytestmark = pytest.mark.slow
 
 EPOCHS = 8
 CHILD = """
@@ -67,7 +69,6 @@ def start(cases: dict, out: Path, **more) -> subprocess.Popen:
     return subprocess.Popen([sys.executable, "-c", CHILD, json.dumps(asked(cases, out, **more))])
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_killed_and_resumed_it_ends_as_if_nothing_had_happened(seed, cases, uninterrupted, tmp_path):
     out = tmp_path / "run"

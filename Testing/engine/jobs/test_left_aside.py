@@ -11,7 +11,9 @@ from DALESegmentLib.engine.cases.image_files import write_image
 from DALESegmentLib.engine.cli import summaries
 from DALESegmentLib.engine.jobs import finetune, inspect, plan, train
 from DALESegmentLib.engine.process.progress import Progress
-from Testing.engine.conftest import ball_case
+from Testing.phantoms import ball_case
+
+pytestmark = pytest.mark.slow
 
 QUICK = {"epochs": 1, "steps_per_epoch": 1, "device": "cpu"}
 

@@ -14,7 +14,9 @@ from DALESegmentLib.engine.cases.image_files import read_label, write_image
 from DALESegmentLib.engine.errors import EngineError
 from DALESegmentLib.engine.jobs import confidence, evaluate, finetune, predict, simulate, train
 from DALESegmentLib.engine.process.progress import Progress
-from Testing.engine.conftest import ball_case
+from Testing.phantoms import ball_case
+
+pytestmark = pytest.mark.slow
 
 QUICK = {"epochs": 1, "steps_per_epoch": 1, "device": "cpu"}
 

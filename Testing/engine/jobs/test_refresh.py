@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from DALESegmentLib.engine.cases.exchange import save_array_case
 from DALESegmentLib.engine.jobs import predict, refresh, train
 from DALESegmentLib.engine.process.progress import Progress
-from Testing.engine.conftest import ball_case
+from Testing.phantoms import ball_case
+
+pytestmark = pytest.mark.slow
 
 
 def handed_over(case, folder) -> dict:

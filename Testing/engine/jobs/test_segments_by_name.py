@@ -16,7 +16,9 @@ from DALESegmentLib.engine.cases.segmentation_files import Segment, from_masks, 
 from DALESegmentLib.engine.errors import EngineError
 from DALESegmentLib.engine.jobs import confidence, evaluate, finetune, plan, predict, review, train
 from DALESegmentLib.engine.process.progress import Progress
-from Testing.engine.conftest import ball_case
+from Testing.phantoms import ball_case
+
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")

@@ -27,7 +27,9 @@ from DALESegmentLib.engine.jobs import (
 from DALESegmentLib.engine.learn.recalibrated import load_recalibration
 from DALESegmentLib.engine.process.progress import Progress
 from DALESegmentLib.engine.review.audit_list import read_audit, write_audit
-from Testing.engine.conftest import ball_case
+from Testing.phantoms import ball_case
+
+pytestmark = pytest.mark.slow
 
 SHORT = {"epochs": 4, "steps_per_epoch": 12, "device": "cpu", "seed": 1}
 

@@ -22,7 +22,7 @@ from DALESegmentLib.engine.learn.networks import build
 from DALESegmentLib.engine.learn.plan import CaseFacts, Plan, make_plan
 from DALESegmentLib.engine.learn.predictor import Predictor
 from DALESegmentLib.engine.process.progress import Progress
-from Testing.engine.conftest import ball_case
+from Testing.phantoms import ball_case
 
 CPU = torch.device("cpu")
 
@@ -53,6 +53,7 @@ KINDS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_monai_runs_the_bundle_to_the_same_segmentation(kind, tmp_path):
     pytest.importorskip("ignite", reason="running a bundle needs pytorch-ignite")

@@ -17,7 +17,9 @@ from DALESegmentLib.engine.learn.case_cache import CaseCache
 from DALESegmentLib.engine.learn.plan import CaseFacts, make_plan
 from DALESegmentLib.engine.learn.prepare import prepare_case
 from DALESegmentLib.engine.process.progress import Progress
-from Testing.engine.conftest import ball_case
+from Testing.phantoms import ball_case
+
+pytestmark = pytest.mark.slow
 
 VOXELS = ("image", "label", "trusted", "disagreement")
 

@@ -16,7 +16,9 @@ from DALESegmentLib.engine.jobs import confidence, finetune, predict, review, tr
 from DALESegmentLib.engine.learn.extent import touching
 from DALESegmentLib.engine.learn.extent_scales import EXTENT, load_extents
 from DALESegmentLib.engine.process.progress import Progress
-from Testing.engine.conftest import ball_case
+from Testing.phantoms import ball_case
+
+pytestmark = pytest.mark.slow
 
 QUICK = {"epochs": 1, "steps_per_epoch": 6, "device": "cpu"}
 VOXEL_ML = 2.0 / 1000

@@ -10,7 +10,7 @@ from DALESegmentLib.engine.cases.case import Case
 from DALESegmentLib.engine.cases.geometry import Geometry
 from DALESegmentLib.engine.learn.predictor import Predictor
 from DALESegmentLib.engine.process.progress import Progress
-from Testing.engine.learn.test_slab import plan_of
+from Testing.engine.learn.position_network import plan_of
 
 CPU = torch.device("cpu")
 IDENTITY = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)

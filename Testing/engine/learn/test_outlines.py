@@ -19,7 +19,7 @@ from DALESegmentLib.engine.learn.prepare import prepare_case
 from DALESegmentLib.engine.learn.remembered import labels_of, load_remembered, save_labels
 from DALESegmentLib.engine.measure.overlap import mean_dice
 from DALESegmentLib.engine.process.progress import Progress
-from Testing.engine.conftest import ball_case
+from Testing.phantoms import ball_case
 
 ON = DaleSettings(third_opinion=True)
 

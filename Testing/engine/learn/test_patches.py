@@ -12,7 +12,7 @@ from DALESegmentLib.engine.learn.patches import PatchSampler
 from DALESegmentLib.engine.learn.plan import CaseFacts, make_plan
 from DALESegmentLib.engine.learn.pose import Pose
 from DALESegmentLib.engine.learn.prepare import prepare_case
-from Testing.engine.conftest import ball_case
+from Testing.phantoms import ball_case
 
 
 @settings(max_examples=100, deadline=None)

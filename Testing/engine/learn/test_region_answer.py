@@ -16,8 +16,8 @@ from DALESegmentLib.engine.learn.predictor import Predictor
 from DALESegmentLib.engine.learn.region_answer import region_probabilities
 from DALESegmentLib.engine.learn.warm_model import warm_predictor
 from DALESegmentLib.engine.process.progress import Progress
-from Testing.engine.conftest import ball_case
-from Testing.engine.learn.test_slab import Position, plan_of
+from Testing.engine.learn.position_network import Position, plan_of
+from Testing.phantoms import ball_case
 
 CPU = torch.device("cpu")
 

@@ -17,7 +17,9 @@ from DALESegmentLib.engine.jobs import finetune, train
 from DALESegmentLib.engine.learn.folder import LOCK_FILE
 from DALESegmentLib.engine.learn.run_lock import only_training_in
 from DALESegmentLib.engine.process.progress import Progress
-from Testing.engine.conftest import ball_case
+from Testing.phantoms import ball_case
+
+pytestmark = pytest.mark.slow
 
 HOLDER = """
 import sys, time

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 from monai.inferers import SliceInferer, SlidingWindowInferer
-from torch import nn
 
 from DALESegmentLib.engine.cases.geometry import Geometry
 from DALESegmentLib.engine.learn import sweep
@@ -19,29 +18,10 @@ from DALESegmentLib.engine.learn.predictor import Predictor
 from DALESegmentLib.engine.learn.prepare import prepare_image, to_native
 from DALESegmentLib.engine.learn.windows import OVERLAP, PADDING
 from DALESegmentLib.engine.process.progress import Progress
-from Testing.engine.conftest import ball_case
+from Testing.engine.learn.position_network import Position, plan_of
+from Testing.phantoms import ball_case
 
 CPU = torch.device("cpu")
-
-
-class Position(nn.Module):
-    """Answers with what it sees, and with where in the window it sees it, so that a wrong weight or place shows."""
-
-    def __init__(self, most: int = 100) -> None:
-        super().__init__()
-        self.most = most
-
-    def forward(self, x):
-        if len(x) > self.most:
-            raise torch.OutOfMemoryError("CUDA out of memory.")
-        value, mean = x[:, 0], x.flatten(1).mean(1).reshape(-1, *[1] * (x.ndim - 2))
-        ramp = torch.linspace(-1, 1, value[0].numel()).reshape(value[0].shape)
-        return torch.stack([value * 0.1, mean + ramp.expand_as(value), -value * 0.2], 1)
-
-
-def plan_of(case, patch, dims=3):
-    plan = make_plan([CaseFacts.of(case)], dims=dims)
-    return plan.model_copy(update={"patch_size": patch, "class_values": [0, 1, 7], "slice_axis": 2})
 
 
 def monais(image, plan, network):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 import numpy as np
+import pytest
 import torch
 
 from DALESegmentLib.engine.dale.objective import Objective
@@ -14,7 +15,9 @@ from DALESegmentLib.engine.learn.prepare import prepare_case
 from DALESegmentLib.engine.learn.settings import TrainSettings
 from DALESegmentLib.engine.learn.trainer import Trainer
 from DALESegmentLib.engine.process.progress import Progress
-from Testing.engine.conftest import ball_case
+from Testing.phantoms import ball_case
+
+pytestmark = pytest.mark.slow
 
 
 class Counting(Objective):

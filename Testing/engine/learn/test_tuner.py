@@ -18,7 +18,7 @@ from DALESegmentLib.engine.learn.settings import TrainSettings
 from DALESegmentLib.engine.learn.tuner import Tuner
 from DALESegmentLib.engine.learn.tuning_patches import TuningSampler
 from DALESegmentLib.engine.process.progress import Progress
-from Testing.engine.conftest import ball_case
+from Testing.phantoms import ball_case
 
 CPU = torch.device("cpu")
 BEFORE = Look(100, 1000, 0.80)

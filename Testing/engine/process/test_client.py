@@ -13,6 +13,8 @@ from engine_lines import soon
 from DALESegmentLib.engine.errors import EngineError
 from DALESegmentLib.engine.process.client import EngineClient
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_killed_engine_is_noticed(a_fresh_engine):
     running, waiting = (a_fresh_engine.start("count", {"seconds": 60}) for _ in range(2))

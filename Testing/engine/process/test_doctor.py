@@ -7,7 +7,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from DALESegmentLib.engine.process.client import EngineClient
+
+pytestmark = pytest.mark.slow
 
 NAMES = {
     "Python",

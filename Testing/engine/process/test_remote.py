@@ -26,7 +26,9 @@ from DALESegmentLib.engine.process.client import EngineClient, serving
 from DALESegmentLib.engine.process.progress import Progress
 from DALESegmentLib.engine.process.remote import RemoteEngine, local
 from DALESegmentLib.engine.process.spool import Spool, relative
-from Testing.engine.conftest import ball_case
+from Testing.phantoms import ball_case
+
+pytestmark = pytest.mark.slow
 
 ELSEWHERE = Path(__file__).with_name("elsewhere.py")
 

@@ -13,6 +13,8 @@ from engine_lines import TRIAL_ENGINE, alive, soon
 from DALESegmentLib.engine.errors import EngineError
 from DALESegmentLib.engine.process.client import EngineClient
 
+pytestmark = pytest.mark.slow
+
 posix = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals and parents")
 
 

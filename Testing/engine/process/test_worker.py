@@ -14,6 +14,8 @@ from DALESegmentLib.engine.process.progress import Progress
 from DALESegmentLib.engine.process.protocol import Request
 from DALESegmentLib.engine.process.worker import Worker
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def no_threads(monkeypatch) -> Iterator[list[str]]:

@@ -16,7 +16,7 @@ from DALESegmentLib.engine.learn.redrawn import learn_from, recall_given, redraw
 from DALESegmentLib.engine.learn.remembered import Remembered, labels_of, load_remembered, save_labels
 from DALESegmentLib.engine.measure.overlap import mean_dice
 from DALESegmentLib.engine.review.hand import Hand, Reviewed, learn_hand, places_of, redraw
-from Testing.engine.conftest import ball_case
+from Testing.phantoms import ball_case
 
 SAMPLING = (1.0, 1.0)
 
