@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
+from DALESegmentLib.engine.cancel import cancellable
 from DALESegmentLib.engine.cases.geometry import Geometry
 from DALESegmentLib.engine.errors import Cancelled, EngineError
 from DALESegmentLib.engine.review.find_regions import find_regions
@@ -366,7 +367,8 @@ def test_a_search_can_be_stopped_at_every_step(scene):
     geometry, truth, at = scene
     label = truth & ~at(0, 8, 8)
     looks = []
-    found, _ = review(label, truth, geometry, check=lambda: looks.append(None))
+    with cancellable(lambda: looks.append(None)):
+        found, _ = review(label, truth, geometry)
     assert [region.suspicion for region in found]
     assert len(looks) > 10
 
@@ -380,5 +382,5 @@ def test_a_search_can_be_stopped_at_every_step(scene):
         return check
 
     for last in range(len(looks)):
-        with pytest.raises(Cancelled):
-            review(label, truth, geometry, check=stop_at(last))
+        with pytest.raises(Cancelled), cancellable(stop_at(last)):
+            review(label, truth, geometry)
