@@ -60,7 +60,7 @@ def mean_of(values: Any) -> float | None:
 
 
 def _mask_agreement(
-    prediction: np.ndarray, reference: np.ndarray, spacing: tuple[float, ...], tolerance: float
+    prediction: np.ndarray, reference: np.ndarray, spacing: Sequence[float], tolerance: float
 ) -> dict[str, float | None]:
     box = bounding_box(prediction | reference)
     if box is None:
