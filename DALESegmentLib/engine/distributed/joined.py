@@ -2,10 +2,9 @@
 
 A rank that fails says so in the store that the processes met at, and leaves. The others learn of it there, whatever
 they are doing: those that can stop do so as at a cancel, and one that waits for the lost rank in a call that nobody
-answers any more is ended after a while. torchrun ends the others of its machine too, within seconds, but by a signal,
-and with the traceback of each: a rank whose neighbour fails sees a broken connection, never the reason, so that neither
-the one sentence nor what the run folder has to say could be had from it (`elastic.multiprocessing.errors.record`
-included).
+answers any more is ended after a while. torchrun ends the others of its machine too, within seconds, but by a signal
+and with a traceback: a rank whose neighbour fails sees a broken connection, never the reason, so that neither the one
+sentence nor the status in run.json could be had from it (`elastic.multiprocessing.errors.record` changes nothing).
 """
 
 from __future__ import annotations
