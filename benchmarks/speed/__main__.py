@@ -26,6 +26,7 @@ from ..machine import machine
 from ..published import Row, publish
 from .big_volume import measure as big_volume
 from .finetune import measure as finetune
+from .large_training import measure as large_training
 from .ranks import measure as ranks
 from .region import measure as region
 from .rows import BARS, Found, Given
@@ -41,6 +42,7 @@ PARTS: dict[str, Callable[[Given], Found]] = {
     "region": region,
     "volumes": volumes,
     "big_volume": big_volume,
+    "large_training": large_training,
     "ranks": ranks,
     "step": step,
     "throughput": throughput,

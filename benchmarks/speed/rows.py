@@ -66,5 +66,13 @@ BARS = {
     "throughput_gpu": Row("plain training, GPU: patches a second", "of a MONAI loop's", ">= 1.5"),
     "start": Row("engine process: first answer after its start, CPU", "of importing torch and monai", "<= 1.5"),
     "big_memory": Row("512x512x400 from file to file, CPU, small network: peak memory", "GB", "<= 6"),
+    "training_memory": Row(
+        "DALE training, 20 volumes of 512x512x200, CPU: peak memory over what its cases take", "bytes a voxel", "<= 6"
+    ),
+    "training_peak": Row("DALE training, 20 volumes of 512x512x200, CPU: peak memory", "GB", "<= 8"),
+    "checkpoint_time": Row("a checkpoint of 20 volumes of 512x512x200", "of an epoch's time", "<= 0.1"),
+    "checkpoint_bytes": Row(
+        "the next checkpoint where one of 8 cases changed: bytes written", "of a whole checkpoint's", "<= 0.25"
+    ),
     "ranks": Row("two ranks against one, same global batch: largest difference", "of the stated tolerance", "<= 1"),
 }
