@@ -24,5 +24,5 @@ def trustedVoxels(opened: Case, now: Case, regionMap: np.ndarray, confirmed: Col
             "review-outdated",
             "The image or the segments are not those that were reviewed; list the doubtful regions again.",
         )
-    trusted = trusted_from_edit(opened.label, now.label, regionMap, confirmed, now.geometry.spacing)
+    trusted = trusted_from_edit(opened.label, now.label, regionMap, confirmed, now.geometry.array_spacing)
     return trusted if opened.trusted is None else trusted | np.asarray(opened.trusted, bool)

@@ -53,7 +53,7 @@ class Doubt:
         case = self.case
         paths = {"confidence": write_map(self.source, out, "confidence", self.confidence, case.geometry)}
         if self.source.arrays is not None:
-            shown = shown_confidence(self.confidence, np.asarray(case.label), case.geometry.spacing)
+            shown = shown_confidence(self.confidence, np.asarray(case.label), case.geometry.array_spacing)
             paths["shown"] = write_map(self.source, out, "shown", shown, case.geometry)
         return paths
 

@@ -55,7 +55,7 @@ def asked(tmp_path_factory) -> dict:
 @pytest.mark.parametrize(
     ("job", "where"),
     [
-        (review, {"doubt", "review", "prepare", "predictor", "confidence_map", "find_regions", "boundary"}),
+        (review, {"doubt", "review", "prepare", "predictor", "confidence_map", "find_regions", "distance"}),
         (predict, {"predict", "prepare", "predictor"}),
         (finetune, {"finetune", "prepare", "ranks"}),
     ],
