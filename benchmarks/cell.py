@@ -19,9 +19,9 @@ _ENGINE = "DALESegmentLib/engine"
 _RANKING = tuple(f"review/{name}.py" for name in ("boundary", "find_regions", "suspects", "usual_doubt"))
 DALE_CODE = tuple(
     f"{_ENGINE}/{part}"
-    for part in ("dale", "learn/trainer.py", "learn/outlines.py", "learn/confidence_map.py", *_RANKING)
+    for part in ("dale", "learn/trainer.py", "learn/label_refinement.py", "learn/confidence_map.py", *_RANKING)
 )
-TRUSTING_CODE = ("benchmarks/trusting.py", f"{_ENGINE}/review/hand.py", f"{_ENGINE}/learn/redrawn.py")
+TRUSTING_CODE = ("benchmarks/trusting.py", f"{_ENGINE}/dale/correctors/annotator_bias.py")
 CONFIDENCE_CODE = tuple(
     f"{_ENGINE}/{part}.py" for part in ("dale/agreement", "dale/confidence", "learn/confidence_map")
 )
@@ -74,7 +74,8 @@ class Cell(BaseModel):
         if self.trusted:
             method["trusting"] = code_digest(TRUSTING_CODE)
         elif "settings" in method:
-            del method["settings"]["hand"]  # without trusted voxels no hand is known
+            for name in ("bias_correction", "annotator_bias_config"):  # without trusted voxels no bias is known
+                del method["settings"][name]
         return {
             "data": self.data.model_dump(mode="json"),
             "noise": [noise, level],

@@ -48,10 +48,13 @@ Allocate = Callable[[tuple[int, ...], torch.dtype], Tensor]
 
 
 class LabelDisagreement(NamedTuple):
-    """(*grid) each, of one type, tensors or arrays: s, and whether it says anything."""
+    """(*grid) each: s, and bool, whether it says anything."""
 
     values: Tensor
     seen: Tensor
+
+    def part(self, where: Where) -> LabelDisagreement:
+        return LabelDisagreement(self.values[where], self.seen[where])
 
 
 def in_memory(shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
@@ -76,7 +79,7 @@ class LabelState:
         self.disagreement = torch.full(self.shape, UNSEEN, dtype=torch.float16)
         self.seen = torch.zeros(self.shape, dtype=torch.bool)
         self.version = 0
-        self._allocate = allocate
+        self.allocate = allocate
         self._before: Tensor | None = None
 
     def target(self, where: Where = ...) -> Tensor:
@@ -239,7 +242,7 @@ class LabelState:
         """On these very arrays. Raises ValueError or KeyError where they do not fit together."""
         made = LabelState.__new__(LabelState)
         made.given, made.shape, made.version = state["given"], tuple(state["given"].shape), 0
-        made._allocate, made._before, made.corrected = allocate, None, state.get("corrected")
+        made.allocate, made._before, made.corrected = allocate, None, state.get("corrected")
         made.reviewed, made.disagreement, made.seen = (state[n] for n in ("reviewed", "disagreement", "seen"))
         made.proposals = {n.removeprefix(_PROPOSAL): p for n, p in state.items() if n.startswith(_PROPOSAL)}
         for name, values in state.items():
@@ -273,12 +276,12 @@ class LabelState:
     def _proposal(self, name: str) -> Tensor:
         """The array of a corrector; a new one proposes nothing."""
         if name not in self.proposals:
-            self.proposals[name] = self._allocate(self.shape, self.given.dtype).fill_(NO_PROPOSAL)
+            self.proposals[name] = self.allocate(self.shape, self.given.dtype).fill_(NO_PROPOSAL)
         return self.proposals[name]
 
     def _corrected(self) -> Tensor:
         if self.corrected is None:
-            self.corrected = self._allocate(self.shape, self.given.dtype)
+            self.corrected = self.allocate(self.shape, self.given.dtype)
         return self.corrected
 
     def _drop_empty(self) -> None:

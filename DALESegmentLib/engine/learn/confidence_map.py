@@ -12,14 +12,14 @@ from torch import Tensor
 from ..cases.case import Case
 from ..dale.agreement import agreement_logit
 from ..dale.confidence import consistent_margin, label_confidence
-from ..dale.disagreement import START
+from ..dale.label_state import LabelDisagreement
 from ..errors import Check, EngineError, no_check
 from ..review.boundary import Box
 from ..review.recalibration import Recalibration
 from .plan import Plan
-from .prepare import UNKNOWN
 
 _TINY = 1e-6
+_UNKNOWN = -1
 
 
 @dataclass(frozen=True)
@@ -35,11 +35,11 @@ class Around:
 def label_classes(case: Case, plan: Plan) -> np.ndarray:
     """The case's label as network classes (*grid). Raises EngineError for a class the model does not know."""
     assert case.label is not None
-    table = np.full(max(int(case.label.max()), max(plan.class_values)) + 1, UNKNOWN, np.int64)
+    table = np.full(max(int(case.label.max()), max(plan.class_values)) + 1, _UNKNOWN, np.int64)
     table[plan.class_values] = np.arange(plan.classes)
     classes = table[np.asarray(case.label, np.int64)]
-    if (classes == UNKNOWN).any():
-        value = int(case.label[classes == UNKNOWN][0])
+    if (classes == _UNKNOWN).any():
+        value = int(case.label[classes == _UNKNOWN][0])
         known = ", ".join(str(v) for v in plan.class_values if v)
         raise EngineError(
             "unknown-class",
@@ -53,7 +53,7 @@ def confidence_map(
     case: Case,
     plan: Plan,
     probabilities: np.ndarray,
-    disagreement: np.ndarray | None,
+    disagreement: LabelDisagreement | None,
     check: Check = no_check,
     recalibration: Recalibration | None = None,
     around: Around | None = None,
@@ -61,17 +61,16 @@ def confidence_map(
 ) -> np.ndarray:
     """float32 in [0, 1], (*grid): the closed-form confidence of the label, 1 where trusted.
 
-    probabilities: (K, *grid) of the model; disagreement: (*grid) what training remembered of this very label, or
-    None for a case the model was not trained on, whose confidence then follows from the model alone; recalibration:
-    what review has found out about this confidence; around: of a case that is a part of an image;
+    probabilities: (K, *grid) of the model; disagreement: what training found about this very label, on
+    its grid, or None for a case the model was not trained on, whose confidence then follows from the model alone;
+    recalibration: what review has found out about this confidence; around: of a case that is a part of an image;
     even_odds: leave out how much an agreement says (`agreement_logit`).
     """
     classes = torch.from_numpy(label_classes(case, plan))
     check()
-    s = None if disagreement is None else torch.from_numpy(disagreement)
     sampling = tuple(reversed(case.geometry.spacing))
     p = torch.from_numpy(probabilities)
-    confidence = confidence_of(p, classes, s, None if even_odds else sampling, check, around).numpy()
+    confidence = confidence_of(p, classes, disagreement, None if even_odds else sampling, check, around).numpy()
     if recalibration is not None:
         confidence = recalibration.apply(confidence)
     if case.trusted is not None:
@@ -82,21 +81,22 @@ def confidence_map(
 def confidence_of(
     probabilities: Tensor,
     classes: Tensor,
-    disagreement: Tensor | None,
+    disagreement: LabelDisagreement | None,
     sampling: Sequence[float] | None,
     check: Check = no_check,
     around: Around | None = None,
 ) -> Tensor:
-    """float32 (*grid), the closed form alone; probabilities (K, *grid), classes (*grid) int64, disagreement (*grid);
-    sampling: mm along the grid's axes; None for even odds."""
+    """float32 (*grid), the closed form alone; probabilities (K, *grid), classes (*grid) int64, disagreement on the
+    same grid; sampling: mm along the grid's axes; None for even odds."""
     p, index = probabilities.clamp(_TINY, 1.0), classes.unsqueeze(0)
     given = p.gather(0, index)[0]
     rival = p.scatter(0, index, 0.0).amax(0)
     check()
     margin = given.log() - rival.clamp_min(_TINY).log()
     if disagreement is not None:
-        # a voxel no patch ever covered still has the starting value, which says nothing
-        margin = torch.where(disagreement == START, margin, consistent_margin(margin, disagreement))
+        # what no patch ever covered says nothing
+        consistent = consistent_margin(margin, disagreement.values.float())
+        margin = torch.where(disagreement.seen, consistent, margin)
     check()
     if sampling is None:
         return label_confidence(margin).float()
