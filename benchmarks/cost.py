@@ -49,7 +49,7 @@ def cost(data: DataSet, network: str, folder: Path, device: str = "auto") -> dic
 
 
 def _step(trainer: Trainer, n: int) -> None:
-    trainer._step(n, AT)
+    trainer.train_step(n, AT)
 
 
 def _timed(trainer: Trainer, n: int) -> float:

@@ -10,8 +10,7 @@ import numpy as np
 
 from DALESegmentLib.engine import __version__
 from DALESegmentLib.engine.learn.confidence_map import confidence_map
-from DALESegmentLib.engine.learn.prepare import label_classes, prepare_label, to_native
-from DALESegmentLib.engine.learn.remembered import Remembered
+from DALESegmentLib.engine.learn.prepare import label_classes, native_disagreement, prepare_label
 from DALESegmentLib.engine.measure.agreement import agreement, mean_of
 from DALESegmentLib.engine.measure.label_errors import ErrorSample, error_sample, pooled
 from DALESegmentLib.engine.measure.overlap import mean_dice
@@ -76,11 +75,9 @@ def judge(trained: Trained, cell: Cell):
         p = trained.predictor.probabilities(case, Progress())
         s = None
         if cell.trained_as in REMEMBERS:
-            begun = prepared.label_begun
-            known = Remembered(begun, prepared.disagreement, prepared.trusted, begun, prepared.label)
-            about = known.about(prepare_label(case, trained.plan)[0])
-            assert about is not None  # one and the same grid
-            s = to_native(about.float().unsqueeze(0), prepared.affine, case.geometry)[0]
+            known = prepared.labels.disagreement_of(prepare_label(case, trained.plan)[0])
+            assert known is not None  # one and the same grid
+            s = native_disagreement(known, prepared.affine, case.geometry)
         classes = label_classes(case, trained.plan)
         table = {value: n for n, value in enumerate(trained.plan.class_values)}
         truth = np.vectorize(table.__getitem__, otypes=[np.int64])(sample.case.label)

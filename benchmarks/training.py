@@ -10,20 +10,21 @@ import numpy as np
 import torch
 
 from DALESegmentLib.engine.cases.case import Case
-from DALESegmentLib.engine.dale.settings import DaleSettings
+from DALESegmentLib.engine.dale.config import DaleConfig
+from DALESegmentLib.engine.learn.build_trainer import training
 from DALESegmentLib.engine.learn.device import choose_device
+from DALESegmentLib.engine.learn.label_refinement import correct_bias
 from DALESegmentLib.engine.learn.networks import LEARNING_RATE, LEARNING_RATES, build
 from DALESegmentLib.engine.learn.plan import Plan
 from DALESegmentLib.engine.learn.predictor import Predictor
 from DALESegmentLib.engine.learn.prepare import PreparedCase, prepare_case, prepare_label
-from DALESegmentLib.engine.learn.redrawn import learn_from, redraw_case
 from DALESegmentLib.engine.learn.settings import TrainSettings
 from DALESegmentLib.engine.learn.trainer import Trainer
 from DALESegmentLib.engine.process.progress import Progress
 
 from .cell import Cell
 from .loading import Sample, load
-from .methods.registry import dale_settings, objective
+from .methods.registry import callbacks, dale_settings, objective
 from .noise import noisy_label
 from .small_plan import plan_for
 from .trusting import trusted_masks
@@ -69,7 +70,7 @@ def train_settings(cell: Cell) -> TrainSettings:
     dale = dale_settings(cell.trained_as)
     return TrainSettings(
         method="plain" if dale is None else "dale",
-        dale=dale or DaleSettings(),
+        dale=dale or DaleConfig(),
         epochs=cell.data.epochs,
         steps_per_epoch=cell.data.steps_per_epoch,
         seed=cell.seed,
@@ -90,21 +91,19 @@ def make_trainer(cell: Cell, data: Path, device_name: str = "auto") -> tuple[Tra
     network = build(plan.network, plan.network_arguments)
     loss = objective(cell.trained_as, plan, settings)
     prepared = [prepare_case(case, plan) for case in cases]
-    if settings.method == "dale" and settings.dale.hand and cell.trusted:
+    if settings.method == "dale" and settings.dale.bias_correction and cell.trusted:
         for each, case in zip(prepared, noisy, strict=True):
-            each.given = prepare_label(case, plan)[0]
-        hand = learn_from(prepared)
-        for each in prepared if hand is not None else ():
-            redraw_case(each, hand)
-    trainer = Trainer(plan, settings, network, prepared, [], None, device, Progress(), given_objective=loss)
-    trainer.after_epoch = loss.after_epoch if loss is not None else None
+            each.labels.restore_given(prepare_label(case, plan)[0])
+        correct_bias(prepared, [], settings.dale)
+    more = callbacks(cell.trained_as, loss, settings)
+    trainer = training(plan, settings, network, prepared, [], None, device, Progress(), loss=loss, callbacks=more)
     return trainer, samples, cases
 
 
 def train(cell: Cell, data: Path, device_name: str = "auto") -> Trained:
     trainer, samples, cases = make_trainer(cell, data, device_name)
     started, cpu = time.monotonic(), time.process_time()
-    trainer.run()
+    trainer.fit()
     return Trained(
         trainer.plan,
         samples,

@@ -23,11 +23,11 @@ def _learnedOtherwise(answer: dict[str, Any]) -> list[str]:
         "empty_labels": _(
             "{cases} label(s) are empty and were taken for images where there is nothing to be labelled."
         ),
-        "drawn_anew": _(
-            "In {cases} case(s) image and model agreed against the label, and the outline was drawn anew for learning; "
+        "refined": _(
+            "In {cases} case(s) image and model agreed against the label, and the outline was refined for learning; "
             "your segmentation is unchanged."
         ),
-        "left_out": _(
+        "completed": _(
             "In {cases} case(s) the model learned an object that the label has none of; your segmentation is "
             "unchanged, and the region list says where something may have been overlooked."
         ),
@@ -46,9 +46,9 @@ def confirmed(violated: int, total: int) -> str:
     )
 
 
-def hand(answer: dict[str, Any]) -> str:
-    """What many corrections have shown of whoever drew the labels; "" where they have not."""
-    found = answer.get("hand")
+def bias(answer: dict[str, Any]) -> str:
+    """The systematic bias that many corrections have shown; "" where they have not."""
+    found = answer.get("bias")
     return _("{found}; undone where nobody has corrected.").format(found=found) if found else ""
 
 
@@ -59,7 +59,7 @@ def isAccepted(answer: dict[str, Any]) -> bool:
 
 def verdict(answer: dict[str, Any]) -> str:
     """What has to be said about a fine-tuned model; "" where nothing was confirmed."""
-    lines = [hand(answer), confirmed(answer.get("confirmed_violated") or 0, answer.get("confirmed_voxels") or 0)]
+    lines = [bias(answer), confirmed(answer.get("confirmed_violated") or 0, answer.get("confirmed_voxels") or 0)]
     if not isAccepted(answer):
         lines = [
             _("ATTENTION: the new model is NOT in use yet, because it may be worse."),

@@ -16,7 +16,7 @@ from benchmarks.methods.gce import generalised_cross_entropy, noise_robust_dice
 from benchmarks.methods.registry import BASELINES
 from benchmarks.scoring import test_scores as scores_of
 from benchmarks.training import train
-from DALESegmentLib.engine.learn.prepare import UNKNOWN
+from DALESegmentLib.engine.dale.label_state import IGNORED
 
 
 def two_voxels(p_first: float, p_second: float) -> torch.Tensor:
@@ -59,9 +59,9 @@ def test_adele_sees_the_curve_slow_down():
 
 
 def test_adele_corrects_only_certain_voxels_of_its_class():
-    label = torch.tensor([0, 1, 2, 1, UNKNOWN], dtype=torch.int16)
+    label = torch.tensor([0, 1, 2, 1, IGNORED], dtype=torch.int16)
     p = torch.tensor([[0.1, 0.9, 0.9, 0.7, 0.1], [0.9, 0.1, 0.1, 0.3, 0.9], [0.0, 0.0, 0.0, 0.0, 0.0]])
-    assert corrected(label, p, 1).tolist() == [1, 0, 2, 1, UNKNOWN]
+    assert corrected(label, p, 1).tolist() == [1, 0, 2, 1, IGNORED]
 
 
 def test_cleanlab_scores_with_the_label_s_probability_and_finds_the_planted_error():

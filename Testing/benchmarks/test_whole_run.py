@@ -105,7 +105,7 @@ def test_trusted_cells_learn_from_corrected_labels(tiny_data, tiny_set):
     trusted = [c.trusted for c in cases]
     assert sum(t.sum() for t in trusted) > 0
     assert all((c.label == s.case.label)[c.trusted].all() for c, s in zip(cases, samples, strict=True))
-    assert sum(int(p.trusted.sum()) for p in trainer.cases) == sum(int(t.sum()) for t in trusted)
+    assert sum(int(p.labels.reviewed.sum()) for p in trainer.cases) == sum(int(t.sum()) for t in trusted)
     assert trainer.settings.trusted_share > 0
 
 

@@ -7,6 +7,7 @@ once, when a version is released. The folder is called after the version and is 
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import tempfile
@@ -15,7 +16,7 @@ from pathlib import Path
 from DALESegmentLib.engine import __version__
 from DALESegmentLib.engine.cases.exchange import save_array_case
 from DALESegmentLib.engine.jobs import review, train
-from DALESegmentLib.engine.learn.folder import CHECKPOINT_FILE
+from DALESegmentLib.engine.learn.folder import CHECKPOINT_FILE, CHECKPOINT_FOLDER
 from DALESegmentLib.engine.process.progress import Progress
 from DALESegmentLib.engine.review.region import Region
 from DALESegmentLib.engine.review.review_log import open_log
@@ -34,9 +35,15 @@ def main() -> None:
         train.run({"cases": cases, "out": "run", "dims": 2, **short}, Progress())
         review.run({"cases": cases, "model": "run", "out": "review", "device": "cpu"}, Progress())
         _decide()
-        os.remove(f"run/{CHECKPOINT_FILE}")  # large, and only for who resumes with the version that wrote it
+        _drop_training()
         shutil.copytree(folder, target)
     print(f"Kept in {target.relative_to(KEPT.parents[1])}")
+
+
+def _drop_training() -> None:
+    """What a resume takes is large, and only for who resumes with the version that wrote it."""
+    manifest = json.loads(Path("run", CHECKPOINT_FILE).read_text())
+    Path("run", CHECKPOINT_FOLDER, manifest["training"]).unlink()
 
 
 def _decide() -> None:

@@ -93,22 +93,22 @@ def test_what_was_found_of_the_hand_is_said(widget):
     from DALESegmentLib.ui.verdict import verdict
 
     found = "18 of 18 reviewed places were drawn too large, most by 1.4 mm or more"
-    said = verdict({"hand": found, "confirmed_voxels": 5, "confirmed_violated": 0})
+    said = verdict({"bias": found, "confirmed_voxels": 5, "confirmed_violated": 0})
     assert said.splitlines()[0].startswith(found)
-    assert verdict({"hand": None}) == ""
+    assert verdict({"bias": None}) == ""
 
 
-def test_outlines_that_were_drawn_anew_are_said(desktop):
+def test_outlines_that_were_refined_are_said(desktop):
     from DALESegmentLib.ui.verdict import trained
 
     answer = {"epochs": 3, "seconds": 5.0, "validation_dice": None}
-    assert "drawn anew" not in trained({**answer, "drawn_anew": 0})
-    assert "In 2 case(s) image and model agreed against the label" in trained({**answer, "drawn_anew": 2})
+    assert "refined" not in trained({**answer, "refined": 0})
+    assert "In 2 case(s) image and model agreed against the label" in trained({**answer, "refined": 2})
 
 
 def test_objects_that_labels_left_out_are_said(desktop):
     from DALESegmentLib.ui.verdict import trained
 
     answer = {"epochs": 3, "seconds": 5.0, "validation_dice": None}
-    assert "overlooked" not in trained({**answer, "left_out": 0})
-    assert "In 2 case(s) the model learned an object that the label has none of" in trained({**answer, "left_out": 2})
+    assert "overlooked" not in trained({**answer, "completed": 0})
+    assert "In 2 case(s) the model learned an object that the label has none of" in trained({**answer, "completed": 2})

@@ -15,17 +15,17 @@ probabilities are of one scale, without the multi-scale average and its consiste
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from scipy.optimize import OptimizeWarning, curve_fit
 from torch import Tensor
 
+from DALESegmentLib.engine.dale.correctors.base import LabelledImage, Predictions
+from DALESegmentLib.engine.dale.label_state import IGNORED, NO_PROPOSAL
 from DALESegmentLib.engine.dale.objective import Batch
-from DALESegmentLib.engine.learn.prepare import UNKNOWN
-from DALESegmentLib.engine.learn.trainer import Trainer
-from DALESegmentLib.engine.process.progress import Progress
 
 from .baseline import Baseline
 
@@ -64,15 +64,15 @@ def corrected(label: Tensor, probabilities: Tensor, c: int, certain: float = CER
     label: (*grid); probabilities: (K, *grid).
     """
     best, predicted = probabilities.max(0)
-    concerned = ((label == c) | (predicted == c)) & (best > certain) & (label != UNKNOWN)
+    concerned = ((label == c) | (predicted == c)) & (best > certain) & (label != IGNORED)
     return torch.where(concerned, predicted.to(label.dtype), label)
 
 
-class Adele(Baseline):
+class AdeleLoss(Baseline):
+    """Plain, and counts the IoU of each class over the patches of an epoch."""
+
     def __init__(self, classes: int) -> None:
         super().__init__(classes)
-        self.iou: list[list[float]] = [[] for _ in range(classes)]
-        self.done: set[int] = set()
         self._count()
 
     def _count(self) -> None:
@@ -86,18 +86,47 @@ class Adele(Baseline):
             self.either[c] += float((given | seen).sum())
         return super().loss(batch, logits, share)
 
-    def after_epoch(self, trainer: Trainer) -> None:
-        due = []
-        for c in range(1, self.classes):
-            self.iou[c].append(float(self.both[c] / self.either[c].clamp_min(1)))
-            if c not in self.done and has_slowed(self.iou[c]):
-                due.append(c)
+    def epoch_iou(self) -> list[float]:
+        """Of the epoch that has ended, by class."""
+        iou = (self.both / self.either.clamp_min(1)).tolist()
         self._count()
-        if not due:
-            return
-        for case in trainer.sampler.cases:
-            probabilities = trainer.predictor.prepared_probabilities(case.image, Progress())
-            for c in due:
-                fresh = corrected(case.label, probabilities, c)
-                case.label.copy_(torch.where(case.trusted, case.label, fresh))
-        self.done.update(due)
+        return iou
+
+
+class Adele:
+    """Corrects each class once, after the epoch in which its curve has slowed. A label corrector; fit once an epoch."""
+
+    name = "adele"
+
+    def __init__(self, loss: AdeleLoss) -> None:
+        self.loss = loss
+        self.iou: list[list[float]] = [[] for _ in range(loss.classes)]
+        self.done: set[int] = set()
+        self.due: list[int] = []
+
+    @property
+    def is_active(self) -> bool:
+        return len(self.done) < self.loss.classes - 1
+
+    def fit(self, cases: Iterable[LabelledImage], predictions: Predictions) -> None:
+        iou, self.due = self.loss.epoch_iou(), []
+        for c in range(1, self.loss.classes):
+            self.iou[c].append(iou[c])
+            if c not in self.done and has_slowed(self.iou[c]):
+                self.due.append(c)
+        self.done.update(self.due)
+
+    def propose(self, case: LabelledImage, predictions: Predictions) -> np.ndarray:
+        """What was proposed for classes before stays."""
+        before, label = case.labels.below(self.name), case.labels.target()
+        probabilities = torch.from_numpy(predictions.probabilities(case)) if self.due else None
+        for c in self.due:
+            assert probabilities is not None
+            label = torch.where(case.labels.reviewed, label, corrected(label, probabilities, c))
+        return label.masked_fill(label == before, NO_PROPOSAL).numpy()
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"iou": self.iou, "done": sorted(self.done)}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.iou, self.done = state["iou"], set(state["done"])

@@ -6,22 +6,18 @@ from torch import Tensor
 
 from DALESegmentLib.engine.dale.objective import Batch, Objective, StepResult
 from DALESegmentLib.engine.dale.weighted_loss import weighted_dice_ce
-from DALESegmentLib.engine.learn.trainer import Trainer
 
 
 class Baseline(Objective):
-    """A method that replaces the loss, or does something after every epoch, or both. The default is plain."""
+    """A method that replaces the loss. The default is plain."""
 
     def __init__(self, classes: int) -> None:
         super().__init__(classes, None)
 
     def __call__(self, batch: Batch, logits: Tensor, features: Tensor | None, step: int, share: float) -> StepResult:
-        """Disagreement is left as it is: it is DALE's own, and these methods change or drop labels."""
-        return StepResult(self.loss(batch, logits, share), batch.disagreement, 0.0)
+        """No disagreement is kept: it is DALE's own, and these methods change or drop labels."""
+        return StepResult(self.loss(batch, logits, share), None, 0.0)
 
     def loss(self, batch: Batch, logits: Tensor, share: float) -> Tensor:
         """logits: (B, K, *grid); share: the part of the training that is done, 0 to 1."""
         return weighted_dice_ce(logits, batch.label, batch.valid, batch.valid, batch.valid)
-
-    def after_epoch(self, trainer: Trainer) -> None:
-        """Called with the trainer at the end of every epoch."""

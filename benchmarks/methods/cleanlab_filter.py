@@ -10,16 +10,13 @@ very network in training: out-of-sample ones would need as many more trainings a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
-import torch
 
-from DALESegmentLib.engine.learn.prepare import UNKNOWN
-from DALESegmentLib.engine.learn.trainer import Trainer
-from DALESegmentLib.engine.process.progress import Progress
-
-from .baseline import Baseline
+from DALESegmentLib.engine.dale.correctors.base import LabelledImage, Predictions
+from DALESegmentLib.engine.dale.label_state import IGNORED, NO_PROPOSAL
 
 
 def label_quality(labels: Sequence[np.ndarray], probabilities: Sequence[np.ndarray]) -> list[np.ndarray]:
@@ -49,21 +46,25 @@ def _one_picture(labels: Sequence[np.ndarray], probabilities: Sequence[np.ndarra
     return label[None, None], p[None, :, None]
 
 
-class CleanlabFilter(Baseline):
-    def __init__(self, classes: int, epochs: int) -> None:
-        super().__init__(classes)
-        self.when = max(epochs // 2, 1)
+class CleanlabFilter:
+    """Ignores the issues of all cases. A label corrector; fit once."""
 
-    def after_epoch(self, trainer: Trainer) -> None:
-        if len(trainer.history) != self.when:
-            return
-        cases = trainer.sampler.cases
-        known = [case.label.numpy() != UNKNOWN for case in cases]
-        # a case smaller than a patch was padded; what was added has no label to be judged
-        p = [trainer.predictor.prepared_probabilities(case.image, Progress()).numpy() for case in cases]
-        labels = [case.label.numpy()[k] for case, k in zip(cases, known, strict=True)]
-        issues = label_issues(labels, [a[:, k] for a, k in zip(p, known, strict=True)])
-        for case, inside, issue in zip(cases, known, issues, strict=True):
-            wrong = np.zeros(inside.shape, bool)
-            wrong[inside] = issue
-            case.label[torch.from_numpy(wrong) & ~case.trusted] = UNKNOWN
+    name = "cleanlab"
+    is_active = True
+
+    def __init__(self) -> None:
+        self.issues: dict[str, np.ndarray] = {}
+
+    def fit(self, cases: Iterable[LabelledImage], predictions: Predictions) -> None:
+        every = list(cases)
+        p = [predictions.probabilities(case) for case in every]
+        issues = label_issues([case.labels.target().numpy() for case in every], p)
+        self.issues = {case.name: issue for case, issue in zip(every, issues, strict=True)}
+
+    def propose(self, case: LabelledImage, predictions: Predictions) -> np.ndarray:
+        return np.where(self.issues[case.name], np.int16(IGNORED), np.int16(NO_PROPOSAL))
+
+    def state_dict(self) -> dict[str, Any]:
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None: ...

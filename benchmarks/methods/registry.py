@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import torch
 
-from DALESegmentLib.engine.dale.settings import DaleSettings
+from DALESegmentLib.engine.dale.config import DaleConfig
+from DALESegmentLib.engine.learn.callbacks import Callback
 from DALESegmentLib.engine.learn.networks import build
 from DALESegmentLib.engine.learn.plan import Plan
 from DALESegmentLib.engine.learn.settings import TrainSettings
 
-from .adele import Adele
+from .adele import Adele, AdeleLoss
 from .baseline import Baseline
 from .cleanlab_filter import CleanlabFilter
+from .correcting import CorrectAfterEpochs
 from .coteaching import CoTeaching
 from .gce import GeneralisedCrossEntropy
 
@@ -22,30 +24,30 @@ DALE: dict[str, dict[str, bool]] = {
     "dale-no-consistency": {"consistency": False},
     "dale-no-alternation": {"alternation": False},
     "dale-no-alignment": {"alignment": False},
-    "dale-third-opinion": {"third_opinion": True},
-    "dale-no-left-out": {"left_out": False},
+    "dale-image-evidence": {"image_evidence": True},
+    "dale-no-missed-objects": {"missed_objects": False},
     "dale-no-agreement": {},
     "dale-joint": {"partition": False, "alternation": False},
-    "dale-no-hand": {"hand": False},
+    "dale-no-bias-correction": {"bias_correction": False},
 }
 EVEN_ODDS = ("dale-no-agreement",)
 """Methods whose confidence leaves out how much an agreement says; they train as DALE does."""
 BASELINES = ("gce", "adele", "cleanlab", "coteaching")
 CORE = ("clean", "plain", *BASELINES, "dale")
-TRUSTING = ("plain", "dale-no-hand", "dale")
-"""Methods that are looked at with trusted voxels, without which no hand is known."""
-MISSING = ("dale-no-left-out",)
+TRUSTING = ("plain", "dale-no-bias-correction", "dale")
+"""Methods that are looked at with trusted voxels, without which no bias is known."""
+MISSING = ("dale-no-missed-objects",)
 """Methods that are looked at where objects were missed; elsewhere they do what DALE does."""
 ABLATIONS = tuple(name for name in DALE if name not in (*TRUSTING, *MISSING))
-METHODS = (*CORE, *ABLATIONS, *MISSING, "dale-no-hand")
+METHODS = (*CORE, *ABLATIONS, *MISSING, "dale-no-bias-correction")
 WORK = {"coteaching": 2.0}
 """How many times the work of a plain training a method does; for estimates of time only."""
 REMEMBERS = ("clean", "plain", *DALE)
 """Methods that keep the disagreement of the given labels; the others change or drop labels."""
 
 
-def dale_settings(method: str) -> DaleSettings | None:
-    return DaleSettings(**DALE[method]) if method in DALE else None
+def dale_settings(method: str) -> DaleConfig | None:
+    return DaleConfig(**DALE[method]) if method in DALE else None
 
 
 def objective(method: str, plan: Plan, settings: TrainSettings) -> Baseline | None:
@@ -53,12 +55,21 @@ def objective(method: str, plan: Plan, settings: TrainSettings) -> Baseline | No
     if method == "gce":
         return GeneralisedCrossEntropy(plan.classes)
     if method == "adele":
-        return Adele(plan.classes)
+        return AdeleLoss(plan.classes)
     if method == "cleanlab":
-        return CleanlabFilter(plan.classes, settings.epochs)
+        return Baseline(plan.classes)
     if method == "coteaching":
         return CoTeaching(plan.classes, lambda: _peer(plan, settings.seed), settings.learning_rate)
     return None
+
+
+def callbacks(method: str, loss: Baseline | None, settings: TrainSettings) -> list[Callback]:
+    """What a competitor does at the end of epochs; loss: its own, of `objective`."""
+    if isinstance(loss, AdeleLoss):
+        return [CorrectAfterEpochs(Adele(loss))]
+    if method == "cleanlab":
+        return [CorrectAfterEpochs(CleanlabFilter(), {max(settings.epochs // 2, 1)})]
+    return []
 
 
 def _peer(plan: Plan, seed: int) -> torch.nn.Module:

@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file
 
-from DALESegmentLib.engine.learn.folder import BUNDLE_FOLDER, CHECKPOINT_FILE, RUN_FILE
+from DALESegmentLib.engine.learn.folder import BUNDLE_FOLDER, CHECKPOINT_FILE, CHECKPOINT_FOLDER, RUN_FILE
 
 from ..cell import ROOT
 from .rows import Found, Given, Measured
@@ -57,11 +57,16 @@ def measure(given: Given) -> Found:
 
 def weights_apart(run: Path, other: Path) -> float:
     """The largest difference of a weight that has a gradient."""
-    a, b = load_file(run / CHECKPOINT_FILE), load_file(other / CHECKPOINT_FILE)
+    a, b = (_trained(folder) for folder in (run, other))
     names = list(torch.load(run / BUNDLE_FOLDER / "models" / "model.pt", weights_only=True))
     moving = [name for i, name in enumerate(names) if float(a[f"optimizer/{i}/exp_avg_sq"].max()) >= STILL**2]
     assert len(moving) > len(names) / 2
     return max(float((a[f"network/{name}"] - b[f"network/{name}"]).abs().max()) for name in moving)
+
+
+def _trained(run: Path) -> dict[str, torch.Tensor]:
+    name = json.loads((run / CHECKPOINT_FILE).read_text())["training"]
+    return load_file(run / CHECKPOINT_FOLDER / name)
 
 
 def _dice(run: Path) -> float:

@@ -79,7 +79,7 @@ def _timed(steps: int, step: Callable[[int], object], device: torch.device) -> f
 
 
 def _engine(trainer: Trainer, steps: int) -> Callable[[], float]:
-    return lambda: _timed(steps, lambda n: trainer._step(n, 0.1), trainer.device)
+    return lambda: _timed(steps, lambda n: trainer.train_step(n, 0.1), trainer.device)
 
 
 def _monai(trainer: Trainer, steps: int, workers: int) -> Callable[[], float]:
@@ -106,7 +106,7 @@ def _monai(trainer: Trainer, steps: int, workers: int) -> Callable[[], float]:
 def _loader(trainer: Trainer, workers: int) -> DataLoader:
     """One patch a case, as the engine draws them."""
     plan = trainer.plan
-    data = [{"image": case.image, "label": case.label[None].clamp_min(0).float()} for case in trainer.sampler.cases]
+    data = [{"image": case.image, "label": case.labels.target()[None].clamp_min(0).float()} for case in trainer.cases]
     data *= -(-plan.batch_size // len(data))
     random = [
         RandCropByPosNegLabeld(BOTH, "label", plan.patch_size, num_samples=1),

@@ -75,14 +75,14 @@ Part = Annotated[bool | None, typer.Option(help="A part of DALE, on by default."
 OptionalPart = Annotated[
     bool | None,
     typer.Option(
-        help="Redraw outlines where the images side with the model; off by default, for it can do harm.",
+        help="Refine outlines where the images side with the model; off by default, for it can do harm.",
         rich_help_panel=METHOD,
     ),
 ]
-Hand = Annotated[
+BiasCorrection = Annotated[
     bool | None,
     typer.Option(
-        help="Undo elsewhere what corrections in many places show of the hand that drew the labels; on by default.",
+        help="Undo elsewhere the systematic bias that corrections in many places show; on by default.",
         rich_help_panel=METHOD,
     ),
 ]
@@ -134,8 +134,8 @@ def train(
     consistency: Part = None,
     alternation: Part = None,
     alignment: Part = None,
-    third_opinion: OptionalPart = None,
-    left_out: Part = None,
+    image_evidence: OptionalPart = None,
+    missed_objects: Part = None,
     epochs: Epochs = None,
     steps: Steps = None,
     batch_size: BatchSize = None,
@@ -162,8 +162,8 @@ def train(
         consistency=consistency,
         alternation=alternation,
         alignment=alignment,
-        third_opinion=third_opinion,
-        left_out=left_out,
+        image_evidence=image_evidence,
+        missed_objects=missed_objects,
     )
     parameters = given(
         cases=named or None,
@@ -204,7 +204,7 @@ def finetune(
     seed: Seed = None,
     device: Device = None,
     overwrite: Overwrite = False,
-    hand: Hand = None,
+    bias_correction: BiasCorrection = None,
     as_json: Json = False,
 ) -> None:
     """Go on from a model with corrected cases; confirmed voxels count fully."""
@@ -219,7 +219,7 @@ def finetune(
         seed=seed,
         device=device,
         overwrite=overwrite,
-        hand=hand,
+        bias_correction=bias_correction,
     )
     perform("finetune", parameters, as_json, summaries.finetuning)
 

@@ -48,14 +48,14 @@ def training(result: Result) -> None:
         console.print(f"Cases left aside for tests: {result['left_aside']} (--split all learns from them, too)")
     if result["empty_labels"]:
         console.print(f"Empty labels: {result['empty_labels']}, taken for images where there is nothing to be labelled")
-    if result["drawn_anew"]:
-        cases = result["drawn_anew"]
+    if result["refined"]:
+        cases = result["refined"]
         console.print(
             f"Images and model agreed against the labels of {cases} case{'' if cases == 1 else 's'}, "
-            "which were learned with outlines drawn anew (the labels stay as they are)"
+            "which were learned with refined outlines (the labels stay as they are)"
         )
-    if result["left_out"]:
-        cases = result["left_out"]
+    if result["completed"]:
+        cases = result["completed"]
         console.print(
             f"In {cases} case{'' if cases == 1 else 's'} an object was found that the label has none of, and learned "
             "(the labels stay as they are; the review list says where)"
@@ -65,8 +65,8 @@ def training(result: Result) -> None:
 
 def finetuning(result: Result) -> None:
     training(result)
-    if result["hand"]:
-        console.print(f"Learned of the hand: {result['hand']}; undone in what nobody corrected")
+    if result["bias"]:
+        console.print(f"Systematic bias: {result['bias']}; undone in what nobody corrected")
     for objection in result["objections"]:
         console.print(f"Not accepted: {objection}")
     if not result["accepted"]:

@@ -4,7 +4,7 @@ Our reading of the paper's two quantities, an average error and an error rate:
 
     s <- μ s + (1 - μ) ½ [ (1 - p_y) + 1(argmax z ≠ y) ]
 
-s starts as what the first look at the voxel gives; until then it holds ½, which says nothing.
+s starts as what the first look at the voxel gives; which voxels were seen is kept beside it (`LabelState.seen`).
 
 One number a labelled voxel. It is stored as float16, whose spacing near 1 is 1/2048, so μ must leave room to
 move: with μ = 0.999 a float16 average stands still, μ ≤ 0.9 is safe.
@@ -15,10 +15,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-START = 0.5
 
-
-def contradiction(posterior: Tensor, label: Tensor, margin: Tensor) -> Tensor:
+def instant_disagreement(posterior: Tensor, label: Tensor, margin: Tensor) -> Tensor:
     """½ [(1 - p_y) + 1(m < 0)], in [0, 1].
 
     posterior p: (B, K, *grid); label, margin (see `confidence.label_margin`) and result: (B, *grid). A negative margin
@@ -28,7 +26,7 @@ def contradiction(posterior: Tensor, label: Tensor, margin: Tensor) -> Tensor:
     return 0.5 * ((1.0 - given) + (margin < 0).float())
 
 
-def remember(disagreement: Tensor, now: Tensor, memory: float) -> Tensor:
-    """The next s, float32. disagreement and now have one shape; memory is μ."""
+def ema_update(disagreement: Tensor, seen: Tensor, now: Tensor, memory: float) -> Tensor:
+    """The next s, float32. disagreement, seen (bool) and now have one shape; memory is μ."""
     s, now = disagreement.float(), now.float()
-    return torch.where(s == START, now, torch.lerp(now, s, memory))
+    return torch.where(seen, torch.lerp(now, s, memory), now)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -13,9 +14,9 @@ from .alignment import FeatureAlignment
 from .alternation import keep_class_mass, step_weights
 from .class_prior import ClassPrior
 from .confidence import consistent_margin, label_confidence, label_margin
-from .disagreement import contradiction, remember
+from .config import DaleConfig
+from .disagreement import ema_update, instant_disagreement
 from .partition import fuzziness
-from .settings import DaleSettings
 from .trusted import emphasise_trusted
 from .warm_up import WarmUp
 from .weighted_loss import weighted_dice_ce
@@ -28,22 +29,23 @@ SETTLING = 0.1
 
 @dataclass
 class Batch:
-    """What a step learns from; all (B, *grid) except image (B, C, *grid). valid is 0 in padding. `patches`: how many
-    the whole batch has, where this is one rank's share of it."""
+    """What a step learns from; all (B, *grid) except image (B, C, *grid). valid is 0 in padding; seen: whether the
+    disagreement says anything. `patches`: how many the whole batch has, where this is one rank's share of it."""
 
     image: Tensor
     label: Tensor
     trusted: Tensor
     valid: Tensor
     disagreement: Tensor
+    seen: Tensor
     patches: int | None = None
 
 
 @dataclass
 class StepResult:
     loss: Tensor
-    disagreement: Tensor
-    """The next s of the batch's voxels, (B, *grid) float32."""
+    disagreement: Tensor | None
+    """The next s of the batch's voxels, (B, *grid) float32; None where the loss keeps none."""
     fuzzy_share: float
 
 
@@ -54,12 +56,12 @@ class Objective:
     too. trusted_share is for fine-tuning, see `emphasise_trusted`.
     """
 
-    def __init__(self, classes: int, settings: DaleSettings | None, trusted_share: float = 0.0) -> None:
+    def __init__(self, classes: int, settings: DaleConfig | None, trusted_share: float = 0.0) -> None:
         self.classes = classes
         self.trusted_share = trusted_share
         self.settings = settings
-        self.memory = (settings or DaleSettings()).memory
-        self.thresholds = torch.full((classes,), (settings or DaleSettings()).lowest_threshold)
+        self.memory = (settings or DaleConfig()).memory
+        self.thresholds = torch.full((classes,), (settings or DaleConfig()).lowest_threshold)
         self.prior = ClassPrior(classes)
         self.warm_up = WarmUp(0.0 if settings is None else settings.warm_up)
         self.alignment = FeatureAlignment(classes)
@@ -71,7 +73,8 @@ class Objective:
         posterior = judged.softmax(1)
         self.prior.observe(posterior, batch.label, batch.valid)
         margin = label_margin(judged, batch.label)
-        s = remember(batch.disagreement, contradiction(posterior, batch.label, margin), self.memory)
+        now = instant_disagreement(posterior, batch.label, margin)
+        s = ema_update(batch.disagreement, batch.seen, now, self.memory)
         settings = self.settings
         if settings is None or self.warm_up.lasts(share):
             ce = emphasise_trusted(batch.valid, batch.trusted, self.trusted_share)
@@ -97,7 +100,22 @@ class Objective:
         fuzzy, voxels = over_ranks((f * batch.valid).sum(), batch.valid.sum())
         return StepResult(loss, s, float(fuzzy / voxels.clamp_min(1)))
 
-    def _fuzziness(self, s: Tensor, batch: Batch, settings: DaleSettings) -> Tensor:
+    def state_dict(self) -> dict[str, Tensor]:
+        """Everything that changes during a training, on the CPU."""
+        state = {"thresholds": self.thresholds, "prior": self.prior.state, "warm_up": self.warm_up.state}
+        alignment = self.alignment
+        if alignment.mean is not None and alignment.std is not None:
+            state |= {"mean": alignment.mean, "std": alignment.std}
+        return {name: value.detach().cpu() for name, value in (state | {"aligned": alignment.seen}).items()}
+
+    def load_state_dict(self, state: Mapping[str, Tensor], device: torch.device) -> None:
+        """Raises KeyError where something is missing."""
+        self.thresholds, self.prior.state, self.warm_up.state = (state[n] for n in ("thresholds", "prior", "warm_up"))
+        if "mean" in state:
+            self.alignment.mean, self.alignment.std = state["mean"].to(device), state["std"].to(device)
+        self.alignment.seen = state["aligned"].to(device)
+
+    def _fuzziness(self, s: Tensor, batch: Batch, settings: DaleConfig) -> Tensor:
         if settings.partition:
             f = fuzziness(s, batch.label, self.thresholds.to(s.device), settings.sharpness)
         else:
@@ -105,7 +123,7 @@ class Objective:
         return f.masked_fill(batch.trusted, 0.0)
 
     @staticmethod
-    def _confidence(margin: Tensor, s: Tensor, batch: Batch, settings: DaleSettings) -> Tensor:
+    def _confidence(margin: Tensor, s: Tensor, batch: Batch, settings: DaleConfig) -> Tensor:
         if not settings.confidence:
             return batch.trusted.float()
         consistent = consistent_margin(margin, s) if settings.consistency else margin
@@ -120,7 +138,7 @@ class Objective:
         batch: Batch,
         fuzzy_step: bool,
         share: float,
-        settings: DaleSettings,
+        settings: DaleConfig,
     ) -> Tensor:
         """Stable steps feed the statistics, fuzzy steps pay the distance, ramped in over the last part."""
         if share <= settings.alignment_start - SETTLING:

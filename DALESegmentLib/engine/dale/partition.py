@@ -2,19 +2,18 @@
 
     f = sigmoid( (s - τ_c) / T_f ),   f = 0 where trusted
 
-τ_c is Otsu's threshold of s over the voxels labelled c, raised to `lowest_threshold` and then until at most
-`largest_fuzzy_share` of the class lies above it. Where labels are good, s is low nearly everywhere, nothing
-reaches τ_c, and training is plain. The choice of τ_c is a heuristic.
+τ_c is `lowest_threshold`, raised until at most `largest_fuzzy_share` of the voxels labelled c lies above it. Where
+labels are good, s is low nearly everywhere, nothing reaches τ_c, and training is plain. The choice of τ_c is a
+heuristic.
 """
 
 from __future__ import annotations
 
 import numpy as np
 import torch
-from skimage.filters import threshold_otsu
 from torch import Tensor
 
-from .settings import DaleSettings
+from .config import DaleConfig
 
 _SAMPLE = 50_000
 
@@ -24,13 +23,12 @@ def stride(voxels: int) -> int:
     return max(1, voxels // _SAMPLE)
 
 
-def threshold(disagreement: np.ndarray, settings: DaleSettings) -> float:
+def threshold(disagreement: np.ndarray, settings: DaleConfig) -> float:
     """τ of one class, from what is looked at of it, (N,)."""
     s = disagreement.astype(np.float32)
-    if len(s) == 0 or np.ptp(s) < 1e-3:
+    if len(s) == 0 or np.ptp(s) < 1e-3:  # no share of a class that is contradicted all alike stands out
         return settings.lowest_threshold
-    share_limit = float(np.quantile(s, 1.0 - settings.largest_fuzzy_share))
-    return max(float(threshold_otsu(s)), settings.lowest_threshold, share_limit)
+    return max(settings.lowest_threshold, float(np.quantile(s, 1.0 - settings.largest_fuzzy_share)))
 
 
 def fuzziness(disagreement: Tensor, label: Tensor, thresholds: Tensor, sharpness: float) -> Tensor:

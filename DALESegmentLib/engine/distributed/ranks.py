@@ -7,7 +7,7 @@ samples of the disagreement) all ranks get from all, so that they decide alike. 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -77,23 +77,21 @@ class Ranks:
                 "on machines that are set up alike.",
             )
 
-    def to_first(self, own: Sequence[Tensor], shapes: Sequence[Sequence[int]]) -> list[Tensor]:
-        """The tensors of all cases, on the first rank; an empty list elsewhere. shapes: of all cases; one type."""
-        if self.size == 1:
-            return list(own)
-        if not self.leads:
-            for values in own:
-                dist.send(_bytes(values), 0)
-            return []
-        gathered = []
-        for i, shape in enumerate(shapes):
+    def to_first(self, own: Sequence[Mapping[str, Tensor]]) -> Iterator[tuple[int, Mapping[str, Tensor]]]:
+        """On the first rank, one case after the other: its number, and its tensors by name; nothing elsewhere, but
+        every rank has to ask for all. own: of each of the rank's cases; those without tensors are passed over."""
+        known = self.together([{n: (tuple(v.shape), v.dtype) for n, v in tensors.items()} for tensors in own])
+        for i, kinds in enumerate(known):
             if self.owns(i):
-                gathered.append(own[i // self.size])
-                continue
-            values = torch.empty(tuple(shape), dtype=own[0].dtype)
-            dist.recv(_bytes(values), i % self.size)
-            gathered.append(values)
-        return gathered
+                if kinds and self.leads:
+                    yield i, own[i // self.size]
+                for name in () if self.leads else kinds:
+                    dist.send(_bytes(own[i // self.size][name]), 0)
+            elif kinds and self.leads:
+                received = {name: torch.empty(shape, dtype=kind) for name, (shape, kind) in kinds.items()}
+                for values in received.values():
+                    dist.recv(_bytes(values), i % self.size)
+                yield i, received
 
     def _of_all(self, value: Any) -> list[Any]:
         values: list[Any] = [None] * self.size

@@ -12,6 +12,8 @@ from monai.data import MetaTensor
 
 from ..cases.case import Case
 from ..cases.source import CaseSource
+from ..dale.label_state import LabelDisagreement, LabelState
+from ..learn.checkpoint import load_labels
 from ..learn.confidence_map import confidence_map
 from ..learn.device import choose_device
 from ..learn.extent import Scales, extents_of_label
@@ -19,9 +21,8 @@ from ..learn.extent_scales import load_extents
 from ..learn.folder import find_bundle
 from ..learn.plan import Plan
 from ..learn.predictor import Predictor
-from ..learn.prepare import prepare_label, to_native
+from ..learn.prepare import native_disagreement, prepare_label
 from ..learn.recalibrated import load_recalibration
-from ..learn.remembered import Remembered, load_remembered
 from ..learn.warm_model import warm_predictor
 from ..process.progress import Progress
 from ..review.recalibration import Recalibration
@@ -69,7 +70,7 @@ class Ready:
     source: CaseSource
     case: Case
     image: MetaTensor
-    disagreement: np.ndarray | None
+    disagreement: LabelDisagreement | None
     recalibration: Recalibration
     predictor: Predictor
     progress: Progress
@@ -84,7 +85,7 @@ def doubts(asked: ModelParameters, progress: Progress, first: Callable[[Ready], 
     predictor = warm_predictor(asked.model, device)
     plan, bundle = predictor.plan, find_bundle(asked.model)
     run_folder, scales = bundle.parent, load_extents(bundle)
-    remembered, recalibration = load_remembered(run_folder), load_recalibration(run_folder)
+    labels, recalibration = load_labels(run_folder), load_recalibration(run_folder)
     sources = asked.cases.find()
     for i, source in enumerate(sources):
         message = f"Case {i + 1} of {len(sources)}"
@@ -95,7 +96,7 @@ def doubts(asked: ModelParameters, progress: Progress, first: Callable[[Ready], 
         part.check()
         image = predictor.prepare(case, part)
         part.check()
-        disagreement = _native(remembered.get(source.name), case, plan, part)
+        disagreement = _native(labels.get(source.name), case, plan, part)
         part.check()
         if first is not None:
             first(Ready(source, case, image, disagreement, recalibration, predictor, part))
@@ -105,19 +106,19 @@ def doubts(asked: ModelParameters, progress: Progress, first: Callable[[Ready], 
         confidence = confidence_map(case, plan, probabilities, disagreement, recalibration=recalibration)
         part.check()
         part.report(60, "confidence", message)
-        unseen = source.name not in remembered
+        unseen = source.name not in labels
         yield Doubt(source, case, plan, probabilities, confidence, scales, unseen, part, message.lower())
         del case, image, disagreement, probabilities, confidence  # before the next case takes as much again
 
 
-def _native(remembered: Remembered | None, case: Case, plan: Plan, progress: Progress) -> np.ndarray | None:
-    """What training remembered of this label, on the case's own grid; None where it saw no such case."""
-    if remembered is None:
+def _native(labels: LabelState | None, case: Case, plan: Plan, progress: Progress) -> LabelDisagreement | None:
+    """What training found about this label, on the case's own grid; None where it saw no such case."""
+    if labels is None:
         return None
     label, affine = prepare_label(case, plan)
     progress.check()
-    known = remembered.about(label)
-    return None if known is None else to_native(known.float().unsqueeze(0), affine, case.geometry)[0]
+    known = labels.disagreement_of(label)
+    return None if known is None else native_disagreement(known, affine, case.geometry)
 
 
 def summary(doubt: Doubt, paths: dict[str, str]) -> dict[str, Any]:

@@ -3,38 +3,40 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import Field
+from pydantic import Field, ValidationError
 from torch import Tensor
 
 from ..cases.checks import check_foreground
 from ..cases.patients import patient_of
 from ..cases.source import CaseSource
+from ..dale.config import DaleConfig
+from ..dale.correctors.annotator_bias import Bias
+from ..dale.label_state import LabelState
 from ..errors import EngineError
+from ..learn.build_trainer import finetuning
 from ..learn.bundle import load_bundle
 from ..learn.case_cache import CaseCache
+from ..learn.checkpoint import Checkpoint, load_labels
 from ..learn.device import choose_device
 from ..learn.extent_scales import inherit_extents
 from ..learn.folder import RUN_FILE, find_bundle, read_json
 from ..learn.held_out import load_held_out
+from ..learn.label_refinement import correct_bias
 from ..learn.plan import Plan
 from ..learn.predictor import Predictor
 from ..learn.prepare import PreparedCase, prepare_case
 from ..learn.recalibrated import load_recalibration, save_recalibration, with_outcome
-from ..learn.redrawn import learn_from, recall_given, redraw_case
-from ..learn.remembered import Remembered, load_remembered
 from ..learn.run_lock import run_folder
 from ..learn.settings import LARGEST_SEED, TrainSettings
-from ..learn.tuner import Tuner
+from ..learn.trainer import Trainer
 from ..learn.validation import validation_dice
 from ..process.progress import Progress
-from ..review.hand import Hand
 from .acceptance import Confirmed, judge, verdict
 from .earlier_cases import find_earlier, prepare_earlier, records_of
 from .parameters import CasesParameter, Parameters
@@ -65,8 +67,8 @@ class FinetuneParameters(Parameters):
     seed: int = Field(0, ge=0, le=LARGEST_SEED)
     device: str = "auto"
     overwrite: bool = False
-    hand: bool = True
-    """Undo elsewhere what corrections in many places show of the hand that drew the labels."""
+    bias_correction: bool = True
+    """Undo elsewhere the systematic bias that corrections in many places show."""
 
 
 def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
@@ -92,7 +94,9 @@ def _finetune(asked: FinetuneParameters, progress: Progress) -> dict[str, Any]:
     read = _read([*training, *validation], plan, cache, progress.part(0, 8))
     cases, kept = [read[s.name].case for s in training], [read[s.name].case for s in validation]
     # where a clinician says so, nothing may be there
-    check_foreground({case.name: bool((case.label > 0).any() or case.trusted.any()) for case in cases})
+    check_foreground(
+        {case.name: bool((case.labels.target() > 0).any() or case.labels.reviewed.any()) for case in cases}
+    )
     records = records_of(earlier)
     unseen = {s.name for s in [*training, *validation]} | held_out.names
     replay = prepare_earlier(
@@ -101,15 +105,15 @@ def _finetune(asked: FinetuneParameters, progress: Progress) -> dict[str, Any]:
     replay = [case for case in replay if case.fingerprint not in {c.fingerprint for c in [*cases, *kept]}]
     settings = _settings(asked, earlier)
     record = Run(asked.out, plan, settings, asked.cases, training, validation, held_out, records)
-    remembered, known = load_remembered(run_folder), load_recalibration(run_folder)
+    labels, known = load_labels(run_folder), load_recalibration(run_folder)
 
-    hand = None
-    if settings.method == "dale" and settings.dale.hand:
-        hand = _undo_hand([*cases, *replay], kept, remembered, progress.part(12, 13))
+    bias = None
+    if settings.method == "dale" and settings.dale.bias_correction:
+        bias = _undo_bias([*cases, *replay], kept, labels, settings.dale, progress.part(12, 13))
 
     def looked(case: PreparedCase, probabilities: Tensor) -> None:
         nonlocal known
-        known = with_outcome(known, case, remembered.get(case.name), probabilities)
+        known = with_outcome(known, case, labels.get(case.name), probabilities)
 
     predictor = Predictor(network, plan, device)
     judging = time.monotonic()
@@ -118,37 +122,44 @@ def _finetune(asked: FinetuneParameters, progress: Progress) -> dict[str, Any]:
     dice = validation_dice(kept, predictor, progress.part(14, 16))
     deadline = budget.learning_ends(time.monotonic() - judging)
     torch.manual_seed(asked.seed)
+    checkpoint = Checkpoint(asked.out)
+
+    def make(learned: list[PreparedCase], validated: list[PreparedCase], part: Progress) -> Trainer:
+        return finetuning(plan, settings, network, learned, validated, checkpoint, device, part, deadline=deadline)
+
     result = train_and_record(
         record,
-        network,
-        device,
+        ([*cases, *replay], kept),
+        make,
         progress.part(16, 95),
         overwrite=asked.overwrite,
-        remembered=remembered,
-        prepared=([*cases, *replay], kept),
-        trainer_of=partial(Tuner, deadline=deadline),
+        earlier=labels,
+        extents=settings.seconds is None,  # a budget has no time for it
     )
     save_recalibration(asked.out, known)
     inherit_extents(find_bundle(asked.model), find_bundle(asked.out))
     network.eval()
     after = judge(confirmed, predictor, progress.part(95, 100))
     result |= {"seconds": round(time.monotonic() - started, 2), "replayed": len(replay)}
-    result["hand"] = hand.describe() if hand is not None else None
+    result["bias"] = bias.describe() if bias is not None else None
     return result | verdict(before, after, dice, result["validation_dice"])
 
 
-def _undo_hand(
-    cases: list[PreparedCase], kept: list[PreparedCase], remembered: dict[str, Remembered], progress: Progress
-) -> Hand | None:
-    """Validation cases are redrawn too: the same hand drew them, and a model is not to be held to its errors."""
+def _undo_bias(
+    cases: list[PreparedCase],
+    kept: list[PreparedCase],
+    earlier: Mapping[str, LabelState],
+    config: DaleConfig,
+    progress: Progress,
+) -> Bias | None:
+    """In validation cases too: they share the bias, and a model is not to be held to it."""
     for case in cases:
-        recall_given(case, remembered.get(case.name))
-    hand = learn_from(cases)
-    if hand is not None:
-        progress.report(0, "reading", f"{hand.describe()}; the other outlines are read as if drawn so too")
-        for case in (*cases, *kept):
-            redraw_case(case, hand)
-    return hand
+        if (before := earlier.get(case.name)) is not None:
+            case.labels.restore_given(before.given)
+    bias = correct_bias(cases, kept, config)
+    if bias is not None:
+        progress.report(0, "reading", f"{bias.describe()}; the other outlines are learned as if drawn so too")
+    return bias
 
 
 @dataclass(frozen=True)
@@ -193,11 +204,18 @@ def _read(sources: list[CaseSource], plan: Plan, cache: CaseCache, progress: Pro
 def _settings(asked: FinetuneParameters, earlier: dict[str, Any]) -> TrainSettings:
     """DALE (or plain) as the model was trained, without a warm-up: the model is warm. With a budget the clock alone
     counts, unless steps are asked for."""
-    stored = TrainSettings.model_validate(earlier["settings"]) if earlier else TrainSettings()
+    try:
+        stored = TrainSettings.model_validate(earlier["settings"]) if earlier else TrainSettings()
+    except (KeyError, ValidationError) as error:
+        raise EngineError(
+            "unreadable-file",
+            f"{RUN_FILE} of this model is damaged or one of another version; move its folder bundle elsewhere and name "
+            "that one, or train the model again.",
+        ) from error
     clock_alone = asked.seconds is not None and not {"epochs", "steps_per_epoch"} & asked.model_fields_set
     return stored.model_copy(
         update={
-            "dale": stored.dale.model_copy(update={"warm_up": 0.0, "hand": asked.hand}),
+            "dale": stored.dale.model_copy(update={"warm_up": 0.0, "bias_correction": asked.bias_correction}),
             "epochs": UNLIMITED if clock_alone else asked.epochs,
             "steps_per_epoch": UNLIMITED if clock_alone else asked.steps_per_epoch,
             "seconds": asked.seconds,

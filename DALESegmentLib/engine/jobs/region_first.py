@@ -54,7 +54,7 @@ def answer_region(region: RegionParameter, ready: Ready, out: Path) -> dict[str,
     box, geometry = _slices(first, last), case.geometry.part(first, last)
     probabilities = region_probabilities(ready.predictor, ready.image, geometry, progress)
     part = _cut(case, first, last)
-    disagreement = None if ready.disagreement is None else ready.disagreement[box]
+    disagreement = None if ready.disagreement is None else ready.disagreement.part(box)
     around = _around(case, plan, first, last)
     confidence = confidence_map(
         part, plan, probabilities, disagreement, recalibration=ready.recalibration, around=around

@@ -12,19 +12,23 @@ from pydantic import Field
 from .. import __version__
 from ..cases.patients import patient_of
 from ..cases.source import CaseSource
-from ..dale.settings import DaleSettings
+from ..dale.config import DaleConfig
 from ..distributed.ranks import current
 from ..errors import EngineError
+from ..learn.build_trainer import training
+from ..learn.checkpoint import Checkpoint
 from ..learn.device import choose_device
 from ..learn.networks import LEARNING_RATE, LEARNING_RATES, build
 from ..learn.plan import Normalise, Plan, make_plan
+from ..learn.prepare import PreparedCase
 from ..learn.run_lock import run_folder
 from ..learn.settings import LARGEST_SEED, TrainSettings
+from ..learn.trainer import Trainer
 from ..process.progress import Progress
 from .parameters import CasesParameter, Parameters
 from .resumed import resumed
 from .survey import survey, tell_left_aside
-from .training import Run, train_and_record, validation_count
+from .training import Run, prepare_run, train_and_record, validation_count
 
 
 class TrainParameters(Parameters):
@@ -41,7 +45,7 @@ class TrainParameters(Parameters):
     seed: int = Field(0, ge=0, le=LARGEST_SEED)
     learning_rate: float | None = Field(None, gt=0)
     device: str = "auto"
-    dale: DaleSettings = DaleSettings()
+    dale: DaleConfig = DaleConfig()
     validation: float = Field(0.2, ge=0.0, lt=1.0)
     resume: bool = False
     overwrite: bool = False
@@ -68,8 +72,15 @@ def _train(asked: TrainParameters, progress: Progress) -> dict[str, Any]:
     assert record is not None
     torch.manual_seed(record.settings.seed)
     network = build(record.plan.network, record.plan.network_arguments)
+    prepared = prepare_run(record, progress.part(10, 19))
+    plan, settings = record.plan, record.settings
+    with_files = Checkpoint(asked.out, ranks)
+
+    def make(cases: list[PreparedCase], validation: list[PreparedCase], part: Progress) -> Trainer:
+        return training(plan, settings, network, cases, validation, with_files, device, part)
+
     return train_and_record(
-        record, network, device, progress.part(10, 100), resume=asked.resume, overwrite=asked.overwrite
+        record, prepared, make, progress.part(19, 100), resume=asked.resume, overwrite=asked.overwrite
     )
 
 
@@ -87,15 +98,15 @@ def _started(asked: TrainParameters, device: torch.device, progress: Progress) -
     # each rank has room for as many patches as were planned for one
     batch = asked.batch_size or plan.batch_size * current().size
     plan = plan.model_copy(update={"batch_size": batch})
-    training, validation = split(sources, asked.validation, asked.seed)
+    to_learn, validation = split(sources, asked.validation, asked.seed)
     labelled = {fact.name for fact in facts if fact.labelled}
-    if labelled.isdisjoint(source.name for source in training):
+    if labelled.isdisjoint(source.name for source in to_learn):
         raise EngineError(
             "label-empty",
             "All cases with anything labelled were drawn for the validation; give another seed, or a smaller share to "
             "validate on.",
         )
-    return Run(asked.out, plan, asked.settings(plan), asked.cases, training, validation)
+    return Run(asked.out, plan, asked.settings(plan), asked.cases, to_learn, validation)
 
 
 def split(sources: list[CaseSource], share: float, seed: int) -> tuple[list[CaseSource], list[CaseSource]]:

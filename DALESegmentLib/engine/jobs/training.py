@@ -8,23 +8,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import nn
-
 from .. import __version__
 from ..cases.case import Case
 from ..cases.source import CaseSource
+from ..dale.label_state import LabelState
 from ..distributed.joined import told_by_all
 from ..distributed.ranks import Ranks, current
 from ..errors import EngineError
+from ..learn.callbacks import RunOutputs
 from ..learn.case_cache import CaseCache
 from ..learn.extent_scales import save_extents
 from ..learn.folder import BUNDLE_FOLDER, RUN_FILE, claim_run_folder, write_json
 from ..learn.held_out import HeldOut, save_held_out
-from ..learn.outlines import classes_added, classes_drawn, outline_moved
 from ..learn.plan import Plan
 from ..learn.prepare import PreparedCase, label_classes, prepare_case
-from ..learn.remembered import Remembered, labels_of, save_labels
 from ..learn.settings import TrainSettings
 from ..learn.trainer import Trainer
 from ..process.progress import Progress
@@ -96,48 +93,62 @@ def check_fits(case: Case, plan: Plan) -> None:
         )
 
 
+Prepared = tuple[list[PreparedCase], list[PreparedCase]]
+"""The cases to learn from, and to validate on."""
+
+
+def prepare_run(run: Run, progress: Progress) -> Prepared:
+    """This rank's cases."""
+    ranks = current()
+    _check_enough(len(run.training), ranks)
+    cache = CaseCache(run.folder)
+    return (
+        prepare_all(ranks.share(run.training), run.plan, cache, progress.part(0, 80)),
+        prepare_all(ranks.share(run.validation), run.plan, cache, progress.part(80, 100)),
+    )
+
+
 def train_and_record(
     run: Run,
-    network: nn.Module,
-    device: torch.device,
+    prepared: Prepared,
+    make: Callable[[list[PreparedCase], list[PreparedCase], Progress], Trainer],
     progress: Progress,
     *,
     resume: bool = False,
     overwrite: bool = False,
-    remembered: Mapping[str, Remembered] | None = None,
-    prepared: tuple[list[PreparedCase], list[PreparedCase]] | None = None,
-    trainer_of: Callable[..., Trainer] = Trainer,
+    earlier: Mapping[str, LabelState] | None = None,
+    extents: bool = True,
 ) -> dict[str, Any]:
-    """Train and record how it ended. remembered: by case name, from the run the network comes from; prepared: the
-    cases to learn from and to validate on, where they were read already.
+    """Train and record how it ended. make: the trainer, of cases that are ready; earlier: by case name, the labels of
+    the run the network comes from; extents: measure the validation cases at the end.
 
     Until every case is prepared, by every rank, the folder is left as it is."""
     started = time.monotonic()
     ranks = current()
-    _check_enough(len(run.training), ranks)
     left_aside = run.cases.left_aside()  # now: at the end the data may have gone
-    cases, validation = prepared or _prepared(run, ranks, progress)
+    cases, validation = prepared
     held_out = run.held_out.with_images(ranks.together([(c.name, c.fingerprint) for c in validation]))
     held_out.check_unseen(cases)
     for case in cases:
-        recall(case, (remembered or {}).get(case.name))
+        resume_labels(case.labels, (earlier or {}).get(case.name))
     ranks.check(progress)
-    trainer = trainer_of(run.plan, run.settings, network, cases, validation, run.folder, device, progress.part(10, 100))
+    trainer = make(cases, validation, progress)
+    outputs = next(callback for callback in trainer.callbacks if isinstance(callback, RunOutputs))
     ranks.check(progress)
     if resume:
-        trainer.resume()
-    labels = {} if resume else labels_of(cases, ranks)
+        outputs.resume(trainer)
+    elif ranks.leads:
+        claim_run_folder(run.folder, overwrite=overwrite)
     if ranks.leads:
-        if not resume:
-            claim_run_folder(run.folder, overwrite=overwrite)
         save_held_out(run.folder, held_out)
         run.write("training", trainer.history)
-        if not resume:
-            save_labels(run.folder, labels)
     try:
         with told_by_all():
-            history = trainer.run()
-            if prepared is None or run.settings.seconds is None:  # a budget has no time for it
+            if not trainer.history:
+                ranks.first(None)  # the folder is this training's now
+                outputs.checkpoint.begin(cases)
+            history = trainer.fit()
+            if extents:
                 save_extents(run.folder / BUNDLE_FOLDER, validation, run.plan, trainer.predictor, progress, ranks)
     except EngineError as error:
         if ranks.leads:
@@ -145,9 +156,6 @@ def train_and_record(
         raise
     if ranks.leads:
         run.write("finished", history)
-    empty = sum(ranks.together([not classes_drawn(case) for case in cases]))
-    anew = ranks.together([(outline_moved(case), bool(classes_added(case))) for case in cases])
-    drawn_anew, left_out = (sum(each) for each in zip(*anew, strict=True))
     scores = [row["validation_dice"] for row in history if row.get("validation_dice") is not None]
     return {
         "model": str(run.folder / BUNDLE_FOLDER),
@@ -156,20 +164,21 @@ def train_and_record(
         "seconds": round(time.monotonic() - started, 2),
         "validation_dice": scores[-1] if scores else None,
         "history": history,
-        "device": str(device),
+        "device": str(trainer.device),
         "left_aside": left_aside,
-        "empty_labels": empty,
-        "drawn_anew": drawn_anew,
-        "left_out": left_out,
+        **_learned_otherwise(cases, ranks),
     }
 
 
-def _prepared(run: Run, ranks: Ranks, progress: Progress) -> tuple[list[PreparedCase], list[PreparedCase]]:
-    cache = CaseCache(run.folder)
-    return (
-        prepare_all(ranks.share(run.training), run.plan, cache, progress.part(0, 8)),
-        prepare_all(ranks.share(run.validation), run.plan, cache, progress.part(8, 10)),
-    )
+def _learned_otherwise(cases: list[PreparedCase], ranks: Ranks) -> dict[str, int]:
+    """In how many cases nothing is labelled, outlines were refined, and objects were added."""
+    own = []
+    for case in cases:
+        sources = case.labels.source_counts()
+        empty = not set(case.labels.class_counts(case.labels.initial)) - {0}
+        own.append((empty, sources["image_evidence"] > 0, sources["missed_objects"] > 0))
+    counts = (sum(each) for each in zip(*ranks.together(own), strict=True))
+    return dict(zip(("empty_labels", "refined", "completed"), counts, strict=True))
 
 
 def _check_enough(cases: int, ranks: Ranks) -> None:
@@ -182,13 +191,9 @@ def _check_enough(cases: int, ranks: Ranks) -> None:
         )
 
 
-def recall(case: PreparedCase, remembered: Remembered | None) -> None:
+def resume_labels(labels: LabelState, earlier: LabelState | None) -> None:
     """Start from what an earlier run learned about this very label; one that was confirmed or corrected has nothing
     to be held against it."""
-    known = None
-    if remembered is not None:
-        remembered.go_on(case)
-        known = remembered.about(case.label)
-    if known is not None:
-        case.disagreement.copy_(known)
-    case.disagreement[case.trusted] = 0.0
+    if earlier is not None:
+        labels.resume(earlier)
+    labels.clear_reviewed()

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..dale.label_state import LabelState
 from ..memory import available_memory
 from .prepare import PreparedCase
 
@@ -23,7 +24,8 @@ KEPT_FREE = 0.6
 
 
 class CaseCache:
-    """folder: where there is room for the files, 7 bytes a voxel and 4 more for each channel after the first."""
+    """folder: where there is room for the files: 10 bytes a voxel, 4 more for each channel after the first, and 2 for
+    each corrector."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -35,15 +37,19 @@ class CaseCache:
         if available_memory() >= self._kept_free:
             return case
         try:
-            return replace(
-                case,
-                image=self._in_a_file(case.image),
-                label=self._in_a_file(case.label),
-                trusted=self._in_a_file(case.trusted),
-                disagreement=self._in_a_file(case.disagreement),
-            )
+            arrays = {name: self._in_a_file(values) for name, values in case.labels.state_dict().items()}
+            labels = LabelState.from_state_dict(arrays, self._new)
+            return replace(case, image=self._in_a_file(case.image), labels=labels)
         except OSError:
             return case
+
+    def _new(self, shape: tuple[int, ...], kind: torch.dtype) -> Tensor:
+        """An array of zeros in a file; in memory where there is no room for it."""
+        zeros = torch.zeros(shape, dtype=kind)
+        try:
+            return self._in_a_file(zeros)
+        except OSError:
+            return zeros
 
     def _in_a_file(self, voxels: Tensor) -> Tensor:
         array = voxels.contiguous().numpy()

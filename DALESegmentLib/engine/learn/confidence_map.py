@@ -13,7 +13,7 @@ from ..cancel import checkpoint
 from ..cases.case import Case
 from ..dale.agreement import agreement_logit
 from ..dale.confidence import consistent_margin, label_confidence
-from ..dale.disagreement import START
+from ..dale.label_state import LabelDisagreement
 from ..geometry.distance import Box
 from ..review.recalibration import Recalibration
 from .plan import Plan
@@ -36,24 +36,23 @@ def confidence_map(
     case: Case,
     plan: Plan,
     probabilities: np.ndarray,
-    disagreement: np.ndarray | None,
+    disagreement: LabelDisagreement | None,
     recalibration: Recalibration | None = None,
     around: Around | None = None,
     even_odds: bool = False,
 ) -> np.ndarray:
     """float32 in [0, 1], (*grid): the closed-form confidence of the label, 1 where trusted.
 
-    probabilities: (K, *grid) of the model; disagreement: (*grid) what training remembered of this very label, or
-    None for a case the model was not trained on, whose confidence then follows from the model alone; recalibration:
-    what review has found out about this confidence; around: of a case that is a part of an image;
+    probabilities: (K, *grid) of the model; disagreement: what training found about this very label, on
+    its grid, or None for a case the model was not trained on, whose confidence then follows from the model alone;
+    recalibration: what review has found out about this confidence; around: of a case that is a part of an image;
     even_odds: leave out how much an agreement says (`agreement_logit`).
     """
     classes = torch.from_numpy(label_classes(case, plan))
     checkpoint()
-    s = None if disagreement is None else torch.from_numpy(disagreement)
     spacing = case.geometry.array_spacing
     p = torch.from_numpy(probabilities)
-    confidence = confidence_of(p, classes, s, None if even_odds else spacing, around).numpy()
+    confidence = confidence_of(p, classes, disagreement, None if even_odds else spacing, around).numpy()
     if recalibration is not None:
         confidence = recalibration.apply(confidence)
     if case.trusted is not None:
@@ -64,16 +63,17 @@ def confidence_map(
 def confidence_of(
     probabilities: Tensor,
     classes: Tensor,
-    disagreement: Tensor | None,
+    disagreement: LabelDisagreement | None,
     spacing: Sequence[float] | None,
     around: Around | None = None,
 ) -> Tensor:
-    """float32 (*grid), the closed form alone; probabilities (K, *grid), classes (*grid) whole numbers, disagreement
-    (*grid); spacing: mm along the grid's axes; None for even odds."""
+    """float32 (*grid), the closed form alone; probabilities (K, *grid), classes (*grid) whole numbers, disagreement on
+    the same grid; spacing: mm along the grid's axes; None for even odds."""
     margin = _margin(probabilities, classes)
     if disagreement is not None:
-        # a voxel no patch ever covered still has the starting value, which says nothing
-        margin = torch.where(disagreement == START, margin, consistent_margin(margin, disagreement))
+        # what no patch ever covered says nothing
+        consistent = consistent_margin(margin, disagreement.values.float())
+        margin = torch.where(disagreement.seen, consistent, margin)
     checkpoint()
     if spacing is None:
         return label_confidence(margin).float()

@@ -88,5 +88,6 @@ def _pairs(case: PreparedCase, plan: Plan, predictor: Predictor, progress: Progr
 
 def _native_label(case: PreparedCase, plan: Plan) -> np.ndarray:
     """Network classes on the case's own grid."""
-    each = torch.stack([(case.label == index).float() for index in range(plan.classes)])
+    label = case.labels.target()
+    each = torch.stack([(label == index).float() for index in range(plan.classes)])
     return to_native(each, case.affine, case.geometry).argmax(0)

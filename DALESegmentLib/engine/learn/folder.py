@@ -1,8 +1,8 @@
 """The run folder of a training: what lies where.
 
 run.json                 settings, plan, split, history, status
-checkpoint.safetensors   everything needed to resume
-labels.safetensors       the labels that were learned from, see `remembered`
+checkpoint.json          what the checkpoint consists of, see `checkpoint`
+checkpoint/              its files: the labels, what was learned about them, and all that a resume takes
 recalibration.json       what review has found out about the confidence, where there was one, see `recalibrated`
 held_out.json            hashes of the images that are validated on, see `held_out`
 run.lock                 who is training there, while somebody is, see `run_lock`
@@ -22,8 +22,10 @@ from ..cases.atomic import replacing
 from ..errors import EngineError
 
 RUN_FILE = "run.json"
-CHECKPOINT_FILE = "checkpoint.safetensors"
-LABELS_FILE = "labels.safetensors"
+CHECKPOINT_FILE = "checkpoint.json"
+CHECKPOINT_FOLDER = "checkpoint"
+EARLIER_FILES = ("checkpoint.safetensors", "labels.safetensors")
+"""What held the checkpoint before it had a folder."""
 HELD_OUT_FILE = "held_out.json"
 RECALIBRATION_FILE = "recalibration.json"
 LOCK_FILE = "run.lock"
@@ -59,9 +61,10 @@ def claim_run_folder(folder: Path, *, overwrite: bool) -> None:
     only to one that can start. Raises EngineError where another training was there first."""
     check_run_folder(folder, overwrite=overwrite)
     try:
-        for name in (RUN_FILE, CHECKPOINT_FILE, LABELS_FILE, HELD_OUT_FILE, RECALIBRATION_FILE):
+        for name in (RUN_FILE, CHECKPOINT_FILE, *EARLIER_FILES, HELD_OUT_FILE, RECALIBRATION_FILE):
             (folder / name).unlink(missing_ok=True)
-        shutil.rmtree(folder / BUNDLE_FOLDER, ignore_errors=True)
+        for name in (CHECKPOINT_FOLDER, BUNDLE_FOLDER):
+            shutil.rmtree(folder / name, ignore_errors=True)
     except OSError as error:
         raise cannot_write(folder, error) from error
 

@@ -24,12 +24,13 @@ from monai.transforms import (
 )
 from torch import Tensor
 
-from ..dale.disagreement import START
+from ..dale.label_state import IGNORED, LabelState
 from ..dale.objective import Batch
 from ..distributed.ranks import Ranks
+from .class_voxels import class_voxels, points, reviewed_voxels
 from .plan import Plan
 from .pose import Pose
-from .prepare import UNKNOWN, PreparedCase
+from .prepare import PreparedCase
 from .windows import PADDING
 
 _POINTS = 20_000
@@ -44,6 +45,42 @@ class Outline:
     points: tuple[int, ...]
 
 
+@dataclass(frozen=True)
+class Part:
+    """The part of a case under a patch: its first voxel and the one after its last, and how many voxels of the patch
+    lie before and behind the case; these have no label and count for nothing."""
+
+    low: tuple[int, int, int]
+    high: tuple[int, int, int]
+    before: tuple[int, int, int]
+    behind: tuple[int, int, int]
+
+    @property
+    def where(self) -> tuple[slice, ...]:
+        """In the case."""
+        return tuple(slice(a, b) for a, b in zip(self.low, self.high, strict=True))
+
+    @property
+    def inside(self) -> tuple[slice, ...]:
+        """In the patch."""
+        sizes = (b - a for a, b in zip(self.low, self.high, strict=True))
+        return tuple(slice(first, first + n) for first, n in zip(self.before, sizes, strict=True))
+
+    def padded(self, values: Tensor, outside: float) -> Tensor:
+        """(x, y, z) values of the part, and outside the case this one."""
+        return F.pad(values, self._pads, value=outside) if any(self._pads) else values
+
+    def padded_image(self, image: Tensor) -> Tensor:
+        """Of the whole image (C, x, y, z) this part; outside the case what lies at its border."""
+        values = image[(slice(None), *self.where)]
+        return F.pad(values, self._pads, mode=PADDING) if any(self._pads) else values
+
+    @property
+    def _pads(self) -> list[int]:
+        both = zip(reversed(self.before), reversed(self.behind), strict=True)
+        return [n for sides in both for n in sides]
+
+
 class PatchSampler:
     """Draws batches; seeded anew for each epoch, so that a resumed training sees what it would have seen.
 
@@ -56,9 +93,9 @@ class PatchSampler:
     ) -> None:
         self.plan = plan
         self.ranks = ranks or Ranks()
-        self.cases = [_padded(case, plan) for case in cases]
+        self.cases = list(cases)
         self.focus_trusted = focus_trusted
-        self.look_again()
+        self.rebuild_index()
         square = _square_plane(plan)
         self.turn_axes = square or (0, 1)
         self.may_turn = square is not None
@@ -71,12 +108,15 @@ class PatchSampler:
             ]
         )
 
-    def look_again(self) -> None:
-        """Find where to centre patches, after labels were drawn anew."""
-        self.points = [_points(case, self.plan.classes, self.focus_trusted) for case in self.cases]
+    def rebuild_index(self) -> None:
+        """Find where to centre patches, after the learned labels changed."""
+        self.points = [
+            [found + self._border(case.labels) for found in _points(case.labels, self.plan.classes, self.focus_trusted)]
+            for case in self.cases
+        ]
         self.outlines = self.ranks.together(
             [
-                Outline(_triple(np.array(case.label.shape)), tuple(len(p) for p in points))
+                Outline(self._padded_size(case.labels), tuple(len(p) for p in points))
                 for case, points in zip(self.cases, self.points, strict=True)
             ]
         )
@@ -95,27 +135,31 @@ class PatchSampler:
 
     def _batch(self, poses: Sequence[Pose], device: torch.device, drawn: Sequence[Pose] | None = None) -> Batch:
         """drawn: the whole batch that these are the own ones of, to be augmented; None leaves them as they are."""
-        images, labels, trusted, valid, s = [], [], [], [], []
+        images, labels, trusted, valid, s, seen = [], [], [], [], [], []
         for pose in poses:
             case = self._own(pose)
-            label = pose.take(case.label)
-            images.append(pose.take(case.image).clone())
+            part = self._part(pose)
+            state = case.labels
+            label = pose.turned(part.padded(state.target(part.where), IGNORED))
+            images.append(pose.turned(part.padded_image(case.image)).clone())
             labels.append(label.clamp_min(0))
             valid.append(label >= 0)
-            trusted.append(pose.take(case.trusted))
-            s.append(pose.take(case.disagreement))
+            trusted.append(pose.turned(part.padded(state.reviewed[part.where], False)))
+            s.append(pose.turned(part.padded(state.disagreement[part.where], 0.0)))
+            seen.append(pose.turned(part.padded(state.seen[part.where], True)))
         with _plain_tensors():
             images = self._augmented(drawn, images) if drawn is not None else images
         if not poses:
             empty = torch.zeros(self.plan.patch_size)
             images, labels, valid = [empty.expand(self.plan.channels, -1, -1, -1)], [empty], [empty]
-            trusted, s = [empty.bool()], [torch.full_like(empty, START)]
+            trusted, s, seen = [empty.bool()], [empty], [empty.bool()]
         return Batch(
             self._stack(images, device).float(),
             self._stack(labels, device).long(),
             self._stack(trusted, device),
             self._stack(valid, device).float(),
             self._stack(s, device).float(),
+            self._stack(seen, device),
             len(poses if drawn is None else drawn),
         )
 
@@ -138,7 +182,23 @@ class PatchSampler:
         values = disagreement.detach().cpu()
         for pose, patch in zip(poses, values[: len(poses)], strict=True):
             full = patch.unsqueeze(self.plan.slice_axis) if self.plan.dims == 2 else patch
-            pose.put(self._own(pose).disagreement, full)
+            part = self._part(pose)
+            self._own(pose).labels.record(part.where, pose.unturned(full)[part.inside])
+
+    def _border(self, labels: LabelState) -> np.ndarray:
+        """(3,) voxels that are added before a case smaller than a patch."""
+        return np.array([max(0, p - n) // 2 for p, n in zip(self.plan.patch_size, labels.shape, strict=True)], np.int32)
+
+    def _padded_size(self, labels: LabelState) -> tuple[int, int, int]:
+        return _triple(np.maximum(self.plan.patch_size, labels.shape))
+
+    def _part(self, pose: Pose) -> Part:
+        """The part of its case that a patch covers; poses count from the border on."""
+        labels = self._own(pose).labels
+        first = np.array(pose.start) - self._border(labels)
+        last = first + np.array(pose.size)
+        low, high = np.maximum(first, 0), np.minimum(last, labels.shape)
+        return Part(_triple(low), _triple(high), _triple(low - first), _triple(last - high))
 
     def _own(self, pose: Pose) -> PreparedCase:
         return self.cases[pose.case // self.ranks.size]
@@ -200,39 +260,18 @@ def _triple(values: np.ndarray) -> tuple[int, int, int]:
     return x, y, z
 
 
-def _padded(case: PreparedCase, plan: Plan) -> PreparedCase:
-    """The case, at least as large as a patch; what is added has the label UNKNOWN and counts for nothing."""
-    short = [max(0, p - n) for p, n in zip(plan.patch_size, case.label.shape, strict=True)]
-    if not any(short):
-        return case
-    pads = [n for s in reversed(short) for n in (s // 2, s - s // 2)]
-    image = F.pad(case.image, pads, mode=PADDING)
-    label = F.pad(case.label, pads, value=UNKNOWN)
-    trusted = F.pad(case.trusted, pads, value=False)
-    padded = PreparedCase(case.name, case.geometry, case.affine, image, label, trusted, case.disagreement)
-    padded.disagreement = F.pad(case.disagreement, pads)
-    inside = tuple(slice(s // 2, s // 2 + n) for s, n in zip(short, case.label.shape, strict=True))
-    # the unpadded case keeps seeing what training learns about it
-    case.disagreement = padded.disagreement[inside]
-    case.label = padded.label[inside]  # and is where outlines are drawn anew
-    return padded
+def _points(labels: LabelState, classes: int, focus_trusted: bool) -> list[np.ndarray]:
+    """(N, 3) voxels to centre patches on: one list a class, or the trusted voxels."""
+    if focus_trusted and bool(labels.reviewed.any()):
+        return [confirmed_points(labels)]
+    counts = labels.class_counts()
+    every = {c: max(1, counts.get(c, 0) // _POINTS) for c in range(1, classes)}
+    return [points(flat, labels.shape) for flat in class_voxels(labels, every).values()]
 
 
-def confirmed_points(case: PreparedCase) -> np.ndarray:
+def confirmed_points(labels: LabelState) -> np.ndarray:
     """(N, 3) confirmed voxels to centre patches on."""
-    return _thinned(case.trusted)
-
-
-def _points(case: PreparedCase, classes: int, focus_trusted: bool) -> list[np.ndarray]:
-    """Voxels to centre patches on: one list a class, or the trusted voxels."""
-    if focus_trusted and bool(case.trusted.any()):
-        return [confirmed_points(case)]
-    return [_thinned(case.label == c) for c in range(1, classes)]
-
-
-def _thinned(mask: Tensor) -> np.ndarray:
-    points: np.ndarray = mask.nonzero().numpy()
-    return points[:: max(1, len(points) // _POINTS)]
+    return reviewed_voxels(labels, _POINTS)
 
 
 def _square_plane(plan: Plan) -> tuple[int, int] | None:

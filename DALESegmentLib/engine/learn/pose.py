@@ -26,18 +26,28 @@ class Pose:
     turn_axes: tuple[int, int]
     as_it_is: bool = False
 
+    @property
+    def box(self) -> tuple[slice, slice, slice]:
+        """Where it lies, as an index of an (x, y, z) array."""
+        x, y, z = (slice(first, first + n) for first, n in zip(self.start, self.size, strict=True))
+        return x, y, z
+
     def take(self, array: Tensor) -> Tensor:
         """The patch of an (..., x, y, z) array. A view where nothing is turned."""
-        x, y, z = self.start
-        patch = array[..., x : x + self.size[0], y : y + self.size[1], z : z + self.size[2]]
+        return self.turned(array[(..., *self.box)])
+
+    def put(self, array: Tensor, patch: Tensor) -> None:
+        """Write a patch back to where `take` found it."""
+        array[(..., *self.box)] = self.unturned(patch).to(array.dtype)
+
+    def turned(self, patch: Tensor) -> Tensor:
+        """(..., *size), as it lies in its case, flipped and turned. A view where nothing is turned."""
         back = [axis - 3 for axis in self.flips]
         turned = torch.rot90(patch, self.turns, [axis - 3 for axis in self.turn_axes]) if self.turns else patch
         return turned.flip(back) if back else turned
 
-    def put(self, array: Tensor, patch: Tensor) -> None:
-        """Write a patch back to where `take` found it."""
-        x, y, z = self.start
+    def unturned(self, patch: Tensor) -> Tensor:
+        """What `turned` was given."""
         back = [axis - 3 for axis in self.flips]
         patch = patch.flip(back) if back else patch
-        patch = torch.rot90(patch, -self.turns, [axis - 3 for axis in self.turn_axes]) if self.turns else patch
-        array[..., x : x + self.size[0], y : y + self.size[1], z : z + self.size[2]] = patch.to(array.dtype)
+        return torch.rot90(patch, -self.turns, [axis - 3 for axis in self.turn_axes]) if self.turns else patch

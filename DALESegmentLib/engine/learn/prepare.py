@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import cast
+from typing import Literal, cast
 
 import numpy as np
 import torch
@@ -16,42 +16,30 @@ from ..cancel import checkpoint
 from ..cases.case import Case
 from ..cases.fingerprint import image_fingerprint
 from ..cases.geometry import Geometry
-from ..dale import disagreement
+from ..dale.label_state import LabelDisagreement, LabelState
 from ..errors import EngineError
 from .layout import canonical_affine, canonical_size, from_canonical, to_canonical
 from .plan import Plan
 
-UNKNOWN = -1
-"""The label of voxels that are not part of the image (padding)."""
+_UNKNOWN = -1
 
 
 @dataclass
 class PreparedCase:
-    """image (C, x, y, z) float32; label (x, y, z) network classes; trusted bool; disagreement float16."""
+    """image (C, x, y, z) float32; labels: (x, y, z) network classes, and what is known of them."""
 
     name: str
     geometry: Geometry
     affine: Tensor
     image: Tensor
-    label: Tensor
-    trusted: Tensor
-    disagreement: Tensor
+    labels: LabelState
     fingerprint: str = ""
     """Of the image as it came, see `image_fingerprint`."""
-    given: Tensor | None = None
-    """The label before it was corrected or redrawn, (x, y, z) network classes, where it is known to be another one."""
-    begun: Tensor | None = None
-    """The label a training began with, (x, y, z) network classes, where outlines were drawn anew since."""
 
     @property
     def spacing(self) -> tuple[float, ...]:
         """mm along the axes (x, y, z) of the prepared grid."""
         return tuple(float(step) for step in self.affine[:3, :3].double().norm(dim=0))
-
-    @property
-    def label_begun(self) -> Tensor:
-        """The label a training began with, whether or not it learns from another one now."""
-        return self.label if self.begun is None else self.begun
 
 
 def prepare_image(case: Case, plan: Plan) -> MetaTensor:
@@ -70,14 +58,13 @@ def prepare_case(case: Case, plan: Plan) -> PreparedCase:
     label, _ = prepare_label(case, plan)
     checkpoint()
     trusted = np.zeros(case.label.shape, bool) if case.trusted is None else case.trusted
+    reviewed = _on_plan_grid(trusted[None], case.geometry, plan, "nearest").as_tensor()[0].bool().contiguous()
     return PreparedCase(
         case.name,
         case.geometry,
         image.affine,
         image.as_tensor().contiguous(),
-        label,
-        _on_plan_grid(trusted[None], case.geometry, plan, "nearest").as_tensor()[0].bool().contiguous(),
-        torch.full(label.shape, disagreement.START, dtype=torch.float16),
+        LabelState(label, reviewed),
         image_fingerprint(case.image),
     )
 
@@ -94,12 +81,12 @@ def label_classes(case: Case, plan: Plan) -> np.ndarray:
     Raises EngineError("unknown-class") for a value the model does not know.
     """
     assert case.label is not None
-    table = np.full(max(plan.class_values) + 2, UNKNOWN, np.int16)
+    table = np.full(max(plan.class_values) + 2, _UNKNOWN, np.int16)
     table[plan.class_values] = np.arange(plan.classes)
     # values beyond the table get its last entry, so that it need not be as long as the label's largest value
     classes: np.ndarray = table.take(np.asarray(case.label, np.intp), mode="clip")
-    if (classes == UNKNOWN).any():
-        value = int(case.label[classes == UNKNOWN][0])
+    if (classes == _UNKNOWN).any():
+        value = int(case.label[classes == _UNKNOWN][0])
         known = ", ".join(str(v) for v in plan.class_values if v)
         raise EngineError(
             "unknown-class",
@@ -109,15 +96,26 @@ def label_classes(case: Case, plan: Plan) -> np.ndarray:
     return classes
 
 
-def to_native(values: Tensor, affine: Tensor, geometry: Geometry) -> np.ndarray:
-    """(C, x, y, z) on a prepared grid to (C, *geometry.array_shape). Exact where nothing was resampled."""
+def to_native(
+    values: Tensor, affine: Tensor, geometry: Geometry, mode: Literal["bilinear", "nearest"] = "bilinear"
+) -> np.ndarray:
+    """(C, x, y, z) on a prepared grid to (C, *geometry.array_shape), float32. Exact where nothing was resampled. mode:
+    "nearest" for what belongs to a label, so that it does not leak over an outline."""
     size = canonical_size(geometry)
     target = torch.from_numpy(canonical_affine(geometry))
     if tuple(values.shape[1:]) != size or not torch.allclose(affine.double(), target, atol=1e-4):
-        resample = SpatialResample(mode="bilinear", padding_mode="border", dtype=np.float32)
+        resample = SpatialResample(mode=mode, padding_mode="border", dtype=np.float32)
         moved = MetaTensor(values.float(), affine=affine)
         values = convert_to_tensor(resample(moved, dst_affine=target, spatial_size=size), track_meta=False)
     return from_canonical(values.cpu().numpy(), geometry)
+
+
+def native_disagreement(known: LabelDisagreement, affine: Tensor, geometry: Geometry) -> LabelDisagreement:
+    """From a prepared grid to the case's own, by nearest neighbour: what is known of a label must not leak over its
+    outline, nor what is unknown mix with what is known."""
+    both = torch.stack([known.values.float(), known.seen.float()])
+    values, seen = torch.from_numpy(to_native(both, affine, geometry, "nearest"))
+    return LabelDisagreement(values, seen > 0.5)
 
 
 def _on_plan_grid(array: np.ndarray, geometry: Geometry, plan: Plan, mode: str) -> MetaTensor:

@@ -8,31 +8,31 @@ from pathlib import Path
 from scipy import ndimage
 from torch import Tensor
 
+from ..dale.label_state import LabelState
 from ..errors import EngineError
 from ..review.recalibration import Recalibration
 from .confidence_map import confidence_of
 from .folder import RECALIBRATION_FILE, read_json, write_json
 from .prepare import PreparedCase
-from .remembered import Remembered
 
 
 def with_outcome(
-    known: Recalibration, case: PreparedCase, earlier: Remembered | None, probabilities: Tensor
+    known: Recalibration, case: PreparedCase, earlier: LabelState | None, probabilities: Tensor
 ) -> Recalibration:
     """`known`, and what was confirmed or corrected in a case since the model was trained.
 
     Of each voxel that is newly trusted: the confidence its label had, and whether it is still the label. case: as
-    corrected; earlier: the label the model learned from; probabilities: (K, x, y, z) of that model on its grid.
+    corrected; earlier: the labels the model learned from; probabilities: (K, x, y, z) of that model on its grid.
     """
-    if earlier is None or earlier.label.shape != case.label.shape:
+    if earlier is None or earlier.shape != case.labels.shape:
         return known
-    new = case.trusted & ~earlier.trusted
+    new = case.labels.reviewed & ~earlier.reviewed
     if not bool(new.any()):
         return known
-    remembered = earlier.about(earlier.label)
-    assert remembered is not None  # one and the same grid
-    confidence = confidence_of(probabilities, earlier.label.long(), remembered.float(), case.spacing)
-    right = earlier.label == case.label
+    label = earlier.initial()
+    disagreement = earlier.disagreement_of(label)
+    confidence = confidence_of(probabilities, label.long(), disagreement, case.spacing)
+    right = label == case.labels.target()
     places, _ = ndimage.label(new.numpy())
     return known.looked(confidence[new].numpy(), right[new].numpy(), places[new.numpy()])
 

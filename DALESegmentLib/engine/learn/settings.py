@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from ..dale.settings import DaleSettings
+from ..dale.config import DaleConfig
 
 LARGEST_SEED = 2**31 - 1
 """The epochs' seeds are made of it and must fit 64 bits."""
@@ -18,7 +18,7 @@ class TrainSettings(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     method: Literal["dale", "plain"] = "dale"
-    dale: DaleSettings = DaleSettings()
+    dale: DaleConfig = DaleConfig()
     epochs: int = Field(50, ge=1)
     steps_per_epoch: int = Field(50, ge=1)
     seconds: float | None = Field(None, gt=0)
@@ -28,5 +28,5 @@ class TrainSettings(BaseModel):
     trusted_share: float = Field(0.0, ge=0.0, lt=1.0)
 
     @property
-    def objective_settings(self) -> DaleSettings | None:
+    def objective_settings(self) -> DaleConfig | None:
         return self.dale if self.method == "dale" else None

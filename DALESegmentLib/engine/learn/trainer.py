@@ -1,4 +1,4 @@
-"""The training loop: plain or DALE, from nothing or from a model, resumable after a kill at any moment.
+"""The training loop: batches, the network, a loss and its steps; label correctors and callbacks do all else.
 
 Each epoch is seeded by (seed, epoch) alone, so that a training resumed from the last checkpoint goes on exactly as it
 would have, on a CPU to the bit.
@@ -15,69 +15,54 @@ the pace.
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from ..dale.correctors.base import LabelCorrector
 from ..dale.objective import Objective
 from ..distributed.ranks import Ranks, current
 from ..errors import EngineError
 from ..process.progress import Progress
-from .bundle import save_bundle
-from .checkpoint import load_checkpoint, save_checkpoint
-from .folder import CHECKPOINT_FILE
+from .callbacks import Callback
 from .networks import FeatureTap
-from .outlines import Outlines, learned_labels
 from .patches import PatchSampler
 from .plan import Plan
 from .predictor import Predictor
 from .prepare import PreparedCase
 from .settings import TrainSettings
-from .thresholds import Thresholds
-from .validation import validation_dice
-
-VALIDATIONS = 10
-"""At most so many validations in a training, evenly spaced, the last at its end."""
-DRAWING_SHARE = 0.03
-"""Of a time budget, for each look at all cases' outlines."""
 
 
 @dataclass
 class Trainer:
-    """One training. `cases` are learned from, `validation` only looked at; both are the rank's own.
+    """One training of `network` on `cases`, the rank's own. correctors: of the labels, the weakest first, run by the
+    callback `LabelRefinement`.
 
-    Without a folder nothing is written. given_objective, given_sampler: another loss than the settings', other patches;
-    after_epoch is called at the end of every epoch.
+    Callbacks read and set: epoch, step (counted from the first epoch on) and losses (of the epoch) while it runs;
+    time_share, how much of a time budget is spent; should_stop and ends_epoch, whether the training or the epoch ends
+    after this step; interrupted, whether an exception ended it. label_changes grows whenever the learned labels move.
     """
 
     plan: Plan
     settings: TrainSettings
     network: nn.Module
     cases: Sequence[PreparedCase]
-    validation: Sequence[PreparedCase]
-    folder: Path | None
+    loss: Objective
+    sampler: PatchSampler
     device: torch.device
     progress: Progress
-    history: list[dict[str, Any]] = field(default_factory=list)
-    given_objective: Objective | None = None
-    given_sampler: PatchSampler | None = None
-    after_epoch: Callable[[Trainer], None] | None = None
+    correctors: Sequence[LabelCorrector] = ()
+    callbacks: Sequence[Callback] = ()
     ranks: Ranks = field(default_factory=current)
 
     def __post_init__(self) -> None:
         self.network.to(self.device)
-        settings = self.settings
-        self.objective = self.given_objective or Objective(
-            self.plan.classes, settings.objective_settings, settings.trusted_share
-        )
         self.optimizer = torch.optim.AdamW(
             self.network.parameters(), lr=self.settings.learning_rate, weight_decay=1e-5, fused=True
         )
@@ -85,14 +70,13 @@ class Trainer:
         self.tap = FeatureTap(self.network, self.plan.classes)
         self.tap.find(self._trial_run)
         self.learner = self._shared() if self.ranks.size > 1 else self.network
-        self.ranks.check(self.progress)
-        focus = self.settings.focus_trusted
-        self.sampler = self.given_sampler or PatchSampler(self.cases, self.plan, focus_trusted=focus, ranks=self.ranks)
-        self.all_cases = self.ranks.together([(case.name, tuple(case.label.shape)) for case in self.cases])
-        self.validated = sum(self.ranks.together([len(self.validation)]))
-        self.thresholds: Thresholds | None = None
-        self.outlines = Outlines(self.cases, self.plan, self.ranks, settings.dale)
-        self.spent = 0.0
+        self.history: list[dict[str, Any]] = []
+        self.epoch = self.step = self.label_changes = 0
+        self.losses: list[float] = []
+        self.time_share = 0.0
+        self.should_stop = self.ends_epoch = self.interrupted = False
+        self._spent = 0.0
+        self._started = time.monotonic()
 
     def _shared(self) -> nn.Module:
         """The network, with the same weights on every rank and the mean of their gradients."""
@@ -104,51 +88,64 @@ class Trainer:
             )
         return DistributedDataParallel(self.network, [self.device] if self.device.type == "cuda" else None)
 
-    def run(self) -> list[dict[str, Any]]:
-        """Train to the end of the epochs or of the time; returns the history, one row an epoch."""
-        started = time.monotonic() - self.spent
-        for epoch in range(len(self.history), self.settings.epochs):
-            if self._over(started):
-                break
-            row = self._epoch(epoch, started)
-            self.spent = time.monotonic() - started
-            self.history.append(row)
-            if self.after_epoch is not None:
-                self.after_epoch(self)
-            self._save()
+    @property
+    def elapsed(self) -> float:
+        """Seconds of this training, those before a resume counted."""
+        return time.monotonic() - self._started
+
+    @property
+    def share(self) -> float:
+        """How much of the training is done, by steps or by the clock, whichever is further."""
+        by_steps = self.step / (self.settings.epochs * self.settings.steps_per_epoch)
+        return min(max(by_steps, self.time_share), 1.0)
+
+    def fit(self) -> list[dict[str, Any]]:
+        """Train to the end of the epochs, or until a callback stops it; returns the history, one row an epoch."""
+        self._started = time.monotonic() - self._spent
+        self._call("on_fit_start")
+        try:
+            for epoch in range(len(self.history), self.settings.epochs):
+                if self.should_stop:
+                    break
+                self._epoch(epoch)
+        except BaseException:
+            self.interrupted = True
+            raise
+        finally:
+            self._call("on_fit_end")
         return self.history
 
-    def _epoch(self, epoch: int, started: float) -> dict[str, Any]:
+    def _epoch(self, epoch: int) -> None:
         settings = self.settings
         self.sampler.seed(settings.seed, epoch)
         torch.manual_seed(settings.seed * 100_003 + epoch)
-        self._draw_outlines_anew(self._share(epoch * settings.steps_per_epoch, started))
-        self._update_thresholds()
+        self.epoch, self.step, self.ends_epoch = epoch, epoch * settings.steps_per_epoch, False
+        self._call("on_epoch_start")
         self.network.train()
-        losses, fuzzy = [], []
+        self.losses, fuzzy = [], []
         for i in range(settings.steps_per_epoch):
             self.ranks.check(self.progress)
-            step = epoch * settings.steps_per_epoch + i
-            share = self._share(step, started)
-            loss, fuzzy_share = self._step(step, share)
-            losses.append(loss)
+            self.step = epoch * settings.steps_per_epoch + i
+            loss, fuzzy_share = self.train_step(self.step, self.share)
+            self.losses.append(loss)
             fuzzy.append(fuzzy_share)
-            self._report(epoch, share, started, float(np.mean(losses)))
-            if self._over(started):
+            self._call("on_step_end")
+            if self.should_stop or self.ends_epoch:
                 break
-        row: dict[str, Any] = {"epoch": epoch + 1, "loss": float(np.mean(losses)), "fuzzy_share": float(np.mean(fuzzy))}
-        if self._validates(epoch, started):
-            row["validation_dice"] = self.validate()
-        return row
+        loss = float(np.mean(self.losses))
+        self.history.append({"epoch": epoch + 1, "loss": loss, "fuzzy_share": float(np.mean(fuzzy))})
+        self._call("on_epoch_end")
 
-    def _step(self, step: int, share: float) -> tuple[float, float]:
+    def train_step(self, step: int, share: float) -> tuple[float, float]:
+        """One batch; step counts all steps so far, share is the part of the training that is done. Returns the loss and
+        the share of fuzzy voxels. Raises EngineError("training-diverged")."""
         for group in self.optimizer.param_groups:
             group["lr"] = self.settings.learning_rate * (1.0 - min(share, 0.999)) ** 0.9
         batch, poses = self.sampler.draw(self.device)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
             logits = self.learner(batch.image)
         features = self.tap.features.float() if self.tap.features is not None else None
-        result = self.objective(batch, logits.float(), features, step, share)
+        result = self.loss(batch, logits.float(), features, step, share)
         if not torch.isfinite(result.loss):
             raise EngineError(
                 "training-diverged",
@@ -158,89 +155,51 @@ class Trainer:
         (self.ranks.size * result.loss).backward()  # of which the ranks' gradients are the mean
         nn.utils.clip_grad_norm_(self.network.parameters(), 12.0)
         self.optimizer.step()
-        self.sampler.write_back(poses, result.disagreement)
+        if result.disagreement is not None:
+            self.sampler.write_back(poses, result.disagreement)
         return float(result.loss.detach()), result.fuzzy_share
 
-    def validate(self) -> float | None:
-        """See `validation_dice`."""
-        return validation_dice(self.validation, self.predictor, self.progress, self.ranks)
+    def labels_changed(self) -> None:
+        """The learned labels of some case, on any rank, are others now; every rank calls it."""
+        self.label_changes += 1
+        self.sampler.rebuild_index()
 
-    def _share(self, step: int, started: float) -> float:
-        """How much of the training is done, by steps or by the clock, whichever is further."""
-        share = step / (self.settings.epochs * self.settings.steps_per_epoch)
-        if self.settings.seconds is not None:
-            share = max(share, self.ranks.first(time.monotonic() - started) / self.settings.seconds)
-        return min(share, 1.0)
+    def tensors(self) -> dict[str, Tensor]:
+        """Network, optimizer and loss, as they belong together, by name; not copied."""
+        found = {f"network/{name}": value for name, value in self.network.state_dict().items()}
+        slots = self.optimizer.state_dict()["state"]
+        found |= {f"optimizer/{i}/{name}": value for i, slot in slots.items() for name, value in slot.items()}
+        return found | {f"loss/{name}": value for name, value in self.loss.state_dict().items()}
 
-    def _over(self, started: float) -> bool:
-        seconds = self.settings.seconds
-        return seconds is not None and self.ranks.first(time.monotonic() - started) >= seconds
+    def load_tensors(self, tensors: Mapping[str, Tensor]) -> None:
+        """Raises KeyError, RuntimeError or ValueError where they do not fit."""
+        self.network.load_state_dict(_under(tensors, "network"))
+        slots: dict[int, dict[str, Tensor]] = {}
+        for name, value in _under(tensors, "optimizer").items():
+            index, slot = name.split("/")
+            slots.setdefault(int(index), {})[slot] = value.to(self.device)
+        self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": slots})
+        self.loss.load_state_dict(_under(tensors, "loss"), self.device)
 
-    def _validates(self, epoch: int, started: float) -> bool:
-        if not self.validated:
-            return False
-        every = -(-self.settings.epochs // VALIDATIONS)
-        return (epoch + 1) % every == 0 or epoch + 1 == self.settings.epochs or self._over(started)
+    def progress_so_far(self) -> dict[str, Any]:
+        """History, time and what correctors and callbacks keep, as plain JSON values."""
+        kept = {callback.name: callback.state_dict() for callback in self.callbacks if callback.name}
+        correctors = {corrector.name: corrector.state_dict() for corrector in self.correctors}
+        return {"history": self.history, "spent": self.elapsed, "correctors": correctors, "callbacks": kept}
 
-    def _draw_outlines_anew(self, share: float) -> None:
-        if self.settings.objective_settings is None or not self.outlines.due(share):
-            return
-        seconds = math.inf if self.settings.seconds is None else DRAWING_SHARE * self.settings.seconds
-        if self.outlines.draw_anew(share, self.predictor, self.progress, seconds):
-            self.thresholds = None  # they are chosen by label, as are patches
-            self.sampler.look_again()
+    def load_progress(self, progress: Mapping[str, Any]) -> None:
+        """Go on from there. Raises KeyError where something is missing."""
+        self.history, self._spent = progress["history"], progress["spent"]
+        for corrector in self.correctors:
+            corrector.load_state_dict(progress["correctors"][corrector.name])
+        for callback in self.callbacks:
+            if callback.name:
+                callback.load_state_dict(progress["callbacks"][callback.name])
+        self.labels_changed()
 
-    def _update_thresholds(self) -> None:
-        dale = self.settings.objective_settings
-        if dale is None or not dale.partition:
-            return
-        self.thresholds = self.thresholds or Thresholds(self.cases, self.plan.classes, self.ranks)
-        self.objective.thresholds = self.thresholds.of(dale)
-
-    def _report(self, epoch: int, share: float, started: float, loss: float) -> None:
-        values: dict[str, float] = {"epoch": epoch + 1, "loss": loss}
-        for row in reversed(self.history):
-            if row.get("validation_dice") is not None:
-                values["validation_dice"] = row["validation_dice"]
-                break
-        elapsed = time.monotonic() - started
-        left = elapsed / share - elapsed if share > 0.02 else None
-        message = f"Epoch {epoch + 1} of {self.settings.epochs}"
-        self.progress.report(100.0 * share, "training", message, seconds_left=left, **values)
-
-    def _save(self) -> None:
-        if self.folder is None:
-            return
-        names, shapes = zip(*self.all_cases, strict=True)
-        maps = self.ranks.to_first([case.disagreement for case in self.cases], shapes)
-        learned = learned_labels(self.cases, names, shapes, self.ranks)
-        if not self.ranks.leads:
-            return
-        progress = {"history": self.history, "spent": self.spent, "outlines": self.outlines.state}
-        disagreement = dict(zip(names, maps, strict=True))
-        path = self.folder / CHECKPOINT_FILE
-        save_checkpoint(path, self.network, self.optimizer, self.objective, disagreement, learned, progress)
-        self._save_model(self.folder)
-
-    def _save_model(self, folder: Path) -> None:
-        save_bundle(folder, self.network, self.plan, {"history": self.history})
-
-    def resume(self) -> None:
-        """Put everything back as the last finished epoch left it, the model too, which a kill can have left an epoch
-        behind; `run` goes on from there."""
-        if self.folder is None:
-            return
-        path = self.folder / CHECKPOINT_FILE
-        self.ranks.check_same("run folders", there := path.exists())
-        if not there:
-            return  # killed before the first epoch ended: start over
-        progress = load_checkpoint(path, self.network, self.optimizer, self.objective, self.cases, self.device)
-        self.history, self.spent = progress["history"], progress["spent"]
-        self.outlines.state = progress["outlines"]
-        self.sampler.look_again()
-        self.ranks.check_same("checkpoints", len(self.history))
-        if self.ranks.leads:
-            self._save_model(self.folder)
+    def _call(self, moment: str) -> None:
+        for callback in self.callbacks:
+            getattr(callback, moment)(self)
 
     def _trial_run(self) -> None:
         """One forward pass of an empty patch, to see the order of the layers."""
@@ -250,3 +209,7 @@ class Trainer:
         with torch.no_grad():
             self.network(patch)
         self.network.train(was)
+
+
+def _under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {n.split("/", 1)[1]: t for n, t in tensors.items() if n.startswith(prefix + "/")}

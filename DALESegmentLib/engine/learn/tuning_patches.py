@@ -30,7 +30,11 @@ class TuningSampler(PatchSampler):
 
     def __init__(self, cases: Sequence[PreparedCase], plan: Plan) -> None:
         super().__init__(cases, plan)
-        self.confirmed = {i: confirmed_points(case) for i, case in enumerate(self.cases) if bool(case.trusted.any())}
+        self.confirmed = {
+            i: confirmed_points(case.labels) + self._border(case.labels)
+            for i, case in enumerate(self.cases)
+            if bool(case.labels.reviewed.any())
+        }
         self.windows = [window for i in self.confirmed for window in self._windows_of(i)]
 
     def seed(self, seed: int, epoch: int) -> None:
@@ -59,10 +63,10 @@ class TuningSampler(PatchSampler):
 
     def _windows_of(self, case: int) -> list[Pose]:
         """Those of the sliding window that hold a confirmed voxel."""
-        trusted = self.cases[case].trusted
-        size: tuple[int, ...] = tuple(trusted.shape)
-        windows = windows_of(size, self.plan.patch_size).holding(trusted.numpy())
-        return [self._still(case, start) for start in windows.starts.tolist()]
+        labels = self.cases[case].labels
+        windows = windows_of(self._padded_size(labels), self.plan.patch_size)
+        poses = [self._still(case, start) for start in windows.starts.tolist()]
+        return [pose for pose in poses if bool(labels.reviewed[self._part(pose).where].any())]
 
     def _still(self, case: int, start: Sequence[int]) -> Pose:
         x, y, z = start

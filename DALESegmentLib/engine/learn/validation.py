@@ -21,7 +21,7 @@ def validation_dice(
     scores = []
     for case in cases:
         progress.check()
-        scores.append(mean_dice(predictor.prepared_classes(case.image, progress), case.label))
+        scores.append(mean_dice(predictor.prepared_classes(case.image, progress), case.labels.target()))
     scores = (ranks or Ranks()).together(scores)
     known = [score for score in scores if score is not None]
     return float(np.mean(known)) if known else None

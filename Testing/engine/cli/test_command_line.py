@@ -285,8 +285,8 @@ def test_the_tables_show_the_names_and_the_scores(capsys):
     predicted["extents"] = {"3": {"name": "liver", "volume_ml": volume, "diameter_mm": unknown}}
     summaries.predictions({"items": [predicted]})
     trained = {"model": "m", "epochs": 1, "seconds": 1.0, "device": "cpu", "validation_dice": None, "left_aside": 0}
-    trained |= {"drawn_anew": 3, "empty_labels": 2, "left_out": 1}
-    accepted = {"accepted": True, "objections": [], "hand": None}
+    trained |= {"refined": 3, "empty_labels": 2, "completed": 1}
+    accepted = {"accepted": True, "objections": [], "bias": None}
     summaries.finetuning({**trained, "confirmed_voxels": 0, "confirmed_violated": 0, **accepted})
     text = capsys.readouterr().out
     assert "auroc" in text

@@ -10,10 +10,10 @@ from torch import Tensor
 
 from DALESegmentLib.engine.dale.alignment import ClassStatistics, FeatureAlignment, gaussian_wasserstein2
 from DALESegmentLib.engine.dale.alternation import keep_class_mass, step_weights
-from DALESegmentLib.engine.dale.disagreement import contradiction, remember
+from DALESegmentLib.engine.dale.config import DaleConfig
+from DALESegmentLib.engine.dale.disagreement import ema_update, instant_disagreement
 from DALESegmentLib.engine.dale.objective import Batch, Objective
 from DALESegmentLib.engine.dale.partition import fuzziness, threshold
-from DALESegmentLib.engine.dale.settings import DaleSettings
 from DALESegmentLib.engine.dale.trusted import emphasise_trusted
 from DALESegmentLib.engine.dale.weighted_loss import weighted_dice_ce
 
@@ -33,6 +33,7 @@ def a_batch(random: torch.Generator, s: float = 0.5) -> tuple[Batch, Tensor]:
         torch.zeros(shape, dtype=torch.bool),
         torch.ones(shape),
         torch.full(shape, s),
+        torch.full(shape, s != 0.5),
     )
     return batch, logits
 
@@ -40,7 +41,7 @@ def a_batch(random: torch.Generator, s: float = 0.5) -> tuple[Batch, Tensor]:
 def test_without_a_partition_every_step_learns(random):
     """A stable step has no stable voxels then, and would learn nothing."""
     batch, logits = a_batch(random)
-    settings = DaleSettings(partition=False, alignment=False)
+    settings = DaleConfig(partition=False, alignment=False)
     losses = [Objective(3, settings)(batch, logits, None, step, 0.9).loss for step in (0, 1)]
     for loss in losses:
         (gradient,) = torch.autograd.grad(loss, logits, retain_graph=True)
@@ -50,7 +51,7 @@ def test_without_a_partition_every_step_learns(random):
 
 def test_settings_that_would_learn_from_no_voxel_are_refused():
     with pytest.raises(ValueError, match="no voxel has a weight"):
-        DaleSettings(partition=False, confidence=False)
+        DaleConfig(partition=False, confidence=False)
 
 
 def test_with_all_weights_one_the_loss_is_monais(random):
@@ -78,27 +79,28 @@ def test_the_float16_average_moves_at_the_default_memory():
     s = torch.full((1,), 0.5, dtype=torch.float16)
     s += 0.01
     for _ in range(60):
-        s = remember(s.float(), torch.ones(1), DaleSettings().memory).to(torch.float16)
+        s = ema_update(s.float(), torch.ones(1).bool(), torch.ones(1), DaleConfig().memory).to(torch.float16)
     assert float(s) > 0.99
 
 
-def test_the_first_look_replaces_the_starting_value():
-    s = remember(torch.tensor([0.5, 0.2]), torch.tensor([0.1, 0.1]), 0.8)
-    assert s.tolist() == pytest.approx([0.1, 0.18])
+def test_the_first_look_replaces_what_was_never_seen_and_no_mean_of_a_half_is_taken_for_that():
+    seen = torch.tensor([False, True, True])
+    s = ema_update(torch.tensor([0.5, 0.2, 0.5]), seen, torch.full((3,), 0.1), 0.8)
+    assert s.tolist() == pytest.approx([0.1, 0.18, 0.42])
 
 
-def test_contradiction_by_hand():
+def test_the_disagreement_of_one_look_by_hand():
     logits = torch.tensor([[[2.0, 0.0], [0.0, 2.0]]])  # (1, 2 classes, 2 voxels)
     label = torch.tensor([[0, 0]])
     p = 1 / (1 + np.exp(-2))
     margin = torch.tensor([[2.0, -2.0]])
-    assert contradiction(logits.softmax(1), label, margin).flatten().tolist() == pytest.approx(
+    assert instant_disagreement(logits.softmax(1), label, margin).flatten().tolist() == pytest.approx(
         [0.5 * (1 - p), 0.5 * (p + 1)], rel=1e-5
     )
 
 
 def test_good_labels_are_never_fuzzy_and_persistent_disagreement_is():
-    settings = DaleSettings()
+    settings = DaleConfig()
     rng = np.random.default_rng(0)
     label = np.repeat([0, 1], 5000)
     good = rng.uniform(0, 0.3, 10_000)
@@ -114,7 +116,7 @@ def test_good_labels_are_never_fuzzy_and_persistent_disagreement_is():
 
 
 def test_at_most_the_largest_share_of_a_class_is_fuzzy():
-    settings = DaleSettings(largest_fuzzy_share=0.1)
+    settings = DaleConfig(largest_fuzzy_share=0.1)
     s = np.linspace(0.7, 1.0, 1000)
     assert (s > threshold(s, settings)).mean() <= 0.1 + 1e-9
 
@@ -144,14 +146,14 @@ def test_with_good_labels_dale_is_plain_training(random):
     batch, logits = a_batch(random, s=0.02)
     plain = Objective(3, None)(batch, logits, None, 1, 0.9)
     for step in (0, 1):
-        dale = Objective(3, DaleSettings(alignment=False))(batch, logits, None, step, 0.9)
+        dale = Objective(3, DaleConfig(alignment=False))(batch, logits, None, step, 0.9)
         assert float(dale.loss) == pytest.approx(float(plain.loss), rel=1e-3)
 
 
 def test_dale_is_plain_before_the_warm_up_ends_and_differs_after_it(random):
     batch, logits = a_batch(random, s=0.98)
     plain = Objective(3, None)(batch, logits, None, 1, 0.9)
-    dale = Objective(3, DaleSettings())
+    dale = Objective(3, DaleConfig())
     assert float(dale(batch, logits, None, 1, 0.1).loss) == pytest.approx(float(plain.loss))
     assert float(dale(batch, logits, None, 1, 0.9).loss) != pytest.approx(float(plain.loss), rel=1e-3)
 
@@ -161,7 +163,7 @@ def test_where_all_is_trusted_dale_is_plain(random):
     batch.trusted[:] = True
     plain = Objective(3, None)(batch, logits, None, 1, 0.9)
     for step in (0, 1):
-        dale = Objective(3, DaleSettings())(batch, logits, None, step, 0.9)
+        dale = Objective(3, DaleConfig())(batch, logits, None, step, 0.9)
         assert float(dale.loss) == pytest.approx(float(plain.loss), rel=1e-6)
 
 
@@ -170,17 +172,17 @@ def test_each_part_can_be_switched_off_and_matters(part, random):
     batch, logits = a_batch(random, s=0.97)
     features = torch.randn(2, 6, 8, 8, 4, generator=random)
 
-    def loss_of(settings: DaleSettings) -> float:
+    def loss_of(settings: DaleConfig) -> float:
         objective = Objective(3, settings)
         objective(batch, logits, features, 0, 0.95)  # a stable step feeds the feature statistics
         return float(objective(batch, logits, features, 1, 0.95).loss)
 
     # stable features must exist for the alignment, so half of the voxels have a good history
     batch.disagreement[:, :, :4] = 0.02
-    whole = loss_of(DaleSettings(alignment_weight=1.0))
-    without = loss_of(DaleSettings(alignment_weight=1.0, **{part: False}))
+    whole = loss_of(DaleConfig(alignment_weight=1.0))
+    without = loss_of(DaleConfig(alignment_weight=1.0, **{part: False}))
     if part == "alternation":  # a fuzzy step is a fuzzy step; the stable ones differ
-        step = [Objective(3, DaleSettings(alternation=on))(batch, logits, None, 0, 0.95).loss for on in (True, False)]
+        step = [Objective(3, DaleConfig(alternation=on))(batch, logits, None, 0, 0.95).loss for on in (True, False)]
         whole, without = float(step[0]), float(step[1])
     assert whole != pytest.approx(without, rel=1e-4)
 

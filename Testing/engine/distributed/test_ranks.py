@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors import safe_open
 from safetensors.torch import load_file
 
 from benchmarks.speed.ranks import weights_apart
@@ -20,7 +19,8 @@ from DALESegmentLib.engine.cases.exchange import save_array_case
 from DALESegmentLib.engine.distributed.ranks import Ranks
 from DALESegmentLib.engine.errors import EngineError
 from DALESegmentLib.engine.learn import device
-from DALESegmentLib.engine.learn.folder import CHECKPOINT_FILE, LABELS_FILE, LOCK_FILE, RUN_FILE
+from DALESegmentLib.engine.learn.checkpoint import load_labels
+from DALESegmentLib.engine.learn.folder import CHECKPOINT_FILE, CHECKPOINT_FOLDER, LOCK_FILE, RUN_FILE
 from Testing.phantoms import ball_case
 
 TOLERANCE = 1e-4
@@ -73,15 +73,24 @@ def alone(launch, asked, tmp_path_factory) -> Path:
     return out
 
 
+def trained(run: Path) -> dict[str, torch.Tensor]:
+    name = json.loads((run / CHECKPOINT_FILE).read_text())["training"]
+    return load_file(run / CHECKPOINT_FOLDER / name)
+
+
 def assert_same(run: Path, other: Path) -> None:
-    a, b = load_file(run / CHECKPOINT_FILE), load_file(other / CHECKPOINT_FILE)
+    a, b = trained(run), trained(other)
     assert a.keys() == b.keys()
     assert weights_apart(run, other) < TOLERANCE
-    for name in ("dale/thresholds", "dale/prior", "dale/warm_up"):
+    for name in ("loss/thresholds", "loss/prior", "loss/warm_up"):
         torch.testing.assert_close(a[name], b[name], rtol=TOLERANCE, atol=TOLERANCE, msg=name)
-    for name in (name for name in a if name.startswith("disagreement/")):
-        off = (a[name].float() - b[name].float()).abs()
+    ours, theirs = load_labels(run), load_labels(other)
+    assert set(ours) == set(theirs) != set()
+    for name in ours:
+        off = (ours[name].disagreement.float() - theirs[name].disagreement.float()).abs()
         assert float((off > 1e-3).float().mean()) < 1e-3, name  # one that changes sides by a rounding, at most
+        for part in ("given", "reviewed", "seen"):
+            assert torch.equal(getattr(ours[name], part), getattr(theirs[name], part))
     rows = [json.loads((folder / RUN_FILE).read_text())["history"] for folder in (run, other)]
     for row, other_row in zip(*rows, strict=True):
         assert row == pytest.approx(other_row, abs=TOLERANCE)
@@ -94,17 +103,13 @@ def test_two_ranks_do_what_one_process_does(launch, asked, alone, tmp_path):
     assert_same(alone, tmp_path / "run")
     history = json.loads((alone / RUN_FILE).read_text())["history"]
     assert any(row["fuzzy_share"] > 0 for row in history)  # DALE's own steps were among them
-    ours, theirs = (load_file(folder / LABELS_FILE) for folder in (alone, tmp_path / "run"))
-    assert ours.keys() == theirs.keys()
-    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
     assert not (tmp_path / "run" / LOCK_FILE).exists()
 
 
 def epochs_done(run: Path) -> int:
     if not (run / CHECKPOINT_FILE).exists():
         return 0
-    with safe_open(run / CHECKPOINT_FILE, "pt") as file:
-        return len(json.loads(file.metadata()["progress"])["history"])
+    return len(json.loads((run / CHECKPOINT_FILE).read_text())["progress"]["history"])
 
 
 def wait_for_an_epoch(run: Path) -> None:
@@ -147,7 +152,7 @@ def test_what_ends_one_rank_is_said_once(launch, asked, tmp_path):
     (tmp_path / "run" / CHECKPOINT_FILE).mkdir()  # so that it cannot be written again
     assert both.codes() == [1, 1]
     assert len(both.sentences) == 1
-    assert "checkpoint.safetensors could not be written" in both.sentences[0]
+    assert "checkpoint.json could not be written" in both.sentences[0]
 
 
 @pytest.mark.parametrize(

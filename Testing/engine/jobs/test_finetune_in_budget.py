@@ -14,7 +14,7 @@ import torch
 from DALESegmentLib.engine.cases.exchange import save_array_case
 from DALESegmentLib.engine.jobs import finetune, train
 from DALESegmentLib.engine.jobs.finetune import Budget
-from DALESegmentLib.engine.learn.remembered import load_remembered
+from DALESegmentLib.engine.learn.checkpoint import load_labels
 from DALESegmentLib.engine.process.progress import Progress
 from Testing.phantoms import ball_case
 from Testing.waiting import Stopwatch
@@ -78,7 +78,7 @@ def test_what_was_confirmed_is_learned(tuned):
 
 def test_the_other_cases_of_the_training_are_replayed_and_remembered(tuned):
     assert tuned["replayed"] == 2
-    assert set(load_remembered(tuned["folder"])) == {"case0", "case1", "case2"}
+    assert set(load_labels(tuned["folder"])) == {"case0", "case1", "case2"}
     record = json.loads((tuned["folder"] / "run.json").read_text())
     assert record["training"] == ["case0"]
     assert [sorted(earlier["training"]) for earlier in record["earlier"]] == [["case0", "case1", "case2"]]

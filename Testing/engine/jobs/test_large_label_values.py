@@ -16,7 +16,7 @@ from DALESegmentLib.engine.cases.image_files import read_label, write_image
 from DALESegmentLib.engine.jobs import confidence, evaluate, finetune, predict, review, train
 from DALESegmentLib.engine.process.progress import Progress
 from DALESegmentLib.engine.review.region_files import read_regions_json
-from Testing.engine.conftest import ball_case
+from Testing.phantoms import ball_case
 
 NAMES = {5: "liver", 40_000: "duct", 1_000_000: "stone"}
 SHORT = {"epochs": 4, "steps_per_epoch": 16, "device": "cpu", "seed": 1}

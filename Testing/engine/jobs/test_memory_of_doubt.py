@@ -14,7 +14,7 @@ from DALESegmentLib.engine.jobs import train
 from DALESegmentLib.engine.jobs.doubt import doubts
 from DALESegmentLib.engine.jobs.parameters import ModelParameters
 from DALESegmentLib.engine.process.progress import Progress
-from Testing.engine.conftest import ball_case
+from Testing.phantoms import ball_case
 
 GROWTH = """
 import numpy as np

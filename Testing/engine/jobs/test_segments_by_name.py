@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from safetensors import safe_open
 
 from DALESegmentLib.engine.cases.class_names import write_names
 from DALESegmentLib.engine.cases.exchange import load_array_case, save_array_case
@@ -15,6 +14,7 @@ from DALESegmentLib.engine.cases.image_files import read_label, write_image
 from DALESegmentLib.engine.cases.segmentation_files import Segment, from_masks, write_segmentation
 from DALESegmentLib.engine.errors import EngineError
 from DALESegmentLib.engine.jobs import confidence, evaluate, finetune, plan, predict, review, train
+from DALESegmentLib.engine.learn.checkpoint import load_labels
 from DALESegmentLib.engine.process.progress import Progress
 from Testing.phantoms import ball_case
 
@@ -113,8 +113,7 @@ def test_fine_tuning_learns_arrays_by_name(model, tmp_path):
     cases = arrays_of(tmp_path / "case", ["right", "left"])
     asked = {"model": str(model), "cases": cases, "out": str(tmp_path / "run"), "epochs": 1, "steps_per_epoch": 1}
     finetune.run({**asked, "device": "cpu"}, Progress())
-    with safe_open(tmp_path / "run" / "labels.safetensors", "pt") as stored:
-        learned = stored.get_tensor("case0").numpy()
+    learned = load_labels(tmp_path / "run")["case0"].target().numpy()
     straight = load_array_case(Path(arrays_of(tmp_path / "straight", ["left", "right"])["items"][0]["arrays"]))
     assert [(learned == v).sum() for v in (1, 2)] == [(straight.label == v).sum() for v in (1, 2)]
 

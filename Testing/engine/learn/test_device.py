@@ -11,8 +11,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from DALESegmentLib.engine import doctor
+from DALESegmentLib.engine.dale.config import DaleConfig
 from DALESegmentLib.engine.dale.objective import Objective
-from DALESegmentLib.engine.dale.settings import DaleSettings
 from DALESegmentLib.engine.distributed.ranks import Ranks
 from DALESegmentLib.engine.errors import EngineError
 from DALESegmentLib.engine.learn import device as devices
@@ -25,7 +25,7 @@ from DALESegmentLib.engine.learn.prepare import prepare_case
 from DALESegmentLib.engine.learn.window_memory import free_bytes, is_out_of_memory, windows_at_a_time
 from DALESegmentLib.engine.memory import available_memory
 from DALESegmentLib.engine.process.progress import Progress
-from Testing.engine.conftest import ball_case
+from Testing.phantoms import ball_case
 
 
 @pytest.fixture
@@ -159,7 +159,7 @@ def test_training_and_prediction_make_no_number_of_64_bits(network):
     model = build(plan.network, plan.network_arguments)
     sampler = PatchSampler([prepare_case(case, plan) for case in cases], plan)
     sampler.seed(0, 0)
-    objective = Objective(plan.classes, DaleSettings(warm_up=0.0, alignment_start=0.0), trusted_share=0.3)
+    objective = Objective(plan.classes, DaleConfig(warm_up=0.0, alignment_start=0.0), trusted_share=0.3)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, fused=True)
     tap = FeatureTap(model, plan.classes)
     tap.find(lambda: model(torch.zeros(1, 1, *plan.network_patch)))

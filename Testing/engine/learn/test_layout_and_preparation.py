@@ -11,9 +11,16 @@ from scipy.spatial.transform import Rotation
 
 from DALESegmentLib.engine.cases.case import Case
 from DALESegmentLib.engine.cases.geometry import Geometry
+from DALESegmentLib.engine.learn.confidence_map import confidence_map
 from DALESegmentLib.engine.learn.layout import canonical_affine, canonical_size, from_canonical, to_canonical
 from DALESegmentLib.engine.learn.plan import CaseFacts, make_plan
-from DALESegmentLib.engine.learn.prepare import prepare_case, prepare_image, prepare_label, to_native
+from DALESegmentLib.engine.learn.prepare import (
+    native_disagreement,
+    prepare_case,
+    prepare_image,
+    prepare_label,
+    to_native,
+)
 
 
 @st.composite
@@ -53,10 +60,10 @@ def test_a_picture_keeps_its_axes():
 def test_without_resampling_the_label_comes_back_exactly(a_case, spacing):
     plan = make_plan([CaseFacts.of(a_case)])
     prepared = prepare_case(a_case, plan)
-    back = to_native(prepared.label.unsqueeze(0).float(), prepared.affine, a_case.geometry)
+    back = to_native(prepared.labels.given.unsqueeze(0).float(), prepared.affine, a_case.geometry)
     assert np.array_equal(back[0], a_case.label)
     label, affine = prepare_label(a_case, plan)
-    assert torch.equal(label, prepared.label)
+    assert torch.equal(label, prepared.labels.given)
     assert torch.allclose(affine, prepared.affine)
 
 
@@ -78,4 +85,27 @@ def test_label_values_may_have_gaps(a_case):
     case = Case("gaps", a_case.image, a_case.geometry, label=values, class_names={117: "spleen"})
     plan = make_plan([CaseFacts.of(case)])
     assert plan.class_values == [0, 117]
-    assert set(np.unique(prepare_case(case, plan).label)) == {0, 1}
+    assert set(np.unique(prepare_case(case, plan).labels.given)) == {0, 1}
+
+
+def test_what_is_unknown_of_a_label_stays_unknown_on_the_image_s_own_grid(a_case):
+    """And what is known keeps its value: nothing mixes across an outline."""
+    plan = make_plan([CaseFacts.of(a_case)]).model_copy(update={"spacing": (1.7, 0.8, 1.4)})
+    prepared = prepare_case(a_case, plan)
+    labels = prepared.labels
+    inside = labels.given > 0
+    labels.disagreement.copy_(torch.where(inside, 0.95, 0.0))
+    labels.seen[:, : labels.shape[1] // 2] = True
+    known = labels.disagreement_of(labels.given)
+    native = native_disagreement(known, prepared.affine, a_case.geometry)
+    assert native.seen.shape == a_case.label.shape
+    assert 0.3 < native.seen.float().mean() < 0.7
+    assert set(native.values[native.seen].unique().tolist()) <= {0.0, float(torch.tensor(0.95).half())}
+    probabilities = np.stack([1.0 - 0.9 * a_case.label, 0.9 * a_case.label + 0.0]).astype(np.float32)
+    probabilities = np.clip(probabilities, 0.01, 0.99) / np.clip(probabilities, 0.01, 0.99).sum(0)
+    alone = confidence_map(a_case, plan, probabilities, None, even_odds=True)
+    with_it = confidence_map(a_case, plan, probabilities, native, even_odds=True)
+    unseen = ~native.seen.numpy()
+    np.testing.assert_array_equal(with_it[unseen], alone[unseen])
+    contradicted = ~unseen & (a_case.label > 0)
+    assert (with_it[contradicted] < alone[contradicted]).mean() > 0.9

@@ -8,6 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from DALESegmentLib.engine.dale.label_state import LabelState
 from DALESegmentLib.engine.learn.patches import PatchSampler
 from DALESegmentLib.engine.learn.plan import CaseFacts, make_plan
 from DALESegmentLib.engine.learn.pose import Pose
@@ -40,9 +41,9 @@ def test_batches_hold_the_same_voxels_in_image_label_and_state(dims):
     case = ball_case(size=(20, 18, 6))
     plan = make_plan([CaseFacts.of(case)], dims=dims).model_copy(update={"batch_size": 3})
     prepared = prepare_case(case, plan)
-    code = torch.arange(prepared.label.numel()).reshape(prepared.label.shape)
+    code = torch.arange(prepared.labels.given.numel()).reshape(prepared.labels.shape)
     prepared.image = code.unsqueeze(0).float()
-    prepared.label = (code % 2).to(torch.int16)
+    prepared.labels = LabelState((code % 2).to(torch.int16))
     sampler = PatchSampler([prepared], plan)
     sampler.augment.transforms = ()
     sampler.seed(0, 0)
@@ -53,7 +54,8 @@ def test_batches_hold_the_same_voxels_in_image_label_and_state(dims):
         assert torch.equal(seen % 2, batch.label[inside])
         sampler.write_back(poses, (batch.image[:, 0] % 1000) / 1000)
         expected = ((code % 1000) / 1000).half()
-        assert torch.equal(prepared.disagreement.flatten()[seen], expected.flatten()[seen])
+        assert torch.equal(prepared.labels.disagreement.flatten()[seen], expected.flatten()[seen])
+        assert prepared.labels.seen.flatten()[seen].all()
 
 
 def test_padding_is_outside_everything_and_the_case_still_sees_its_state():
@@ -64,9 +66,11 @@ def test_padding_is_outside_everything_and_the_case_still_sees_its_state():
     sampler.seed(0, 0)
     batch, poses = sampler.draw(torch.device("cpu"))
     assert batch.image.shape == (2, 1, 32, 32, 8)
-    assert int(batch.valid[0].sum()) == prepared.label.numel()
+    assert int(batch.valid[0].sum()) == prepared.labels.given.numel()
     sampler.write_back(poses, torch.full(batch.label.shape, 0.25))
-    assert torch.equal(prepared.disagreement, torch.full(prepared.label.shape, 0.25, dtype=torch.float16))
+    whole = torch.full(prepared.labels.shape, 0.25, dtype=torch.float16)
+    assert torch.equal(prepared.labels.disagreement, whole)
+    assert prepared.labels.seen.all()
 
 
 def test_an_epoch_draws_the_same_whatever_came_before():
@@ -101,4 +105,24 @@ def test_corners_are_seen_as_well():
     sampler.seed(0, 0)
     _, poses = sampler.draw(torch.device("cpu"))
     sampler.write_back(poses, torch.full((100, 32, 32, 8), 0.25))
-    assert (sampler.cases[0].disagreement == 0.25).float().mean() > 0.97
+    assert sampler.cases[0].labels.seen.float().mean() > 0.97
+
+
+def test_a_case_smaller_than_a_patch_is_filled_up_as_it_always_was():
+    """As if the whole case had been filled up first, also where it is larger along another axis."""
+    case = ball_case(size=(20, 40, 6))
+    plan = make_plan([CaseFacts.of(case)]).model_copy(update={"patch_size": (16, 32, 9), "batch_size": 40})
+    prepared = prepare_case(case, plan)
+    short = [max(0, p - n) for p, n in zip(plan.patch_size, prepared.labels.shape, strict=True)]
+    assert any(short)
+    assert not all(short)
+    pads = [n for s in reversed(short) for n in (s // 2, s - s // 2)]
+    image = torch.nn.functional.pad(prepared.image, pads, mode="replicate")
+    label = torch.nn.functional.pad(prepared.labels.given, pads, value=-1)
+    sampler = PatchSampler([prepared], plan)
+    sampler.augment.transforms = ()
+    sampler.seed(0, 0)
+    batch, poses = sampler.draw(torch.device("cpu"))
+    assert torch.equal(batch.image, torch.stack([pose.take(image) for pose in poses]))
+    assert torch.equal(batch.label, torch.stack([pose.take(label) for pose in poses]).clamp_min(0).long())
+    assert torch.equal(batch.valid > 0, torch.stack([pose.take(label) for pose in poses]) >= 0)

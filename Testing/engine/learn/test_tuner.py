@@ -9,13 +9,13 @@ import pytest
 import torch
 
 from DALESegmentLib.engine.dale.objective import Objective
+from DALESegmentLib.engine.learn.build_trainer import finetuning
 from DALESegmentLib.engine.learn.keeping import KeepingObjective
 from DALESegmentLib.engine.learn.looks import Look, better, look_at, patches_to_look_at
 from DALESegmentLib.engine.learn.networks import build
 from DALESegmentLib.engine.learn.plan import CaseFacts, make_plan
 from DALESegmentLib.engine.learn.prepare import prepare_case
 from DALESegmentLib.engine.learn.settings import TrainSettings
-from DALESegmentLib.engine.learn.tuner import Tuner
 from DALESegmentLib.engine.learn.tuning_patches import TuningSampler
 from DALESegmentLib.engine.process.progress import Progress
 from Testing.phantoms import ball_case
@@ -57,7 +57,7 @@ def test_half_of_the_patches_hold_confirmed_voxels_and_most_of_those_as_predicti
     still = [pose for pose in poses if pose.as_it_is]
     assert 0.35 < len(still) / len(poses) < 0.55
     assert all(pose.case == 0 and not pose.flips and not pose.turns for pose in still)
-    assert all(bool(pose.take(prepared[0].trusted).any()) for pose in still)
+    assert all(bool(pose.take(prepared[0].labels.reviewed).any()) for pose in still)
     assert {pose.start for pose in still} == {pose.start for pose in sampler.windows}
     assert any(pose.case == 1 for pose in poses)
 
@@ -130,7 +130,7 @@ def test_the_model_left_is_the_best_one_and_not_the_last(cases, monkeypatch):
         weights.append(copy.deepcopy(seen.state_dict()))
         return next(looks)
 
-    monkeypatch.setattr("DALESegmentLib.engine.learn.tuner.look_at", look)
-    tuner = Tuner(plan, settings, network, prepared, [], None, CPU, Progress())
-    assert len(tuner.run()) == 3
+    monkeypatch.setattr("DALESegmentLib.engine.learn.callbacks.look_at", look)
+    tuner = finetuning(plan, settings, network, prepared, [], None, CPU, Progress())
+    assert len(tuner.fit()) == 3
     assert all(torch.equal(value, weights[1][name]) for name, value in network.state_dict().items())

@@ -14,15 +14,15 @@ from DALESegmentLib.engine.cases.exchange import save_array_case
 from DALESegmentLib.engine.cases.geometry import Geometry
 from DALESegmentLib.engine.errors import Cancelled
 from DALESegmentLib.engine.jobs import confidence, finetune, review, train
+from DALESegmentLib.engine.learn.checkpoint import load_labels
 from DALESegmentLib.engine.learn.folder import BUNDLE_FOLDER, find_bundle
-from DALESegmentLib.engine.learn.remembered import load_remembered
 from DALESegmentLib.engine.measure.overlap import mean_dice
 from DALESegmentLib.engine.process.progress import Progress
 
 pytestmark = pytest.mark.slow
 
 CASES = 10
-ON = {"third_opinion": True}
+ON = {"image_evidence": True}
 LONG = {"epochs": 20, "steps_per_epoch": 12, "device": "cpu", "dims": 2, "validation": 0, "batch_size": 4}
 
 
@@ -44,7 +44,7 @@ def write_cases(folder: Path, beside: int = 3) -> dict[str, np.ndarray]:
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory) -> tuple[Path, dict[str, np.ndarray], dict]:
-    root = tmp_path_factory.mktemp("drawn anew")
+    root = tmp_path_factory.mktemp("refined")
     truths = write_cases(root / "cases")
     return root, truths, train.run(asked(root, "run"), Progress())
 
@@ -61,14 +61,14 @@ def asked(root: Path, name: str, **more) -> dict:
 
 
 def learned(root: Path, run: str) -> dict[str, np.ndarray]:
-    found = load_remembered(find_bundle(root / run).parent)
-    return {name: (r.label if r.learned is None else r.learned).numpy()[..., 0].T > 0 for name, r in found.items()}
+    found = load_labels(find_bundle(root / run).parent)
+    return {name: labels.target().numpy()[..., 0].T > 0 for name, labels in found.items()}
 
 
 def test_it_learns_from_outlines_nearer_to_the_truth_and_says_so(trained):
     root, truths, result = trained
-    assert result["drawn_anew"] == CASES
-    before = {n: r.label.numpy()[..., 0].T > 0 for n, r in load_remembered(find_bundle(root / "run").parent).items()}
+    assert result["refined"] == CASES
+    before = {n: labels.given.numpy()[..., 0].T > 0 for n, labels in load_labels(root / "run").items()}
     now = learned(root, "run")
     assert np.mean([mean_dice(before[n], truths[n]) for n in truths]) < 0.8
     assert np.mean([mean_dice(now[n], truths[n]) for n in truths]) > 0.9
@@ -93,7 +93,7 @@ def test_unless_it_is_asked_for_nothing_moves(trained):
     root, _, _ = trained
     asked_for = asked(root, "off")
     del asked_for["dale"]
-    assert train.run(asked_for, Progress())["drawn_anew"] == 0
+    assert train.run(asked_for, Progress())["refined"] == 0
 
 
 def test_a_fine_tune_goes_on_with_them(trained):
@@ -101,7 +101,7 @@ def test_a_fine_tune_goes_on_with_them(trained):
     model, cases = str(root / "run"), {"folder": str(root / "cases")}
     short = {"epochs": 1, "steps_per_epoch": 1, "device": "cpu"}
     result = finetune.run({"model": model, "cases": cases, "out": str(root / "tuned"), **short}, Progress())
-    assert result["drawn_anew"] == CASES
+    assert result["refined"] == CASES
     before, after = learned(root, "run"), learned(root, "tuned")
     assert all(np.array_equal(before[n], after[n]) for n in before)
 
@@ -117,7 +117,7 @@ def test_stopped_half_way_and_resumed_it_ends_the_same(trained):
     with pytest.raises(Cancelled):
         train.run(asked(root, "stopped"), Progress(watch, stop))
     result = train.run({"out": str(root / "stopped"), "resume": True}, Progress())
-    assert result["drawn_anew"] == CASES
+    assert result["refined"] == CASES
     weights = [
         torch.load(root / run / BUNDLE_FOLDER / "models" / "model.pt", weights_only=True) for run in ("run", "stopped")
     ]
@@ -129,7 +129,7 @@ def test_objects_that_labels_left_out_are_learned_and_said(tmp_path):
     overlooked(tmp_path / "cases")
     before = {n: np.load(tmp_path / "cases" / n / "label.npy") for n in truths}
     result = train.run(asked(tmp_path, "run"), Progress())
-    assert (result["left_out"], result["drawn_anew"]) == (3, 0)
+    assert (result["completed"], result["refined"]) == (3, 0)
     assert all(mean_dice(found, truths[n]) > 0.9 for n, found in learned(tmp_path, "run").items())
     assert all(np.array_equal(np.load(tmp_path / "cases" / n / "label.npy"), was) for n, was in before.items())
 
@@ -139,8 +139,8 @@ def test_objects_that_labels_left_out_are_learned_and_said(tmp_path):
     missing = {region["case"] for region in listed if region["suspicion"] == "missing"}
     assert missing == {"case0", "case1", "case2"}
 
-    off = train.run(asked(tmp_path, "off", dale={"left_out": False}), Progress())
-    assert off["left_out"] == 0
+    off = train.run(asked(tmp_path, "off", dale={"missed_objects": False}), Progress())
+    assert off["completed"] == 0
 
 
 def test_images_without_the_object_stay_without(tmp_path):
@@ -151,5 +151,5 @@ def test_images_without_the_object_stay_without(tmp_path):
         noise = np.random.default_rng(n).normal(0, 15, np.load(path).shape)
         np.save(path, noise.astype(np.float32))
     result = train.run(asked(tmp_path, "run"), Progress())
-    assert (result["left_out"], result["drawn_anew"]) == (0, 0)
+    assert (result["completed"], result["refined"]) == (0, 0)
     assert not any(learned(tmp_path, "run")[f"case{n}"].any() for n in range(3))

@@ -1,4 +1,4 @@
-"""A fine-tune concludes from many corrections what the same hand did where nobody has been, and says so."""
+"""A fine-tune concludes from many corrections what bias the other labels have, undoes it, and says so."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from scipy import ndimage
 
 from DALESegmentLib.engine.cases.exchange import save_array_case
 from DALESegmentLib.engine.jobs import finetune, train
-from DALESegmentLib.engine.learn.folder import find_bundle
-from DALESegmentLib.engine.learn.remembered import load_remembered
+from DALESegmentLib.engine.learn.checkpoint import load_labels
 from DALESegmentLib.engine.process.progress import Progress
 from Testing.phantoms import ball_case
 
@@ -36,7 +35,7 @@ def write_cases(folder: Path, *, corrected: bool) -> None:
 
 @pytest.fixture(scope="module")
 def a_run(tmp_path_factory) -> Path:
-    root = tmp_path_factory.mktemp("hand")
+    root = tmp_path_factory.mktemp("bias")
     write_cases(root / "drawn", corrected=False)
     write_cases(root / "corrected", corrected=True)
     train.run(
@@ -51,22 +50,22 @@ def tuned(root: Path, name: str, model: str, **more) -> dict:
 
 
 def size(root: Path, name: str, case: str) -> int:
-    return int((load_remembered(find_bundle(root / name).parent)[case].label > 0).sum())
+    return int((load_labels(root / name)[case].initial() > 0).sum())
 
 
-def test_the_hand_is_undone_in_what_nobody_corrected_and_said(a_run):
+def test_the_bias_is_undone_in_what_nobody_corrected_and_said(a_run):
     result = tuned(a_run, "tuned", "run")
-    assert "16 of 16 reviewed places were drawn too large" in result["hand"]
+    assert "16 of 16 reviewed places were drawn too large" in result["bias"]
     alone = f"case{CASES - 1:02}"
     drawn, now = size(a_run, "run", alone), size(a_run, "tuned", alone)
     assert now < 0.8 * drawn
     # the next round starts from the label in the file, not from what was redrawn
     again = tuned(a_run, "again", "tuned")
-    assert again["hand"] == result["hand"]
+    assert again["bias"] == result["bias"]
     assert size(a_run, "again", alone) == now
 
 
 def test_it_is_left_alone_where_that_is_asked(a_run):
-    assert tuned(a_run, "left", "run", hand=False)["hand"] is None
+    assert tuned(a_run, "left", "run", bias_correction=False)["bias"] is None
     alone = f"case{CASES - 1:02}"
     assert size(a_run, "left", alone) == size(a_run, "run", alone)

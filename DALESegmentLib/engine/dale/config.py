@@ -1,0 +1,133 @@
+"""What of DALE is switched on, and its numbers."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Bounds = tuple[float, float]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ImageEvidenceConfig(_Frozen):
+    """The numbers of `correctors.image_evidence`. "Chosen" says: by hand, while looking at the training and test cases
+    of LIDC and PH2 with simulated noise; other patients had no part in it."""
+
+    boundary_prior: float = 6.0
+    """Log-odds that move an outline by one radius. Chosen."""
+    core_margin: float = 0.1
+    """Radii from both outlines beyond which label and network are taken to be right. Chosen."""
+    core_margin_voxels: float = 2.5
+    """The least of that margin, in voxels: an edge of voxels is uncertain by one or two."""
+    search_band: float = 0.5
+    """Radii around an object from which its surroundings are learned. Chosen: further away lies other anatomy."""
+    search_band_voxels: float = 10.0
+    """The least of that band, in voxels: small objects need enough voxels around them."""
+    dispute_band: float = 0.15
+    """Radii from the middle between both outlines in which disputes are counted, where either may be right. Chosen."""
+    smoothing: tuple[float, ...] = (1.0, 2.0)
+    """Voxels (of the finest spacing) by which the intensities are smoothed. Chosen."""
+    min_voxels: int = 8
+    """With fewer voxels inside or outside nothing is learned of a case: there are about as many weights."""
+    max_log_odds: float = 5.0
+    """Largest log-odds of a voxel (odds of 148), so that no single intensity decides. Chosen."""
+    penalty: float = 5.0
+    """Weighs the squared weights, of features with unit variance, against the sum of the voxels' log-losses. Chosen."""
+    separable: Bounds = (0.90, 0.98)
+    """Balanced accuracy at which a case's intensities begin to count, and at which they count in full. Chosen."""
+    preference: Bounds = (0.62, 0.72)
+    """The same for `preference_auc`. Chosen, between good labels and spoiled ones."""
+    systematic_ratio: float = 0.75
+    """Mean over spread of the logs of the size ratios beyond which outlines are moved one way. Chosen on an averaged
+    brain, whose outlines all grew."""
+    min_shift: float = 0.1
+    """Mean of the logs of the size ratios up to which they are not: a tenth of the size. Chosen."""
+    min_cases: int = 5
+    """With fewer cases that say something nobody can tell whether they all say the same."""
+    min_disputes: int = 100
+    """Voxels in dispute either way without which no preference is known: its standard error would exceed 0.04."""
+    histogram_bins: int = 41
+    """Of the log-odds, by which disputes are counted: a quarter each, one of them around 0."""
+    max_fitted: int = 5000
+    """Voxels of each side, about, that the regression is fitted to: it has a handful of weights."""
+
+
+class MissedObjectsConfig(_Frozen):
+    """The numbers of `correctors.missed_objects`, chosen by hand while looking at three sets (LIDC, PH2, hippocampus)
+    with simulated noise."""
+
+    min_precision: float = 0.95
+    """Share of the objects found in labelled cases that must be labelled: one in twenty may be invented."""
+    min_detection_rate: float = 0.5
+    """Share of the cases without a label in which more must be found; else nothing is meant to be there mostly."""
+    min_cases: int = 5
+    """With fewer labelled cases, or objects found in them, nobody can tell whether the network can be believed."""
+    smallest_percentile: float = 5.0
+    """Of the labelled objects' sizes, from which the smallest credible size follows: the smallest are often debris."""
+    size_factor: float = 0.5
+    """Objects count from this share of that size on: a network may outline them smaller."""
+
+
+class AnnotatorBiasConfig(_Frozen):
+    """The numbers of `correctors.annotator_bias`, chosen by hand with one simulated bias."""
+
+    min_agreement: float = 0.8
+    """Share of the places moved one way, by the lower end of its interval: 16 places, if all are."""
+    interval: float = 0.95
+    """Level of that interval (Wilson's); the usual one."""
+    reach: float = 1.5
+    """Radii from an object within which its outline can have been misdrawn: further away lies another object."""
+    quantile: float = 0.25
+    """Of the displacements, the one that is undone: three places in four bear it out."""
+
+
+class DaleConfig(BaseModel):
+    """The switches of the method's parts and their constants; the defaults are meant to be kept.
+
+    confidence: weigh fuzzy voxels by label confidence (off: by 0).
+    consistency: confidence needs today's loss and its history to agree (off: today's alone).
+    partition: tell fuzzy from stable voxels (off: label confidence weighs every untrusted voxel, in every step).
+    alternation: stable and fuzzy steps in turn (off: every step is a fuzzy step).
+    alignment: draw the features of fuzzy voxels towards those of stable ones.
+    image_evidence: refine outlines where the images side with the network against the labels. Off by default: it cost
+        up to ten Dice points on patients that its constants had not been chosen on.
+    missed_objects: learn objects that the labels of some cases lack.
+    bias_correction: undo elsewhere the systematic bias that reviewed voxels show.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    confidence: bool = True
+    consistency: bool = True
+    partition: bool = True
+    alternation: bool = True
+    alignment: bool = True
+    image_evidence: bool = False
+    missed_objects: bool = True
+    bias_correction: bool = True
+
+    memory: float = Field(0.9, ge=0.0, le=0.9, description="share of the old disagreement kept at an update")
+    temperature: float = Field(1.0, gt=0.0, description="T of the label confidence")
+    sharpness: float = Field(0.05, gt=0.0, description="T_f of the soft partition")
+    lowest_threshold: float = Field(0.8, ge=0.0, le=1.0, description="disagreement below this is never fuzzy")
+    largest_fuzzy_share: float = Field(0.3, gt=0.0, le=1.0, description="of the voxels of a class")
+    warm_up: float = Field(0.5, ge=0.0, lt=1.0, description="share of the training that is plain at most")
+    alignment_weight: float = Field(0.01, ge=0.0)
+    alignment_start: float = Field(0.6, ge=0.0, le=1.0, description="share of the training before alignment")
+
+    image_evidence_config: ImageEvidenceConfig = ImageEvidenceConfig()
+    missed_objects_config: MissedObjectsConfig = MissedObjectsConfig()
+    annotator_bias_config: AnnotatorBiasConfig = AnnotatorBiasConfig()
+
+    @property
+    def alternates(self) -> bool:
+        """Without a partition no voxel is stable, and there is nothing to take turns with."""
+        return self.alternation and self.partition
+
+    @model_validator(mode="after")
+    def _learns(self) -> DaleConfig:
+        if not (self.partition or self.confidence):
+            raise ValueError("without partition and confidence no voxel has a weight; keep one of them, or train plain")
+        return self

@@ -1,0 +1,23 @@
+"""When a competitor's corrector works: at the end of epochs, not at DALE's times."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from DALESegmentLib.engine.dale.correctors.base import LabelCorrector
+from DALESegmentLib.engine.learn.callbacks import Callback
+from DALESegmentLib.engine.learn.label_refinement import NetworkPredictions, refine_labels
+from DALESegmentLib.engine.learn.trainer import Trainer
+from DALESegmentLib.engine.process.progress import Progress
+
+
+class CorrectAfterEpochs(Callback):
+    """epochs: after which ones, from 1; None is every one. Where patches are centred stays as it was."""
+
+    def __init__(self, corrector: LabelCorrector, epochs: Collection[int] | None = None) -> None:
+        self.corrector = corrector
+        self.epochs = epochs
+
+    def on_epoch_end(self, trainer: Trainer) -> None:
+        if self.epochs is None or len(trainer.history) in self.epochs:
+            refine_labels(trainer.cases, [self.corrector], NetworkPredictions(trainer.predictor, Progress()))
