@@ -197,9 +197,9 @@ class _Outline:
     core: np.ndarray
 
     @staticmethod
-    def of(label: np.ndarray, value: int, spacing: Sequence[float], check: Check, radii: float) -> _Outline | None:
+    def of(label: np.ndarray, value: int, spacing: Sequence[float], check: Check, within: float) -> _Outline | None:
         sampling = tuple(spacing)
-        reach = radii * equivalent_diameter(int((label == value).sum()), sampling) / 2
+        reach = within * equivalent_diameter(int((label == value).sum()), sampling) / 2
         box = bounding_box(label == value, margin_voxels(reach, sampling))
         assert box is not None
         mine, background = label[box] == value, label[box] == 0
