@@ -72,7 +72,8 @@ class Part:
 
     def padded_image(self, image: Tensor) -> Tensor:
         """Of the whole image (C, x, y, z) this part; outside the case what lies at its border."""
-        values = image[(slice(None), *self.where)]
+        where = (slice(None), *self.where)
+        values = image[where]
         return F.pad(values, self._pads, mode=PADDING) if any(self._pads) else values
 
     @property

@@ -7,6 +7,7 @@ be written back to exactly where it came from.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from types import EllipsisType
 
 import torch
 from torch import Tensor
@@ -27,18 +28,17 @@ class Pose:
     as_it_is: bool = False
 
     @property
-    def box(self) -> tuple[slice, slice, slice]:
-        """Where it lies, as an index of an (x, y, z) array."""
-        x, y, z = (slice(first, first + n) for first, n in zip(self.start, self.size, strict=True))
-        return x, y, z
+    def box(self) -> tuple[EllipsisType | slice, ...]:
+        """Where it lies, as an index of an (..., x, y, z) array."""
+        return (..., *(slice(first, first + n) for first, n in zip(self.start, self.size, strict=True)))
 
     def take(self, array: Tensor) -> Tensor:
         """The patch of an (..., x, y, z) array. A view where nothing is turned."""
-        return self.turned(array[(..., *self.box)])
+        return self.turned(array[self.box])
 
     def put(self, array: Tensor, patch: Tensor) -> None:
         """Write a patch back to where `take` found it."""
-        array[(..., *self.box)] = self.unturned(patch).to(array.dtype)
+        array[self.box] = self.unturned(patch).to(array.dtype)
 
     def turned(self, patch: Tensor) -> Tensor:
         """(..., *size), as it lies in its case, flipped and turned. A view where nothing is turned."""

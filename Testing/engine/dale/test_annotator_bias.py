@@ -93,12 +93,20 @@ def test_objects_that_were_missed_or_invented_are_no_evidence_of_an_outline():
 def test_millimetres_are_measured_along_every_axis():
     sampling = (3.0, 1.0)
     i, j = (np.indices((40, 90)) - np.array([20, 45]).reshape(2, 1, 1)) * np.array(sampling).reshape(2, 1, 1)
-    truth = (np.hypot(i, j) < 30).astype(np.int16)
-    bias = estimate_bias([a_review(truth, drawn(truth, 4.0, sampling), sampling, first=24)] * 20)
+    truth, given = ((np.hypot(i, j) < radius).astype(np.int16) for radius in (30, 34))
+    bias = estimate_bias([a_review(truth, given, sampling, first=24)] * 20)
     assert bias is not None
     assert bias.offset == pytest.approx(-4.0, abs=1.0)
-    better = apply_bias(drawn(truth, 4.0, sampling), bias, sampling, np.zeros(truth.shape, bool))
+    better = apply_bias(given, bias, sampling, np.zeros(truth.shape, bool))
     assert mean_dice(better, truth) > 0.95
+
+
+@pytest.mark.parametrize("mm", [-3.0, 3.0])
+def test_an_outline_is_moved_across_thick_slices(mm):
+    label = np.zeros((12, 30, 30), np.int16)
+    label[4:8, 3:27, 3:27] = 1
+    moved = apply_bias(label, Bias(mm, "mm", 20, 20), (5.0, 1.0, 1.0), np.zeros(label.shape, bool))
+    assert np.flatnonzero(moved[:, 15, 15]).tolist() == ([3, 4, 5, 6, 7, 8] if mm > 0 else [5, 6])
 
 
 def test_no_object_vanishes_and_no_class_grows_into_another():
@@ -135,7 +143,7 @@ def test_cases_nobody_reviewed_are_corrected_too():
     reviews = many(lambda n: 3.0)
     cases = [labelled(str(n), review) for n, review in enumerate(reviews)]
     truth = disc(17)
-    nobody = replace(reviews[0], now=drawn(truth, 3.0), reviewed=np.zeros(truth.shape, bool))
+    nobody = replace(reviews[0], now=disc(20), reviewed=np.zeros(truth.shape, bool))
     cases.append(labelled("not reviewed", nobody))
     corrector = AnnotatorBias()
     corrector.fit(cases)
