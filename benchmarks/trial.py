@@ -125,7 +125,8 @@ def _learned(trained: Trained) -> Iterator[np.ndarray]:
     """Weights; labels begun with and learned in the end; what was held against them."""
     yield from (value.numpy() for value in trained.predictor.network.state_dict().values())
     for case in trained.prepared:
-        yield from (each.numpy() for each in (case.label_begun, case.label, case.disagreement))
+        labels = case.labels
+        yield from (each.numpy() for each in (labels.initial(), labels.target(), labels.disagreement, labels.seen))
 
 
 def _numbers(figures: Any) -> Iterator[float]:

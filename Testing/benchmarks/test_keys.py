@@ -26,17 +26,16 @@ from DALESegmentLib.engine.dale import (
     agreement,
     alignment,
     alternation,
-    left_out,
-    third_opinion,
     trusted,
     warm_up,
     weighted_loss,
 )
-from DALESegmentLib.engine.learn import outlines, thresholds
-from DALESegmentLib.engine.review import find_regions, hand
+from DALESegmentLib.engine.dale.correctors import annotator_bias, image_evidence, missed_objects
+from DALESegmentLib.engine.learn import thresholds
+from DALESegmentLib.engine.review import find_regions
 
 PICTURES = DataSet(name="some", dims=2)
-ALIKE = {"dale-joint": "dale-no-partition", "dale-no-hand": "dale", "dale-no-agreement": "dale"}
+ALIKE = {"dale-joint": "dale-no-partition", "dale-no-bias-correction": "dale", "dale-no-agreement": "dale"}
 """Methods that train as another one does, where nothing is trusted."""
 
 
@@ -77,7 +76,7 @@ def test_every_method_does_something_of_its_own():
     assert len(set(own)) == len(own)
     assert all(training[method] == training[other] for method, other in ALIKE.items())
     assert before("dale-no-agreement")["confidence"] != before("dale")["confidence"]
-    assert len({before(method, 0.01)["training"] for method in ("plain", "dale", "dale-no-hand")}) == 3
+    assert len({before(method, 0.01)["training"] for method in ("plain", "dale", "dale-no-bias-correction")}) == 3
 
 
 def test_slices_and_volumes_are_learned_too():
@@ -97,17 +96,20 @@ def trial_trainer(method: str, folder: Path, share: float = 0.0):
 
 
 def test_in_the_trial_outlines_move_empty_labels_are_completed_and_trusted_places_tell(tmp_path):
-    trainer = trial_trainer("dale-third-opinion", tmp_path)
-    trainer.run()
-    drawn = [outlines.classes_drawn(case) for case in trainer.cases]
+    trainer = trial_trainer("dale-image-evidence", tmp_path)
+    trainer.fit()
+    labels = [case.labels for case in trainer.cases]
+    drawn = [set(state.class_counts(state.initial)) - {0} for state in labels]
     assert any(drawn)
     assert not all(drawn)
-    assert any(outlines.outline_moved(case) for case, classes in zip(trainer.cases, drawn, strict=True) if classes)
-    assert any(outlines.classes_added(case) for case in trainer.cases)
+    sources = [state.source_counts() for state in labels]
+    assert any(counts["image_evidence"] for counts, classes in zip(sources, drawn, strict=True) if classes)
+    assert any(counts["missed_objects"] for counts, classes in zip(sources, drawn, strict=True) if not classes)
     asked = trial_trainer("dale", tmp_path, trial.TRUSTED)
-    assert all(bool(((case.given != case.label) & ~case.trusted).any()) for case in asked.cases)
+    assert all(case.labels.source_counts()["annotator_bias"] for case in asked.cases)
 
 
+BARE, UNBIASED = ("dale", 0.0), ("dale-no-bias-correction", 0.01)
 CHANGES = {
     # what is changed, to what: who notices and who does not, by method and trusted share
     "loss": (weighted_loss, "SMOOTH", 1.0, [("plain", 0.0), ("dale", 0.0)], [("gce", 0.0)]),
@@ -115,9 +117,27 @@ CHANGES = {
     "alternation": (alternation, "LARGEST_SCALE", 1.01, [("dale", 0.0)], [("plain", 0.0)]),
     "alignment": (alignment, "FEWEST_VOXELS", 10_000, [("dale", 0.0)], [("dale-no-alignment", 0.0)]),
     "partition": (thresholds, "threshold", lambda *_: 0.9, [("dale", 0.0)], [("dale-no-partition", 0.0)]),
-    "image evidence": (third_opinion, "STIFFNESS", 3.0, [("dale-third-opinion", 0.0)], [("dale", 0.0)]),
-    "missed objects": (left_out, "HALF", 5.0, [("dale", 0.0)], [("dale-no-left-out", 0.0)]),
-    "annotator's bias": (hand, "SAME_WAY", 0.99, [("dale", 0.01)], [("dale", 0.0), ("dale-no-hand", 0.01)]),
+    "image evidence": (
+        image_evidence,
+        "preference_auc",
+        lambda *_: 0.67,
+        [("dale-image-evidence", 0.0)],
+        [("dale", 0.0)],
+    ),
+    "missed objects": (
+        missed_objects,
+        "min_credible_size",
+        lambda *_: None,
+        [("dale", 0.0)],
+        [("dale-no-missed-objects", 0.0)],
+    ),
+    "annotator's bias": (
+        annotator_bias,
+        "estimate_bias",
+        lambda *_: None,
+        [("dale", 0.01)],
+        [("dale", 0.0), ("dale-no-bias-correction", 0.01)],
+    ),
     "trusted voxels": (trusted, "LARGEST_SCALE", 1.5, [("plain", 0.01)], [("plain", 0.0)]),
     "confidence": (agreement, "SURENESS", 3.0, [("plain", 0.0), ("gce", 0.0)], [("dale-no-agreement", 0.0)]),
     "regions": (find_regions, "EXCESS_DOUBT", 0.2, [("plain", 0.0), ("dale", 0.0)], [("gce", 0.0)]),
