@@ -46,7 +46,7 @@ from DALESegmentLib.ui.dependencies import (
 from DALESegmentLib.ui.engine_process import EngineProcess
 from DALESegmentLib.ui.heat_map_panel import HeatMapPanel
 from DALESegmentLib.ui.learn_panel import LearnPanel
-from DALESegmentLib.ui.predicting import Predicting
+from DALESegmentLib.ui.prediction import Predicting
 from DALESegmentLib.ui.progress_panel import ProgressPanel
 from DALESegmentLib.ui.result_panel import ResultPanel
 from DALESegmentLib.ui.review_panel import ReviewPanel

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from DALESegmentLib.engine.cases.case import Case
-from DALESegmentLib.engine.cases.geometry import Geometry
+from DALESegmentLib.engine.geometry.grid import Geometry
+from DALESegmentLib.engine.io.case import Case
 
 
 def ball_case(name: str = "ball", size=(24, 20, 12), spacing=(1.0, 1.0, 2.0), seed: int = 0) -> Case:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 
-from DALESegmentLib.engine.doctor import PACKAGES
+from DALESegmentLib.engine.commands.doctor import PACKAGES
 from Testing.structure import LIBRARY, REPOSITORY, files, imports
 
 IN_SLICER = {"numpy", "scipy", "SimpleITK", "vtk", "requests", "pydicom", "packaging"}

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
-from DALESegmentLib.engine.learn.networks import NETWORKS
+from DALESegmentLib.engine.planning.networks import NETWORKS
 
 from .cell import ROOT, Cell
 from .data_set import data_set

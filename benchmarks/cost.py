@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from DALESegmentLib.engine.learn.trainer import Trainer
+from DALESegmentLib.engine.training.trainer import Trainer
 
 from .cell import Cell
 from .data_set import DataSet

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from DALESegmentLib.engine.cases.geometry import Geometry
+from DALESegmentLib.engine.geometry.grid import Geometry
 
 
 @dataclass

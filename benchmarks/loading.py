@@ -10,11 +10,11 @@ from pathlib import Path
 
 import numpy as np
 
-from DALESegmentLib.engine.cases.case import Case
-from DALESegmentLib.engine.cases.case_files import read_case, read_reference
-from DALESegmentLib.engine.cases.find_cases import find_cases
-from DALESegmentLib.engine.cases.geometry import Geometry
-from DALESegmentLib.engine.measure.overlap import mean_dice
+from DALESegmentLib.engine.geometry.grid import Geometry
+from DALESegmentLib.engine.io.case import Case
+from DALESegmentLib.engine.io.case_files import read_case, read_reference
+from DALESegmentLib.engine.io.find_cases import find_cases
+from DALESegmentLib.engine.metrics.segmentation import mean_dice
 
 from .data_set import DataSet
 

@@ -9,7 +9,7 @@ import zlib
 
 import numpy as np
 
-from DALESegmentLib.engine.measure.simulate import simulate_annotator
+from DALESegmentLib.engine.metrics.simulated_annotators import simulate_annotator
 
 from .loading import Sample
 

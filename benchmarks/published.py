@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from DALESegmentLib.engine.learn.folder import write_json
+from DALESegmentLib.engine.core.files import write_json
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from DALESegmentLib.engine.learn.folder import write_json
+from DALESegmentLib.engine.core.files import write_json
 
 from .cell import Cell
 from .keys import key_of

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from datetime import datetime, timezone
 from pathlib import Path
 
-from DALESegmentLib.engine.learn.folder import write_json
+from DALESegmentLib.engine.core.files import write_json
 
 from .bars import make_bars
 from .cell import Cell

@@ -7,10 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from DALESegmentLib.engine.dale.candidates import REACH_MM, expected_uncertainty
+from DALESegmentLib.engine.dale.issues import find_regions, rank_regions
 from DALESegmentLib.engine.geometry.distance import boundary_distance, bounding_box, margin_voxels
-from DALESegmentLib.engine.review.find_regions import find_regions
-from DALESegmentLib.engine.review.rank_regions import rank_regions
-from DALESegmentLib.engine.review.usual_doubt import REACH_MM, usual_doubt
 
 from .judged import Judged
 from .trusting import foreground_band
@@ -64,7 +63,7 @@ def excess_doubt(judged: Judged) -> np.ndarray:
     near = bounding_box(judged.label > 0, margin_voxels(REACH_MM, spacing))
     if near is not None:
         distance, nearest = boundary_distance(judged.label[near], spacing, REACH_MM)
-        excess[near] -= usual_doubt(doubt[near], distance, nearest, min(spacing), ~trusted[near])
+        excess[near] -= expected_uncertainty(doubt[near], distance, nearest, min(spacing), ~trusted[near])
     excess[trusted] = -1.0
     return excess
 

@@ -9,12 +9,11 @@ from typing import Any
 import numpy as np
 
 from DALESegmentLib.engine import __version__
-from DALESegmentLib.engine.learn.confidence_map import confidence_map
-from DALESegmentLib.engine.learn.prepare import label_classes, native_disagreement, prepare_label
-from DALESegmentLib.engine.measure.agreement import agreement, mean_of
-from DALESegmentLib.engine.measure.label_errors import ErrorSample, error_sample, pooled
-from DALESegmentLib.engine.measure.overlap import mean_dice
-from DALESegmentLib.engine.process.progress import Progress
+from DALESegmentLib.engine.core.progress import Progress
+from DALESegmentLib.engine.inference.confidence_map import confidence_map
+from DALESegmentLib.engine.metrics.label_errors import ErrorSample, error_sample, pooled
+from DALESegmentLib.engine.metrics.segmentation import agreement, mean_dice, mean_of
+from DALESegmentLib.engine.planning.preprocessing import label_classes, native_disagreement, prepare_label
 
 from .cell import Cell
 from .judged import Judged

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from DALESegmentLib.engine.learn.plan import CaseFacts, Plan, make_plan
+from DALESegmentLib.engine.planning.plan import CaseFingerprint, Plan, make_plan
 
 from .data_set import DataSet
 from .loading import Sample
@@ -16,7 +16,7 @@ _MULTIPLES = {"channels": 4, "filters": 4, "init_filters": 8}
 
 def plan_for(samples: Sequence[Sample], wanted: DataSet, network: str, device: str) -> Plan:
     """Planned from the clean training cases, so that every method and every noise kind has the same network."""
-    facts = [CaseFacts.of(s.case) for s in samples]
+    facts = [CaseFingerprint.of(s.case) for s in samples]
     plan = make_plan(facts, network=network, dims=wanted.dims, device=device, normalise=wanted.normalise)
     update: dict[str, Any] = {"network_arguments": slimmed(plan.network_arguments, wanted.slim, wanted.levels)}
     if wanted.batch:

@@ -9,18 +9,17 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from DALESegmentLib.engine.cases.case import Case
+from DALESegmentLib.engine.core.device import choose_device
+from DALESegmentLib.engine.core.progress import Progress
 from DALESegmentLib.engine.dale.config import DaleConfig
-from DALESegmentLib.engine.learn.build_trainer import training
-from DALESegmentLib.engine.learn.device import choose_device
-from DALESegmentLib.engine.learn.label_refinement import correct_bias
-from DALESegmentLib.engine.learn.networks import LEARNING_RATE, LEARNING_RATES, build
-from DALESegmentLib.engine.learn.plan import Plan
-from DALESegmentLib.engine.learn.predictor import Predictor
-from DALESegmentLib.engine.learn.prepare import PreparedCase, prepare_case, prepare_label
-from DALESegmentLib.engine.learn.settings import TrainSettings
-from DALESegmentLib.engine.learn.trainer import Trainer
-from DALESegmentLib.engine.process.progress import Progress
+from DALESegmentLib.engine.inference.predictor import Predictor
+from DALESegmentLib.engine.io.case import Case
+from DALESegmentLib.engine.planning.networks import LEARNING_RATE, LEARNING_RATES, build
+from DALESegmentLib.engine.planning.plan import Plan, TrainSettings
+from DALESegmentLib.engine.planning.preprocessing import PreparedCase, prepare_case, prepare_label
+from DALESegmentLib.engine.training.build_trainer import training
+from DALESegmentLib.engine.training.label_refinement import correct_bias
+from DALESegmentLib.engine.training.trainer import Trainer
 
 from .cell import Cell
 from .loading import Sample, load

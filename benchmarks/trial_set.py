@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from scipy import ndimage
 
-from DALESegmentLib.engine.cases.geometry import Geometry
-from DALESegmentLib.engine.cases.image_files import write_image
+from DALESegmentLib.engine.geometry.grid import Geometry
+from DALESegmentLib.engine.io.images import write_image
 
 from .data_set import DataSet, Normalise
 

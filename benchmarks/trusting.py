@@ -8,7 +8,7 @@ import numpy as np
 from scipy import ndimage
 
 from DALESegmentLib.engine.geometry.distance import boundary_distance, grow_mm, signed_distance
-from DALESegmentLib.engine.review.corrections import REVIEWED_MARGIN
+from DALESegmentLib.engine.review.reviewed_voxels import REVIEWED_MARGIN
 
 BAND_MM = 3.0
 

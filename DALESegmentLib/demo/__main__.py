@@ -8,9 +8,8 @@ import signal
 import sys
 from pathlib import Path
 
-from DALESegmentLib.engine.errors import EngineError
-from DALESegmentLib.engine.process.client import EngineClient
-
+from ..engine.core.errors import EngineError
+from ..engine.rpc.client import EngineClient
 from .data_brain import brain_data
 from .data_folder import folder_data
 from .narrator import Narrator

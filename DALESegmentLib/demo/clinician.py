@@ -8,16 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from DALESegmentLib.engine.cases.case import Case
-from DALESegmentLib.engine.cases.case_files import read_case, read_reference
-from DALESegmentLib.engine.cases.find_cases import find_cases
-from DALESegmentLib.engine.cases.image_files import read_image, write_image
-from DALESegmentLib.engine.geometry.distance import boundary_distance
-from DALESegmentLib.engine.measure.overlap import mean_dice
-from DALESegmentLib.engine.measure.review_value import review_value
-from DALESegmentLib.engine.review.corrections import correct_from_reference
-from DALESegmentLib.engine.review.region import Region
-
+from ..engine.dale.issues import Region
+from ..engine.geometry.distance import boundary_distance
+from ..engine.io.case import Case
+from ..engine.io.case_files import read_case, read_reference
+from ..engine.io.find_cases import find_cases
+from ..engine.io.images import read_image, write_image
+from ..engine.metrics.label_errors import review_value
+from ..engine.metrics.segmentation import mean_dice
+from ..engine.review.reviewed_voxels import correct_from_reference
 from .data import DemoData
 
 BAND_MM = 3.0

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from DALESegmentLib.engine.cases.geometry import Geometry
-from DALESegmentLib.engine.cases.image_files import write_image
 from DALESegmentLib.engine.geometry.distance import Box
+from DALESegmentLib.engine.geometry.grid import Geometry
+from DALESegmentLib.engine.io.images import write_image
 
 
 @dataclass(frozen=True)

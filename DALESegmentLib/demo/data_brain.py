@@ -12,11 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
-from DALESegmentLib.engine.cases.geometry import Geometry
-from DALESegmentLib.engine.cases.image_files import read_image
-from DALESegmentLib.engine.errors import EngineError
-from DALESegmentLib.engine.geometry.distance import Box
-
+from ..engine.core.errors import EngineError
+from ..engine.geometry.distance import Box
+from ..engine.geometry.grid import Geometry
+from ..engine.io.images import read_image
 from .data import DemoData, cut, extension_for, lay_out
 from .spoil import Spoiling
 

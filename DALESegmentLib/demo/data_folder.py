@@ -10,16 +10,14 @@ from pathlib import Path
 
 import numpy as np
 
-from DALESegmentLib.engine.cases.case import Case
-from DALESegmentLib.engine.cases.case_files import read_case, read_label_on
-from DALESegmentLib.engine.cases.checks import label_values
-from DALESegmentLib.engine.cases.find_cases import find_cases
-from DALESegmentLib.engine.cases.folder_layouts import cases_of
-from DALESegmentLib.engine.cases.source import CaseSource
-from DALESegmentLib.engine.errors import EngineError
-from DALESegmentLib.engine.geometry.distance import Box, bounding_box
-from DALESegmentLib.engine.measure.overlap import mean_dice
-
+from ..engine.core.errors import EngineError
+from ..engine.geometry.distance import Box, bounding_box
+from ..engine.io.case import Case, CaseSource
+from ..engine.io.case_files import read_case, read_label_on
+from ..engine.io.checks import label_values
+from ..engine.io.find_cases import find_cases
+from ..engine.io.folders import cases_of
+from ..engine.metrics.segmentation import mean_dice
 from .data import DemoData, cut, extension_for, lay_out
 from .spoil import Spoiling
 
@@ -83,7 +81,7 @@ def _raters(source: Path, image: str | None) -> dict[str, list[Path]]:
 
 def _sources(source: Path, raters: bool, seed: int, image: str | None) -> list[CaseSource]:
     names = {n for c in cases_of(source) for n in c.files if RATER.fullmatch(n)} if raters else set()
-    return find_cases(source, image=image, label=",".join(sorted(names)) or None, label_seed=seed)
+    return find_cases(source, image=image, label=",".join(sorted(names)) or None, rater_seed=seed)
 
 
 def _split(sources: list[CaseSource], seed: int) -> dict[str, list[CaseSource]]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from DALESegmentLib.engine.errors import EngineError
+from DALESegmentLib.engine.core.errors import EngineError
 
 RECORD = ".made-by-dalesegment-demo.json"
 """Names every file a demonstration wrote; the next one removes these and no others."""

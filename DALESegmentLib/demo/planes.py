@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from DALESegmentLib.engine.cases.geometry import Geometry
-from DALESegmentLib.engine.learn.layout import canonical_size, canonical_spacing, to_canonical
+from DALESegmentLib.engine.geometry.grid import Geometry
+from DALESegmentLib.engine.geometry.orientation import canonical_size, canonical_spacing, to_canonical
 
 
 class AxialPlane:

@@ -15,8 +15,7 @@ from matplotlib.patches import Patch
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
 
-from DALESegmentLib.engine.review.region import Region
-
+from ..engine.dale.issues import Region
 from .data import DemoData
 from .planes import AxialPlane
 from .report_case import GIVEN, MODEL, REFERENCE, REGION, ReportCase

@@ -9,8 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.patheffects import withStroke
 
-from DALESegmentLib.engine.review.region import Region
-
+from ..engine.dale.issues import Region
 from .clinician import load, read_map
 from .data import DemoData
 from .planes import AxialPlane

@@ -7,9 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from DALESegmentLib.engine.process.client import EngineClient
-from DALESegmentLib.engine.review.region import Region
-
+from ..engine.dale.issues import Region
+from ..engine.rpc.client import EngineClient
 from .clinician import play
 from .data import DemoData
 from .narrator import Narrator

@@ -27,15 +27,15 @@ def write_scene(data: DemoData, done: Rounds, out: Path, say: Narrator) -> None:
 def _write(data: DemoData, done: Rounds, case: ReportCase, out: Path, say: Narrator) -> None:
     import vtk
 
-    from DALESegmentLib.mrml.charts import updateCurves
-    from DALESegmentLib.mrml.drawing import missingForDrawing
-    from DALESegmentLib.mrml.heat_map import showConfidence
-    from DALESegmentLib.mrml.pictures import renderSlices, writePicture
-    from DALESegmentLib.mrml.regions import updateRegionMarkups, updateRegionTable
-    from DALESegmentLib.mrml.scene import startHeadless
-    from DALESegmentLib.mrml.scene_file import saveScene
-    from DALESegmentLib.mrml.segmentations import addSegmentation
-    from DALESegmentLib.mrml.volumes import addVolume
+    from ..mrml.charts import updateCurves
+    from ..mrml.drawing import missingForDrawing
+    from ..mrml.heat_map import showConfidence
+    from ..mrml.pictures import renderSlices, writePicture
+    from ..mrml.regions import updateRegionMarkups, updateRegionTable
+    from ..mrml.scene import startHeadless
+    from ..mrml.scene_file import saveScene
+    from ..mrml.segmentations import addSegmentation
+    from ..mrml.volumes import addVolume
 
     startHeadless()
     vtk.vtkOutputWindow.SetInstance(vtk.vtkStringOutputWindow())  # else every file that is packed is listed

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from DALESegmentLib.engine.cases.geometry import Geometry
-from DALESegmentLib.engine.measure.overlap import mean_dice
-from DALESegmentLib.engine.measure.simulate import simulate_annotator
+from DALESegmentLib.engine.geometry.grid import Geometry
+from DALESegmentLib.engine.metrics.segmentation import mean_dice
+from DALESegmentLib.engine.metrics.simulated_annotators import simulate_annotator
 
 
 @dataclass

@@ -1,12 +1,13 @@
 """`python -m DALESegmentLib.engine`: the command line; with `serve`, the engine process; with `serve --through COMMAND`
-one that passes its work on to the engine which that command starts on another machine."""
+one that passes its work on to the engine which that command starts on another machine.
+"""
 
 from __future__ import annotations
 
 import sys
 
 if sys.argv[1:] == ["serve"] or (sys.argv[1:3] == ["serve", "--through"] and len(sys.argv) == 4):
-    from .process.server import serve  # without the command line's packages, and ready at once
+    from .rpc.server import serve  # without the command line's packages, and ready at once
 
     serve(*sys.argv[3:])
 else:

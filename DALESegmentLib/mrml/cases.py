@@ -8,10 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from DALESegmentLib.engine.cases.case import Case
-from DALESegmentLib.engine.cases.geometry import Geometry
-
-from .drawn import Drawn
+from ..engine.geometry.grid import Geometry
+from ..engine.io.case import Case
+from .labelmap_snapshot import LabelmapSnapshot
 from .segmentations import drawnNow
 from .volumes import asImage, asList, copiesOf, geometryFromVolume, gridArray
 
@@ -42,7 +41,7 @@ class Snapshot:
     name: str
     volumes: list[np.ndarray]
     geometry: Geometry
-    drawn: Drawn | None
+    drawn: LabelmapSnapshot | None
 
     def case(self) -> Case:
         """The case, made on any thread."""

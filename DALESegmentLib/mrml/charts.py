@@ -7,8 +7,8 @@ from typing import Any
 
 import vtk
 
+from .i18n import tr as _
 from .scene import ensureNodeWithRole, nodeWithRole
-from .words import tr as _
 
 
 def _curves() -> Iterator[tuple[str, str, tuple[float, float, float]]]:

@@ -13,11 +13,10 @@ from typing import Any
 import numpy as np
 import slicer
 
-from DALESegmentLib.engine.cases.geometry import Geometry
-
+from ..engine.geometry.grid import Geometry
+from .i18n import tr as _
 from .scene import currentScene, saveForUndo
 from .segmentations import PASSING, orientedImage
-from .words import tr as _
 
 EDITOR = "SegmentEditor"  # singleton tag of the node that the Segment Editor module works with
 BRUSH = ("BrushAbsoluteDiameter", "BrushDiameterIsRelative", "BrushSphere")

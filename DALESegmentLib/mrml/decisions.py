@@ -6,8 +6,7 @@ import json
 from datetime import datetime, timezone
 from typing import Any
 
-from DALESegmentLib.engine.review.region import Region
-
+from ..engine.dale.issues import Region
 from .regions import OPEN, regionIdentity, regionNotes, regionsFromTable, regionStates, setRegionState
 
 LOG = "DALESegment.Decisions"

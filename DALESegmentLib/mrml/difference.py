@@ -8,11 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from DALESegmentLib.engine.cases.geometry import Geometry
-
+from ..engine.geometry.grid import Geometry
+from .i18n import tr as _
 from .scene import ROLE, nodeWithRole, removeWithDisplay
 from .segmentations import addSegmentation
-from .words import tr as _
 
 DIFFERENCE = "difference"
 ADDED, REMOVED = (0.0, 0.62, 0.45), (0.80, 0.47, 0.65)  # told apart with any colour vision

@@ -13,11 +13,10 @@ from typing import Any
 import numpy as np
 import slicer
 
-from DALESegmentLib.engine.cases.geometry import Geometry
-
+from ..engine.geometry.grid import Geometry
+from .i18n import tr as _
 from .scene import ROLE, currentScene, nodeWithRole, removeWithDisplay
 from .volumes import gridArray, vtkImage
-from .words import tr as _
 
 HEAT_MAP = "heatMap"
 COLOURS = "confidenceColours"
@@ -70,7 +69,7 @@ def addHeatMap(image: Any, geometry: Geometry, name: str) -> Any:
 
 def wholeConfidence(confidence: np.ndarray, geometry: Geometry, label: np.ndarray) -> np.ndarray:
     """What is drawn of the confidence for all segments, (k, j, i)."""
-    from DALESegmentLib.engine.review.shown import shown_confidence  # brings scipy
+    from ..engine.review.display_mask import shown_confidence  # brings scipy
 
     arrays = (gridArray(array, geometry) for array in (confidence, label))
     return shown_confidence(*arrays, (1.0, *geometry.array_spacing)[-3:])

@@ -11,8 +11,7 @@ import slicer
 import vtk
 from vtk.util.numpy_support import numpy_to_vtk, vtk_to_numpy
 
-from DALESegmentLib.engine.errors import EngineError
-
+from ..engine.core.errors import EngineError
 from .drawing import missingForDrawing
 from .heat_map import showInEmptyViews
 from .scene import currentScene, startHeadless

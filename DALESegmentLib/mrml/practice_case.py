@@ -7,10 +7,9 @@ from typing import Any
 import numpy as np
 import slicer
 
-from DALESegmentLib.engine.cases.geometry import Geometry
-
+from ..engine.geometry.grid import Geometry
+from .i18n import tr as _
 from .volumes import addVolume, geometryFromVolume
-from .words import tr as _
 
 SIZE = (80, 80, 28)  # (i, j, k)
 MIDDLE = (64, 64, 32)  # (i, j, k), of a real image
@@ -36,7 +35,7 @@ def addPracticeCase() -> list[Any]:
     truth, label = practiceLabels()
     image = slicer.util.addVolumeFromArray(_image(truth), name=_("Practice case"))
     image.SetSpacing(*SPACING)
-    return [image, _segmentation(label, image, _("Drawn in a hurry"), _("lesion"))]
+    return [image, _segmentation(label, image, _("LabelmapSnapshot in a hurry"), _("lesion"))]
 
 
 def practiceLabels() -> tuple[np.ndarray, np.ndarray]:
@@ -59,7 +58,7 @@ def addBall() -> tuple[Any, Any]:
     image = slicer.util.addVolumeFromArray(array, name="Ball")
     image.SetSpacing(1.0, 1.0, 2.0)
     label = (radius < 10) | ((radius < 15) & (i > 30))
-    return image, _segmentation(label, image, "Drawn", "ball")
+    return image, _segmentation(label, image, "LabelmapSnapshot", "ball")
 
 
 def addLargeBall(size: tuple[int, int, int]) -> tuple[Any, Any]:
@@ -71,7 +70,7 @@ def addLargeBall(size: tuple[int, int, int]) -> tuple[Any, Any]:
         (100 / (1 + np.exp(np.minimum(radius - 40, 50))) + noise).astype(np.int16), name="Large ball"
     )
     label = (radius < 40) | ((radius < 50) & (i > 20))
-    return image, _segmentation(label, image, "Drawn large", "ball")
+    return image, _segmentation(label, image, "LabelmapSnapshot large", "ball")
 
 
 def addMiddleOf(volume: Any) -> list[Any]:

@@ -12,13 +12,12 @@ import numpy as np
 import slicer
 import vtk
 
-from DALESegmentLib.engine.cases.geometry import Geometry
-from DALESegmentLib.engine.review.region import Region
-
+from ..engine.dale.issues import Region
+from ..engine.geometry.grid import Geometry
+from .i18n import tr as _
 from .scene import ROLE, currentScene, ensureNodeWithRole
 from .views import centreSliceViews
 from .volumes import geometryFromVolume
-from .words import tr as _
 
 TABLE = "regionTable"
 MARKUPS = "regionMarkups"

@@ -9,9 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
-from DALESegmentLib.engine.cases.atomic import replace
-from DALESegmentLib.engine.errors import EngineError
-
+from ..engine.core.errors import EngineError
+from ..engine.core.files import replace
 from .scene import currentScene
 
 

@@ -9,10 +9,9 @@ import numpy as np
 import slicer
 from vtk.util.numpy_support import numpy_to_vtk
 
-from DALESegmentLib.engine.cases.geometry import Geometry
-from DALESegmentLib.engine.errors import EngineError
-
-from .drawn import Drawn, labelmapName, takeDrawn
+from ..engine.core.errors import EngineError
+from ..engine.geometry.grid import Geometry
+from .labelmap_snapshot import LabelmapSnapshot, labelmapName, takeDrawn
 from .scene import ROLE, currentScene, saveForUndo
 from .volumes import gridArray, parentToWorld
 
@@ -38,7 +37,9 @@ def labelFromSegmentation(
     return label, drawn.classNames, list(drawn.segmentIds), overlap
 
 
-def drawnNow(segmentationNode: Any, referenceVolumeNode: Any, segmentIds: Sequence[str] | None = None) -> Drawn:
+def drawnNow(
+    segmentationNode: Any, referenceVolumeNode: Any, segmentIds: Sequence[str] | None = None
+) -> LabelmapSnapshot:
     """What `labelFromSegmentation` makes a label of, which may be done on another thread. Raises as that does."""
     ids = lastingSegmentIds(segmentationNode) if segmentIds is None else list(segmentIds)
     _requireSegments(segmentationNode, ids)

@@ -11,10 +11,10 @@ import vtk
 from vtk.util.numpy_support import numpy_to_vtk, vtk_to_numpy
 
 from .heat_map import confidenceColours
+from .i18n import tr as _
 from .scene import ensureNodeWithRole, nodeWithRole, removeWithDisplay
 from .segmentations import lastingSegmentIds
 from .volumes import parentToWorld
-from .words import tr as _
 
 SURFACE = "confidenceSurface"
 SCALARS = "Label confidence"

@@ -10,9 +10,8 @@ import slicer
 import vtk
 from vtk.util.numpy_support import numpy_to_vtk
 
-from DALESegmentLib.engine.cases.geometry import Geometry
-from DALESegmentLib.engine.errors import EngineError
-
+from ..engine.core.errors import EngineError
+from ..engine.geometry.grid import Geometry
 from .scene import ROLE, currentScene
 
 # Cosine between two axes of a grid above which it counts as sheared; headers are rounded to about 1e-6.

@@ -7,8 +7,8 @@ from typing import Any
 
 from slicer.i18n import tr as _
 
-from DALESegmentLib.engine.cases.case import Case
-from DALESegmentLib.engine.errors import EngineError
+from DALESegmentLib.engine.core.errors import EngineError
+from DALESegmentLib.engine.io.case import Case
 from DALESegmentLib.mrml.views import centreSliceViews, markPlace, unmarkPlace
 
 PLACES = 20

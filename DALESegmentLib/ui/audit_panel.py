@@ -7,8 +7,7 @@ from typing import Any
 
 from slicer.i18n import tr as _
 
-from DALESegmentLib.mrml.regions import regionIdentity
-
+from ..mrml.regions import regionIdentity
 from .audit import Audit
 from .signals import connect
 from .workflow import Workflow

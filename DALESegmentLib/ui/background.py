@@ -72,7 +72,7 @@ def importInTime() -> None:
 
     def bring() -> None:
         try:
-            import DALESegmentLib.engine.review.corrections  # noqa: F401
+            import DALESegmentLib.engine.review.reviewed_voxels  # noqa: F401
         except ImportError as missing:  # not installed yet
             logging.debug("DALESegment: %s", missing)
 

@@ -6,11 +6,10 @@ from typing import Any
 
 from slicer.i18n import tr as _
 
-from DALESegmentLib.mrml.describe import describe
-from DALESegmentLib.mrml.heat_map import heatMapIds
-from DALESegmentLib.mrml.segmentations import lastingSegmentIds
-
-from .choices import Choices
+from ..mrml.heat_map import heatMapIds
+from ..mrml.input_summary import describe
+from ..mrml.segmentations import lastingSegmentIds
+from .combo_box import Choices
 from .path_field import PathField
 from .signals import connect
 from .workflow import Workflow

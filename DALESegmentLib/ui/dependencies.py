@@ -18,7 +18,7 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
-from DALESegmentLib.engine.errors import EngineError
+from DALESegmentLib.engine.core.errors import EngineError
 
 TORCH_MISSING = (
     "PyTorch is missing; install the PyTorch extension in the Extensions Manager, restart Slicer and try again."

@@ -15,7 +15,7 @@ from typing import Any
 
 import qt
 
-from DALESegmentLib.engine.errors import EngineError
+from DALESegmentLib.engine.core.errors import EngineError
 
 PROTOCOL = 1
 SERVE = ("-m", "DALESegmentLib.engine", "serve")

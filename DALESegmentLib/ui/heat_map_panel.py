@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from DALESegmentLib.mrml import heat_map, kept, surface
-from DALESegmentLib.mrml.segmentations import labelFromSegmentation
-
-from .choices import Choices
+from ..mrml import heat_map, surface
+from ..mrml import hidden_volumes as kept
+from ..mrml.segmentations import labelFromSegmentation
+from .combo_box import Choices
 from .data_panel import segmentChoices
 from .legend import showLegend
 from .signals import connect

@@ -8,8 +8,9 @@ from typing import Any
 
 from slicer.i18n import tr as _
 
-from DALESegmentLib.engine.errors import EngineError
-from DALESegmentLib.engine.learn.folder import RUN_FILE, find_bundle, read_json
+from DALESegmentLib.engine.bundle.run_folder import RUN_FILE, find_bundle
+from DALESegmentLib.engine.core.errors import EngineError
+from DALESegmentLib.engine.core.files import read_json
 
 
 def modelInfo(model: str) -> str:

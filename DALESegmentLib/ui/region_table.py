@@ -8,9 +8,8 @@ from typing import Any
 import qt
 from slicer.i18n import tr as _
 
-from DALESegmentLib.engine.review.region import Region
-from DALESegmentLib.mrml.regions import regionIdentity
-
+from ..engine.dale.issues import Region
+from ..mrml.regions import regionIdentity
 from .signals import connect
 
 STATES = {

@@ -10,8 +10,7 @@ from typing import Any
 
 from slicer.i18n import tr as _
 
-from DALESegmentLib.engine.errors import EngineError
-
+from ..engine.core.errors import EngineError
 from .background import Background, importInTime
 from .engine_process import EngineProcess
 from .session import Session

@@ -9,9 +9,9 @@ from typing import Any
 from slicer.i18n import tr as _
 
 from . import folders
-from .comparing import Comparing
-from .exporting import Exporting
-from .predicting import Predicting
+from .export import Exporting
+from .model_comparison import Comparing
+from .prediction import Predicting
 from .signals import connect
 from .workflow import Workflow
 

@@ -9,19 +9,20 @@ from typing import Any
 import numpy as np
 from slicer.i18n import tr as _
 
-from DALESegmentLib.engine.cases.case import Case
-from DALESegmentLib.engine.cases.geometry import Geometry
-from DALESegmentLib.engine.errors import EngineError
-from DALESegmentLib.engine.review.decisions import Decision
-from DALESegmentLib.engine.review.region import Region
-from DALESegmentLib.mrml import decisions, heat_map, kept, opened, regions
-from DALESegmentLib.mrml.scene import FINGERPRINT, madeFor, setMadeFor
-from DALESegmentLib.mrml.segmentations import segmentIdOf
-from DALESegmentLib.mrml.volumes import geometryFromVolume, vtkImage
-
-from .corrections import trustedVoxels
-from .journal import Journal, byIdentity, journalFolder
-from .taken import Taken
+from ..engine.core.errors import EngineError
+from ..engine.dale.issues import Region
+from ..engine.geometry.grid import Geometry
+from ..engine.io.case import Case
+from ..engine.review.decisions import Decision
+from ..mrml import decisions, heat_map, regions
+from ..mrml import hidden_volumes as kept
+from ..mrml import review_baseline as opened
+from ..mrml.scene import FINGERPRINT, madeFor, setMadeFor
+from ..mrml.segmentations import segmentIdOf
+from ..mrml.volumes import geometryFromVolume, vtkImage
+from .case_snapshot import CaseSnapshot
+from .review_log_writer import Journal, byIdentity, journalFolder
+from .reviewed_regions import trustedVoxels
 
 Sources = tuple[Any, Any]  # the image and the segmentation that a result is about
 
@@ -115,7 +116,7 @@ class Review:
         self.state.heatMap = node
         self.placeHeatMap()
 
-    def showRegions(self, found: list[Region], images: dict[str, Any], taken: Taken, sources: Sources) -> None:
+    def showRegions(self, found: list[Region], images: dict[str, Any], taken: CaseSnapshot, sources: Sources) -> None:
         """Put a new region list in the place of the old one of the same image and segmentation. images: what
         `openedImages` made."""
         state = self.state

@@ -8,12 +8,11 @@ from typing import Any
 import slicer
 from slicer.i18n import tr as _
 
-from DALESegmentLib.engine.errors import EngineError
-from DALESegmentLib.engine.review.region import Region
-from DALESegmentLib.mrml.regions import jumpToRegion, regionIdentity
-
+from ..engine.core.errors import EngineError
+from ..engine.dale.issues import Region
+from ..mrml.regions import jumpToRegion, regionIdentity
 from .background import importInTime
-from .correction import Correction
+from .region_editing import Correction
 from .region_table import RegionTable
 from .review_keys import ReviewKeys, legend
 from .signals import connect, showProblem

@@ -10,15 +10,14 @@ from typing import Any
 
 import slicer
 
-from DALESegmentLib.engine.cases.case import Case
-from DALESegmentLib.engine.errors import EngineError
-from DALESegmentLib.mrml.cases import Snapshot, takeSnapshot
-from DALESegmentLib.mrml.drawn import Drawn
-from DALESegmentLib.mrml.heat_map import heatMapIds
-from DALESegmentLib.mrml.scene import lastingId
-from DALESegmentLib.mrml.segmentations import drawnNow, lastingSegmentIds
-
-from .taken import Taken
+from ..engine.core.errors import EngineError
+from ..engine.io.case import Case
+from ..mrml.cases import Snapshot, takeSnapshot
+from ..mrml.heat_map import heatMapIds
+from ..mrml.labelmap_snapshot import LabelmapSnapshot
+from ..mrml.scene import lastingId
+from ..mrml.segmentations import drawnNow, lastingSegmentIds
+from .case_snapshot import CaseSnapshot
 
 HANDED_OVER = "case"
 
@@ -69,7 +68,7 @@ class Session:
         there = lastingSegmentIds(self.state.segmentation)
         return [self.state.segment] if self.state.segment in there else there
 
-    def takeScene(self) -> Taken:
+    def takeScene(self) -> CaseSnapshot:
         """What is chosen in the scene, with its label and the voxels trusted so far.
 
         Raises EngineError "no-image", "not-an-image", "no-segmentation" and those of `caseFromNodes`.
@@ -79,11 +78,11 @@ class Session:
             raise EngineError("no-segmentation", "Choose the segmentation to judge under Data first.")
         return self.takeLabelled(images, self.state.segmentation, self.segmentIds)
 
-    def takeImages(self, images: list[Any]) -> Taken:
+    def takeImages(self, images: list[Any]) -> CaseSnapshot:
         """Images alone, without a label."""
         return self._taken(takeSnapshot(images, name=_caseName(images[0])), None)
 
-    def takeLabelled(self, images: list[Any], segmentation: Any, segmentIds: list[str] | None = None) -> Taken:
+    def takeLabelled(self, images: list[Any], segmentation: Any, segmentIds: list[str] | None = None) -> CaseSnapshot:
         """The case of these nodes, with the voxels trusted so far."""
         snapshot = takeSnapshot(images, segmentation, segmentIds, _caseName(images[0]))
         return self._taken(snapshot, lastingId(segmentation))
@@ -92,7 +91,7 @@ class Session:
         """As `takeScene`, made at once."""
         return self.takeScene().case()
 
-    def drawnNow(self) -> Drawn:
+    def drawnNow(self) -> LabelmapSnapshot:
         """The segments to judge as they are drawn now."""
         return drawnNow(self.state.segmentation, self.images[0], self.segmentIds)
 
@@ -101,9 +100,9 @@ class Session:
         """The place the user chose, or one among Slicer's temporary files."""
         return Path(self.state.workFolder or Path(slicer.app.temporaryPath) / "DALESegment")
 
-    def _taken(self, snapshot: Snapshot, owner: str | None) -> Taken:
+    def _taken(self, snapshot: Snapshot, owner: str | None) -> CaseSnapshot:
         folder, earlier = self.newFolder(HANDED_OVER), self._folders(HANDED_OVER)
-        return Taken(snapshot, self.root / "trusted", owner, folder, earlier)
+        return CaseSnapshot(snapshot, self.root / "trusted", owner, folder, earlier)
 
     def _folders(self, kind: str) -> list[Path]:
         return [p for p in self.folder.glob(f"{kind}-*") if p.name[len(kind) + 1 :].isdigit()]

@@ -10,7 +10,7 @@ from typing import Any
 import qt
 import slicer
 
-from DALESegmentLib.engine.errors import EngineError
+from DALESegmentLib.engine.core.errors import EngineError
 
 
 def connect(sender: Any, signal: str, slot: Callable[..., Any]) -> None:

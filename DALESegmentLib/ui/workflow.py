@@ -10,22 +10,21 @@ from typing import Any
 import numpy as np
 from slicer.i18n import tr as _
 
-from DALESegmentLib.engine.cases.geometry import Geometry
-from DALESegmentLib.engine.errors import EngineError
-from DALESegmentLib.engine.review.region import Region
-from DALESegmentLib.mrml import charts, segmentations
-from DALESegmentLib.mrml.opened import openedImages
-from DALESegmentLib.mrml.scene import madeFor
-
+from ..engine.core.errors import EngineError
+from ..engine.dale.issues import Region
+from ..engine.geometry.grid import Geometry
+from ..mrml import charts, segmentations
+from ..mrml.review_baseline import openedImages
+from ..mrml.scene import madeFor
+from .case_snapshot import CaseSnapshot
 from .engine_process import EngineProcess
-from .extents import extents
-from .region_first import RegionFirst
+from .measurements import extents
+from .region_preview import RegionFirst
 from .requests import Requests
 from .review import Maps, Review
 from .session import Session
 from .signals import showProblemSoon
-from .taken import Taken
-from .verdict import isAccepted, trained, verdict
+from .training_messages import isAccepted, trained, verdict
 
 REFRESH_SECONDS = 3.0  # of learning after each correction
 NOT_KEPT = "DALESegment: earlier decisions were not kept. %s"
@@ -229,7 +228,7 @@ class Workflow(Requests):
         """Parameters of a job that applies the model to a case."""
         return {"model": self.model(), "out": str(self.session.newFolder(kind)), **self.device()}
 
-    def _decided(self, taken: Taken) -> Callable[[], dict]:
+    def _decided(self, taken: CaseSnapshot) -> Callable[[], dict]:
         """Hands the scene's case over with what was decided about it, which is remembered from here on."""
         if self.review.outOfPlace:
             raise EngineError("no-review", "The list belongs to another image; list the doubtful regions of this one.")

@@ -10,8 +10,8 @@ import torch
 
 from benchmarks import data_set as sets
 from benchmarks.data_set import DataSet
-from DALESegmentLib.engine.cases.geometry import Geometry
-from DALESegmentLib.engine.cases.image_files import write_image
+from DALESegmentLib.engine.geometry.grid import Geometry
+from DALESegmentLib.engine.io.images import write_image
 
 torch.set_num_threads(1)
 TINY = DataSet(name="discs", dims=2, train=6, test=4, slim=0.5, levels=2, batch=4, epochs=6, steps_per_epoch=8)

@@ -22,17 +22,27 @@ from benchmarks.methods import gce
 from benchmarks.methods.registry import METHODS
 from benchmarks.training import make_trainer
 from benchmarks.trial import behaviour
+from DALESegmentLib.engine.dale import issues as find_regions
 from DALESegmentLib.engine.dale import (
-    agreement,
-    alignment,
-    alternation,
-    trusted,
-    warm_up,
-    weighted_loss,
+    loss as trusted,
+)
+from DALESegmentLib.engine.dale import (
+    loss as warm_up,
+)
+from DALESegmentLib.engine.dale import (
+    loss as weighted_loss,
+)
+from DALESegmentLib.engine.dale import (
+    paper_terms as alignment,
+)
+from DALESegmentLib.engine.dale import (
+    paper_terms as alternation,
+)
+from DALESegmentLib.engine.dale import (
+    quality as agreement,
 )
 from DALESegmentLib.engine.dale.correctors import annotator_bias, image_evidence, missed_objects
-from DALESegmentLib.engine.learn import thresholds
-from DALESegmentLib.engine.review import find_regions
+from DALESegmentLib.engine.training import class_voxels as thresholds
 
 PICTURES = DataSet(name="some", dims=2)
 ALIKE = {"dale-joint": "dale-no-partition", "dale-no-bias-correction": "dale", "dale-no-agreement": "dale"}

@@ -14,7 +14,7 @@ from benchmarks.speed import __main__ as speed
 from benchmarks.speed.floor import operations
 from benchmarks.speed.rows import BARS, Measured
 from benchmarks.speed.timing import taken_in_turns
-from DALESegmentLib.engine.learn.plan import Plan
+from DALESegmentLib.engine.planning.plan import Plan
 
 
 def test_a_part_is_written_beside_what_is_known(tmp_path, monkeypatch, capsys):

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from demo_cases import GEOMETRY, ball
 
-from DALESegmentLib.engine.cases.image_files import write_image
-from DALESegmentLib.engine.measure.simulate import simulate_annotator
+from DALESegmentLib.engine.io.images import write_image
+from DALESegmentLib.engine.metrics.simulated_annotators import simulate_annotator
 
 CASES = 6
 

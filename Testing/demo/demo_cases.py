@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from DALESegmentLib.engine.cases.geometry import Geometry
+from DALESegmentLib.engine.geometry.grid import Geometry
 
 GEOMETRY = Geometry((64, 64, 16), (1.0, 1.0, 2.0), (-20.0, 30.0, 5.0), (1, 0, 0, 0, 1, 0, 0, 0, 1))
 

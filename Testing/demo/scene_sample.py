@@ -11,8 +11,8 @@ from DALESegmentLib.demo.data import DemoData, lay_out
 from DALESegmentLib.demo.narrator import Narrator
 from DALESegmentLib.demo.rounds import Effort, Rounds
 from DALESegmentLib.demo.scene import write_scene
-from DALESegmentLib.engine.cases.image_files import write_image
-from DALESegmentLib.engine.review.region import Region
+from DALESegmentLib.engine.dale.issues import Region
+from DALESegmentLib.engine.io.images import write_image
 from Testing.demo.demo_cases import GEOMETRY, ball
 
 NAME = "case0"

@@ -10,8 +10,8 @@ from demo_cases import GEOMETRY, ball
 
 from DALESegmentLib.demo.clinician import play
 from DALESegmentLib.demo.data import DemoData, lay_out
-from DALESegmentLib.engine.cases.image_files import read_label, write_image
-from DALESegmentLib.engine.review.region import Region
+from DALESegmentLib.engine.dale.issues import Region
+from DALESegmentLib.engine.io.images import read_label, write_image
 
 REGION = Region(1, "a", 7, 1, "ball", "too small", 1, 0, 0.0, 0.2, 0.1, 1.0, (0, 0, 0), (0, 0, 0), (0, 0, 0), (0, 0, 0))
 

@@ -12,10 +12,10 @@ from scipy import ndimage
 
 from DALESegmentLib.demo.data_brain import _template, brain_data
 from DALESegmentLib.demo.data_folder import MARGIN_MM, folder_data
-from DALESegmentLib.engine.cases.find_cases import find_cases
-from DALESegmentLib.engine.cases.image_files import read_image, read_label, write_image
-from DALESegmentLib.engine.errors import EngineError
-from DALESegmentLib.engine.measure.overlap import mean_dice
+from DALESegmentLib.engine.core.errors import EngineError
+from DALESegmentLib.engine.io.find_cases import find_cases
+from DALESegmentLib.engine.io.images import read_image, read_label, write_image
+from DALESegmentLib.engine.metrics.segmentation import mean_dice
 
 
 @pytest.fixture(scope="module")

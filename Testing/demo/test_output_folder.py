@@ -6,7 +6,7 @@ import pytest
 
 from DALESegmentLib.demo.__main__ import main
 from DALESegmentLib.demo.output_folder import output_folder
-from DALESegmentLib.engine.errors import EngineError
+from DALESegmentLib.engine.core.errors import EngineError
 
 
 def a_demonstration(out, name="data/case/image.txt"):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from DALESegmentLib.demo.planes import AxialPlane
-from DALESegmentLib.engine.cases.geometry import Geometry
+from DALESegmentLib.engine.geometry.grid import Geometry
 
 STORED = {
     "LPS": (1, 0, 0, 0, 1, 0, 0, 0, 1),

@@ -9,9 +9,9 @@ import pytest
 from DALESegmentLib.demo.__main__ import run
 from DALESegmentLib.demo.output_folder import RECORD, output_folder
 from DALESegmentLib.demo.rounds import Effort
-from DALESegmentLib.engine.cases.find_cases import find_cases
-from DALESegmentLib.engine.learn.folder import find_bundle
-from DALESegmentLib.engine.review.region_files import read_regions_json
+from DALESegmentLib.engine.bundle.run_folder import find_bundle
+from DALESegmentLib.engine.io.find_cases import find_cases
+from DALESegmentLib.engine.review.regions_io import read_regions_json
 
 EFFORT = Effort(epochs=4, steps=6, tune_epochs=1, tune_steps=4)
 PNG = b"\x89PNG"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from DALESegmentLib.engine.cases.case import Case
+from DALESegmentLib.engine.io.case import Case
 from Testing.phantoms import ball_case
 
 torch.set_num_threads(1)  # so that a busy machine does not make small tensors wait for each other

@@ -14,12 +14,12 @@ import tempfile
 from pathlib import Path
 
 from DALESegmentLib.engine import __version__
-from DALESegmentLib.engine.cases.exchange import save_array_case
-from DALESegmentLib.engine.jobs import review, train
-from DALESegmentLib.engine.learn.folder import CHECKPOINT_FILE, CHECKPOINT_FOLDER
-from DALESegmentLib.engine.process.progress import Progress
-from DALESegmentLib.engine.review.region import Region
-from DALESegmentLib.engine.review.review_log import open_log
+from DALESegmentLib.engine.bundle.run_folder import CHECKPOINT_FILE, CHECKPOINT_FOLDER
+from DALESegmentLib.engine.commands import review, train
+from DALESegmentLib.engine.core.progress import Progress
+from DALESegmentLib.engine.dale.issues import Region
+from DALESegmentLib.engine.io.array_cases import save_array_case
+from DALESegmentLib.engine.review.log import open_log
 from Testing.phantoms import ball_case
 
 KEPT = Path(__file__).parent

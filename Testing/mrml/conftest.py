@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from scene_helpers import a_region
 
-from DALESegmentLib.engine.cases.geometry import Geometry
-from DALESegmentLib.engine.review.region import Region
+from DALESegmentLib.engine.dale.issues import Region
+from DALESegmentLib.engine.geometry.grid import Geometry
 from DALESegmentLib.mrml.drawing import missingForDrawing
 from Testing.system_libraries import missing_for_scenes, skip_modules
 

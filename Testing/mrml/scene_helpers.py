@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from DALESegmentLib.engine.cases.geometry import Geometry
-from DALESegmentLib.engine.review.region import Region
+from DALESegmentLib.engine.dale.issues import Region
+from DALESegmentLib.engine.geometry.grid import Geometry
 
 
 def a_region(rank: int, voxel: tuple[int, int, int], geometry: Geometry, suspicion="too large") -> Region:

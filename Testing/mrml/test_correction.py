@@ -5,13 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from DALESegmentLib.mrml.correction import (
-    brushMm,
-    endCorrection,
-    openCorrection,
-    segmentEditorNode,
-    takeBack,
-)
+from DALESegmentLib.mrml.correction import brushMm, endCorrection, openCorrection, segmentEditorNode, takeBack
 from DALESegmentLib.mrml.segmentations import labelFromSegmentation, updateSegments
 
 

@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from DALESegmentLib.engine.review.decision_files import write_decisions_csv, write_decisions_json
+from DALESegmentLib.engine.review.decisions import write_decisions_csv, write_decisions_json
 from DALESegmentLib.mrml.decisions import canUndo, decide, decisionLog, decisionRows, undoDecision
 from DALESegmentLib.mrml.regions import updateRegionTable
 

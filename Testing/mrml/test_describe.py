@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from DALESegmentLib.engine.cases.geometry import Geometry
-from DALESegmentLib.mrml.describe import describe
+from DALESegmentLib.engine.geometry.grid import Geometry
+from DALESegmentLib.mrml.input_summary import describe
 from DALESegmentLib.mrml.segmentations import addSegmentation
 from DALESegmentLib.mrml.volumes import addVolume
 

@@ -7,8 +7,8 @@ import threading
 import numpy as np
 import pytest
 
-from DALESegmentLib.engine.cases.geometry import Geometry
-from DALESegmentLib.mrml.drawn import _resampled, takeDrawn
+from DALESegmentLib.engine.geometry.grid import Geometry
+from DALESegmentLib.mrml.labelmap_snapshot import _resampled, takeDrawn
 from DALESegmentLib.mrml.segmentations import addSegmentation, drawnNow, labelFromSegmentation, updateSegments
 
 

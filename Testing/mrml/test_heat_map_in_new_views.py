@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from DALESegmentLib.engine.cases.geometry import Geometry
+from DALESegmentLib.engine.geometry.grid import Geometry
 from DALESegmentLib.mrml.heat_map import setHeatMapOpacity, showConfidence
 from DALESegmentLib.mrml.pictures import renderSlices
 from DALESegmentLib.mrml.volumes import addVolume

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scene_helpers import node_counts
 
-from DALESegmentLib.mrml.kept import keepArray, keptArray, keptGeometry
+from DALESegmentLib.mrml.hidden_volumes import keepArray, keptArray, keptGeometry
 from DALESegmentLib.mrml.scene_file import loadScene, saveScene
 from DALESegmentLib.mrml.volumes import imageOnScreen
 

@@ -15,17 +15,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from DALESegmentLib.engine.cases.case import Case
-from DALESegmentLib.engine.cases.case_files import read_case
-from DALESegmentLib.engine.cases.exchange import save_array_case
-from DALESegmentLib.engine.cases.geometry import Geometry
-from DALESegmentLib.engine.cases.image_files import read_label, write_image
-from DALESegmentLib.engine.cases.source import CaseSource
-from DALESegmentLib.engine.jobs import predict
-from DALESegmentLib.engine.learn.bundle import save_bundle
-from DALESegmentLib.engine.learn.networks import build
-from DALESegmentLib.engine.learn.plan import Plan
-from DALESegmentLib.engine.process.progress import Progress
+from DALESegmentLib.engine.bundle.bundle import save_bundle
+from DALESegmentLib.engine.commands import predict
+from DALESegmentLib.engine.core.progress import Progress
+from DALESegmentLib.engine.geometry.grid import Geometry
+from DALESegmentLib.engine.io.array_cases import save_array_case
+from DALESegmentLib.engine.io.case import Case, CaseSource
+from DALESegmentLib.engine.io.case_files import read_case
+from DALESegmentLib.engine.io.images import read_label, write_image
+from DALESegmentLib.engine.planning.networks import build
+from DALESegmentLib.engine.planning.plan import Plan
 from DALESegmentLib.mrml.cases import caseFromNodes
 from DALESegmentLib.mrml.segmentations import addSegmentation, labelFromSegmentation
 from DALESegmentLib.mrml.volumes import addVolume, geometryFromVolume
@@ -154,8 +153,8 @@ def test_pictures(picture_model, tmp_path_factory, width, height, seed, extensio
 
 def test_the_known_network_is_what_it_says(volume_model):
     """If the hand-set weights stopped answering voxel by voxel, the tests above would prove nothing."""
-    from DALESegmentLib.engine.learn.bundle import load_bundle
-    from DALESegmentLib.engine.learn.predictor import Predictor
+    from DALESegmentLib.engine.bundle.bundle import load_bundle
+    from DALESegmentLib.engine.inference.predictor import Predictor
 
     network, plan = load_bundle(volume_model, torch.device("cpu"))
     geometry = Geometry((9, 8, 7), (1.0, 1.0, 1.0), (0.0, 0.0, 0.0), tuple(np.eye(3).ravel()))

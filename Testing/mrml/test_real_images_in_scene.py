@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from DALESegmentLib.engine.cases.geometry import Geometry
-from DALESegmentLib.engine.errors import EngineError
+from DALESegmentLib.engine.core.errors import EngineError
+from DALESegmentLib.engine.geometry.grid import Geometry
 from DALESegmentLib.mrml.cases import caseFromNodes
 from DALESegmentLib.mrml.heat_map import showConfidence
 from DALESegmentLib.mrml.pictures import renderSlices, writePicture

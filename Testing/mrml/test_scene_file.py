@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from DALESegmentLib.engine.errors import EngineError
+from DALESegmentLib.engine.core.errors import EngineError
 from DALESegmentLib.mrml.charts import updateCurves
 from DALESegmentLib.mrml.heat_map import COLOURS, HEAT_MAP, RAMP, showConfidence
 from DALESegmentLib.mrml.regions import (

@@ -8,8 +8,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scene_helpers import linear_transform
 
-from DALESegmentLib.engine.cases.geometry import Geometry
-from DALESegmentLib.engine.errors import EngineError
+from DALESegmentLib.engine.core.errors import EngineError
+from DALESegmentLib.engine.geometry.grid import Geometry
 from DALESegmentLib.mrml.cases import caseFromNodes
 from DALESegmentLib.mrml.segmentations import addSegmentation, labelFromSegmentation, updateSegments
 from DALESegmentLib.mrml.volumes import addVolume, geometryFromVolume

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from DALESegmentLib.engine.cases.geometry import Geometry
-from DALESegmentLib.engine.cases.segmentation_files import (
+from DALESegmentLib.engine.geometry.grid import Geometry
+from DALESegmentLib.engine.io.segmentations import (
     Segment,
     from_masks,
     read_segmentation,

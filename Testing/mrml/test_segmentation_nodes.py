@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from scene_helpers import node_counts
 
-from DALESegmentLib.engine.cases.exchange import load_array_case, save_array_case
-from DALESegmentLib.engine.cases.geometry import Geometry
-from DALESegmentLib.engine.errors import EngineError
+from DALESegmentLib.engine.core.errors import EngineError
+from DALESegmentLib.engine.geometry.grid import Geometry
+from DALESegmentLib.engine.io.array_cases import load_array_case, save_array_case
 from DALESegmentLib.mrml.cases import caseFromNodes
 from DALESegmentLib.mrml.segmentations import addSegmentation, labelFromSegmentation, updateSegments
 
@@ -154,7 +154,7 @@ def test_a_label_that_does_not_fit_is_refused(a_segmentation_node, a_label, a_ge
 
 
 def test_a_label_that_does_not_fit_leaves_no_node_behind(a_scene, a_volume_node, a_geometry):
-    from DALESegmentLib.engine.errors import EngineError
+    from DALESegmentLib.engine.core.errors import EngineError
 
     before = a_scene.GetNumberOfNodes()
     with pytest.raises(EngineError) as caught:

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scene_helpers import linear_transform
 
-from DALESegmentLib.engine.cases.geometry import Geometry
-from DALESegmentLib.engine.errors import EngineError
+from DALESegmentLib.engine.core.errors import EngineError
+from DALESegmentLib.engine.geometry.grid import Geometry
 from DALESegmentLib.mrml.cases import caseFromNodes
 from DALESegmentLib.mrml.volumes import addVolume, geometryFromVolume, imageFromVolumes
 

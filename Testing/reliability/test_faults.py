@@ -17,14 +17,15 @@ import torch
 
 from benchmarks.reliability.lines_engine import LinesEngine
 from benchmarks.reliability.small_cases import region, small_cases, voxels
-from DALESegmentLib.engine.cases.exchange import save_array_case
-from DALESegmentLib.engine.errors import EngineError
-from DALESegmentLib.engine.jobs import confidence, finetune, predict, review, train
-from DALESegmentLib.engine.learn.bundle import load_bundle
-from DALESegmentLib.engine.learn.folder import CHECKPOINT_FILE, RUN_FILE, read_json
-from DALESegmentLib.engine.process.failures import explain
-from DALESegmentLib.engine.process.progress import Progress
-from DALESegmentLib.engine.review.review_log import open_log, read_log
+from DALESegmentLib.engine.bundle.bundle import load_bundle
+from DALESegmentLib.engine.bundle.run_folder import CHECKPOINT_FILE, RUN_FILE
+from DALESegmentLib.engine.commands import confidence, finetune, predict, review, train
+from DALESegmentLib.engine.core.errors import EngineError
+from DALESegmentLib.engine.core.files import read_json
+from DALESegmentLib.engine.core.progress import Progress
+from DALESegmentLib.engine.io.array_cases import save_array_case
+from DALESegmentLib.engine.review.log import open_log, read_log
+from DALESegmentLib.engine.rpc.error_messages import explain
 from Testing.phantoms import ball_case
 
 pytestmark = pytest.mark.slow

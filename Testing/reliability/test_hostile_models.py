@@ -9,11 +9,11 @@ import torch
 from safetensors.torch import save_file
 
 from benchmarks.reliability import hostile_models
+from DALESegmentLib.engine.bundle.bundle import load_bundle
+from DALESegmentLib.engine.bundle.run_folder import CHECKPOINT_FILE, CHECKPOINT_FOLDER
+from DALESegmentLib.engine.core.errors import EngineError
 from DALESegmentLib.engine.dale.label_state import LabelState
-from DALESegmentLib.engine.errors import EngineError
-from DALESegmentLib.engine.learn.bundle import load_bundle
-from DALESegmentLib.engine.learn.checkpoint import load_labels
-from DALESegmentLib.engine.learn.folder import CHECKPOINT_FILE, CHECKPOINT_FOLDER
+from DALESegmentLib.engine.training.checkpoint import load_labels
 
 
 @pytest.mark.parametrize("name", hostile_models.names())

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-from DALESegmentLib.engine.cases.exchange import load_array_case
-from DALESegmentLib.engine.jobs import finetune, predict
-from DALESegmentLib.engine.learn.bundle import load_bundle
-from DALESegmentLib.engine.process.progress import Progress
-from DALESegmentLib.engine.review.region_files import read_regions_json
-from DALESegmentLib.engine.review.review_log import open_log, read_log
+from DALESegmentLib.engine.bundle.bundle import load_bundle
+from DALESegmentLib.engine.commands import finetune, predict
+from DALESegmentLib.engine.core.progress import Progress
+from DALESegmentLib.engine.io.array_cases import load_array_case
+from DALESegmentLib.engine.review.log import open_log, read_log
+from DALESegmentLib.engine.review.regions_io import read_regions_json
 
 pytestmark = pytest.mark.slow
 

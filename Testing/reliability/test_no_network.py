@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from DALESegmentLib.engine.cases.exchange import save_array_case
+from DALESegmentLib.engine.io.array_cases import save_array_case
 from Testing.phantoms import ball_case
 
 pytestmark = pytest.mark.slow
@@ -25,8 +25,8 @@ sys.addaudithook(watch)
 """
 JOBS = """
 from DALESegmentLib.engine import doctor
-from DALESegmentLib.engine.jobs import confidence, finetune, inspect, predict, review, simulate, train
-from DALESegmentLib.engine.process.progress import Progress
+from DALESegmentLib.engine.commands import confidence, finetune, inspect, predict, review, simulate, train
+from DALESegmentLib.engine.core.progress import Progress
 cases, out = {"folder": sys.argv[1]}, sys.argv[2]
 short = {"epochs": 1, "steps_per_epoch": 1, "device": "cpu"}
 doctor.examine(out)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from benchmarks.reliability import privacy
-from DALESegmentLib.engine.doctor_report import report
-from DALESegmentLib.engine.process.crash_report import crash_report
+from DALESegmentLib.engine.commands.doctor import report
+from DALESegmentLib.engine.rpc.error_messages import crash_report
 
 
 def test_planted_identifiers_are_found_nowhere(tmp_path):

@@ -52,7 +52,7 @@ def test_the_list_is_the_tree(variable, wanted):
 def test_what_must_be_shipped_is_and_what_must_not_is_not():
     scripts, resources = wanted_scripts(), wanted_resources()
     assert "DALESegmentLib/ui/engine_process.py" in scripts
-    assert "DALESegmentLib/engine/cases/geometry.py" in scripts
+    assert "DALESegmentLib/engine/geometry/grid.py" in scripts
     assert "Resources/UI/DALESegment.ui" in resources
     assert "Resources/requirements.txt" in resources
     assert not [name for name in scripts + resources if name.startswith(("DALESegmentLib/demo", "Testing"))]

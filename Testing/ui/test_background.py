@@ -42,7 +42,7 @@ def test_what_is_forgotten_is_not_told(background):
 
 
 def test_a_step_can_be_cancelled_while_its_case_is_written(widget, monkeypatch):
-    from DALESegmentLib.ui import taken
+    from DALESegmentLib.ui import case_snapshot as taken
 
     go = threading.Event()
     write = taken.save_array_case
@@ -57,7 +57,7 @@ def test_a_step_can_be_cancelled_while_its_case_is_written(widget, monkeypatch):
 
 
 def test_an_error_beside_is_a_sentence_and_the_panel_stays_usable(widget, monkeypatch, caplog):
-    from DALESegmentLib.ui import taken
+    from DALESegmentLib.ui import case_snapshot as taken
 
     def broken(case, folder):
         raise RuntimeError("of a kind that nobody thought of")

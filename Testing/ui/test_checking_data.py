@@ -12,7 +12,7 @@ def test_check_data_says_what_is_there(widget):
 
 
 def test_test_images_without_a_label_are_not_trained_on(widget, tmp_path):
-    from DALESegmentLib.engine.jobs.parameters import CasesParameter
+    from DALESegmentLib.engine.commands.parameters import CasesParameter
 
     for name in ("imagesTr/a_0000.nii.gz", "labelsTr/a.nii.gz", "imagesTs/b_0000.nii.gz"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
@@ -30,10 +30,10 @@ def test_test_images_without_a_label_are_not_trained_on(widget, tmp_path):
 def test_checking_a_folder_names_the_empty_labels(widget, tmp_path):
     import numpy as np
 
-    from DALESegmentLib.engine.cases.geometry import Geometry
-    from DALESegmentLib.engine.cases.image_files import write_image
-    from DALESegmentLib.engine.jobs import inspect
-    from DALESegmentLib.engine.process.progress import Progress
+    from DALESegmentLib.engine.commands import inspect
+    from DALESegmentLib.engine.core.progress import Progress
+    from DALESegmentLib.engine.geometry.grid import Geometry
+    from DALESegmentLib.engine.io.images import write_image
 
     place = Geometry((20, 16), (1.0, 1.0), (0.0, 0.0), (1.0, 0.0, 0.0, 1.0))
     pixels = np.arange(320, dtype=np.uint8).reshape(16, 20) % 250

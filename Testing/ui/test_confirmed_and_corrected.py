@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from DALESegmentLib.engine.cases.case import Case
-from DALESegmentLib.engine.cases.geometry import Geometry
-from DALESegmentLib.engine.errors import EngineError
+from DALESegmentLib.engine.core.errors import EngineError
+from DALESegmentLib.engine.geometry.grid import Geometry
+from DALESegmentLib.engine.io.case import Case
 
 LINE = Geometry((16, 1, 1), (1.0, 1.0, 1.0), (0.0, 0.0, 0.0), (1, 0, 0, 0, 1, 0, 0, 0, 1))
 
@@ -19,7 +19,7 @@ def case(label, names=None, trusted=None, geometry=LINE) -> Case:
 
 @pytest.fixture
 def trusted(desktop):
-    from DALESegmentLib.ui.corrections import trustedVoxels
+    from DALESegmentLib.ui.reviewed_regions import trustedVoxels
 
     return trustedVoxels
 

@@ -39,7 +39,7 @@ def test_a_heat_map_or_a_label_map_is_no_image_to_choose(listed):
 
 
 def test_a_heat_map_is_refused_as_an_image_in_a_script_too(listed):
-    from DALESegmentLib.engine.errors import EngineError
+    from DALESegmentLib.engine.core.errors import EngineError
 
     workflow = listed.logic.workflow
     leave(listed)
@@ -66,7 +66,7 @@ def test_another_image_takes_heat_map_and_list_away_and_the_first_brings_them_ba
     assert view.GetForegroundVolumeID() is None
     assert ui.regionsTable.rowCount == 0
     assert not state.regionMarkups.GetDisplayVisibility()
-    assert "“Ball” / “Drawn”" in ui.reviewNote.text
+    assert "“Ball” / “LabelmapSnapshot”" in ui.reviewNote.text
     assert ui.reviewNote.isVisible()
     for blocked in (ui.fineTuneButton, ui.confirmButton, ui.opacitySlider, ui.thresholdSlider):
         assert not blocked.enabled
@@ -167,7 +167,7 @@ def test_a_result_that_cannot_be_read_leaves_the_old_one_and_the_panel_usable(wi
 
 def test_no_array_is_replaced_that_a_process_may_have_mapped(listed, monkeypatch):
     """Windows refuses to replace a file that is mapped; here every array counts as mapped once it is written."""
-    from DALESegmentLib.engine.cases import atomic
+    from DALESegmentLib.engine.core import files as atomic
 
     replace = atomic.os.replace
 
@@ -272,7 +272,7 @@ def test_a_segment_that_was_renamed_meanwhile_is_left_for_the_reader_to_choose(l
 
 
 def test_cases_are_handed_over_with_the_names_of_their_segments(widget):
-    from DALESegmentLib.engine.cases.exchange import load_array_case
+    from DALESegmentLib.engine.io.array_cases import load_array_case
 
     session = widget.logic.workflow.session
     segmentation = widget.case[1].GetSegmentation()

@@ -46,7 +46,7 @@ def test_the_file_names_nothing_that_slicer_brings(dependencies):
 
 
 def test_what_the_doctor_looks_for_is_installed_or_kept(dependencies):
-    from DALESegmentLib.engine.doctor import PACKAGES
+    from DALESegmentLib.engine.commands.doctor import PACKAGES
 
     listed = {re.match(r"[\w.-]+", line)[0] for line in REQUIREMENTS.read_text().splitlines() if line[:1] != "#"}
     assert set(PACKAGES) == listed | (set(dependencies.KEPT) - {"torchvision"})  # which the engine does not use
@@ -88,7 +88,7 @@ def packaging(monkeypatch):
 
 
 def problem_of(call) -> tuple[str, str]:
-    from DALESegmentLib.engine.errors import EngineError
+    from DALESegmentLib.engine.core.errors import EngineError
 
     with pytest.raises(EngineError) as caught:
         call()
@@ -167,7 +167,7 @@ def test_a_failed_installation_is_a_sentence(dependencies, requirements, clinici
 
 
 def test_without_torch_the_extension_is_named(dependencies, requirements, monkeypatch):
-    from DALESegmentLib.engine.errors import EngineError
+    from DALESegmentLib.engine.core.errors import EngineError
 
     installed = dependencies.installedVersion
     monkeypatch.setattr(dependencies, "installedVersion", lambda name: None if name == "torch" else installed(name))

@@ -172,7 +172,7 @@ def test_restart_gives_a_new_process(engine):
 
 
 def test_a_missing_program_is_said_in_a_sentence(desktop):
-    from DALESegmentLib.engine.errors import EngineError
+    from DALESegmentLib.engine.core.errors import EngineError
     from DALESegmentLib.ui.engine_process import EngineProcess
 
     with pytest.raises(EngineError) as caught:

@@ -8,7 +8,7 @@ import pytest
 from panel_steps import step
 from slicer_window import click, click_row, press, states
 
-from DALESegmentLib.engine.review.review_log import read_log
+from DALESegmentLib.engine.review.log import read_log
 
 
 def log_of(widget) -> Path:
@@ -79,7 +79,7 @@ def test_they_lie_beside_the_work_where_it_is_kept(reviewed, tmp_path):
 
 
 def test_a_log_that_another_slicer_writes_is_said_and_the_review_goes_on(reviewed):
-    from DALESegmentLib.engine.review.review_log import open_log
+    from DALESegmentLib.engine.review.log import open_log
 
     review = reviewed.logic.workflow.review
     file = log_of(reviewed)
@@ -94,7 +94,7 @@ def test_a_log_that_another_slicer_writes_is_said_and_the_review_goes_on(reviewe
 
 
 def test_a_full_disk_decides_nothing(reviewed, monkeypatch, caplog):
-    from DALESegmentLib.engine.review import review_log
+    from DALESegmentLib.engine.review import log as review_log
 
     def full(file, line):
         raise OSError(28, "No space left on device")
@@ -113,7 +113,7 @@ def where(widget, tmp_path):
 
 
 def test_undo_on_a_full_disk_undoes_nothing(reviewed, monkeypatch, caplog):
-    from DALESegmentLib.engine.errors import EngineError
+    from DALESegmentLib.engine.core.errors import EngineError
 
     press(reviewed, "C")
 
@@ -121,7 +121,7 @@ def test_undo_on_a_full_disk_undoes_nothing(reviewed, monkeypatch, caplog):
         raise EngineError("disk-full", "The disk is full.")
 
     with monkeypatch.context() as patched:
-        patched.setattr("DALESegmentLib.engine.review.review_log.ReviewLog.undo", full)
+        patched.setattr("DALESegmentLib.engine.review.log.ReviewLog.undo", full)
         press(reviewed, "Z")
     assert states(reviewed)[0] == "confirmed"
     assert verdicts(reviewed) == ["confirmed"]

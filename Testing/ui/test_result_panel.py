@@ -109,7 +109,7 @@ def test_another_volume_is_segmented_on_its_own_grid(tuned):
 
 
 def test_maps_are_written_where_the_reader_says(tuned, tmp_path, monkeypatch):
-    from DALESegmentLib.engine.cases.image_files import read_image
+    from DALESegmentLib.engine.io.images import read_image
     from DALESegmentLib.mrml.volumes import geometryFromVolume
     from DALESegmentLib.ui import folders
 
@@ -128,8 +128,8 @@ def test_maps_are_written_where_the_reader_says(tuned, tmp_path, monkeypatch):
 
 
 def test_a_sentence_where_there_is_nothing_to_compare(widget, caplog):
-    from DALESegmentLib.engine.errors import EngineError
-    from DALESegmentLib.ui.comparing import Comparing
+    from DALESegmentLib.engine.core.errors import EngineError
+    from DALESegmentLib.ui.model_comparison import Comparing
 
     with pytest.raises(EngineError) as caught:
         Comparing(widget.logic.workflow).compare()

@@ -96,7 +96,7 @@ def test_who_is_noted(reviewed, tmp_path, monkeypatch):
         first, second, *_rest = csv.DictReader(file)
     assert (first["state"], first["who"], second["state"]) == ("confirmed", "A. Reader", "open")
     record = json.loads((tmp_path / "review-Ball.json").read_text(encoding="utf-8"))
-    assert (record["image"], record["segmentation"]) == ("Ball", "Drawn")
+    assert (record["image"], record["segmentation"]) == ("Ball", "LabelmapSnapshot")
     assert record["log"][0]["who"] == "A. Reader"
 
 

@@ -8,7 +8,7 @@ from slicer_window import leave
 
 
 def test_trust_is_for_the_image_it_was_given_to(widget, tmp_path):
-    from DALESegmentLib.ui.trust import keepTrust, trustKept
+    from DALESegmentLib.ui.reviewed_store import keepTrust, trustKept
 
     case = widget.logic.workflow.session.sceneCase()
     case.trusted = case.label > 0
@@ -22,7 +22,7 @@ def test_trust_is_for_the_image_it_was_given_to(widget, tmp_path):
 
 def test_trust_is_for_the_label_that_was_there(widget, tmp_path):
     """Also where the segments have another order by now; what was drawn anew or renamed is not vouched for."""
-    from DALESegmentLib.ui.trust import keepTrust, trustKept
+    from DALESegmentLib.ui.reviewed_store import keepTrust, trustKept
 
     case = widget.logic.workflow.session.sceneCase()
     case.label = np.array(case.label)
@@ -76,7 +76,7 @@ def test_trust_survives_an_import_that_renumbers_the_nodes(widget, trusting, tmp
     assert slicer.mrmlScene.ReadFromMRB(saved.as_posix(), False)  # False: beside what is there
     session = Session(DALESegment.DALESegmentLogic().getParameterNode())
     assert session.state.token != token
-    first = [slicer.mrmlScene.GetFirstNodeByName(name) for name in ("Ball", "Drawn")]
+    first = [slicer.mrmlScene.GetFirstNodeByName(name) for name in ("Ball", "LabelmapSnapshot")]
     assert first[1].GetID() != "vtkMRMLSegmentationNode1"
     assert np.array_equal(session.takeLabelled([first[0]], first[1]).case().trusted, trusting[1])
     assert np.array_equal(session.takeLabelled([image], segmentation).case().trusted, ~trusting[1])

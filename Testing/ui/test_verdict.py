@@ -82,7 +82,7 @@ def test_a_refresh_that_is_not_accepted_changes_neither_model_nor_maps(reviewed)
 
 
 def test_contradicted_voxels_of_an_accepted_model_are_said():
-    from DALESegmentLib.ui.verdict import verdict
+    from DALESegmentLib.ui.training_messages import verdict
 
     said = verdict({"confirmed_voxels": 500, "confirmed_violated": 3, "accepted": True, "objections": []})
     assert said == "ATTENTION: 3 of 500 confirmed voxels are contradicted by the new model."
@@ -90,7 +90,7 @@ def test_contradicted_voxels_of_an_accepted_model_are_said():
 
 
 def test_what_was_found_of_the_hand_is_said(widget):
-    from DALESegmentLib.ui.verdict import verdict
+    from DALESegmentLib.ui.training_messages import verdict
 
     found = "18 of 18 reviewed places were drawn too large, most by 1.4 mm or more"
     said = verdict({"bias": found, "confirmed_voxels": 5, "confirmed_violated": 0})
@@ -99,7 +99,7 @@ def test_what_was_found_of_the_hand_is_said(widget):
 
 
 def test_outlines_that_were_refined_are_said(desktop):
-    from DALESegmentLib.ui.verdict import trained
+    from DALESegmentLib.ui.training_messages import trained
 
     answer = {"epochs": 3, "seconds": 5.0, "validation_dice": None}
     assert "refined" not in trained({**answer, "refined": 0})
@@ -107,7 +107,7 @@ def test_outlines_that_were_refined_are_said(desktop):
 
 
 def test_objects_that_labels_left_out_are_said(desktop):
-    from DALESegmentLib.ui.verdict import trained
+    from DALESegmentLib.ui.training_messages import trained
 
     answer = {"epochs": 3, "seconds": 5.0, "validation_dice": None}
     assert "overlooked" not in trained({**answer, "completed": 0})

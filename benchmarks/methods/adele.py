@@ -25,7 +25,7 @@ from torch import Tensor
 
 from DALESegmentLib.engine.dale.correctors.base import LabelledImage, Predictions
 from DALESegmentLib.engine.dale.label_state import IGNORED, NO_PROPOSAL
-from DALESegmentLib.engine.dale.objective import Batch
+from DALESegmentLib.engine.dale.loss import Batch
 
 from .baseline import Baseline
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from DALESegmentLib.engine.dale.objective import Batch, Objective, StepResult
-from DALESegmentLib.engine.dale.weighted_loss import weighted_dice_ce
+from DALESegmentLib.engine.dale.loss import Batch, Objective, StepResult, weighted_dice_ce
 
 
 class Baseline(Objective):

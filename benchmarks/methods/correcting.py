@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from DALESegmentLib.engine.core.progress import Progress
 from DALESegmentLib.engine.dale.correctors.base import LabelCorrector
-from DALESegmentLib.engine.learn.callbacks import Callback
-from DALESegmentLib.engine.learn.label_refinement import NetworkPredictions, refine_labels
-from DALESegmentLib.engine.learn.trainer import Trainer
-from DALESegmentLib.engine.process.progress import Progress
+from DALESegmentLib.engine.training.callbacks import Callback
+from DALESegmentLib.engine.training.label_refinement import NetworkPredictions, refine_labels
+from DALESegmentLib.engine.training.trainer import Trainer
 
 
 class CorrectAfterEpochs(Callback):

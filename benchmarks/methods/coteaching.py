@@ -15,8 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from DALESegmentLib.engine.dale.objective import Batch
-from DALESegmentLib.engine.dale.weighted_loss import weighted_dice_ce
+from DALESegmentLib.engine.dale.loss import Batch, weighted_dice_ce
 
 from .baseline import Baseline
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from DALESegmentLib.engine.dale.objective import Batch
+from DALESegmentLib.engine.dale.loss import Batch
 
 from .baseline import Baseline
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 import torch
 
 from DALESegmentLib.engine.dale.config import DaleConfig
-from DALESegmentLib.engine.learn.callbacks import Callback
-from DALESegmentLib.engine.learn.networks import build
-from DALESegmentLib.engine.learn.plan import Plan
-from DALESegmentLib.engine.learn.settings import TrainSettings
+from DALESegmentLib.engine.planning.networks import build
+from DALESegmentLib.engine.planning.plan import Plan, TrainSettings
+from DALESegmentLib.engine.training.callbacks import Callback
 
 from .adele import Adele, AdeleLoss
 from .baseline import Baseline

@@ -7,7 +7,7 @@ import sys
 import time
 from pathlib import Path
 
-from DALESegmentLib.engine.review.review_log import open_log, read_log
+from DALESegmentLib.engine.review.log import open_log, read_log
 
 from .lines_engine import REPOSITORY
 from .small_cases import region, voxels

@@ -11,17 +11,16 @@ from typing import Any
 import numpy as np
 import torch
 
-from DALESegmentLib.engine.cases.case import Case
-from DALESegmentLib.engine.cases.case_files import read_reference
-from DALESegmentLib.engine.cases.find_cases import find_cases
-from DALESegmentLib.engine.jobs import train
-from DALESegmentLib.engine.jobs.survey import read_labelled
-from DALESegmentLib.engine.learn.bundle import load_bundle
-from DALESegmentLib.engine.learn.extent import MM3_IN_ML, extents_of_label, outlined
-from DALESegmentLib.engine.learn.extent_scales import load_extents
-from DALESegmentLib.engine.learn.folder import find_bundle
-from DALESegmentLib.engine.learn.predictor import Predictor
-from DALESegmentLib.engine.process.progress import Progress
+from DALESegmentLib.engine.bundle.bundle import load_bundle
+from DALESegmentLib.engine.bundle.run_folder import find_bundle
+from DALESegmentLib.engine.commands import train
+from DALESegmentLib.engine.commands.dataset import read_labelled
+from DALESegmentLib.engine.core.progress import Progress
+from DALESegmentLib.engine.inference.measurements import MM3_IN_ML, extents_of_label, load_extents, outlined
+from DALESegmentLib.engine.inference.predictor import Predictor
+from DALESegmentLib.engine.io.case import Case
+from DALESegmentLib.engine.io.case_files import read_reference
+from DALESegmentLib.engine.io.find_cases import find_cases
 
 SET = "lidc_4rater"
 LABELS = {"image": "image", "label": "rater*", "reference": "votes:2"}

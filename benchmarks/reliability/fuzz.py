@@ -18,13 +18,13 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from DALESegmentLib.engine.cases.find_cases import find_cases
-from DALESegmentLib.engine.cases.image_files import read_image, read_label
-from DALESegmentLib.engine.cases.segmentation_files import read_segmentation
-from DALESegmentLib.engine.errors import EngineError
-from DALESegmentLib.engine.process import protocol
-from DALESegmentLib.engine.review.audit_list import read_audit
-from DALESegmentLib.engine.review.review_log import read_log
+from DALESegmentLib.engine.core.errors import EngineError
+from DALESegmentLib.engine.io.find_cases import find_cases
+from DALESegmentLib.engine.io.images import read_image, read_label
+from DALESegmentLib.engine.io.segmentations import read_segmentation
+from DALESegmentLib.engine.review.audit import read_audit
+from DALESegmentLib.engine.review.log import read_log
+from DALESegmentLib.engine.rpc import protocol
 
 from .corpus.entry import a_label, an_image, write
 

@@ -17,10 +17,10 @@ from typing import Any
 
 import torch
 
-from DALESegmentLib.engine.errors import EngineError
-from DALESegmentLib.engine.learn.bundle import load_bundle, save_bundle
-from DALESegmentLib.engine.learn.networks import build
-from DALESegmentLib.engine.learn.plan import Plan
+from DALESegmentLib.engine.bundle.bundle import load_bundle, save_bundle
+from DALESegmentLib.engine.core.errors import EngineError
+from DALESegmentLib.engine.planning.networks import build
+from DALESegmentLib.engine.planning.plan import Plan
 
 PLAN = Plan(
     network="UNet",

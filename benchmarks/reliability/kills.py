@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from DALESegmentLib.engine.errors import EngineError
-from DALESegmentLib.engine.learn.bundle import load_bundle
-from DALESegmentLib.engine.learn.folder import BUNDLE_FOLDER, RUN_FILE, read_json
+from DALESegmentLib.engine.bundle.bundle import load_bundle
+from DALESegmentLib.engine.bundle.run_folder import BUNDLE_FOLDER, RUN_FILE
+from DALESegmentLib.engine.core.errors import EngineError
+from DALESegmentLib.engine.core.files import read_json
 
 from .confirming import Confirming
 from .lines_engine import LinesEngine, NoAnswer

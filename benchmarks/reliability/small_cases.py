@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from DALESegmentLib.engine.cases.case import Case
-from DALESegmentLib.engine.cases.exchange import save_array_case
-from DALESegmentLib.engine.cases.geometry import Geometry
-from DALESegmentLib.engine.review.region import Region
-from DALESegmentLib.engine.review.trusted_voxels import TrustedVoxels
+from DALESegmentLib.engine.dale.issues import Region
+from DALESegmentLib.engine.geometry.grid import Geometry
+from DALESegmentLib.engine.io.array_cases import save_array_case
+from DALESegmentLib.engine.io.case import Case
+from DALESegmentLib.engine.review.reviewed_voxels import TrustedVoxels
 
 SIZE = (16, 16, 8)
 GEOMETRY = Geometry(SIZE, (1.0, 1.0, 2.0), (0.0, 0.0, 0.0), (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0))

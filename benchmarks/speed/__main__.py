@@ -19,7 +19,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
-from DALESegmentLib.engine.learn.device import choose_device
+from DALESegmentLib.engine.core.device import choose_device
 
 from ..cell import ROOT
 from ..machine import machine

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from DALESegmentLib.engine.cases.image_files import read_image, write_image
-from DALESegmentLib.engine.measure.overlap import mean_dice
+from DALESegmentLib.engine.io.images import read_image, write_image
+from DALESegmentLib.engine.metrics.segmentation import mean_dice
 
 from ..reliability.lines_engine import LinesEngine
 from .models import ball, ball_model

@@ -17,13 +17,13 @@ from typing import Any
 from DALESegmentLib.demo.clinician import load, play
 from DALESegmentLib.demo.data import DemoData
 from DALESegmentLib.demo.data_folder import folder_data
-from DALESegmentLib.engine.jobs import finetune, review, train
-from DALESegmentLib.engine.learn.bundle import load_bundle
-from DALESegmentLib.engine.learn.predictor import Predictor
-from DALESegmentLib.engine.measure.overlap import mean_dice
-from DALESegmentLib.engine.process.progress import Progress
-from DALESegmentLib.engine.review.corrections import violations
-from DALESegmentLib.engine.review.region import Region
+from DALESegmentLib.engine.bundle.bundle import load_bundle
+from DALESegmentLib.engine.commands import finetune, review, train
+from DALESegmentLib.engine.core.progress import Progress
+from DALESegmentLib.engine.dale.issues import Region
+from DALESegmentLib.engine.inference.predictor import Predictor
+from DALESegmentLib.engine.metrics.segmentation import mean_dice
+from DALESegmentLib.engine.review.reviewed_voxels import violations
 
 from .rows import Found, Given, Measured
 

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from DALESegmentLib.engine.learn.plan import Plan
+from DALESegmentLib.engine.planning.plan import Plan
 
 _SECONDS = 0.5
 _CHANNELS, _EDGE = {"cpu": 64, "cuda": 128}, {"cpu": 32, "cuda": 96}

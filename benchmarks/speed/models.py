@@ -8,14 +8,14 @@ from pathlib import Path
 
 import numpy as np
 
-from DALESegmentLib.engine.cases.case import Case
-from DALESegmentLib.engine.cases.case_files import read_case
-from DALESegmentLib.engine.cases.exchange import save_array_case
-from DALESegmentLib.engine.cases.find_cases import find_cases
-from DALESegmentLib.engine.cases.geometry import Geometry
-from DALESegmentLib.engine.jobs import train
-from DALESegmentLib.engine.learn.folder import BUNDLE_FOLDER
-from DALESegmentLib.engine.process.progress import Progress
+from DALESegmentLib.engine.bundle.run_folder import BUNDLE_FOLDER
+from DALESegmentLib.engine.commands import train
+from DALESegmentLib.engine.core.progress import Progress
+from DALESegmentLib.engine.geometry.grid import Geometry
+from DALESegmentLib.engine.io.array_cases import save_array_case
+from DALESegmentLib.engine.io.case import Case
+from DALESegmentLib.engine.io.case_files import read_case
+from DALESegmentLib.engine.io.find_cases import find_cases
 
 STS = {"image": "mr_t1", "label": "mr_t1_label"}
 SECONDS = 150.0

@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file
 
-from DALESegmentLib.engine.learn.folder import BUNDLE_FOLDER, CHECKPOINT_FILE, CHECKPOINT_FOLDER, RUN_FILE
+from DALESegmentLib.engine.bundle.run_folder import BUNDLE_FOLDER, CHECKPOINT_FILE, CHECKPOINT_FOLDER, RUN_FILE
 
 from ..cell import ROOT
 from .rows import Found, Given, Measured
@@ -34,7 +34,7 @@ def measure(given: Given) -> Found:
     if folder is None:
         return {}
     asked = ["train", "--data", str(folder), "--label", "rater1", "--limit", "10", "--device", "cpu", "--json"]
-    asked += ["--epochs", str(EPOCHS), "--steps", str(STEPS), "--batch-size", "8", "--validation", "0.2"]
+    asked += ["--epochs", str(EPOCHS), "--steps-per-epoch", str(STEPS), "--batch-size", "8", "--validation", "0.2"]
     runs, took = {}, {}
     for name, launcher, threads in (("one", (), 1), ("two", TORCHRUN, 1), ("threads", (), 2)):
         runs[name] = given.work / "ranks" / name

@@ -8,11 +8,10 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from DALESegmentLib.engine.learn.networks import build
-from DALESegmentLib.engine.learn.plan import CaseFacts, make_plan
-from DALESegmentLib.engine.learn.predictor import Predictor
-from DALESegmentLib.engine.learn.region_answer import region_probabilities
-from DALESegmentLib.engine.process.progress import Progress
+from DALESegmentLib.engine.core.progress import Progress
+from DALESegmentLib.engine.inference.predictor import Predictor, predict_region
+from DALESegmentLib.engine.planning.networks import build
+from DALESegmentLib.engine.planning.plan import CaseFingerprint, make_plan
 
 from .models import ball
 from .rows import Found, Given, Measured
@@ -27,7 +26,7 @@ def measure(given: Given) -> Found:
     size = (128, 128, 112) if given.quick else SIZE
     case = ball("volume", size, 6, seed=0)
     device = given.device
-    plan = make_plan([CaseFacts.of(case)], dims=3, device=device.type)
+    plan = make_plan([CaseFingerprint.of(case)], dims=3, device=device.type)
     torch.manual_seed(0)
     predictor = Predictor(build(plan.network, plan.network_arguments).to(device), plan, device)
     first = tuple((n - EDGE) // 2 for n in size)
@@ -45,7 +44,7 @@ def measure(given: Given) -> Found:
     image = predictor.prepare(case, Progress())
     box = case.geometry.part(first, last)
     takes = [
-        timed("region", lambda: region_probabilities(predictor, image, box, Progress())),
+        timed("region", lambda: predict_region(predictor, image, box, Progress())),
         timed("whole", lambda: predictor.probabilities(case, Progress(), image=image)),
     ]
     region, whole = taken_in_turns(takes, 1 if given.quick else 5)

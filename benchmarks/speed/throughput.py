@@ -26,8 +26,8 @@ from monai.transforms import (
     SqueezeDimd,
 )
 
-from DALESegmentLib.engine.learn.networks import build
-from DALESegmentLib.engine.learn.trainer import Trainer
+from DALESegmentLib.engine.planning.networks import build
+from DALESegmentLib.engine.training.trainer import Trainer
 
 from ..cell import Cell
 from ..data_set import data_set

@@ -20,11 +20,11 @@ import torch
 from monai.inferers import SlidingWindowInferer
 from torch import Tensor
 
-from DALESegmentLib.engine.learn.bundle import load_bundle
-from DALESegmentLib.engine.learn.predictor import Predictor
-from DALESegmentLib.engine.learn.warm_model import warm_predictor
-from DALESegmentLib.engine.learn.windows import OVERLAP, PADDING
-from DALESegmentLib.engine.process.progress import Progress
+from DALESegmentLib.engine.bundle.bundle import load_bundle
+from DALESegmentLib.engine.core.progress import Progress
+from DALESegmentLib.engine.inference.model_cache import cached_predictor
+from DALESegmentLib.engine.inference.predictor import Predictor
+from DALESegmentLib.engine.planning.windows import OVERLAP, PADDING
 
 SIDES = ("monai", "exact", "foreground")
 SMALL = 16
@@ -37,7 +37,7 @@ def main(side: str, model: str, image: str, out: str, device_name: str) -> None:
         network, plan = load_bundle(Path(model), device)
         predictor = Predictor(network, plan, device)
     else:
-        predictor = warm_predictor(Path(model), device)
+        predictor = cached_predictor(Path(model), device)
         network, plan = predictor.network, predictor.plan
     values = torch.from_numpy(np.load(image))
     with torch.inference_mode():  # so that no side pays for what torch does and loads once

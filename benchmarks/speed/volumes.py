@@ -11,16 +11,16 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from DALESegmentLib.engine.cases.case import Case
-from DALESegmentLib.engine.cases.case_files import read_case
-from DALESegmentLib.engine.cases.find_cases import find_cases
-from DALESegmentLib.engine.cases.geometry import Geometry
-from DALESegmentLib.engine.learn.bundle import load_bundle
-from DALESegmentLib.engine.learn.layout import from_canonical
-from DALESegmentLib.engine.learn.plan import Plan
-from DALESegmentLib.engine.learn.prepare import prepare_image
-from DALESegmentLib.engine.learn.windows import windows_of
-from DALESegmentLib.engine.measure.overlap import mean_dice
+from DALESegmentLib.engine.bundle.bundle import load_bundle
+from DALESegmentLib.engine.geometry.grid import Geometry
+from DALESegmentLib.engine.geometry.orientation import from_canonical
+from DALESegmentLib.engine.io.case import Case
+from DALESegmentLib.engine.io.case_files import read_case
+from DALESegmentLib.engine.io.find_cases import find_cases
+from DALESegmentLib.engine.metrics.segmentation import mean_dice
+from DALESegmentLib.engine.planning.plan import Plan
+from DALESegmentLib.engine.planning.preprocessing import prepare_image
+from DALESegmentLib.engine.planning.windows import windows_of
 
 from ..cell import ROOT
 from .floor import operations, sustained_rate

@@ -13,13 +13,13 @@ from typing import Any
 
 import psutil
 
-from DALESegmentLib.engine.learn.folder import BUNDLE_FOLDER, LABELS_FILE
+from DALESegmentLib.engine.bundle.run_folder import BUNDLE_FOLDER
 
 from ..reliability.lines_engine import LinesEngine
 
 EVERY = 0.02
 """Seconds between two looks. A write is dated by the look that first saw it."""
-NO_CHECKPOINT = (BUNDLE_FOLDER, LABELS_FILE)
+NO_CHECKPOINT = (BUNDLE_FOLDER,)
 
 
 @dataclass(frozen=True)

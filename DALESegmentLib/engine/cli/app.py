@@ -1,17 +1,23 @@
-"""The command line as a whole."""
+"""The command line as a whole.
+
+doctor, serve: the machine and the engine process.
+"""
 
 from __future__ import annotations
 
 import sys
+from pathlib import Path
+from typing import Annotated
 
 import typer
 
-from DALESegmentLib.engine import __version__
-from DALESegmentLib.engine.errors import EngineError
-
-from . import applying, learning, machine, studying
-from .perform import CANCELLED, FAILED
-from .progress_view import errors
+from .. import __version__
+from ..core.errors import EngineError
+from . import summaries
+from .options import Json, given
+from .run import CANCELLED, FAILED, errors, perform
+from .train_commands import add_training_commands
+from .use_commands import add_data_commands, add_model_commands
 
 app = typer.Typer(
     name="dalesegment",
@@ -22,8 +28,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for group in (learning, applying, studying, machine):
-    group.add_to(app)
+add_training_commands(app)
+add_model_commands(app)
+add_data_commands(app)
 
 
 def _print_version(wanted: bool) -> None:
@@ -52,3 +59,31 @@ def main() -> None:
         sentence = f"Something unexpected happened ({type(error).__name__}); please report it."
         errors.print(f"Error: {sentence}", markup=False)
         sys.exit(FAILED)
+
+
+def doctor(
+    folder: Annotated[Path | None, typer.Option(help="Where results will be written; its disk is looked at.")] = None,
+    as_json: Json = False,
+    report: Annotated[
+        bool, typer.Option("--report", help="As text for a public issue: no path, user or case in it.")
+    ] = False,
+) -> None:
+    """Say what this machine can do, and what to do where it cannot."""
+    show = summaries.public_checks if report else summaries.checks
+    perform("doctor", given(folder=folder), as_json and not report, show)
+
+
+def serve() -> None:
+    """Be the engine process: JSON lines in and out, for programs."""
+    from ..rpc.server import serve as start
+
+    start()
+
+
+def _add_machine_commands(app: typer.Typer) -> None:
+    request = '{"protocol": 1, "id": "1", "command": "ping"}'
+    for command, example in (
+        (doctor, "dalesegment doctor --folder runs"),
+        (serve, f"echo '{request}' | dalesegment serve"),
+    ):
+        app.command(rich_help_panel="This machine", epilog=f"Example: {example}")(command)

@@ -66,9 +66,9 @@ Limit = Annotated[
     int | None,
     typer.Option("--limit", min=1, help="At most so many cases.", show_default=False, rich_help_panel=DATA),
 ]
-LabelSeed = Annotated[
+RaterSeed = Annotated[
     int | None,
-    typer.Option("--label-seed", help="Draws labels and limited cases (0).", show_default=False, rich_help_panel=DATA),
+    typer.Option("--rater-seed", help="Draws labels and limited cases (0).", show_default=False, rich_help_panel=DATA),
 ]
 
 Out = Annotated[Path, typer.Option("--out", "-o", help="Folder for the results.", rich_help_panel=RESULT)]
@@ -100,7 +100,7 @@ def cases(
     reference: str | None = None,
     split: Split | None = Split.all,
     limit: int | None = None,
-    label_seed: int | None = None,
+    rater_seed: int | None = None,
     *,
     optional: bool = False,
 ) -> dict[str, Any]:
@@ -116,7 +116,7 @@ def cases(
         reference=reference,
         split=None if split is None else split.value,
         limit=limit,
-        label_seed=label_seed,
+        rater_seed=rater_seed,
     )
 
 

@@ -10,9 +10,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from DALESegmentLib.engine.doctor_report import report
-
-from .progress_view import duration
+from ..commands.doctor import report
+from .run import duration
 
 _IN_FILE = 1000  # columns: a line is a row, however long its paths
 console = Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else _IN_FILE)
@@ -44,8 +43,8 @@ def training(result: Result) -> None:
     score = result["validation_dice"]
     console.print(f"Model: {result['model']}")
     console.print(f"{result['epochs']} epochs in {duration(result['seconds'])} on {result['device']}")
-    if result["left_aside"]:
-        console.print(f"Cases left aside for tests: {result['left_aside']} (--split all learns from them, too)")
+    if result["held_out_for_test"]:
+        console.print(f"Cases left aside for tests: {result['held_out_for_test']} (--split all learns from them, too)")
     if result["empty_labels"]:
         console.print(f"Empty labels: {result['empty_labels']}, taken for images where there is nothing to be labelled")
     if result["refined"]:

@@ -19,7 +19,7 @@ import numpy as np
 import SimpleITK as sitk
 from scipy import ndimage
 
-from ..cancel import checkpoint
+from ..core.errors import checkpoint
 
 Box = tuple[slice, ...]
 

@@ -9,7 +9,7 @@ from scipy import ndimage
 from scipy.spatial import ConvexHull, QhullError
 from scipy.spatial.distance import pdist
 
-from ..cancel import checkpoint
+from ..core.errors import checkpoint
 from .distance import Box, bounding_box
 
 

@@ -3,17 +3,30 @@
 The ranked list cannot tell: it shows the worst places first, so that what it finds says nothing about the rest.
 Here voxels are drawn with equal chance from those near an outline that nobody has vouched for yet, a reader says
 of each whether its label is right, and the share of wrong ones bounds the share among all of them.
+
+The audit as a file that a reader fills in: places drawn at random over all cases, and what their verdicts come to.
+
+A spreadsheet is enough: one row a place, with an empty column `verdict` for right, wrong or unsure. Every part of the
+volume that an audit is about has the same chance, whatever the cases' voxels measure, so that the share of wrong places
+stands for the share of wrong volume.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import csv
+import io
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from ..errors import EngineError
+from ..core.errors import EngineError
+from ..core.files import replacing
 from ..geometry.distance import boundary_distance
+from ..geometry.grid import Geometry
+from ..io.checks import check_exists
 
 BAND_MM = 10.0  # from an outline; errors farther away are whole objects, which the ranked list is there for
 
@@ -74,3 +87,159 @@ def share_wrong(wrong: int, looked: int, level: float = 0.95) -> tuple[float, fl
     low = beta.ppf(tail, wrong, looked - wrong + 1) if wrong else 0.0
     high = beta.ppf(1 - tail, wrong + 1, looked - wrong) if wrong < looked else 1.0
     return float(low), float(high)
+
+
+VERDICTS = ("right", "wrong", "unsure")
+LEVEL = 0.95
+LARGEST = 1 << 24
+"""Bytes of a list that is still read."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """voxel: (i, j(, k)); ras: mm; drawn_from_mm3: of all cases together (2D: mm² times 1 mm)."""
+
+    place: int
+    case: str
+    label_value: int
+    ras: tuple[float, float, float]
+    voxel: tuple[int, ...]
+    drawn_from_mm3: float
+    verdict: str = ""
+
+
+AUDIT_FILE = "audit.csv"
+COLUMNS = (
+    *("place", "case", "verdict", "label_value"),
+    *("r_mm", "a_mm", "s_mm", "i", "j", "k", "drawn_from_mm3"),
+)
+
+
+class AuditDraw:
+    """Draws `count` places from cases that are seen one after the other. Raises ValueError unless count > 0."""
+
+    def __init__(self, count: int, seed: int = 0) -> None:
+        if count < 1:
+            raise ValueError(count)
+        self._count = count
+        self._random = np.random.default_rng(seed)
+        self._mm3: list[float] = []
+        self._drawn: list[list[Place]] = []
+
+    def see(self, case: str, label: np.ndarray, geometry: Geometry, trusted: np.ndarray | None = None) -> None:
+        """label, trusted: (*grid)."""
+        flat = np.flatnonzero(auditable(label, geometry.array_spacing, trusted))
+        if not flat.size:
+            return
+        chosen = self._random.choice(flat, self._count, replace=flat.size < self._count)
+        self._mm3.append(flat.size * geometry.voxel_volume)
+        self._drawn.append([_place(case, label, geometry, int(at)) for at in chosen])
+
+    def places(self) -> list[Place]:
+        """In the order of the cases. Raises EngineError("nothing-to-audit")."""
+        total = sum(self._mm3)
+        if not total:
+            raise EngineError(
+                "nothing-to-audit",
+                f"No voxel within {BAND_MM:g} mm of an outline is left to audit; all of them are confirmed.",
+            )
+        counts = self._random.multinomial(self._count, np.array(self._mm3) / total)
+        found = [place for drawn, n in zip(self._drawn, counts, strict=True) for place in drawn[:n]]
+        return [replace(place, place=n, drawn_from_mm3=round(total, 3)) for n, place in enumerate(found, start=1)]
+
+
+def _place(case: str, label: np.ndarray, geometry: Geometry, flat: int) -> Place:
+    at = np.unravel_index(flat, label.shape)
+    voxel = tuple(int(n) for n in reversed(at))
+    r, a, s = (round(x, 3) for x in geometry.index_to_ras(voxel))
+    return Place(0, case, int(label[at]), (r, a, s), voxel, 0.0)
+
+
+def check_not_begun(path: Path) -> None:
+    """Raises EngineError("audit-exists") where the file holds verdicts, ("bad-audit-file") where it is something else:
+    neither is to be replaced."""
+    if path.is_file() and any(place.verdict for place in read_audit(path)):
+        raise EngineError(
+            "audit-exists", f"{path.name} holds verdicts already; evaluate it, or choose another results folder."
+        )
+
+
+def write_audit(places: Iterable[Place], path: Path) -> None:
+    """A CSV to be filled in; in 2D the column k is empty. Raises as `replacing` does."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for p in places:
+        k = p.voxel[2] if len(p.voxel) == 3 else ""
+        writer.writerow((p.place, p.case, p.verdict, p.label_value, *p.ras, *p.voxel[:2], k, p.drawn_from_mm3))
+    with replacing(path) as temporary:
+        temporary.write_text(text.getvalue(), encoding="utf-8", newline="")
+
+
+def read_audit(path: Path) -> list[Place]:
+    """Also as a spreadsheet may have saved it, with semicolons. Raises EngineError("missing-file"), ("bad-verdict"),
+    and ("bad-audit-file") where the file is damaged or something else."""
+    try:
+        check_exists(path)
+        if path.stat().st_size > LARGEST:
+            raise ValueError("too large")
+        text = path.read_text(encoding="utf-8-sig")
+        delimiter = ";" if ";" in text.partition("\n")[0] else ","
+        found = [_read(row) for row in csv.DictReader(io.StringIO(text), delimiter=delimiter)]
+        if not found or len({place.drawn_from_mm3 for place in found}) > 1:
+            raise ValueError("no audit")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, csv.Error) as reason:
+        raise EngineError(
+            "bad-audit-file",
+            f"{path.name} is no list of places to audit, or it was changed beyond its column verdict; "
+            "fill in the audit.csv that review wrote.",
+        ) from reason
+    return found
+
+
+def _read(row: dict[str, Any]) -> Place:
+    verdict = row["verdict"].strip().lower()
+    if verdict not in ("", *VERDICTS):
+        raise EngineError(
+            "bad-verdict",
+            f"Place {row['place'][:20]} of the audit has the verdict {verdict[:20]!r}; "
+            "write right, wrong or unsure for each.",
+        )
+    voxel = tuple(int(row[axis]) for axis in ("i", "j", "k") if row[axis] != "")
+    r, a, s = (float(row[axis]) for axis in ("r_mm", "a_mm", "s_mm"))
+    size = float(row["drawn_from_mm3"])
+    if not (0 < size < float("inf")):
+        raise ValueError(size)
+    return Place(int(row["place"]), row["case"], int(row["label_value"]), (r, a, s), voxel, size, verdict)
+
+
+def errors_left_by(places: list[Place]) -> dict[str, Any]:
+    """How much of the volume that was drawn from has a wrong label, as `evaluate` reports it. A place the reader is
+    unsure about widens the interval: it counts as right for its lower end and as wrong for its upper one.
+
+    Raises EngineError("audit-incomplete"): places that were passed over would not be a random choice any more.
+    """
+    missing = sum(not place.verdict for place in places)
+    if missing:
+        raise EngineError(
+            "audit-incomplete",
+            f"{missing} of the {len(places)} places of the audit have no verdict yet; "
+            "write right, wrong or unsure for each.",
+        )
+    wrong, unsure = (sum(place.verdict == verdict for place in places) for verdict in ("wrong", "unsure"))
+    low, high = (share_wrong(n, len(places), LEVEL)[end] for n, end in ((wrong, 0), (wrong + unsure, 1)))
+    share = (wrong + unsure / 2) / len(places)
+    size = places[0].drawn_from_mm3
+    return {
+        "places": len(places),
+        "wrong": wrong,
+        "unsure": unsure,
+        "audited_mm3": size,
+        "level": LEVEL,
+        "wrong_mm3": share * size,
+        "low_mm3": low * size,
+        "high_mm3": high * size,
+        "sentence": f"{wrong} of {len(places)} places were wrong{f' and {unsure} unsure' if unsure else ''}: about "
+        f"{share:.1%} of the labels within {BAND_MM:g} mm of an outline that nobody confirmed are wrong; "
+        f"between {low:.1%} and {high:.1%} with {LEVEL:.0%} confidence.",
+    }

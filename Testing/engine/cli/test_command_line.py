@@ -20,9 +20,20 @@ import pytest
 import SimpleITK as sitk
 from typer.testing import CliRunner
 
-from DALESegmentLib.engine.cli import applying, learning, studying, summaries
+from DALESegmentLib.engine.cli import (
+    summaries,
+)
+from DALESegmentLib.engine.cli import (
+    train_commands as learning,
+)
+from DALESegmentLib.engine.cli import (
+    use_commands as applying,
+)
+from DALESegmentLib.engine.cli import (
+    use_commands as studying,
+)
 from DALESegmentLib.engine.cli.app import app
-from DALESegmentLib.engine.process.job_table import COMMANDS
+from DALESegmentLib.engine.rpc.job_registry import COMMANDS
 
 DALESEGMENT = (sys.executable, "-m", "DALESegmentLib.engine")
 
@@ -57,8 +68,8 @@ def test_help_with_an_example(command):
 def test_the_help_tells_the_engines_defaults():
     """The command line sends only what was given; its help repeats what the engine then does."""
     pytest.importorskip("torch")
-    from DALESegmentLib.engine.jobs.finetune import FinetuneParameters as Finetune
-    from DALESegmentLib.engine.jobs.train import TrainParameters as Train
+    from DALESegmentLib.engine.commands.finetune import FinetuneParameters as Finetune
+    from DALESegmentLib.engine.commands.train import TrainParameters as Train
 
     text = " ".join(CliRunner(env={"COLUMNS": "200"}).invoke(app, ["train", "--help"]).output.split())
     for name in ("epochs", "steps_per_epoch"):
@@ -67,8 +78,8 @@ def test_the_help_tells_the_engines_defaults():
     assert f"({Train.model_fields['validation'].default})" in text
 
 
-CASES = "--data d --image a,b --label l --split test --limit 3 --label-seed 1"
-LEARN = "--epochs 2 --steps 3 --seconds 4 --learning-rate 0.01 --seed 5 --device cpu --overwrite -o out"
+CASES = "--data d --image a,b --label l --split test --limit 3 --rater-seed 1"
+LEARN = "--epochs 2 --steps-per-epoch 3 --seconds 4 --learning-rate 0.01 --seed 5 --device cpu --overwrite -o out"
 EVERYTHING = {
     "inspect": f"{CASES} --reference votes:2",
     "plan": f"{CASES} --network UNet --dims 2 --device cpu",
@@ -92,7 +103,7 @@ def test_every_option_is_a_parameter_the_engine_knows(command, monkeypatch):
         monkeypatch.setattr(module, "perform", lambda _command, parameters, *_: sent.append(parameters))
     done = CliRunner().invoke(app, [command, *EVERYTHING[command].split()])
     assert done.exit_code == 0, done.output
-    job = import_module(f"DALESegmentLib.engine.jobs.{command}")
+    job = import_module(f"DALESegmentLib.engine.commands.{command}")
     names = (f"{command.capitalize()}Parameters", "ModelParameters")
     model = next(getattr(job, name) for name in names if hasattr(job, name))
     read = model.model_validate(sent[0])
@@ -268,7 +279,7 @@ def _read_until(process: subprocess.Popen[str], condition: Callable[[str], bool]
 def test_torchrun_trains_in_its_own_processes(two_cases, tmp_path):
     """With LOCAL_RANK set no engine is started: the training fails or succeeds here."""
     environment = {**os.environ, "LOCAL_RANK": "0", "RANK": "0", "WORLD_SIZE": "1"}
-    arguments = f"train --data {two_cases} -o {tmp_path}/run --epochs 1 --steps 1 --device cpu --json".split()
+    arguments = f"train --data {two_cases} -o {tmp_path}/run --epochs 1 --steps-per-epoch 1 --device cpu --json".split()
     done = run(*arguments, env=environment)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["epochs"] == 1
@@ -284,7 +295,14 @@ def test_the_tables_show_the_names_and_the_scores(capsys):
     volume, unknown = {"value": 1.25, "low": 0.875, "high": 1.5}, {"value": 12.0, "low": None, "high": None}
     predicted["extents"] = {"3": {"name": "liver", "volume_ml": volume, "diameter_mm": unknown}}
     summaries.predictions({"items": [predicted]})
-    trained = {"model": "m", "epochs": 1, "seconds": 1.0, "device": "cpu", "validation_dice": None, "left_aside": 0}
+    trained = {
+        "model": "m",
+        "epochs": 1,
+        "seconds": 1.0,
+        "device": "cpu",
+        "validation_dice": None,
+        "held_out_for_test": 0,
+    }
     trained |= {"refined": 3, "empty_labels": 2, "completed": 1}
     accepted = {"accepted": True, "objections": [], "bias": None}
     summaries.finetuning({**trained, "confirmed_voxels": 0, "confirmed_violated": 0, **accepted})

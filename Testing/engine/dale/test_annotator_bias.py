@@ -18,7 +18,7 @@ from DALESegmentLib.engine.dale.correctors.annotator_bias import (
     estimate_bias,
 )
 from DALESegmentLib.engine.dale.label_state import LabelState
-from DALESegmentLib.engine.measure.overlap import mean_dice
+from DALESegmentLib.engine.metrics.segmentation import mean_dice
 
 SPACING = (1.0, 1.0)
 

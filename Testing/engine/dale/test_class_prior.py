@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from DALESegmentLib.engine.dale.class_prior import LARGEST, ClassPrior
+from DALESegmentLib.engine.dale.loss import LARGEST, ClassPrior
 
 
 def observed(bias: Tensor, batches: int = 300, valid: float = 1.0) -> tuple[ClassPrior, Tensor]:

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize_scalar
 
-from DALESegmentLib.engine.dale.confidence import consistent_margin, label_confidence, label_margin
+from DALESegmentLib.engine.dale.quality import consistent_margin, label_confidence, label_margin
 
 losses = st.floats(0.01, 8.0)
 priors = st.floats(0.05, 0.95)

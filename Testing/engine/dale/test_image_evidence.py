@@ -16,7 +16,7 @@ from DALESegmentLib.engine.dale.correctors.image_evidence import (
     ramp,
     refine_mask,
 )
-from DALESegmentLib.engine.measure.overlap import mean_dice
+from DALESegmentLib.engine.metrics.segmentation import mean_dice
 
 SIZE, MIDDLE = 48, 23.5
 

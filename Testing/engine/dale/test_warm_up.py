@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from DALESegmentLib.engine.dale.warm_up import WarmUp
+from DALESegmentLib.engine.dale.loss import WarmUp
 
 
 def ends_at(losses: np.ndarray, longest: float = 0.5) -> float:

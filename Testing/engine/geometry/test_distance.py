@@ -7,12 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from DALESegmentLib.engine.geometry.distance import (
-    boundary_distance,
-    bounding_box,
-    grow_mm,
-    signed_distance,
-)
+from DALESegmentLib.engine.geometry.distance import boundary_distance, bounding_box, grow_mm, signed_distance
 
 
 def faces(mask):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from DALESegmentLib.engine.errors import EngineError
+from DALESegmentLib.engine.core.errors import EngineError
 from DALESegmentLib.engine.review.audit import auditable, draw_places, errors_left
 
 

@@ -8,10 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from DALESegmentLib.engine.cases.geometry import Geometry
-from DALESegmentLib.engine.errors import EngineError
-from DALESegmentLib.engine.review.audit import auditable
-from DALESegmentLib.engine.review.audit_list import AuditDraw, Place, errors_left_by, read_audit, write_audit
+from DALESegmentLib.engine.core.errors import EngineError
+from DALESegmentLib.engine.geometry.grid import Geometry
+from DALESegmentLib.engine.review.audit import AuditDraw, Place, auditable, errors_left_by, read_audit, write_audit
 
 UNTURNED = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
 

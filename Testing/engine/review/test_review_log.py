@@ -15,12 +15,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from DALESegmentLib.engine.cases.fingerprint import image_fingerprint
-from DALESegmentLib.engine.errors import EngineError
-from DALESegmentLib.engine.review import review_log
-from DALESegmentLib.engine.review.region import Region
-from DALESegmentLib.engine.review.review_log import load_state, open_log, read_log, save_state
-from DALESegmentLib.engine.review.trusted_voxels import TrustedVoxels
+from DALESegmentLib.engine.core.errors import EngineError
+from DALESegmentLib.engine.dale.issues import Region
+from DALESegmentLib.engine.io.case import image_fingerprint
+from DALESegmentLib.engine.review import log as review_log
+from DALESegmentLib.engine.review.log import load_state, open_log, read_log, save_state
+from DALESegmentLib.engine.review.reviewed_voxels import TrustedVoxels
 
 SHAPE = (3, 4, 5)
 IMAGE = np.arange(60, dtype=np.float32).reshape(1, *SHAPE)

@@ -20,7 +20,7 @@ from typing import Any, Literal
 import numpy as np
 from scipy import ndimage, stats
 
-from ...cancel import checkpoint
+from ...core.errors import checkpoint
 from ...geometry.distance import bounding_box, margin_voxels, signed_distance
 from ...geometry.objects import components, equivalent_diameter
 from ..config import AnnotatorBiasConfig

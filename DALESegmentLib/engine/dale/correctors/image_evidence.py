@@ -32,7 +32,7 @@ from typing import Any
 import numpy as np
 from scipy import ndimage, optimize, special
 
-from ...cancel import checkpoint
+from ...core.errors import checkpoint
 from ...geometry.distance import bounding_box, signed_distance
 from ...geometry.objects import object_radius
 from ..config import ImageEvidenceConfig

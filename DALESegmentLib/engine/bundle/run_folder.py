@@ -1,0 +1,81 @@
+"""The run folder of a training: what lies where.
+
+run.json                 settings, plan, split, history, status
+checkpoint.json          what the checkpoint consists of, see `checkpoint`
+checkpoint/              its files: the labels, what was learned about them, and all that a resume takes
+recalibration.json       what review has found out about the confidence, where there was one, see `recalibrated`
+held_out.json            hashes of the images that are validated on, see `held_out`
+run.lock                 who is training there, while somebody is, see `run_lock`
+bundle/                  the model, a MONAI bundle; whole at every moment from the first epoch on
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+from ..core.errors import EngineError
+
+RUN_FILE = "run.json"
+CHECKPOINT_FILE = "checkpoint.json"
+CHECKPOINT_FOLDER = "checkpoint"
+EARLIER_FILES = ("checkpoint.safetensors", "labels.safetensors")
+"""What held the checkpoint before it had a folder."""
+HELD_OUT_FILE = "held_out.json"
+RECALIBRATION_FILE = "recalibration.json"
+LOCK_FILE = "run.lock"
+BUNDLE_FOLDER = "bundle"
+
+
+def check_run_folder(folder: Path, *, resume: bool = False, overwrite: bool = False) -> None:
+    """May a training write there? Makes the folder and touches nothing in it. Raises EngineError."""
+    exists = os.path.exists(folder / RUN_FILE)
+    if resume and not exists:
+        raise EngineError(
+            "nothing-to-resume", f"There is no training to resume in {folder.name}; start without resume."
+        )
+    if exists and not (resume or overwrite):
+        raise EngineError(
+            "run-exists",
+            f"{folder.name} already holds a training; choose another folder, resume it, or allow overwriting.",
+        )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        others = (path for path in folder.iterdir() if path.name != LOCK_FILE and not path.name.startswith("."))
+        if not exists and any(others):
+            raise EngineError("folder-not-empty", f"{folder.name} holds other files; choose an empty or a new folder.")
+        with tempfile.TemporaryFile(dir=folder):  # now, not after the first epoch
+            pass
+    except OSError as error:
+        raise cannot_write(folder, error) from error
+
+
+def claim_run_folder(folder: Path, *, overwrite: bool) -> None:
+    """Make the folder a new training's own: the last thing before its first file, so that an earlier run is lost
+    only to one that can start. Raises EngineError where another training was there first."""
+    check_run_folder(folder, overwrite=overwrite)
+    try:
+        for name in (RUN_FILE, CHECKPOINT_FILE, *EARLIER_FILES, HELD_OUT_FILE, RECALIBRATION_FILE):
+            (folder / name).unlink(missing_ok=True)
+        for name in (CHECKPOINT_FOLDER, BUNDLE_FOLDER):
+            shutil.rmtree(folder / name, ignore_errors=True)
+    except OSError as error:
+        raise cannot_write(folder, error) from error
+
+
+def cannot_write(folder: Path, error: OSError) -> EngineError:
+    """The error for a run folder the system does not let us write to."""
+    return EngineError("cannot-write", f"{folder.name} cannot be written to ({error.strerror}); choose another folder.")
+
+
+def find_bundle(model: Path) -> Path:
+    """The bundle of a run folder, or the bundle itself."""
+    for folder in (model, model / BUNDLE_FOLDER):
+        if (folder / "configs" / "metadata.json").is_file():
+            return folder
+    raise EngineError(
+        "no-model",
+        f"{model.name} holds no finished model; name a run folder or a bundle with configs and models.",
+    )

@@ -1,1 +1,0 @@
-"""Cases in and out: geometry, files, folders. Needs numpy and SimpleITK only."""

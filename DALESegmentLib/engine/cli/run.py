@@ -1,0 +1,200 @@
+"""One command from its parameters to its exit code: ask the engine, show progress, print the answer.
+
+Progress for people, on standard error: a bar in a terminal, now and then a line in a file.
+
+A command as one of the processes that `torchrun` started, instead of in an engine process of its own.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, TaskProgressColumn, TextColumn
+from rich.progress import Progress as RichProgress
+
+from ..core.errors import EngineError, SaidElsewhere, cancellable
+from ..core.progress import Progress
+from ..rpc.client import ENGINE_VARIABLE, EngineClient, Pending, serving
+from ..rpc.error_messages import crash_report, explain
+from ..rpc.job_registry import JOBS
+from ..rpc.protocol import plain
+
+FAILED, CANCELLED = 1, 130
+
+Show = Callable[[dict[str, Any]], None]
+
+
+def perform(command: str, parameters: dict[str, Any], as_json: bool, show: Show) -> None:
+    """Print the result with `show`, or as JSON. Raises typer.Exit: 1 with a sentence on standard error, 130
+    when cancelled."""
+    parameters = plain(parameters)
+    try:
+        with Nothing() if silent() else view(quiet=as_json) as progress:
+            work = shared if several() else _in_engine
+            result = work(command, parameters, progress)
+    except EngineError as error:
+        fail(error)
+    if silent():
+        return
+    if as_json:
+        print(json.dumps(result, indent=2, ensure_ascii=False))
+    else:
+        show(result)
+
+
+def fail(error: EngineError) -> None:
+    """Raises typer.Exit after the sentence, which another process may have said."""
+    if not isinstance(error, SaidElsewhere):
+        errors.print(f"Error: {error.sentence}", markup=False)
+    raise typer.Exit(CANCELLED if error.code == "cancelled" else FAILED) from None
+
+
+def _in_engine(command: str, parameters: dict[str, Any], progress: Bar | Lines) -> dict[str, Any]:
+    with EngineClient(serving(os.environ.get(ENGINE_VARIABLE))) as engine:
+        pending = engine.start(command, parameters)
+        try:
+            return pending.wait(progress.show)
+        except KeyboardInterrupt:
+            return _stop(engine, pending, progress)
+
+
+def _stop(engine: EngineClient, pending: Pending, progress: Bar | Lines) -> dict[str, Any]:
+    """The first Ctrl-C asks and waits, the second does not wait."""
+    errors.print("Stopping; press Ctrl-C again to stop at once.")
+    try:
+        pending.cancel()
+        return pending.wait(progress.show)
+    except KeyboardInterrupt:
+        engine.kill()
+        raise EngineError("cancelled", "Stopped at once; the last step may not have been kept.") from None
+
+
+LINE_PERCENT, LINE_SECONDS = 10.0, 30.0
+
+errors = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+class Bar:
+    """A rich progress bar; gone when the job is done."""
+
+    def __init__(self) -> None:
+        columns = (TextColumn("{task.fields[stage]:<10}"), BarColumn(), TaskProgressColumn())
+        self._progress = RichProgress(
+            *columns,
+            TextColumn("{task.description}", markup=False),
+            console=errors,
+            transient=True,
+        )
+        self._task = self._progress.add_task("", total=100.0, stage="starting")
+
+    def __enter__(self) -> Bar:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+
+    def show(self, event: dict[str, Any]) -> None:
+        self._progress.update(self._task, completed=event["percent"], description=_words(event), stage=event["stage"])
+
+
+class Lines:
+    """A line at each new stage, every ten percent and every half minute."""
+
+    def __init__(self) -> None:
+        self._stage, self._percent, self._at = "", 0.0, 0.0
+
+    def __enter__(self) -> Lines:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Nothing to clear."""
+
+    def show(self, event: dict[str, Any]) -> None:
+        stage, percent, now = event["stage"], event["percent"], time.monotonic()
+        far = percent - self._percent >= LINE_PERCENT or now - self._at >= LINE_SECONDS
+        if stage != self._stage or far:
+            self._stage, self._percent, self._at = stage, percent, now
+            errors.print(f"{percent:3.0f} %  {stage}: {_words(event)}", markup=False)
+
+
+class Nothing(Lines):
+    """For scripts."""
+
+    def show(self, event: dict[str, Any]) -> None:
+        pass
+
+
+def view(quiet: bool) -> Bar | Lines:
+    """What fits where standard error goes; quiet: nothing but a bar in a terminal."""
+    if errors.is_terminal:
+        return Bar()
+    return Nothing() if quiet else Lines()
+
+
+def _words(event: dict[str, Any]) -> str:
+    numbers = [f"{name.replace('_', ' ')} {_number(value)}" for name, value in event["values"].items()]
+    left = event["seconds_left"]
+    return ", ".join([event["message"], *numbers, *([] if left is None else [f"{duration(left)} left"])])
+
+
+def _number(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def duration(seconds: float) -> str:
+    """As a person says it: 12 s, 3 min, 2 h 05 min."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+SHARED = ("train",)
+"""What several processes can do together."""
+
+
+def several() -> bool:
+    """Whether there are others, of which torchrun tells by these variables."""
+    return int(os.environ.get("WORLD_SIZE", "1")) > 1
+
+
+def silent() -> bool:
+    """Whether another one shows progress and result."""
+    return several() and os.environ.get("RANK", "0") != "0"
+
+
+def shared(command: str, parameters: dict[str, Any], progress: Bar | Lines) -> dict[str, Any]:
+    """This process's part. The first process that fails says why; in the others it is a SaidElsewhere."""
+    if command not in SHARED:
+        raise (SaidElsewhere if silent() else EngineError)(
+            "not-for-ranks",
+            f"{command} works in one process; start it without torchrun, which is for {' and '.join(SHARED)}.",
+        )
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    from ..core.distributed import joined  # torch takes seconds to import
+
+    def explained(problem: BaseException) -> EngineError:
+        error = explain(problem, command, parameters)
+        if error.code == "internal":
+            print(crash_report(problem), file=sys.stderr)
+        return error
+
+    with joined(stop, explained) as ranks:
+        told = Progress(progress.show if ranks.is_main else None, stop)
+        with cancellable(told.check):
+            return JOBS[command](parameters, told)

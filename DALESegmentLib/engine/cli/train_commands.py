@@ -1,0 +1,234 @@
+"""plan, train, finetune."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Annotated
+
+import typer
+
+from . import summaries
+from .options import (
+    COMPUTING,
+    CaseList,
+    Data,
+    Device,
+    Image,
+    Json,
+    Label,
+    LearningSplit,
+    Limit,
+    Model,
+    Out,
+    Overwrite,
+    RaterSeed,
+    Seed,
+    cases,
+    given,
+)
+from .run import perform
+
+METHOD = "Method"
+
+
+class Method(str, Enum):
+    dale = "dale"
+    plain = "plain"
+
+
+class Normalise(str, Enum):
+    case = "case"
+    slice = "slice"
+    ct = "ct"
+
+
+Network = Annotated[
+    str | None,
+    typer.Option(
+        help="UNet, AttentionUnet, SegResNet, DynUNet or SwinUNETR; UNet by default.",
+        rich_help_panel=METHOD,
+    ),
+]
+Dims = Annotated[
+    int | None,
+    typer.Option(min=2, max=3, help="2D or 3D network; chosen from the images by default.", rich_help_panel=METHOD),
+]
+Epochs = Annotated[
+    int | None, typer.Option(min=1, help="Epochs at most (train 50, finetune 10).", rich_help_panel=COMPUTING)
+]
+Steps = Annotated[
+    int | None, typer.Option(min=1, help="Steps an epoch (train 50, finetune 20).", rich_help_panel=COMPUTING)
+]
+Seconds = Annotated[
+    float | None,
+    typer.Option(min=0.1, help="Time budget for the training itself.", rich_help_panel=COMPUTING),
+]
+LearningRate = Annotated[
+    float | None,
+    typer.Option(min=1e-9, help="Step length of the optimiser; chosen by default.", rich_help_panel=COMPUTING),
+]
+BatchSize = Annotated[
+    int | None,
+    typer.Option(min=1, help="Patches a step; chosen from the images by default.", rich_help_panel=COMPUTING),
+]
+Part = Annotated[bool | None, typer.Option(help="A part of DALE, on by default.", rich_help_panel=METHOD)]
+OptionalPart = Annotated[
+    bool | None,
+    typer.Option(
+        help="Refine outlines where the images side with the model; off by default, for it can do harm.",
+        rich_help_panel=METHOD,
+    ),
+]
+BiasCorrection = Annotated[
+    bool | None,
+    typer.Option(
+        help="Undo elsewhere the systematic bias that corrections in many places show; on by default.",
+        rich_help_panel=METHOD,
+    ),
+]
+
+
+def plan(
+    data: Data = None,
+    case_list: CaseList = None,
+    image: Image = None,
+    label: Label = None,
+    split: LearningSplit = None,
+    limit: Limit = None,
+    rater_seed: RaterSeed = None,
+    network: Network = None,
+    dims: Dims = None,
+    device: Device = None,
+    as_json: Json = False,
+) -> None:
+    """Show the network, patch size and spacing a training would use, without training."""
+    named = cases(data, case_list, image, label, None, split, limit, rater_seed)
+    perform("plan", given(cases=named, network=network, dims=dims, device=device), as_json, summaries.plan)
+
+
+def train(
+    out: Out,
+    data: Data = None,
+    case_list: CaseList = None,
+    image: Image = None,
+    label: Label = None,
+    split: LearningSplit = None,
+    limit: Limit = None,
+    rater_seed: RaterSeed = None,
+    validation: Annotated[
+        float | None,
+        typer.Option(min=0.0, max=0.99, help="Share of the cases to validate on (0.2).", rich_help_panel=METHOD),
+    ] = None,
+    method: Annotated[
+        Method | None,
+        typer.Option(help="plain: without label confidence (dale).", show_default=False, rich_help_panel=METHOD),
+    ] = None,
+    network: Network = None,
+    dims: Dims = None,
+    normalise: Annotated[
+        Normalise | None,
+        typer.Option(help="How intensities are scaled; chosen by default.", rich_help_panel=METHOD),
+    ] = None,
+    partition: Part = None,
+    confidence: Part = None,
+    consistency: Part = None,
+    alternation: Part = None,
+    alignment: Part = None,
+    image_evidence: OptionalPart = None,
+    missed_objects: Part = None,
+    epochs: Epochs = None,
+    steps: Steps = None,
+    batch_size: BatchSize = None,
+    seconds: Seconds = None,
+    learning_rate: LearningRate = None,
+    seed: Seed = None,
+    device: Device = None,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume",
+            help="Go on with the run in --out, as it was started; other settings are refused.",
+            rich_help_panel=COMPUTING,
+        ),
+    ] = False,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+) -> None:
+    """Train a model that learns how far each label voxel can be trusted."""
+    named = cases(data, case_list, image, label, None, split, limit, rater_seed, optional=resume)
+    switches = given(
+        partition=partition,
+        confidence=confidence,
+        consistency=consistency,
+        alternation=alternation,
+        alignment=alignment,
+        image_evidence=image_evidence,
+        missed_objects=missed_objects,
+    )
+    parameters = given(
+        cases=named or None,
+        out=out,
+        method=None if method is None else method.value,
+        network=network,
+        dims=dims,
+        normalise=None if normalise is None else normalise.value,
+        epochs=epochs,
+        steps_per_epoch=steps,
+        batch_size=batch_size,
+        seconds=seconds,
+        learning_rate=learning_rate,
+        seed=seed,
+        device=device,
+        dale=switches or None,
+        validation=validation,
+        resume=resume,
+        overwrite=overwrite,
+    )
+    perform("train", parameters, as_json, summaries.training)
+
+
+def finetune(
+    model: Model,
+    out: Out,
+    data: Data = None,
+    case_list: CaseList = None,
+    image: Image = None,
+    label: Label = None,
+    split: LearningSplit = None,
+    limit: Limit = None,
+    rater_seed: RaterSeed = None,
+    epochs: Epochs = None,
+    steps: Steps = None,
+    seconds: Seconds = None,
+    learning_rate: LearningRate = None,
+    seed: Seed = None,
+    device: Device = None,
+    overwrite: Overwrite = False,
+    bias_correction: BiasCorrection = None,
+    as_json: Json = False,
+) -> None:
+    """Go on from a model with corrected cases; confirmed voxels count fully."""
+    parameters = given(
+        model=model,
+        cases=cases(data, case_list, image, label, None, split, limit, rater_seed),
+        out=out,
+        epochs=epochs,
+        steps_per_epoch=steps,
+        seconds=seconds,
+        learning_rate=learning_rate,
+        seed=seed,
+        device=device,
+        overwrite=overwrite,
+        bias_correction=bias_correction,
+    )
+    perform("finetune", parameters, as_json, summaries.finetuning)
+
+
+def add_training_commands(app: typer.Typer) -> None:
+    """Commands that plan and train."""
+    for command, example in (
+        (plan, "plan --data cases"),
+        (train, "train --data cases --label rater1 --seconds 600 -o runs/first"),
+        (finetune, "finetune -m runs/first --data corrected --seconds 60 -o runs/second"),
+    ):
+        app.command(rich_help_panel="Learn", epilog=f"Example: dalesegment {example}")(command)

@@ -1,0 +1,193 @@
+"""Label confidence of cases under a model: what `confidence` writes and `review` builds on.
+
+Where results go: a folder a case, on the case's own grid, in a format that loses nothing of it.
+
+Volumes and diameters of all cases as one table for a spreadsheet.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from monai.data import MetaTensor
+
+from ..bundle.run_folder import find_bundle
+from ..core.device import choose_device
+from ..core.errors import EngineError
+from ..core.files import replacing
+from ..core.progress import Progress
+from ..dale.label_state import LabelDisagreement, LabelState
+from ..dale.quality import Recalibration
+from ..geometry.grid import Geometry
+from ..inference.confidence_map import confidence_map
+from ..inference.measurements import Scales, extents_of_label, load_extents
+from ..inference.model_cache import cached_predictor
+from ..inference.predictor import Predictor
+from ..io.case import Case, CaseSource
+from ..io.case_files import output_extension
+from ..io.formats import stem_of
+from ..io.images import write_image
+from ..planning.plan import Plan
+from ..planning.preprocessing import native_disagreement, prepare_label
+from ..review.display_mask import shown_confidence
+from ..training.calibration_store import load_recalibration
+from ..training.checkpoint import load_labels
+from .dataset import read_labelled
+from .parameters import ModelParameters
+
+
+@dataclass
+class CaseConfidence:
+    """A case with its model's probabilities (K, *grid) and its label confidence (*grid)."""
+
+    source: CaseSource
+    case: Case
+    plan: Plan
+    probabilities: np.ndarray
+    confidence: np.ndarray
+    scales: Scales
+    unseen: bool
+    """Whether the model did not learn from this case."""
+    progress: Progress
+    """For what is still done with this case, from 60 % on."""
+    position: str
+    """"case 3 of 7": names of cases are often those of patients, and progress is logged and shown around."""
+
+    def write_confidence(self, out: Path) -> dict[str, str]:
+        """The paths of what was written: the confidence and, for the application, what of it is to be drawn."""
+        case = self.case
+        paths = {"confidence": write_map(self.source, out, "confidence", self.confidence, case.geometry)}
+        if self.source.arrays is not None:
+            shown = shown_confidence(self.confidence, np.asarray(case.label), case.geometry.array_spacing)
+            paths["shown"] = write_map(self.source, out, "shown", shown, case.geometry)
+        return paths
+
+    def extents(self) -> dict[str, Any]:
+        """Volume and diameter of each class in the label, with intervals."""
+        return extents_of_label(self.case, self.probabilities, self.plan, self.scales, unseen=self.unseen)
+
+
+@dataclass
+class PreparedInput:
+    """A case that is read and prepared, before the long look at all of it."""
+
+    source: CaseSource
+    case: Case
+    image: MetaTensor
+    disagreement: LabelDisagreement | None
+    recalibration: Recalibration
+    predictor: Predictor
+    progress: Progress
+
+
+def case_confidences(
+    asked: ModelParameters, progress: Progress, first: Callable[[PreparedInput], None] | None = None
+) -> Iterator[CaseConfidence]:
+    """One case after the other. Cases the model was trained on bring what training remembered of their label.
+
+    first: is called with every case before the model looks at the whole of it.
+    """
+    device = choose_device(asked.device)
+    predictor = cached_predictor(asked.model, device)
+    plan, bundle = predictor.plan, find_bundle(asked.model)
+    run_folder, scales = bundle.parent, load_extents(bundle)
+    labels, recalibration = load_labels(run_folder), load_recalibration(run_folder)
+    sources = asked.cases.find()
+    for i, source in enumerate(sources):
+        message = f"Case {i + 1} of {len(sources)}"
+        part = progress.part(100.0 * i / len(sources), 100.0 * (i + 1) / len(sources))
+        part.check()
+        part.report(0, "confidence", message)
+        case = read_labelled(source, plan.class_names)
+        part.check()
+        image = predictor.prepare(case, part)
+        part.check()
+        disagreement = _native(labels.get(source.name), case, plan, part)
+        part.check()
+        if first is not None:
+            first(PreparedInput(source, case, image, disagreement, recalibration, predictor, part))
+        probabilities = predictor.probabilities(case, part, image=image)
+        part.check()
+        part.report(40, "confidence", message)
+        confidence = confidence_map(case, plan, probabilities, disagreement, recalibration=recalibration)
+        part.check()
+        part.report(60, "confidence", message)
+        unseen = source.name not in labels
+        yield CaseConfidence(source, case, plan, probabilities, confidence, scales, unseen, part, message.lower())
+        del case, image, disagreement, probabilities, confidence  # before the next case takes as much again
+
+
+def _native(labels: LabelState | None, case: Case, plan: Plan, progress: Progress) -> LabelDisagreement | None:
+    """What training found about this label, on the case's own grid; None where it saw no such case."""
+    if labels is None:
+        return None
+    label, affine = prepare_label(case, plan)
+    progress.check()
+    known = labels.disagreement_of(label)
+    return None if known is None else native_disagreement(known, affine, case.geometry)
+
+
+def summary(doubt: CaseConfidence, paths: dict[str, str]) -> dict[str, Any]:
+    inside = doubt.confidence[np.asarray(doubt.case.label) > 0]
+    mean = float(inside.mean()) if inside.size else float(doubt.confidence.mean())
+    return {"name": doubt.case.name, **paths, "mean_confidence": round(mean, 4)}
+
+
+def write_map(source: CaseSource, out: Path, stem: str, array: np.ndarray, geometry: Geometry) -> str:
+    """Write a label map, a float map or (C, *grid) as <out>/<case>/<stem>.<extension>; returns the path.
+
+    Array cases get a .npy, everything else the family of format its image has.
+    """
+    folder = out / source.name
+    _check_free(source, folder, stem)
+    if source.arrays is not None:
+        path = folder / f"{stem}.npy"
+        with replacing(path) as temporary:
+            np.save(temporary, array)
+        return str(path)
+    # a PNG holds two bytes a pixel at most, a TIFF whatever a float map or a label of larger values needs
+    wide = array.dtype.kind == "f" or (array.size > 0 and array.max() > np.iinfo(np.uint16).max)
+    path = folder / (stem + output_extension(source, floats=wide))
+    write_image(path, array, geometry)
+    return str(path)
+
+
+def _check_free(source: CaseSource, folder: Path, stem: str) -> None:
+    """Results may lie beside the data, but never take the place of what they were made from."""
+    inputs = [p for p in (*source.images, source.label, source.trusted, source.reference) if p is not None]
+    if source.arrays is not None:
+        inputs = [source.arrays / f"{part}.npy" for part in ("image", "label", "trusted")]
+    if any(stem_of(path).removesuffix(".npy") == stem and path.parent.resolve() == folder.resolve() for path in inputs):
+        raise EngineError(
+            "would-overwrite",
+            f"The {stem} of {source.name} would replace the one it is made from; choose another results folder.",
+        )
+
+
+TABLE = "extents.csv"
+FIGURES = ("volume_ml", "area_mm2", "diameter_mm")
+ENDS = {"value": "", "low": "_low", "high": "_high"}
+COLUMNS = ("case", "label_value", "class_name", *(figure + end for figure in FIGURES for end in ENDS.values()))
+
+
+def write_extents(items: Iterable[Mapping[str, Any]], out: Path) -> str:
+    """One row a case and class; what is not known is left empty. Returns the path; raises as `replacing` does."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    for item in items:
+        for value, extent in item["extents"].items():
+            row = {"case": item["name"], "label_value": value, "class_name": extent["name"]}
+            for figure in FIGURES:
+                for end, number in extent.get(figure, {}).items():
+                    row[figure + ENDS[end]] = number
+            writer.writerow(row)
+    with replacing(out / TABLE) as temporary:
+        temporary.write_text(text.getvalue(), encoding="utf-8", newline="")
+    return str(out / TABLE)

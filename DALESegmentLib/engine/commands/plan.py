@@ -1,0 +1,26 @@
+"""Show the plan a training would follow, without training."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from ..core.device import choose_device
+from ..core.progress import Progress
+from ..planning.plan import make_plan
+from .dataset import survey
+from .parameters import CasesParameter, Parameters
+
+
+class PlanParameters(Parameters):
+    cases: CasesParameter
+    network: str | None = None
+    dims: Literal[2, 3] | None = None
+    device: str = "auto"
+
+
+def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
+    asked = PlanParameters.model_validate(parameters)
+    device = choose_device(asked.device)
+    facts = survey(asked.cases.find_to_learn(), progress)
+    plan = make_plan(facts, network=asked.network, dims=asked.dims, device=device.type)
+    return {**plan.model_dump(mode="json"), "classes": plan.classes, "device": str(device)}

@@ -1,0 +1,66 @@
+"""Segment images with a model."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from ..bundle.run_folder import find_bundle
+from ..core.device import choose_device
+from ..core.progress import Progress
+from ..inference.measurements import extents_of_prediction, load_extents
+from ..inference.model_cache import cached_predictor
+from ..inference.predictor import Mode
+from ..io.case_files import read_case
+from ..io.class_names import write_names
+from .case_confidence import write_extents, write_map
+from .parameters import ModelParameters
+
+
+class PredictParameters(ModelParameters):
+    probabilities: bool = False
+    mode: Mode = "exact"
+
+
+def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
+    asked = PredictParameters.model_validate(parameters)
+    device = choose_device(asked.device)
+    predictor = cached_predictor(asked.model, device)
+    plan, scales = predictor.plan, load_extents(find_bundle(asked.model))
+    sources = asked.cases.find()
+    items = []
+    for i, source in enumerate(sources):
+        progress.check()
+        part = progress.part(100.0 * i / len(sources), 100.0 * (i + 1) / len(sources))
+        message = f"Case {i + 1} of {len(sources)}"
+        part.report(0, "predicting", message)
+        started = time.monotonic()
+        # a label beside the image is of no use here, and must not keep it from being segmented
+        case = read_case(replace(source, label=None, trusted=None, confidence=None))
+        progress.check()
+        if asked.probabilities:
+            probabilities = predictor.probabilities(case, part, asked.mode, message=message)
+            progress.check()
+            segmentation = predictor.segmentation(probabilities)
+        else:
+            segmentation = predictor.label(case, part, asked.mode, message)
+        progress.check()
+        values, counts = np.unique(segmentation, return_counts=True)
+        item: dict[str, Any] = {
+            "name": case.name,
+            "segmentation": write_map(source, asked.out, "segmentation", segmentation, case.geometry),
+            "probabilities": None,
+            "classes": {str(v): name for v, name in plan.class_names.items()},
+            "voxels": {str(int(v)): int(n) for v, n in zip(values, counts, strict=True) if v},
+            "extents": extents_of_prediction(segmentation, case.geometry, plan, scales),
+        }
+        if asked.probabilities:
+            progress.check()
+            item["probabilities"] = write_map(source, asked.out, "probabilities", probabilities, case.geometry)
+        if i == 0:
+            write_names(asked.out, plan.class_names)
+        items.append({**item, "seconds": round(time.monotonic() - started, 3)})
+    return {"items": items, "extents_csv": write_extents(items, asked.out)}

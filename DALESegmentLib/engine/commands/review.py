@@ -1,0 +1,73 @@
+"""List the doubtful regions of all cases, worst first, with the maps they came from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import Field
+
+from ..core.progress import Progress
+from ..dale.issues import find_regions, rank_regions
+from ..planning.plan import LARGEST_SEED
+from ..planning.preprocessing import label_classes
+from ..review.audit import AUDIT_FILE, AuditDraw, check_not_begun, write_audit
+from ..review.regions_io import write_regions_csv, write_regions_json
+from .case_confidence import case_confidences, summary, write_extents, write_map
+from .parameters import ModelParameters
+
+
+class ReviewParameters(ModelParameters):
+    limit: int = Field(20, ge=1, description="regions a case")
+    audit: int = Field(0, ge=0, le=10_000, description="places to draw at random, over all cases")
+    seed: int = Field(0, ge=0, le=LARGEST_SEED, description="of the audit")
+
+
+def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
+    asked = ReviewParameters.model_validate(parameters)
+    items, found = [], []
+    audit = AuditDraw(asked.audit, asked.seed) if asked.audit else None
+    if audit is not None:
+        check_not_begun(asked.out / AUDIT_FILE)
+    for doubt in case_confidences(asked, progress.part(0, 95)):
+        case, plan = doubt.case, doubt.plan
+        names = {**plan.class_names, **case.class_names}
+        doubt.progress.report(60, "review", f"Looking for regions, {doubt.position}")
+        progress.check()
+        regions, region_map = find_regions(
+            case.name,
+            label_classes(case, plan),
+            doubt.confidence,
+            doubt.probabilities,
+            case.geometry,
+            names,
+            case.trusted,
+            asked.limit,
+            class_values=plan.class_values,
+        )
+        progress.check()
+        doubt.progress.report(85, "writing", f"Writing the maps, {doubt.position}")
+        item = summary(doubt, doubt.write_confidence(asked.out))
+        progress.check()
+        item["extents"] = doubt.extents()
+        progress.check()
+        item["regions_map"] = write_map(doubt.source, asked.out, "regions", region_map, case.geometry)
+        items.append(item)
+        found.append(regions)
+        if audit is not None:
+            audit.see(case.name, np.asarray(case.label), case.geometry, case.trusted)
+        del doubt, case, region_map  # before the next case takes as much again
+    ranked = rank_regions(found)
+    progress.report(97, "writing", "Writing the list")
+    csv, json = asked.out / "regions.csv", asked.out / "regions.json"
+    write_regions_csv(ranked, csv)
+    write_regions_json(ranked, json)
+    result = {"regions": [r.as_dict() for r in ranked], "csv": str(csv), "json": str(json), "items": items}
+    result["extents_csv"] = write_extents(items, asked.out)
+    return result if audit is None else {**result, "audit": _written(audit, asked.out / AUDIT_FILE)}
+
+
+def _written(audit: AuditDraw, path: Path) -> str:
+    write_audit(audit.places(), path)
+    return str(path)

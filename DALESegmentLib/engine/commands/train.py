@@ -1,0 +1,213 @@
+"""Train a model from nothing.
+
+A training that goes on: as it was started, never with other settings without a word.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import torch
+from pydantic import Field, ValidationError
+
+from .. import __version__
+from ..bundle.run_folder import RUN_FILE
+from ..core.device import choose_device
+from ..core.distributed import current
+from ..core.errors import EngineError
+from ..core.files import read_json
+from ..core.progress import Progress
+from ..dale.config import DaleConfig
+from ..io.case import CaseSource, patient_of
+from ..planning.networks import LEARNING_RATE, LEARNING_RATES, build
+from ..planning.plan import LARGEST_SEED, Normalise, Plan, TrainSettings, make_plan
+from ..planning.preprocessing import PreparedCase
+from ..training.build_trainer import training
+from ..training.checkpoint import Checkpoint
+from ..training.run_lock import run_folder
+from ..training.trainer import Trainer
+from ..training.validation import held_out_of_run
+from .dataset import report_held_out_for_test, survey
+from .parameters import CasesParameter, Parameters
+from .training_run import Run, prepare_run, train_and_record, validation_count
+
+
+class TrainParameters(Parameters):
+    cases: CasesParameter | None = None
+    out: Path
+    method: Literal["dale", "plain"] = "dale"
+    network: str | None = None
+    dims: Literal[2, 3] | None = None
+    normalise: Normalise | None = None
+    epochs: int = Field(50, ge=1)
+    steps_per_epoch: int = Field(50, ge=1)
+    batch_size: int | None = Field(None, ge=1)
+    seconds: float | None = Field(None, gt=0)
+    seed: int = Field(0, ge=0, le=LARGEST_SEED)
+    learning_rate: float | None = Field(None, gt=0)
+    device: str = "auto"
+    dale: DaleConfig = DaleConfig()
+    validation: float = Field(0.2, ge=0.0, lt=1.0)
+    resume: bool = False
+    overwrite: bool = False
+
+    def settings(self, plan: Plan) -> TrainSettings:
+        shared = set(TrainSettings.model_fields) & set(type(self).model_fields)
+        values = {name: getattr(self, name) for name in shared}
+        rate = self.learning_rate or LEARNING_RATES.get(plan.network, LEARNING_RATE)
+        return TrainSettings(**{**values, "learning_rate": rate})
+
+
+def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
+    asked = TrainParameters.model_validate(parameters)
+    with run_folder(asked.out, resume=asked.resume, overwrite=asked.overwrite):
+        return _train(asked, progress)
+
+
+def _train(asked: TrainParameters, progress: Progress) -> dict[str, Any]:
+    ranks = current()
+    device = choose_device(asked.device)
+    ranks.check_same("commands, versions or devices", (__version__, device.type, asked.model_dump(mode="json")))
+    record = _record(asked, device, progress.part(0, 10)) if ranks.is_main else None
+    record = ranks.broadcast(record)
+    assert record is not None
+    torch.manual_seed(record.settings.seed)
+    network = build(record.plan.network, record.plan.network_arguments)
+    prepared = prepare_run(record, progress.part(10, 19))
+    plan, settings = record.plan, record.settings
+    with_files = Checkpoint(asked.out, ranks)
+
+    def make(cases: list[PreparedCase], validation: list[PreparedCase], part: Progress) -> Trainer:
+        return training(plan, settings, network, cases, validation, with_files, device, part)
+
+    return train_and_record(
+        record, prepared, make, progress.part(19, 100), resume=asked.resume, overwrite=asked.overwrite
+    )
+
+
+def _record(asked: TrainParameters, device: torch.device, progress: Progress) -> Run:
+    return resumed(asked) if asked.resume else _started(asked, device, progress)
+
+
+def _started(asked: TrainParameters, device: torch.device, progress: Progress) -> Run:
+    if asked.cases is None:
+        raise EngineError("no-cases", "Name the cases to learn from: a folder, a list or items.")
+    sources = asked.cases.find_to_learn()
+    report_held_out_for_test(asked.cases, progress)
+    facts = survey(sources, progress)
+    plan = make_plan(facts, network=asked.network, dims=asked.dims, device=device.type, normalise=asked.normalise)
+    # each rank has room for as many patches as were planned for one
+    batch = asked.batch_size or plan.batch_size * current().size
+    plan = plan.model_copy(update={"batch_size": batch})
+    to_learn, validation = split(sources, asked.validation, asked.seed)
+    labelled = {fact.name for fact in facts if fact.labelled}
+    if labelled.isdisjoint(source.name for source in to_learn):
+        raise EngineError(
+            "label-empty",
+            "All cases with anything labelled were drawn for the validation; give another seed, or a smaller share to "
+            "validate on.",
+        )
+    return Run(asked.out, plan, asked.settings(plan), asked.cases, to_learn, validation)
+
+
+def split(sources: list[CaseSource], share: float, seed: int) -> tuple[list[CaseSource], list[CaseSource]]:
+    """Training and validation cases, no patient in both. Fewer than five patients are all trained on: a validation
+    would say nothing."""
+    patients = list(dict.fromkeys(patient_of(source) for source in sources))
+    count = validation_count(share, len(patients))
+    chosen = {patients[i] for i in np.random.default_rng(seed).permutation(len(patients))[:count]}
+    training = [s for s in sources if patient_of(s) not in chosen]
+    return training, [s for s in sources if patient_of(s) in chosen]
+
+
+if TYPE_CHECKING:
+    pass
+
+OF_THE_PLAN = ("network", "dims", "normalise", "batch_size")
+
+Setting = tuple[str, Any, Any]  # name, as asked for now, as the training was started
+
+
+def resumed(asked: TrainParameters) -> Run:
+    """The run in the folder `asked.out`.
+
+    Raises EngineError("settings-changed") where a setting was given that differs from the run's,
+    ("unreadable-file", "case-gone") and what finding the cases raises.
+    """
+    stored = read_json(asked.out / RUN_FILE)
+    try:
+        cases = CasesParameter.model_validate(stored["cases"])
+        settings, plan = TrainSettings.model_validate(stored["settings"]), Plan.model_validate(stored["plan"])
+        names = stored["training"], stored["validation"]
+    except (KeyError, ValidationError) as error:
+        raise EngineError("unreadable-file", f"{RUN_FILE} is damaged; train again without resume.") from error
+    for setting in (*_of_the_training(asked, settings, plan), *_of_the_cases(asked.cases, cases)):
+        _check_same(asked.out.name, *setting)
+    by_name = {source.name: source for source in cases.find_to_learn()}
+    try:
+        training, validation = ([by_name[name] for name in part] for part in names)
+    except KeyError as error:
+        raise EngineError("case-gone", f"Case {error} of this training is no longer there; put it back.") from error
+    for setting in _of_the_validation(asked, training, validation):
+        _check_same(asked.out.name, *setting)
+    return Run(asked.out, plan, settings, cases, training, validation, held_out_of_run(asked.out))
+
+
+def _of_the_training(asked: TrainParameters, settings: TrainSettings, plan: Plan) -> Iterator[Setting]:
+    for name in type(asked).model_fields:
+        if name == "dale" or name not in asked.model_fields_set:
+            continue
+        if name in TrainSettings.model_fields:
+            yield name, getattr(asked, name), getattr(settings, name)
+        elif name in OF_THE_PLAN:
+            yield name, getattr(asked, name), getattr(plan, name)
+    if "dale" in asked.model_fields_set:
+        for name in sorted(asked.dale.model_fields_set):
+            yield f"dale.{name}", getattr(asked.dale, name), getattr(settings.dale, name)
+
+
+def _of_the_validation(
+    asked: TrainParameters, training: list[CaseSource], validation: list[CaseSource]
+) -> Iterator[Setting]:
+    """The share itself is not recorded, but what it came to is: so many patients, whose cases stay together."""
+    held, all_of_them = (len({patient_of(s) for s in part}) for part in (validation, [*training, *validation]))
+    if "validation" in asked.model_fields_set and validation_count(asked.validation, all_of_them) != held:
+        yield "validation", asked.validation, f"{held} of {all_of_them} {_unit(all_of_them, training, validation)}"
+
+
+def _unit(patients: int, training: list[CaseSource], validation: list[CaseSource]) -> str:
+    return "cases" if patients == len(training) + len(validation) else "patients"
+
+
+def _of_the_cases(asked: CasesParameter | None, stored: CasesParameter) -> Iterator[Setting]:
+    if asked is not None:
+        for name in sorted(asked.model_fields_set):
+            yield f"cases.{name}", getattr(asked, name), getattr(stored, name)
+
+
+def _check_same(run: str, name: str, asked: Any, stored: Any) -> None:
+    """None says that nothing was asked for."""
+    if asked is None or _comparable(asked) == _comparable(stored):
+        return
+    now, then = _shown(asked), _shown(stored)
+    elsewhere = " in another place" if now == then else ""
+    raise EngineError(
+        "settings-changed",
+        f"The setting {name} is {now}{elsewhere}, but the training in {run} was started with {then}; "
+        "leave it out to go on, or start a new training in another folder.",
+    )
+
+
+def _comparable(value: Any) -> Any:
+    return value.resolve() if isinstance(value, Path) else value
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, Path):
+        return value.name
+    if isinstance(value, list) and not all(isinstance(part, str) for part in value):
+        return f"a list of {len(value)}"
+    return "its default" if value is None else str(value)

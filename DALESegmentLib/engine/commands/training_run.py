@@ -1,0 +1,196 @@
+"""What training and fine-tuning share: the record of a run, preparing its cases, running it to its end."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from .. import __version__
+from ..bundle.run_folder import BUNDLE_FOLDER, RUN_FILE, claim_run_folder
+from ..core.distributed import Ranks, current, errors_on_all_ranks
+from ..core.errors import EngineError
+from ..core.files import write_json
+from ..core.progress import Progress
+from ..dale.label_state import LabelState
+from ..inference.measurements import save_extents
+from ..io.case import Case, CaseSource
+from ..planning.plan import Plan, TrainSettings
+from ..planning.preprocessing import CaseCache, PreparedCase, label_classes, prepare_case
+from ..training.callbacks import RunOutputs
+from ..training.trainer import Trainer
+from ..training.validation import HeldOut, save_held_out
+from .dataset import read_labelled
+from .parameters import CasesParameter
+
+
+@dataclass
+class Run:
+    """A training as it was asked for and planned; run.json holds it."""
+
+    folder: Path
+    plan: Plan
+    settings: TrainSettings
+    cases: CasesParameter
+    training: list[CaseSource]
+    validation: list[CaseSource]
+    held_out: HeldOut = field(default_factory=HeldOut)
+    """What the models this one comes from are validated on."""
+    earlier: list[Mapping[str, Any]] = field(default_factory=list)
+    """The cases those were trained on, see `earlier_cases`."""
+
+    def write(self, status: str, history: list[dict[str, Any]]) -> None:
+        write_json(
+            self.folder / RUN_FILE,
+            {
+                "version": __version__,
+                "status": status,
+                "plan": self.plan.model_dump(mode="json"),
+                "settings": self.settings.model_dump(mode="json"),
+                "cases": self.cases.model_dump(mode="json"),
+                "training": [s.name for s in self.training],
+                "validation": [s.name for s in self.validation],
+                "held_out": sorted(self.held_out.names | {s.name for s in self.validation}),
+                "earlier": self.earlier,
+                "history": history,
+            },
+        )
+
+
+def validation_count(share: float, patients: int) -> int:
+    """How many of the patients are validated on; none of fewer than five, where a validation would say nothing."""
+    return round(share * patients) if patients >= 5 else 0
+
+
+def prepare_all(sources: Sequence[CaseSource], plan: Plan, cache: CaseCache, progress: Progress) -> list[PreparedCase]:
+    cases = []
+    for i, source in enumerate(sources):
+        progress.report(100.0 * i / len(sources), "reading", f"Preparing case {i + 1} of {len(sources)}")
+        cases.append(cache.keep(prepare_source(source, plan, progress)))
+    return cases
+
+
+def prepare_source(source: CaseSource, plan: Plan, progress: Progress) -> PreparedCase:
+    progress.check()
+    case = read_labelled(source, plan.class_names)
+    check_fits(case, plan)
+    progress.check()
+    return prepare_case(case, plan)
+
+
+def check_fits(case: Case, plan: Plan) -> None:
+    """Raises EngineError for a class or a number of channels that the plan does not have."""
+    label_classes(case, plan)
+    if case.channels != plan.channels:
+        raise EngineError(
+            "wrong-channels",
+            f"{case.name} has {case.channels} channel(s), but the model was trained on {plan.channels}.",
+        )
+
+
+Prepared = tuple[list[PreparedCase], list[PreparedCase]]
+"""The cases to learn from, and to validate on."""
+
+
+def prepare_run(run: Run, progress: Progress) -> Prepared:
+    """This rank's cases."""
+    ranks = current()
+    _check_enough(len(run.training), ranks)
+    cache = CaseCache(run.folder)
+    return (
+        prepare_all(ranks.shard(run.training), run.plan, cache, progress.part(0, 80)),
+        prepare_all(ranks.shard(run.validation), run.plan, cache, progress.part(80, 100)),
+    )
+
+
+def train_and_record(
+    run: Run,
+    prepared: Prepared,
+    make: Callable[[list[PreparedCase], list[PreparedCase], Progress], Trainer],
+    progress: Progress,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    earlier: Mapping[str, LabelState] | None = None,
+    extents: bool = True,
+) -> dict[str, Any]:
+    """Train and record how it ended. make: the trainer, of cases that are ready; earlier: by case name, the labels of
+    the run the network comes from; extents: measure the validation cases at the end.
+
+    Until every case is prepared, by every rank, the folder is left as it is."""
+    started = time.monotonic()
+    ranks = current()
+    held_out_for_test = run.cases.held_out_for_test()  # now: at the end the data may have gone
+    cases, validation = prepared
+    held_out = run.held_out.with_images(ranks.all_gather([(c.name, c.fingerprint) for c in validation]))
+    held_out.check_unseen(cases)
+    for case in cases:
+        resume_labels(case.labels, (earlier or {}).get(case.name))
+    ranks.check(progress)
+    trainer = make(cases, validation, progress)
+    outputs = next(callback for callback in trainer.callbacks if isinstance(callback, RunOutputs))
+    ranks.check(progress)
+    if resume:
+        outputs.resume(trainer)
+    elif ranks.is_main:
+        claim_run_folder(run.folder, overwrite=overwrite)
+    if ranks.is_main:
+        save_held_out(run.folder, held_out)
+        run.write("training", trainer.history)
+    try:
+        with errors_on_all_ranks():
+            if not trainer.history:
+                ranks.broadcast(None)  # the folder is this training's now
+                outputs.checkpoint.begin(cases)
+            history = trainer.fit()
+            if extents:
+                save_extents(run.folder / BUNDLE_FOLDER, validation, run.plan, trainer.predictor, progress, ranks)
+    except EngineError as error:
+        if ranks.is_main:
+            run.write("cancelled" if error.code == "cancelled" else "failed", trainer.history)
+        raise
+    if ranks.is_main:
+        run.write("finished", history)
+    scores = [row["validation_dice"] for row in history if row.get("validation_dice") is not None]
+    return {
+        "model": str(run.folder / BUNDLE_FOLDER),
+        "run": str(run.folder),
+        "epochs": len(history),
+        "seconds": round(time.monotonic() - started, 2),
+        "validation_dice": scores[-1] if scores else None,
+        "history": history,
+        "device": str(trainer.device),
+        "held_out_for_test": held_out_for_test,
+        **_learned_otherwise(cases, ranks),
+    }
+
+
+def _learned_otherwise(cases: list[PreparedCase], ranks: Ranks) -> dict[str, int]:
+    """In how many cases nothing is labelled, outlines were refined, and objects were added."""
+    own = []
+    for case in cases:
+        sources = case.labels.source_counts()
+        empty = not set(case.labels.class_counts(case.labels.initial)) - {0}
+        own.append((empty, sources["image_evidence"] > 0, sources["missed_objects"] > 0))
+    counts = (sum(each) for each in zip(*ranks.all_gather(own), strict=True))
+    return dict(zip(("empty_labels", "refined", "completed"), counts, strict=True))
+
+
+def _check_enough(cases: int, ranks: Ranks) -> None:
+    if ranks.size > cases:
+        few = f"{cases} case{'' if cases == 1 else 's'}"
+        raise EngineError(
+            "too-many-ranks",
+            f"{ranks.size} processes cannot share {few} to learn from; start {cases} at most, for instance with "
+            f"torchrun --nproc_per_node={cases}.",
+        )
+
+
+def resume_labels(labels: LabelState, earlier: LabelState | None) -> None:
+    """Start from what an earlier run learned about this very label; one that was confirmed or corrected has nothing
+    to be held against it."""
+    if earlier is not None:
+        labels.resume(earlier)
+    labels.clear_reviewed()

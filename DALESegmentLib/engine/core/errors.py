@@ -1,0 +1,60 @@
+"""The one error a user may ever see: a code for programs and a sentence for people.
+
+Whether the job that runs here was asked to stop, known wherever it works without being handed through.
+
+A job runs inside `cancellable`; what takes long calls `checkpoint` between its steps. Outside a job, and on threads
+that a job starts, a checkpoint does nothing. Standard library only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+
+class EngineError(Exception):
+    """Something the user can mend.
+
+    `code` is short, stable and kebab-case ("geometry-mismatch"); `sentence` is one sentence that says what is
+    wrong and what to do, in a clinician's words.
+    """
+
+    def __init__(self, code: str, sentence: str) -> None:
+        super().__init__(sentence)
+        self.code = code
+        self.sentence = sentence
+
+
+class Cancelled(EngineError):
+    """The user asked to stop. What was finished before stays on disk."""
+
+    def __init__(self, sentence: str = "Cancelled; everything finished before is kept.") -> None:
+        super().__init__("cancelled", sentence)
+
+
+class SaidElsewhere(EngineError):
+    """What another of the processes that train together has said already; this one ends with it in silence."""
+
+
+Check = Callable[[], None]
+"""Raises Cancelled once the user asked to stop."""
+
+_check: ContextVar[Check | None] = ContextVar("check", default=None)
+
+
+@contextmanager
+def cancellable(check: Check) -> Iterator[None]:
+    """For the block, `checkpoint` calls `check`; after it, what it called before."""
+    before = _check.set(check)
+    try:
+        yield
+    finally:
+        _check.reset(before)
+
+
+def checkpoint() -> None:
+    """Raises Cancelled where the job that runs here was asked to stop."""
+    check = _check.get()
+    if check is not None:
+        check()

@@ -1,0 +1,65 @@
+"""Disagreement s: the running average of how much, and how often, the network contradicts a label.
+
+Our reading of the paper's two quantities, an average error and an error rate:
+
+    s <- μ s + (1 - μ) ½ [ (1 - p_y) + 1(argmax z ≠ y) ]
+
+s starts as what the first look at the voxel gives; which voxels were seen is kept beside it (`LabelState.seen`).
+
+One number a labelled voxel. It is stored as float16, whose spacing near 1 is 1/2048, so μ must leave room to
+move: with μ = 0.999 a float16 average stands still, μ ≤ 0.9 is safe.
+
+The soft partition into stable and fuzzy voxels, by each class's own threshold on the disagreement.
+
+    f = sigmoid( (s - τ_c) / T_f ),   f = 0 where trusted
+
+τ_c is `lowest_threshold`, raised until at most `largest_fuzzy_share` of the voxels labelled c lies above it. Where
+labels are good, s is low nearly everywhere, nothing reaches τ_c, and training is plain. The choice of τ_c is a
+heuristic.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .config import DaleConfig
+
+
+def instant_disagreement(posterior: Tensor, label: Tensor, margin: Tensor) -> Tensor:
+    """½ [(1 - p_y) + 1(m < 0)], in [0, 1].
+
+    posterior p: (B, K, *grid); label, margin (see `confidence.label_margin`) and result: (B, *grid). A negative margin
+    is the same as argmax z ≠ y.
+    """
+    given = posterior.gather(1, label.unsqueeze(1).long()).squeeze(1)
+    return 0.5 * ((1.0 - given) + (margin < 0).float())
+
+
+def ema_update(disagreement: Tensor, seen: Tensor, now: Tensor, memory: float) -> Tensor:
+    """The next s, float32. disagreement, seen (bool) and now have one shape; memory is μ."""
+    s, now = disagreement.float(), now.float()
+    return torch.where(seen, torch.lerp(now, s, memory), now)
+
+
+_SAMPLE = 50_000
+
+
+def stride(voxels: int) -> int:
+    """Of so many voxels of a class, every how manieth is looked at."""
+    return max(1, voxels // _SAMPLE)
+
+
+def threshold(disagreement: np.ndarray, settings: DaleConfig) -> float:
+    """τ of one class, from what is looked at of it, (N,)."""
+    s = disagreement.astype(np.float32)
+    if len(s) == 0 or np.ptp(s) < 1e-3:  # no share of a class that is contradicted all alike stands out
+        return settings.lowest_threshold
+    return max(settings.lowest_threshold, float(np.quantile(s, 1.0 - settings.largest_fuzzy_share)))
+
+
+def fuzziness(disagreement: Tensor, label: Tensor, thresholds: Tensor, sharpness: float) -> Tensor:
+    """f in (0, 1), the shape of `disagreement`. thresholds: (K,)."""
+    at = thresholds.index_select(0, label.flatten().long()).view_as(disagreement)
+    return torch.sigmoid((disagreement - at) / sharpness)

@@ -1,0 +1,151 @@
+"""Label confidence w: how far the given label of a voxel can be trusted, in closed form.
+
+With l = -log p_y and d = -log max_{c≠y} p_c, the label margin is m = d - l = z_y - max_{c≠y} z_c. The confidence
+minimises over w in [0, 1]
+
+    J(w) = w l + (1 - w) d + T KL( Bern(w) || Bern(π) )
+
+J is strictly convex (its second derivative is T / (w (1 - w)) > 0) and J'(w) = l - d + T (logit w - logit π)
+vanishes only at
+
+    w* = sigmoid( logit π + m / T ).
+
+Substituting w* with d frozen gives F(l) = -T log( π e^{-l/T} + (1 - π) e^{-d/T} ), bounded above by d - T log(1 - π),
+with dF/dl = w*: weighing the loss by the detached w* is the exact gradient of F, and a step in w followed by a
+descent step in l cannot raise J. That proof covers w*; `consistent_margin` is a heuristic on top of it.
+
+How much it says that label and network agree about a voxel: little beside an outline, much far from any.
+
+Labels err where outlines were drawn, and at objects that somebody overlooked or made up. Before the network is asked
+how sure it is, a label that it shares is therefore right with the odds
+
+    logit π = SURENESS · min(d / r, 1),
+
+d being mm to the outline of what is given the same class and not contradicted by the network, and r the radius of the
+case's objects in mm. A label that is contradicted has even odds (π = ½), so π has no step anywhere. So has every voxel
+of a case where nothing is labelled: what was overlooked there may lie anywhere. π enters the label confidence as its
+prior, see `confidence`. A heuristic: where the network shares an error of some size, it makes the confidence too high.
+
+What review says about the confidence: of the labels held at 0.4, how many were right when somebody looked?
+
+At eleven knots c_j = 0, 0.1 .. 1, the share of right voxels, read from what was looked at and leaning on the
+confidence itself as if it had been right once more at every knot:
+
+    r_j = ( c_j + Σ_i v_i h_j(c_i) right_i ) / ( 1 + Σ_i v_i h_j(c_i) ),     recalibrated(c) = Σ_j r_j h_j(c)
+
+h_j is the hat function of linear interpolation; v_i makes each place looked at count once, however large it is: its
+voxels are right or wrong together. r is made monotone (isotonic regression), so that no two voxels change their order.
+With no looks nothing changes. A heuristic in so far as people look at doubtful places, not at random ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy.optimize import isotonic_regression
+from torch import Tensor
+
+from ..core.errors import checkpoint
+from ..geometry.distance import bounding_box, margin_voxels, signed_distance
+from ..geometry.objects import object_radius
+
+
+def label_margin(logits: Tensor, label: Tensor) -> Tensor:
+    """m = z_y - max_{c≠y} z_c.
+
+    logits: (B, K, *grid); label: (B, *grid) whole numbers in [0, K). Returns (B, *grid).
+    """
+    index = label.unsqueeze(1).long()
+    given = logits.gather(1, index)
+    rival = logits.scatter(1, index, -torch.inf).amax(1, keepdim=True)
+    return (given - rival).squeeze(1)
+
+
+def label_confidence(margin: Tensor, prior_logit: Tensor | float = 0.0, temperature: float = 1.0) -> Tensor:
+    """w* = sigmoid(logit π + m / T), element by element; the prior may differ from voxel to voxel."""
+    return torch.sigmoid(prior_logit + margin / temperature)
+
+
+def consistent_margin(margin: Tensor, disagreement: Tensor) -> Tensor:
+    """½ (m + logit(1 - s)): full trust needs today's loss and its history to be low; one of them alone moves it half as
+    far. A heuristic: the smaller of the two would be too low where a label is hard to learn and yet right."""
+    return 0.5 * (margin + torch.logit(1.0 - disagreement, eps=1e-4))
+
+
+SURENESS = 4.0
+
+
+def agreement_logit(
+    label: np.ndarray,
+    contradicted: np.ndarray,
+    spacing: Sequence[float],
+    radius: float | None = None,
+) -> np.ndarray:
+    """logit π, (*grid) float32.
+
+    label: (*grid) classes; contradicted: (*grid) bool; spacing: mm along the array's axes; radius: mm, of the image's
+    objects where the grid is only a part of it, 0 where it has none. The edge of the grid is no outline.
+    """
+    objects = label > 0
+    if radius is None:
+        radius = object_radius(objects, spacing)
+    if not radius:
+        return np.zeros(label.shape, np.float32)
+    odds = np.where(contradicted, np.float32(0.0), np.float32(SURENESS))
+    box = bounding_box(objects | contradicted, margin_voxels(radius, spacing))
+    if box is None:  # of a part
+        return odds
+    for value in np.flatnonzero(np.bincount(label[box].ravel())):
+        checkpoint()
+        shared = (label[box] == value) & ~contradicted[box]
+        inside = bounding_box(shared, 1)
+        if inside is None or shared.all():
+            continue
+        shared = shared[inside]
+        sure = -signed_distance(shared, spacing)
+        sure *= SURENESS / radius
+        np.copyto(odds[box][inside], np.minimum(sure, SURENESS, out=sure), where=shared)
+    return odds
+
+
+KNOTS = np.linspace(0.0, 1.0, 11)
+_PRIOR = 1.0
+
+
+@dataclass(frozen=True)
+class Recalibration:
+    """looks, right: how much was looked at around each knot, in places, and how much of that was right."""
+
+    looks: tuple[float, ...] = (0.0,) * len(KNOTS)
+    right: tuple[float, ...] = (0.0,) * len(KNOTS)
+
+    def __post_init__(self) -> None:
+        counts = np.array([self.looks, self.right], float)
+        if counts.shape != (2, len(KNOTS)) or not np.isfinite(counts).all() or (counts < 0).any():
+            raise ValueError("a recalibration needs two counts, not negative, for each of its knots")
+
+    def looked(self, confidence: np.ndarray, right: np.ndarray, place: np.ndarray) -> Recalibration:
+        """With more that was looked at: confidence in [0, 1], right bool, place whole numbers; (n,) each."""
+        if not len(confidence):
+            return self
+        _, index, sizes = np.unique(place, return_inverse=True, return_counts=True)
+        share = 1.0 / sizes[index]
+        left = np.clip((confidence * 10).astype(int), 0, len(KNOTS) - 2)
+        upper = np.clip(confidence * 10 - left, 0.0, 1.0)
+        looks, correct = np.array(self.looks), np.array(self.right)
+        for knot, height in ((left, 1 - upper), (left + 1, upper)):
+            np.add.at(looks, knot, share * height)
+            np.add.at(correct, knot, share * height * right)
+        return Recalibration(tuple(looks.tolist()), tuple(correct.tolist()))
+
+    def apply(self, confidence: np.ndarray) -> np.ndarray:
+        """float32 of the same shape; what was not looked at stays as it is."""
+        if not any(self.looks):
+            return confidence
+        weight = np.array(self.looks) + _PRIOR
+        share = (np.array(self.right) + _PRIOR * KNOTS) / weight
+        rising = isotonic_regression(share, weights=weight).x
+        return np.interp(confidence, KNOTS, rising).astype(np.float32)

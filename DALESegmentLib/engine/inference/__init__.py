@@ -1,0 +1,1 @@
+"""Prediction: sliding window, whole cases and regions, confidence maps, measurements."""

@@ -1,0 +1,203 @@
+"""Volumes and longest diameters as a label and a model measure them, with their intervals: what the jobs report.
+
+How far a model's volumes and diameters can be trusted: docs/extent.json in the bundle, made on the validation cases
+at the end of a training.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from scipy import ndimage
+
+from ..bundle.validate import inside
+from ..core.distributed import Ranks
+from ..core.errors import EngineError
+from ..core.files import read_json, write_json
+from ..core.progress import Progress
+from ..geometry.grid import Geometry
+from ..geometry.objects import longest_diameter
+from ..io.case import Case
+from ..metrics.measurement_interval import LEVEL, Interval, Scale, calibrated, of_label, of_prediction
+from ..planning.plan import Plan
+from ..planning.preprocessing import PreparedCase, to_native
+from .predictor import Predictor
+
+FIGURES = ("size", "diameter")
+MM3_IN_ML = 1000.0
+
+
+@dataclass(frozen=True)
+class Measured:
+    """size: mm³ (mm² in 2D); diameter: mm."""
+
+    size: float
+    diameter: float
+
+
+Who = Literal["labelled", "predicted"]
+Scales = Mapping[str, Scale]
+"""By `scale_name`."""
+
+
+def outlined(mask: np.ndarray, geometry: Geometry) -> Measured:
+    """mask: (*grid) bool."""
+    size = float(np.count_nonzero(mask)) * geometry.voxel_volume
+    return Measured(size, longest_diameter(mask, geometry.array_spacing))
+
+
+def touching(drawn: np.ndarray, label: np.ndarray, geometry: Geometry) -> Measured:
+    """What the model measures of a labelled structure: its own objects that meet the label, corners included. They are
+    taken whole: what is cut at the label would say what the label says.
+
+    drawn: (*grid) bool, where the class is the most probable one; label: (*grid) bool.
+    """
+    objects, count = ndimage.label(drawn, np.ones((3,) * drawn.ndim))
+    met = np.zeros(count + 1, bool)
+    met[np.unique(objects[label])] = True
+    met[0] = False
+    return outlined(met[objects], geometry)
+
+
+def extents_of_label(
+    case: Case, probabilities: np.ndarray, plan: Plan, scales: Scales, *, unseen: bool
+) -> dict[str, Any]:
+    """What `confidence` and `review` report of each class in a case's label, by label value.
+
+    probabilities: (K, *grid); unseen: whether the model did not learn from this label.
+    """
+    found, most = {}, probabilities.argmax(0)
+    label, geometry = np.asarray(case.label), case.geometry
+    for index, value in foreground(plan):
+        mask = label == value
+        if not mask.any():
+            continue
+        given, share = outlined(mask, geometry), _open_share(mask, case.trusted)
+        model = touching(most == index, mask, geometry)
+        intervals = {}
+        for name in FIGURES:
+            scale = scales.get(scale_name(value, "labelled", name))
+            intervals[name] = of_label(getattr(given, name), getattr(model, name), scale, unseen, share)
+        found[str(value)] = _row(value, intervals, geometry, plan)
+    return found
+
+
+def extents_of_prediction(segmentation: np.ndarray, geometry: Geometry, plan: Plan, scales: Scales) -> dict[str, Any]:
+    """What `predict` reports of each class it found, by label value. segmentation: (*grid) values."""
+    found = {}
+    for _, value in foreground(plan):
+        mask = segmentation == value
+        if mask.any():
+            given = outlined(mask, geometry)
+            intervals = {
+                name: of_prediction(getattr(given, name), scales.get(scale_name(value, "predicted", name)))
+                for name in FIGURES
+            }
+            found[str(value)] = _row(value, intervals, geometry, plan)
+    return found
+
+
+def foreground(plan: Plan) -> list[tuple[int, int]]:
+    return [(index, value) for index, value in enumerate(plan.class_values) if value]
+
+
+def scale_name(value: int, who: Who, figure: str) -> str:
+    return f"{value} {who} {figure}"
+
+
+def _open_share(mask: np.ndarray, trusted: np.ndarray | None) -> float:
+    """Of the voxels at the mask's surface, how many nobody has confirmed."""
+    if trusted is None:
+        return 1.0
+    surface = mask & ~ndimage.binary_erosion(mask, border_value=1)
+    return float(1.0 - np.asarray(trusted, bool)[surface].mean()) if surface.any() else 0.0
+
+
+def _row(value: int, intervals: dict[str, Interval], geometry: Geometry, plan: Plan) -> dict[str, Any]:
+    flat = geometry.dims == 2
+    size = asdict(intervals["size"])
+    if not flat:
+        size = {end: None if number is None else number / MM3_IN_ML for end, number in size.items()}
+    return {
+        "name": plan.class_names.get(value, f"class {value}"),
+        "area_mm2" if flat else "volume_ml": size,
+        "diameter_mm": asdict(intervals["diameter"]),
+        "level": LEVEL,
+    }
+
+
+EXTENT = Path("docs") / "extent.json"
+VERSION = 1
+Pair = tuple[float, float]
+
+
+def save_extents(
+    bundle: Path,
+    validation: Sequence[PreparedCase],
+    plan: Plan,
+    predictor: Predictor,
+    progress: Progress,
+    ranks: Ranks | None = None,
+) -> None:
+    """Measure the validation cases and keep what follows from them with the model. validation: the rank's own; the
+    first writes what follows from all."""
+    ranks = ranks or Ranks()
+    pairs: dict[str, list[Pair]] = {}
+    for case_pairs in ranks.all_gather([_pairs(case, plan, predictor, progress) for case in validation]):
+        for name, pair in case_pairs:
+            pairs.setdefault(name, []).append(pair)
+    scales = {name: calibrated(*zip(*figures, strict=True)) for name, figures in pairs.items()}
+    known = {name: asdict(scale) for name, scale in scales.items() if scale is not None}
+    if ranks.is_main and pairs:
+        write_json(bundle / EXTENT, {"version": VERSION, "level": LEVEL, "scales": known})
+
+
+def inherit_extents(earlier: Path, bundle: Path) -> None:
+    """For a fine-tune that was given no validation cases: what is known of the model it comes from."""
+    if (earlier / EXTENT).is_file() and not (bundle / EXTENT).is_file():
+        shutil.copyfile(inside(earlier, EXTENT), bundle / EXTENT)
+
+
+def load_extents(bundle: Path) -> Scales:
+    """Empty where the model was not validated. Raises EngineError("unreadable-file")."""
+    if not (bundle / EXTENT).is_file():
+        return {}
+    try:
+        stored = read_json(inside(bundle, EXTENT))["scales"]
+        found = {name: Scale(float(s["shift"]), float(s["half"]), int(s["cases"])) for name, s in stored.items()}
+        if not all(abs(s.shift) < 50 and 0 <= s.half < 50 for s in found.values()):
+            raise ValueError("no logarithm of a ratio")
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise EngineError("unreadable-file", f"{EXTENT.name} does not hold what it should; delete it.") from error
+    return found
+
+
+def _pairs(case: PreparedCase, plan: Plan, predictor: Predictor, progress: Progress) -> list[tuple[str, Pair]]:
+    """Each figure of one case under its name: as the model has it, and as the label does."""
+    progress.check()
+    probabilities = to_native(predictor.prepared_probabilities(case.image, progress), case.affine, case.geometry)
+    progress.check()
+    label, most, geometry = _native_label(case, plan), probabilities.argmax(0), case.geometry
+    found: list[tuple[str, Pair]] = []
+    for index, value in foreground(plan):
+        mask, drawn = label == index, most == index
+        given = outlined(mask, geometry)
+        models: dict[Who, Measured] = {"predicted": outlined(drawn, geometry)}
+        if mask.any():
+            models["labelled"] = touching(drawn, mask, geometry)
+        for who, model in models.items():
+            found += [(scale_name(value, who, n), (getattr(model, n), getattr(given, n))) for n in FIGURES]
+    return found
+
+
+def _native_label(case: PreparedCase, plan: Plan) -> np.ndarray:
+    """Network classes on the case's own grid."""
+    label = case.labels.target()
+    each = torch.stack([(label == index).float() for index in range(plan.classes)])
+    return to_native(each, case.affine, case.geometry).argmax(0)

@@ -1,0 +1,207 @@
+"""A model's answer for a whole image: probabilities or labels, on the prepared grid or on the image's own.
+
+Where something may be: one quick look at the image at half its resolution.
+
+A model's answer in one box of an image: only the windows that reach into it are run.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Literal
+
+import numpy as np
+import torch
+from monai.data import MetaTensor
+from scipy import ndimage
+from torch import Tensor, nn
+
+from ..core.errors import EngineError
+from ..core.progress import Progress
+from ..geometry.grid import Geometry
+from ..geometry.orientation import from_canonical
+from ..io.case import Case
+from ..planning.plan import Plan
+from ..planning.preprocessing import prepare_image, to_native
+from ..planning.windows import Windows, padded, windows_of
+from .slab import SlabWriter
+from .sliding_window import SlidingWindowRunner
+
+Mode = Literal["exact", "foreground"]
+Grid = tuple[Tensor, Geometry]
+
+
+class Predictor:
+    """A network ready to be run over images of any size.
+
+    Overlapping windows are blended as MONAI's sliding window does it, but only in a slab that moves along the image,
+    so that memory is bounded by the slab, not by the image times its classes. Mode "foreground" looks at the whole
+    image at a low resolution first and runs only the windows where something may be; all else is background.
+    """
+
+    def __init__(self, network: nn.Module, plan: Plan, device: torch.device) -> None:
+        self.network = network
+        self.plan = plan
+        self.device = device
+        self.sweep = SlidingWindowRunner(network, plan, device)
+
+    def prepared_probabilities(self, image: Tensor, progress: Progress) -> Tensor:
+        """image: (C, x, y, z) prepared; returns (K, x, y, z) float32 on the CPU, summing to 1 over K."""
+        return self._run(image, progress, decide=False)
+
+    def prepared_classes(self, image: Tensor, progress: Progress, mode: Mode = "exact") -> Tensor:
+        """The most probable class, whole numbers (x, y, z) on the CPU; image: (C, x, y, z) prepared."""
+        return self._run(image, progress, mode, decide=True)
+
+    def probabilities(
+        self,
+        case: Case,
+        progress: Progress,
+        mode: Mode = "exact",
+        image: MetaTensor | None = None,
+        message: str = "",
+    ) -> np.ndarray:
+        """(K, *geometry.array_shape) float32 on the case's own grid.
+
+        image: the case's, if prepared already; message: how far it is, is reported with it.
+        """
+        return self._on_own_grid(case, progress, mode, image, message, decide=False)
+
+    def label(self, case: Case, progress: Progress, mode: Mode = "exact", message: str = "") -> np.ndarray:
+        """Label values on the case's own grid; what `segmentation` makes of the probabilities, in a slab's memory."""
+        return as_label_values(self._on_own_grid(case, progress, mode, None, message, decide=True)[0], self.plan)
+
+    def segmentation(self, probabilities: np.ndarray) -> np.ndarray:
+        """(K, *grid) to label values (*grid); see `label_values`."""
+        return label_values(probabilities, self.plan)
+
+    def prepare(self, case: Case, progress: Progress) -> MetaTensor:
+        """(C, x, y, z). Raises EngineError("wrong-channels")."""
+        check_channels(case, self.plan)
+        return prepare_image(case, self.plan)
+
+    def _on_own_grid(
+        self, case: Case, progress: Progress, mode: Mode, image: MetaTensor | None, message: str, *, decide: bool
+    ) -> np.ndarray:
+        image = self.prepare(case, progress) if image is None else image
+        grid = (image.affine, case.geometry)
+        values = self._run(image.as_tensor(), progress, mode, message, decide=decide, grid=grid)
+        progress.check()
+        return from_canonical((values.unsqueeze(0) if decide else values).numpy(), case.geometry)
+
+    def _run(
+        self,
+        image: Tensor,
+        progress: Progress,
+        mode: Mode = "exact",
+        message: str = "",
+        *,
+        decide: bool,
+        grid: Grid | None = None,
+    ) -> Tensor:
+        full, where = padded(image, self.plan.patch_size)
+        every = windows_of(tuple(full.shape[1:]), self.plan.patch_size)
+        windows = foreground_windows(full, every, self.sweep, self.plan, progress) if mode == "foreground" else every
+
+        def keep() -> SlabWriter:
+            return SlabWriter(where, every.axis, self.plan.classes, grid, decide=decide)
+
+        return self.sweep.run(full, windows, keep, progress, message, partial=len(windows) < len(every))
+
+
+def check_channels(case: Case, plan: Plan) -> None:
+    """Raises EngineError("wrong-channels")."""
+    if case.channels != plan.channels:
+        raise EngineError(
+            "wrong-channels",
+            f"{case.name} has {case.channels} channel(s), but the model was trained on "
+            f"{plan.channels}; give the same kinds of images in the same order.",
+        )
+
+
+def label_values(probabilities: np.ndarray, plan: Plan) -> np.ndarray:
+    """The most probable class's label value, (K, *grid) to (*grid), in the smallest type that holds them all."""
+    return as_label_values(probabilities.argmax(0), plan)
+
+
+def as_label_values(classes: np.ndarray, plan: Plan) -> np.ndarray:
+    """Network classes (*grid) to label values (*grid)."""
+    values = np.array(plan.class_values)
+    kind = np.uint8 if values.max() < 256 else np.int32
+    return values.astype(kind)[classes]
+
+
+COARSER = 2
+"""Voxels of the image to one of the first look, along every axis of the network."""
+POSSIBLE = 0.1
+"""Where at least so probable at the low resolution, a window is run."""
+MARGIN = 2
+"""Low-resolution voxels around it that are taken for possible, too."""
+OVERLAP = 0.0
+
+
+def foreground_windows(
+    image: Tensor, windows: Windows, sweep: SlidingWindowRunner, plan: Plan, progress: Progress
+) -> Windows:
+    """Those that may hold anything but background; all of them, where the first look finds nothing at all.
+
+    image: (C, *windows.size). A network knows objects of the size it was trained on; that it finds them at half of it
+    is likely, and not sure.
+    """
+    small = _coarse(image, plan)
+    full, where = padded(small, plan.patch_size)
+    coarse = windows_of(tuple(full.shape[1:]), plan.patch_size, OVERLAP)
+    keep = partial(SlabWriter, where, coarse.axis, plan.classes, None, decide=False)
+    background = sweep.run(full, coarse, keep, progress, partial=False)[0].numpy()
+    possible = background <= 1.0 - POSSIBLE
+    if not possible.any():
+        return windows
+    possible = ndimage.binary_dilation(possible, iterations=MARGIN)
+    factors = [round(n / m) for n, m in zip(image.shape[1:], small.shape[1:], strict=True)]
+    wide = possible
+    for axis, (factor, n) in enumerate(zip(factors, image.shape[1:], strict=True)):
+        wide = np.take(wide, np.minimum(np.arange(n) // factor, wide.shape[axis] - 1), axis)
+    return windows.containing(wide)
+
+
+def _coarse(image: Tensor, plan: Plan) -> Tensor:
+    factors = [
+        1 if (plan.dims == 2 and axis == plan.slice_axis) or image.shape[axis + 1] < 2 * COARSER else COARSER
+        for axis in range(3)
+    ]
+    return torch.nn.functional.avg_pool3d(image.unsqueeze(0), factors, ceil_mode=True)[0]
+
+
+def predict_region(predictor: Predictor, image: MetaTensor, box: Geometry, progress: Progress) -> np.ndarray:
+    """(K, *box.array_shape), what the answer for the whole image has there.
+
+    image: (C, x, y, z) prepared, with its affine; box: a part of the image's own grid (`Geometry.part`).
+    """
+    plan = predictor.plan
+    first, last = _prepared_box(box, image.affine.numpy(), image.shape[1:])
+    full, where = padded(image.as_tensor(), plan.patch_size)
+    before = np.array([w.start for w in where])
+    windows = windows_of(tuple(full.shape[1:]), plan.patch_size).intersecting(first + before, last + before)
+    start, size = windows.frame()
+    frame = tuple(slice(int(s), int(s + n)) for s, n in zip(start, size, strict=True))
+    low = np.maximum(before, start)
+    high = np.minimum([w.stop for w in where], start + size)
+    here = tuple(slice(int(a - s), int(b - s)) for a, b, s in zip(low, high, start, strict=True))
+    keep = partial(SlabWriter, here, windows.axis, plan.classes, None, decide=False)
+    values = predictor.sweep.run(
+        full[np.index_exp[:] + frame], windows.relative_to(start, size), keep, progress, partial=True
+    )
+    affine = image.affine.clone()
+    affine[:3, 3] += affine[:3, :3] @ torch.from_numpy(low - before).to(affine)
+    return to_native(values, affine, box)
+
+
+def _prepared_box(box: Geometry, affine: np.ndarray, size: torch.Size) -> tuple[np.ndarray, np.ndarray]:
+    """First and last prepared voxel that the box's voxels are interpolated from."""
+    ends = [(0, n - 1) for n in (*box.size, 1)[:3]]
+    corners = np.array(np.meshgrid(*ends, [1.0], indexing="ij")).reshape(4, -1)
+    where = (np.linalg.inv(affine) @ box.ijk_to_ras() @ corners)[:3]
+    last = np.array(size) - 1
+    # a hair's breadth is rounding, not another voxel
+    low, high = np.floor(where.min(1) + 1e-4), np.ceil(where.max(1) - 1e-4)
+    return np.clip(low, 0, last).astype(int), np.clip(high, 0, last).astype(int)

@@ -1,0 +1,1 @@
+"""Finding, reading, checking and writing images, labels and lists of cases; no torch."""

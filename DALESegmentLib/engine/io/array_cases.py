@@ -1,0 +1,135 @@
+"""Array cases: a case as a folder of memory-mapped arrays, for handing it from one program to another."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..core.errors import EngineError
+from ..core.files import replacing
+from ..geometry.grid import Geometry
+from .case import Case
+from .checks import check_confidence, check_exists, check_geometry, check_image, check_label, label_values, unreadable
+from .class_names import matching_values, nameless, read_json
+from .images import as_label
+
+DESCRIPTION = "case.json"
+_KINDS = {"image": "f", "label": "iu", "trusted": "b", "confidence": "f"}
+
+
+def save_array_case(case: Case, folder: Path | str) -> None:
+    """Write case.json, image.npy and, as far as they exist, label.npy, trusted.npy and confidence.npy.
+
+    Each file appears whole or not at all; arrays of an earlier case that this one lacks are removed.
+    Raises EngineError("cannot-write").
+    """
+    folder = Path(folder)
+    for part, array in _typed(case).items():
+        target = folder / f"{part}.npy"
+        if array is None:
+            target.unlink(missing_ok=True)
+            continue
+        with replacing(target) as temporary:
+            np.save(temporary, array, allow_pickle=False)
+    description = {
+        "name": case.name,
+        "geometry": case.geometry.as_dict(),
+        "class_names": {str(value): name for value, name in case.class_names.items()},
+    }
+    with replacing(folder / DESCRIPTION) as temporary:
+        temporary.write_text(json.dumps(description, indent=1), encoding="utf-8")
+
+
+def load_array_case(folder: Path | str, name: str | None = None, known_names: Mapping[int, str] | None = None) -> Case:
+    """The case in a folder, its arrays memory-mapped and read-only, checked like any other case.
+
+    known_names: a model's or the whole data set's {value: name}; each value of the label is exchanged for the
+    one that has its name there (the label is then a copy where the two differ). Without it values stay.
+
+    Raises EngineError("missing-file", "unreadable-file", "bad-json", "array-shape", "bad-geometry",
+    "unknown-segment") and the codes of `checks`.
+    """
+    folder = Path(folder)
+    check_exists(folder / DESCRIPTION)
+    own_name, geometry, class_names = _described(read_json(folder / DESCRIPTION))
+    name = name or own_name
+    check_geometry(geometry, name)
+    check_exists(folder / "image.npy")
+    arrays = {part: _mapped(folder / f"{part}.npy", kinds, geometry) for part, kinds in _KINDS.items()}
+    image, label, trusted, confidence = (arrays[part] for part in _KINDS)
+    assert image is not None
+    check_image(image, f"The image of {name}")
+    if label is not None:
+        check_label(label, f"The label of {name}")
+        label, class_names = _by_name(label, class_names, known_names, name)
+    if confidence is not None:
+        check_confidence(confidence, f"The confidence of {name}")
+    return Case(name, image, geometry, label, trusted, confidence, class_names)
+
+
+def names_in_case(folder: Path | str) -> dict[int, str]:
+    """{value: name} as the case says it. Raises EngineError("missing-file", "bad-json")."""
+    check_exists(Path(folder) / DESCRIPTION)
+    return _described(read_json(Path(folder) / DESCRIPTION))[2]
+
+
+def _by_name(
+    label: np.ndarray, names: dict[int, str], known: Mapping[int, str] | None, case_name: str
+) -> tuple[np.ndarray, dict[int, str]]:
+    """The label with the values that `known` gives to the names in it, and {value: name} of it."""
+    present = [v for v in label_values(label) if v]
+    names = {v: nameless(v) for v in present} | names
+    if not known:
+        return label, names
+    values = matching_values(names, known, present, case_name)
+    if any(value != there for value, there in values.items()):
+        table = np.zeros(max(present) + 1, np.int16 if max(values.values()) < 2**15 else np.int32)
+        table[list(values)] = list(values.values())
+        label = table[label]
+    unnamed = {v for v in values if names[v] == nameless(v)}
+    return label, {to: known.get(to, names[v]) if v in unnamed else names[v] for v, to in values.items()}
+
+
+def _typed(case: Case) -> dict[str, np.ndarray | None]:
+    """The arrays in the types the files have."""
+    label = case.label
+    if label is not None and label.dtype.kind not in "iu":
+        check_label(label, f"The label of {case.name}")
+        label = as_label(label)
+    return {
+        "image": np.asarray(case.image, np.float32),
+        "label": label,
+        "trusted": None if case.trusted is None else np.asarray(case.trusted, bool),
+        "confidence": None if case.confidence is None else np.asarray(case.confidence, np.float32),
+    }
+
+
+def _described(data: Any) -> tuple[str, Geometry, dict[int, str]]:
+    try:
+        names = {int(value): str(name) for value, name in data.get("class_names", {}).items()}
+        return str(data["name"]), Geometry.from_dict(data["geometry"]), names
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise EngineError(
+            "bad-json", f"{DESCRIPTION} lacks the name or the geometry of the case; hand the case over again."
+        ) from error
+
+
+def _mapped(path: Path, kinds: str, geometry: Geometry) -> np.ndarray | None:
+    if not path.exists():
+        return None
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (ValueError, OSError, EOFError) as error:
+        raise unreadable(path) from error
+    shape = array.shape[1:] if path.name == "image.npy" else array.shape
+    if array.dtype.kind not in kinds or shape != geometry.array_shape:
+        raise EngineError(
+            "array-shape",
+            f"{path.name} does not fit the grid in {DESCRIPTION} ({array.dtype} of shape {array.shape}); "
+            "hand the case over again.",
+        )
+    return array

@@ -1,0 +1,93 @@
+"""A case: an image, what is known about its label, and one geometry for all of it.
+
+Where a case lies on disk, before anything is read.
+
+Which cases are of one patient, so that no patient is both learned from and validated on.
+
+What tells an image from any other, whatever its file and its case are called.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from ..core.errors import EngineError
+from ..geometry.grid import Geometry
+
+
+@dataclass
+class Case:
+    """Everything known about one image, on one grid.
+
+    image: (C, *grid) float32 as stored in the file; label, trusted, confidence: (*grid), where grid is
+    `geometry.array_shape`. label: 0 is background, any number of classes. trusted: True where a clinician
+    confirmed or corrected the label. confidence: in [0, 1], how far the label of that voxel can be trusted.
+    class_names maps label values (not 0) to names.
+    """
+
+    name: str
+    image: np.ndarray
+    geometry: Geometry
+    label: np.ndarray | None = None
+    trusted: np.ndarray | None = None
+    confidence: np.ndarray | None = None
+    class_names: dict[int, str] = field(default_factory=dict)
+
+    @property
+    def channels(self) -> int:
+        return int(self.image.shape[0])
+
+
+@dataclass(frozen=True)
+class CaseSource:
+    """The files of one case.
+
+    images: one path a channel group, in order; a path may be a DICOM folder. arrays: folder of an array case
+    (see `exchange`), instead of the files. reference: a label to compare with, never to train on;
+    `reference_threshold` turns a vote count into a mask (value >= threshold).
+    split: "train", "test" or "" where the folder does not say. patient: "" where no list says it, see `patients`.
+    class_names: {value: name} of a label map, where a
+    list says it.
+    """
+
+    name: str
+    images: tuple[Path, ...] = ()
+    label: Path | None = None
+    trusted: Path | None = None
+    confidence: Path | None = None
+    reference: Path | None = None
+    reference_threshold: float | None = None
+    arrays: Path | None = None
+    split: str = ""
+    class_names: dict[int, str] = field(default_factory=dict, hash=False)
+    patient: str = ""
+
+
+@dataclass(frozen=True)
+class UnusableCase:
+    """A case that was found, but whose files are missing or not understood."""
+
+    name: str
+    split: str
+    problem: EngineError
+
+
+_SUBJECT = re.compile(r"sub-[A-Za-z0-9]+")
+
+
+def patient_of(source: CaseSource) -> str:
+    """The list's own word (column or key `patient`); else the subject of a name as BIDS has it (`sub-01_ses-2`); else
+    the case is taken for a patient of its own."""
+    subject = _SUBJECT.match(source.name)
+    return source.patient or (subject[0] if subject else source.name)
+
+
+def image_fingerprint(image: np.ndarray) -> str:
+    """BLAKE2b (128 bits, hex) of the first channel of (C, *grid) as float32."""
+    first = np.ascontiguousarray(image[0], np.float32)
+    return hashlib.blake2b(first.tobytes(), digest_size=16).hexdigest()

@@ -1,0 +1,175 @@
+"""Reading a case: its image files stacked to channels, and what is known of its label, on one grid.
+
+Reading back what our own commands wrote for a case: image files, or arrays for array cases.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from ..core.errors import EngineError
+from ..geometry.grid import Geometry, onto_grid, same_voxels
+from .array_cases import load_array_case
+from .case import Case, CaseSource
+from .checks import check_confidence, check_geometry, check_image, check_same_grid, unreadable
+from .class_names import names_for
+from .formats import NIFTI, PICTURES, SEGMENTATION, extension_of
+from .images import as_label, read_image, read_label
+from .segmentations import read_segmentation, to_label_map
+
+
+def read_case(source: CaseSource, class_names: Mapping[int, str] | None = None) -> Case:
+    """Read and check everything the source names.
+
+    class_names: the whole data set's {value: name}; segments of a `.seg.nrrd` and of an array case get the values
+    of their names; without it, those of a file 1, 2, ... in their own order, those of arrays what they have. A
+    label map stored with other axes or flips is turned onto the image's grid.
+
+    Raises EngineError with the codes of `read_image`, `read_label`, `to_label_map` and `checks`.
+    """
+    with naming(source.name):
+        return _read_case(source, class_names)
+
+
+@contextmanager
+def naming(case_name: str) -> Iterator[None]:
+    """Say in every error which case it is about: a hundred cases have a file label.nii.gz."""
+    try:
+        yield
+    except EngineError as error:
+        if re.search(rf"(?<!\w){re.escape(case_name)}(?!\w)", error.sentence):
+            raise
+        raise EngineError(error.code, f"{case_name}: {error.sentence}") from error
+
+
+def _read_case(source: CaseSource, class_names: Mapping[int, str] | None) -> Case:
+    if source.arrays is not None:
+        return load_array_case(source.arrays, source.name, class_names)
+    if not source.images:
+        raise EngineError("no-image", f"{source.name} has no image; say which file it is.")
+    image, geometry = _read_channels(source.images)
+    case = Case(source.name, image, geometry)
+    grid_name = source.images[0].name
+    if source.label is not None:
+        names = class_names
+        if extension_of(source.label) != SEGMENTATION:  # which says it itself
+            names = {**source.class_names, **(class_names or {})}
+        case.label, case.class_names = read_label_on(source.label, geometry, grid_name, names)
+    if source.trusted is not None:
+        case.trusted = read_label_on(source.trusted, geometry, grid_name, None)[0] > 0
+    if source.confidence is not None:
+        case.confidence = read_map_on(source.confidence, geometry, grid_name)
+        check_confidence(case.confidence, source.confidence.name)
+    return case
+
+
+def read_reference(source: CaseSource, case: Case, class_names: Mapping[int, str] | None = None) -> np.ndarray:
+    """The reference label (*grid) int16 on the case's grid; with a threshold 1 where value >= threshold.
+    class_names: as in `read_case`; the case's own without it.
+
+    Raises EngineError("no-reference") and what `read_case` raises. A reference may be empty.
+    """
+    if source.reference is None:
+        raise EngineError(
+            "no-reference", f"{source.name} has no reference label to compare with; say which file it is."
+        )
+    with naming(source.name):
+        return _read_reference(source, source.reference, case, class_names)
+
+
+def _read_reference(source: CaseSource, path: Path, case: Case, class_names: Mapping[int, str] | None) -> np.ndarray:
+    if source.reference_threshold is None:
+        names = class_names or case.class_names or None
+        return read_label_on(path, case.geometry, case.name, names)[0]
+    votes = read_map_on(path, case.geometry, case.name)
+    return (votes >= source.reference_threshold).astype(np.int16)
+
+
+def output_extension(source: CaseSource, floats: bool = False) -> str:
+    """The ending for results of this case, so that nothing is lost: the family of its first image.
+
+    floats: for maps with fractions, several channels or values beyond two bytes. Array cases get ""
+    (their results are arrays).
+    """
+    if source.arrays is not None:
+        return ""
+    first = source.images[0]
+    extension = extension_of(first)
+    if extension in NIFTI:
+        return ".nii.gz"
+    if extension in (".mha", ".mhd"):
+        return ".mha"
+    if extension in PICTURES:  # a TIFF may have pages, which PNG has not
+        return ".tiff" if floats or extension.startswith(".tif") else ".png"
+    return ".nrrd"
+
+
+def _read_channels(paths: tuple[Path, ...]) -> tuple[np.ndarray, Geometry]:
+    images: list[tuple[np.ndarray, Geometry]] = []
+    for path in paths:
+        image, geometry = read_image(path)
+        check_geometry(geometry, path.name)
+        check_image(image, path.name)
+        if images:
+            check_same_grid(images[0][1], paths[0].name, geometry, path.name)
+        images.append((image, geometry))
+    return (np.concatenate([image for image, _ in images]) if len(images) > 1 else images[0][0]), images[0][1]
+
+
+def read_label_on(
+    path: Path, geometry: Geometry, grid_name: str, class_names: Mapping[int, str] | None
+) -> tuple[np.ndarray, dict[int, str]]:
+    if extension_of(path) == SEGMENTATION:
+        values = {name: value for value, name in class_names.items()} if class_names else None
+        label, names, _ = to_label_map(read_segmentation(path), geometry, values, path.name, grid_name)
+        return label, names
+    label, place = read_label(path)
+    label = as_label(_turned(label, place, geometry, path.name, grid_name))
+    return label, {value: (class_names or {}).get(value, name) for value, name in names_for(label, path).items()}
+
+
+def read_map_on(path: Path, geometry: Geometry, grid_name: str) -> np.ndarray:
+    """(*grid) float32 of a map with one channel."""
+    channels, place = read_image(path)
+    if len(channels) != 1:
+        raise EngineError("label-channels", f"{path.name} has {len(channels)} channels, but one is needed.")
+    return _turned(channels[0], place, geometry, path.name, grid_name)
+
+
+def _turned(array: np.ndarray, place: Geometry, geometry: Geometry, name: str, grid_name: str) -> np.ndarray:
+    """The array on the image's grid: as it is, or with axes swapped and flipped; otherwise refused."""
+    if place.difference(geometry) is None:
+        return array
+    if same_voxels(place, geometry):
+        turned = onto_grid(array, place, geometry)
+        assert turned is not None
+        return np.ascontiguousarray(turned)
+    check_same_grid(geometry, grid_name, place, name)
+    return array
+
+
+def read_label_result(path: Path, case: Case, class_names: Mapping[int, str] | None = None) -> np.ndarray:
+    """A label map (*grid) on the case's grid. Raises EngineError where it does not lie there."""
+    if path.suffix == ".npy":
+        return _array(path, case, "iu")
+    return read_label_on(path, case.geometry, case.name, class_names or case.class_names or None)[0]
+
+
+def read_map_result(path: Path, case: Case) -> np.ndarray:
+    """A float map (*grid) on the case's grid. Raises EngineError where it does not lie there."""
+    return _array(path, case, "f") if path.suffix == ".npy" else read_map_on(path, case.geometry, case.name)
+
+
+def _array(path: Path, case: Case, kinds: str) -> np.ndarray:
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise unreadable(path) from error
+    if array.shape != case.geometry.array_shape or array.dtype.kind not in kinds:
+        raise EngineError("geometry-mismatch", f"{path.name} does not belong to {case.name}; make it anew.")
+    return array

@@ -1,0 +1,118 @@
+"""What label values are called: from the `dataset.json` that lies with nnU-Net and decathlon data, or by segments."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..core.errors import EngineError
+from ..core.files import replacing
+from .checks import label_values
+
+DESCRIPTION = "dataset.json"
+
+
+def read_json(path: Path) -> Any:
+    """Raises EngineError("bad-json")."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError, RecursionError) as error:  # ValueError: also a number of thousands of digits
+        raise EngineError("bad-json", f"{path.name} is not a readable JSON file; mend it or remove it.") from error
+
+
+def names_for(label: np.ndarray, label_path: Path) -> dict[int, str]:
+    """{value: name} of every value in the label (not 0), "class <value>" where no name is known."""
+    known = _names_beside(label_path)
+    return {v: known.get(v, nameless(v)) for v in label_values(label) if v}
+
+
+def nameless(value: int) -> str:
+    """What a value is called where no name is known."""
+    return f"class {value}"
+
+
+def matching_values(
+    own: Mapping[int, str], known: Mapping[int, str], present: Iterable[int], case_name: str
+) -> dict[int, int]:
+    """{value in the case: value that `known` gives to the same name}, for the values present in its label.
+
+    own, known: {value: name}. A value without a name of its own keeps its value where the case names nothing at
+    all; and a lone class that was never named takes a lone segment, whatever that is called.
+    Raises EngineError("unknown-segment") for a name that is not known.
+    """
+    present = [v for v in present if v]
+    if not _named(own):
+        return {v: v for v in present}
+    if len(known) == len(present) == 1 and not _named(known):
+        return dict(zip(present, known, strict=True))
+    values = {v: _value_of(v, own.get(v, nameless(v)), known) for v in present}
+    for value, there in values.items():
+        if there is None:
+            raise EngineError(
+                "unknown-segment",
+                f"{case_name} has the segment {own.get(value, nameless(value))}, which is none of the classes "
+                f"{', '.join(known.values())}; rename or remove it.",
+            )
+    return {value: there for value, there in values.items() if there is not None}
+
+
+def _named(names: Mapping[int, str]) -> bool:
+    return any(name != nameless(value) for value, name in names.items())
+
+
+def _value_of(value: int, name: str, known: Mapping[int, str]) -> int | None:
+    """The value of that name; where several have it, its own."""
+    return value if known.get(value) == name else next((v for v, n in known.items() if n == name), None)
+
+
+def _names_beside(label_path: Path) -> dict[int, str]:
+    """Names in the dataset.json of the label's folder or the folder above."""
+    for folder in (label_path.parent, label_path.parent.parent):
+        if (folder / DESCRIPTION).is_file():
+            return names_in_folder(folder)
+    return {}
+
+
+def names_in_folder(folder: Path | None) -> dict[int, str]:
+    """{value: name} (not 0) of the folder's dataset.json; empty without one. Raises EngineError("bad-json")."""
+    if folder is None or not (folder / DESCRIPTION).is_file():
+        return {}
+    data = read_json(folder / DESCRIPTION)
+    return names_in(data.get("labels")) if isinstance(data, dict) else {}
+
+
+def write_names(folder: Path, names: Mapping[int, str]) -> None:
+    """Let label maps in the folder keep their names. Somebody else's dataset.json there is left as it is.
+
+    Raises EngineError("bad-json" or "cannot-write").
+    """
+    path = folder / DESCRIPTION
+    if is_somebody_elses(path):
+        return
+    labels = {"0": "background", **{str(value): name for value, name in sorted(names.items())}}
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps({"labels": labels}, indent=1, ensure_ascii=False), encoding="utf-8")
+
+
+def is_somebody_elses(path: Path) -> bool:
+    """Whether it is a dataset.json that says more than `write_names` does. Raises EngineError("bad-json")."""
+    if path.name != DESCRIPTION or not path.is_file():
+        return False
+    data = read_json(path)
+    return not isinstance(data, dict) or set(data) != {"labels"}
+
+
+def names_in(labels: Any) -> dict[int, str]:
+    """{value: name} from {"1": "tumour"} or {"tumour": 1}; regions made of several values are passed over."""
+    names: dict[int, str] = {}
+    for key, value in (labels if isinstance(labels, dict) else {}).items():
+        if isinstance(value, int):
+            names[value] = key
+        elif isinstance(value, str) and key.isdigit():
+            names[int(key)] = value
+    names.pop(0, None)
+    return names

@@ -1,0 +1,159 @@
+"""From what a user names to the cases: a folder of any known layout, a list, or items."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+from ..core.errors import EngineError
+from .case import CaseSource, UnusableCase
+from .case_files import naming
+from .case_folder import FoundCase
+from .checks import check_exists
+from .file_roles import check_reference, give_roles, share
+from .folders import cases_of
+from .lists import cases_in_list, cases_of_items
+
+
+def find_cases(
+    folder: Path | str | None = None,
+    list: Path | str | None = None,
+    items: Iterable[Mapping[str, Any]] | None = None,
+    image: str | Sequence[str] | None = None,
+    label: str | None = None,
+    reference: str | None = None,
+    split: str = "all",
+    rater_seed: int = 0,
+    limit: int | None = None,
+) -> list[CaseSource]:
+    """The cases a user means, in the order of their names or of their list; docs/protocol.md, "Naming cases".
+
+    Exactly one of folder, list and items is given. Nothing is read but names and lists. split: "train", "test",
+    "all", or "learn": the cases called train or, where none is, all that are not called test.
+
+    Raises EngineError("cases-unnamed", "no-cases", "bad-name", "duplicate-case", "missing-file") and the codes of
+    `folder_layouts`, `case_lists` and `roles`.
+    """
+    sources = []
+    for source in find_each(folder, list, items, image, label, reference, split, rater_seed, limit):
+        if isinstance(source, UnusableCase):
+            raise source.problem
+        sources.append(source)
+    return sources
+
+
+def find_each(
+    folder: Path | str | None = None,
+    list: Path | str | None = None,
+    items: Iterable[Mapping[str, Any]] | None = None,
+    image: str | Sequence[str] | None = None,
+    label: str | None = None,
+    reference: str | None = None,
+    split: str = "all",
+    rater_seed: int = 0,
+    limit: int | None = None,
+) -> Sequence[CaseSource | UnusableCase]:
+    """As `find_cases`, but a case whose files are missing or not understood hides none of the others.
+
+    Raises what `find_cases` raises, as far as it is about all the cases.
+    """
+    wanted = _names(image)
+    check_reference(reference or "")
+    found = _found(folder, list, items, wanted)
+    _check_names(found)
+    chosen = part(found, split)
+    if not chosen:
+        wanted_part = "train" if split == "learn" else split
+        raise EngineError(
+            "no-cases",
+            f"None of the {len(found)} cases belongs to the split {wanted_part}; choose all, or list them there.",
+        )
+    if limit is not None and limit < len(chosen):
+        drawn = sorted(share(rater_seed, "limit " + case.name) for case in chosen)[:limit]
+        chosen = [case for case in chosen if share(rater_seed, "limit " + case.name) in drawn]
+    return [_source(case, wanted, label or "", reference or "", rater_seed) for case in chosen]
+
+
+def held_out_for_test(
+    folder: Path | str | None = None,
+    list: Path | str | None = None,
+    items: Iterable[Mapping[str, Any]] | None = None,
+    image: str | Sequence[str] | None = None,
+) -> int:
+    """How many of the cases the split "learn" leaves aside. Raises as `find_cases` does."""
+    found = _found(folder, list, items, _names(image))
+    return len(found) - len(part(found, "learn"))
+
+
+class _Divided(Protocol):
+    @property
+    def split(self) -> str: ...
+
+
+Divided = TypeVar("Divided", bound=_Divided)
+
+
+def part(cases: Sequence[Divided], split: str) -> Sequence[Divided]:
+    """Those of the cases that `split` means, as `find_cases` does."""
+    if split == "learn":
+        called_train = [case for case in cases if case.split == "train"]
+        return called_train or [case for case in cases if case.split != "test"]
+    return [case for case in cases if split in ("all", case.split)]
+
+
+def _names(image: str | Sequence[str] | None) -> tuple[str, ...]:
+    parts = image.split(",") if isinstance(image, str) else image or ()
+    return tuple(part.strip() for part in parts if part.strip())
+
+
+def _found(
+    folder: Path | str | None, list_file: Path | str | None, items: Any, image: Sequence[str]
+) -> list[FoundCase]:
+    if sum(given is not None for given in (folder, list_file, items)) != 1:
+        raise EngineError("cases-unnamed", "Name the cases by a folder, a list or one by one; exactly one of these.")
+    if folder is not None:
+        return cases_of(Path(folder), image)
+    if list_file is not None:
+        return cases_in_list(Path(list_file))
+    cases = cases_of_items(items)
+    if not cases:
+        raise EngineError("no-cases", "The list of cases is empty; name at least one.")
+    return cases
+
+
+def _check_names(cases: Iterable[FoundCase]) -> None:
+    """Each is there once; it becomes a folder of results, so it must not lead out of them."""
+    for case in cases:
+        parts = Path(case.name.replace("\\", "/")).parts
+        if not parts or ".." in parts or Path(case.name).is_absolute():
+            raise EngineError(
+                "bad-name", f"The case name {case.name} leads out of the results' folder; give it another name."
+            )
+    name, times = Counter(case.name for case in cases).most_common(1)[0]
+    if times > 1:
+        raise EngineError("duplicate-case", f"{times} cases are called {name}; give each a name of its own.")
+
+
+def _source(case: FoundCase, image: Sequence[str], label: str, reference: str, seed: int) -> CaseSource | UnusableCase:
+    try:
+        with naming(case.name):
+            source = give_roles(case, image, label, reference, seed)
+            _check_files(source)
+    except EngineError as problem:
+        return UnusableCase(case.name, case.split, problem)
+    return source
+
+
+def _check_files(source: CaseSource) -> None:
+    for path in (
+        *source.images,
+        source.label,
+        source.trusted,
+        source.confidence,
+        source.reference,
+        source.arrays,
+    ):
+        if path is not None:
+            check_exists(path)

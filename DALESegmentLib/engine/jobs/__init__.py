@@ -1,1 +1,0 @@
-"""What the engine can be asked to do, one job a file: `run(parameters, progress) -> result`, JSON in and out."""

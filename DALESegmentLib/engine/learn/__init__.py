@@ -1,1 +1,0 @@
-"""Learning: plan, network, prepared cases, training, prediction, bundle."""

@@ -1,1 +1,0 @@
-"""Measuring: agreement with a reference, label errors found, simulated annotators."""

@@ -1,0 +1,1 @@
+"""Measures of segmentations and of label errors, and simulated annotators."""

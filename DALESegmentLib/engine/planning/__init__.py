@@ -1,0 +1,1 @@
+"""How a data set is trained: plan, network, preprocessing."""

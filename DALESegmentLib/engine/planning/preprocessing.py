@@ -1,0 +1,192 @@
+"""Prepared cases: the arrays a training draws from, in the plan's layout and spacing, and the way back.
+
+Prepared cases that memory should not hold: their voxels lie in files, of which the machine keeps in memory what is
+read at the moment.
+
+The files have no name, or on Windows and network disks one that begins with a dot and goes with them, so nothing is
+left behind even by a killed process.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal, cast
+
+import numpy as np
+import torch
+from monai.data import MetaTensor
+from monai.transforms import NormalizeIntensity, ScaleIntensityRange, Spacing, SpatialResample
+from monai.utils import convert_to_tensor
+from torch import Tensor
+
+from ..core.device import available_memory
+from ..core.errors import EngineError, checkpoint
+from ..dale.label_state import LabelDisagreement, LabelState
+from ..geometry.grid import Geometry
+from ..geometry.orientation import canonical_affine, canonical_size, from_canonical, to_canonical
+from ..io.case import Case, image_fingerprint
+from .plan import Plan
+
+_UNKNOWN = -1
+
+
+@dataclass
+class PreparedCase:
+    """image (C, x, y, z) float32; labels: (x, y, z) network classes, and what is known of them."""
+
+    name: str
+    geometry: Geometry
+    affine: Tensor
+    image: Tensor
+    labels: LabelState
+    fingerprint: str = ""
+    """Of the image as it came, see `image_fingerprint`."""
+
+    @property
+    def spacing(self) -> tuple[float, ...]:
+        """mm along the axes (x, y, z) of the prepared grid."""
+        return tuple(float(step) for step in self.affine[:3, :3].double().norm(dim=0))
+
+
+def prepare_image(case: Case, plan: Plan) -> MetaTensor:
+    """(C, x, y, z) float32: turned, resampled and normalised as the plan says."""
+    image = _on_plan_grid(case.image, case.geometry, plan, "bilinear")
+    checkpoint()
+    return _normalise(image, plan)
+
+
+def prepare_case(case: Case, plan: Plan) -> PreparedCase:
+    """Image, label and trusted mask on one grid. Labels are resampled by nearest neighbour, so that every
+    prepared voxel keeps the label some clinician gave."""
+    assert case.label is not None
+    image = prepare_image(case, plan)
+    checkpoint()
+    label, _ = prepare_label(case, plan)
+    checkpoint()
+    trusted = np.zeros(case.label.shape, bool) if case.trusted is None else case.trusted
+    reviewed = _on_plan_grid(trusted[None], case.geometry, plan, "nearest").as_tensor()[0].bool().contiguous()
+    return PreparedCase(
+        case.name,
+        case.geometry,
+        image.affine,
+        image.as_tensor().contiguous(),
+        LabelState(label, reviewed),
+        image_fingerprint(case.image),
+    )
+
+
+def prepare_label(case: Case, plan: Plan) -> tuple[Tensor, Tensor]:
+    """The label as network classes (x, y, z) int16, and the affine of that grid. Raises as `label_classes`."""
+    label = _on_plan_grid(label_classes(case, plan)[None], case.geometry, plan, "nearest")
+    return label.as_tensor()[0].to(torch.int16).contiguous(), label.affine
+
+
+def label_classes(case: Case, plan: Plan) -> np.ndarray:
+    """The case's label as network classes (*grid) int16.
+
+    Raises EngineError("unknown-class") for a value the model does not know.
+    """
+    assert case.label is not None
+    table = np.full(max(plan.class_values) + 2, _UNKNOWN, np.int16)
+    table[plan.class_values] = np.arange(plan.classes)
+    # values beyond the table get its last entry, so that it need not be as long as the label's largest value
+    classes: np.ndarray = table.take(np.asarray(case.label, np.intp), mode="clip")
+    if (classes == _UNKNOWN).any():
+        value = int(case.label[classes == _UNKNOWN][0])
+        known = ", ".join(str(v) for v in plan.class_values if v)
+        raise EngineError(
+            "unknown-class",
+            f"The label of {case.name} has the value {value}, but the model knows only {known}; "
+            "leave that segment out or train a model that has it.",
+        )
+    return classes
+
+
+def to_native(
+    values: Tensor, affine: Tensor, geometry: Geometry, mode: Literal["bilinear", "nearest"] = "bilinear"
+) -> np.ndarray:
+    """(C, x, y, z) on a prepared grid to (C, *geometry.array_shape), float32. Exact where nothing was resampled. mode:
+    "nearest" for what belongs to a label, so that it does not leak over an outline."""
+    size = canonical_size(geometry)
+    target = torch.from_numpy(canonical_affine(geometry))
+    if tuple(values.shape[1:]) != size or not torch.allclose(affine.double(), target, atol=1e-4):
+        resample = SpatialResample(mode=mode, padding_mode="border", dtype=np.float32)
+        moved = MetaTensor(values.float(), affine=affine)
+        values = convert_to_tensor(resample(moved, dst_affine=target, spatial_size=size), track_meta=False)
+    return from_canonical(values.cpu().numpy(), geometry)
+
+
+def native_disagreement(known: LabelDisagreement, affine: Tensor, geometry: Geometry) -> LabelDisagreement:
+    """From a prepared grid to the case's own, by nearest neighbour: what is known of a label must not leak over its
+    outline, nor what is unknown mix with what is known."""
+    both = torch.stack([known.values.float(), known.seen.float()])
+    values, seen = torch.from_numpy(to_native(both, affine, geometry, "nearest"))
+    return LabelDisagreement(values, seen > 0.5)
+
+
+def _on_plan_grid(array: np.ndarray, geometry: Geometry, plan: Plan, mode: str) -> MetaTensor:
+    """(C, *geometry.array_shape) turned and, where the plan has a spacing, resampled; float32."""
+    affine = torch.from_numpy(canonical_affine(geometry))
+    turned = to_canonical(np.asarray(array, np.float32), geometry)
+    tensor = MetaTensor(torch.from_numpy(turned), affine=affine)
+    if plan.spacing is None:
+        return tensor
+    checkpoint()
+    resample = Spacing(pixdim=plan.spacing, mode=mode, padding_mode="border", dtype=np.float32)
+    return cast(MetaTensor, resample(tensor))
+
+
+def _normalise(image: MetaTensor, plan: Plan) -> MetaTensor:
+    if plan.normalise == "ct" and plan.ct_window is not None:
+        low, high = plan.ct_window
+        return cast(MetaTensor, ScaleIntensityRange(low, high, b_min=-1.0, b_max=1.0, clip=True)(image))
+    if plan.normalise == "case":
+        return cast(MetaTensor, NormalizeIntensity(channel_wise=True)(image))
+    # brightness differs from slice to slice: every slice is its own image
+    axes = [axis + 1 for axis in range(3) if axis != plan.slice_axis]
+    mean, std = image.mean(axes, keepdim=True), image.std(axes, keepdim=True)
+    return cast(MetaTensor, (image - mean) / std.clamp_min(1e-6))
+
+
+KEPT_FREE = 0.6
+"""Of the memory that is free before the first case; once no more than that is left, cases go to files."""
+
+
+class CaseCache:
+    """folder: where there is room for the files: 10 bytes a voxel, 4 more for each channel after the first, and 2 for
+    each corrector."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._kept_free = KEPT_FREE * available_memory()
+
+    def keep(self, case: PreparedCase) -> PreparedCase:
+        """The same case, to be used instead of this one; what is written to its voxels stays as in memory. Where there
+        is no room for files either, it stays in memory."""
+        if available_memory() >= self._kept_free:
+            return case
+        try:
+            arrays = {name: self._in_a_file(values) for name, values in case.labels.state_dict().items()}
+            labels = LabelState.from_state_dict(arrays, self._new)
+            return replace(case, image=self._in_a_file(case.image), labels=labels)
+        except OSError:
+            return case
+
+    def _new(self, shape: tuple[int, ...], kind: torch.dtype) -> Tensor:
+        """An array of zeros in a file; in memory where there is no room for it."""
+        zeros = torch.zeros(shape, dtype=kind)
+        try:
+            return self._in_a_file(zeros)
+        except OSError:
+            return zeros
+
+    def _in_a_file(self, voxels: Tensor) -> Tensor:
+        array = voxels.contiguous().numpy()
+        if not array.size:
+            return voxels
+        with tempfile.TemporaryFile(prefix=".case-", dir=self._folder) as file:  # the mapping keeps it open
+            array.tofile(file)
+            file.flush()
+            return torch.from_numpy(np.memmap(file, array.dtype, "r+", shape=array.shape))

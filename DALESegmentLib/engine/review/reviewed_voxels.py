@@ -1,0 +1,140 @@
+"""What a clinician's decisions say about voxels: which labels are trusted from then on.
+
+The voxels a decision vouches for, with their labels, small enough for a line of the review log.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..core.errors import EngineError
+from ..geometry.distance import grow_mm
+
+REVIEWED_MARGIN = 2.0  # voxels of the finest axis a person sees around a region while deciding about it
+
+
+def reviewed_mask(
+    region_map: np.ndarray, region_ids: Collection[int], spacing: Sequence[float] | None = None
+) -> np.ndarray:
+    """What a person has seen who decided about these regions: the regions and a margin of two voxels.
+
+    region_map: (*grid) region ids; spacing: mm along the axes, by default one. The margin is measured in mm
+    with the finest spacing, so that it stays within the slice where slices are thick. Returns (*grid) bool.
+    """
+    spacing = (1.0,) * region_map.ndim if spacing is None else spacing
+    return grow_mm(np.isin(region_map, list(region_ids)), spacing, REVIEWED_MARGIN * min(spacing))
+
+
+def trusted_from_edit(
+    before: np.ndarray,
+    after: np.ndarray,
+    region_map: np.ndarray | None = None,
+    confirmed: Collection[int] = (),
+    spacing: Sequence[float] | None = None,
+) -> np.ndarray:
+    """Voxels whose label in `after` is trusted once a person has edited or confirmed it; (*grid) bool.
+
+    - A voxel whose label changed is trusted.
+    - A confirmed region is trusted with its margin (`reviewed_mask`): the person looked and left it as it is.
+    - A region in which something changed was looked at as a whole, so all of it and its margin are trusted
+      too.
+
+    Regions marked "unsure" are simply not named in `confirmed`. Elsewhere a change says nothing about its
+    neighbours. Raises EngineError("geometry-mismatch") where the arrays differ in shape.
+    """
+    _same_grid(before, after, *(() if region_map is None else (region_map,)))
+    changed = before != after
+    if region_map is None:
+        return changed
+    corrected = set(np.unique(region_map[changed]).tolist()) - {0}
+    return changed | reviewed_mask(region_map, corrected | set(confirmed), spacing)
+
+
+def correct_from_reference(
+    label: np.ndarray,
+    reference: np.ndarray,
+    region_map: np.ndarray,
+    region_ids: Collection[int],
+    spacing: Sequence[float] | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Play the reviewer: within these regions and their margin the reference is drawn, and trusted.
+
+    For demonstrations and studies, where the truth is known. Returns the new label and the trusted mask.
+    """
+    _same_grid(label, reference, region_map)
+    reviewed = reviewed_mask(region_map, region_ids, spacing)
+    return np.where(reviewed, reference, label).astype(label.dtype), reviewed
+
+
+def violations(trusted: np.ndarray, trusted_label: np.ndarray, prediction: np.ndarray) -> int:
+    """How many confirmed voxels a prediction contradicts."""
+    _same_grid(trusted, trusted_label, prediction)
+    return int((trusted.astype(bool) & (trusted_label != prediction)).sum())
+
+
+def _same_grid(*arrays: np.ndarray) -> None:
+    if len({array.shape for array in arrays}) > 1:
+        raise EngineError(
+            "geometry-mismatch",
+            "The corrected segmentation does not lie on the grid of the reviewed one; "
+            "correct the segmentation that the review list was made for.",
+        )
+
+
+Run = tuple[int, int, int]
+"""First voxel (counted through the array in C order), voxels, label value."""
+
+
+@dataclass(frozen=True)
+class TrustedVoxels:
+    """shape: of the case's arrays, (k, j, i) or (j, i). image: `image_fingerprint` of the image they belong to."""
+
+    image: str
+    shape: tuple[int, ...]
+    runs: tuple[Run, ...]
+
+    @staticmethod
+    def of(trusted: np.ndarray, label: np.ndarray, image: str) -> TrustedVoxels:
+        """trusted: (*grid) bool; label: (*grid) whole numbers. Raises EngineError("geometry-mismatch")."""
+        if trusted.shape != label.shape:
+            raise EngineError(
+                "geometry-mismatch", "The decision and the label do not lie on the same voxels; review this label anew."
+            )
+        values = np.where(trusted, label, -1).ravel().astype(np.int64)
+        starts = np.flatnonzero(np.diff(values, prepend=-1)) if values.size else np.array([], int)
+        stops = np.append(starts[1:], values.size)
+        runs = [
+            (int(start), int(stop - start), int(values[start]))
+            for start, stop in zip(starts, stops, strict=True)
+            if values[start] >= 0
+        ]
+        return TrustedVoxels(image, tuple(trusted.shape), tuple(runs))
+
+    def put(self, trusted: np.ndarray, label: np.ndarray) -> None:
+        """Set these voxels in (*grid) arrays. Raises EngineError("geometry-mismatch")."""
+        if trusted.shape != self.shape or label.shape != self.shape:
+            raise EngineError(
+                "geometry-mismatch",
+                "The review log is about an image of another size; open it with the image that was reviewed.",
+            )
+        flat, values = trusted.reshape(-1), label.reshape(-1)
+        for start, count, value in self.runs:
+            flat[start : start + count] = True
+            values[start : start + count] = value
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"image": self.image, "shape": list(self.shape), "runs": [list(run) for run in self.runs]}
+
+    @staticmethod
+    def from_dict(data: Mapping[str, Any]) -> TrustedVoxels:
+        """Raises KeyError, TypeError, ValueError for anything else."""
+        shape = tuple(int(n) for n in data["shape"])
+        runs = tuple((int(start), int(count), int(value)) for start, count, value in data["runs"])
+        voxels = int(np.prod(shape, dtype=object)) if shape else 0
+        if any(start < 0 or count < 1 or start + count > voxels or value < 0 for start, count, value in runs):
+            raise ValueError("runs outside the image")
+        return TrustedVoxels(str(data["image"]), shape, runs)

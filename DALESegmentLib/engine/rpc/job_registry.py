@@ -1,0 +1,51 @@
+"""Which job answers which command. A job's module, and torch with it, is imported when it is first needed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+from ..core.progress import Progress
+
+Job = Callable[[dict[str, Any], Progress], dict[str, Any]]
+
+COMMANDS = ("inspect", "plan", "train", "finetune", "predict", "confidence", "review", "evaluate", "simulate")
+INTERACTIVE = ("refresh",)
+"""Asked for by the application alone, between two clicks; the command line has the steps it is made of."""
+
+WARM = (
+    "numpy",
+    "SimpleITK",
+    "torch",
+    *(f"DALESegmentLib.engine.commands.{name}" for name in ("predict", "train")),
+)
+"""Imported while there is nothing to do, so that the first job does not wait for it."""
+
+PATHS: dict[str, tuple[str, ...]] = {
+    "train": ("model", "run"),
+    "finetune": ("model", "run"),
+    "predict": ("extents_csv", "items.segmentation", "items.probabilities"),
+    "confidence": ("extents_csv", "items.confidence", "items.shown"),
+    "review": ("csv", "json", "extents_csv", "audit", "items.confidence", "items.shown", "items.regions_map"),
+    "simulate": ("items.label",),
+    "refresh": ("model", "run", "items.confidence", "items.shown", "items.segmentation"),
+}
+"""Where the result of a job holds paths, all below its `out`: names of values, "items.x" for x of each of the items.
+Any other text in a result is no path, whatever it looks like. A job that is not named returns none."""
+
+
+@dataclass(frozen=True)
+class LateJob:
+    """The function `run` of a module that is imported at the first call, or before it by who cannot wait that long."""
+
+    module: str
+
+    def __call__(self, parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
+        return import_module(self.module).run(parameters, progress)
+
+
+JOBS: dict[str, Job] = {
+    command: LateJob(f"DALESegmentLib.engine.commands.{command}") for command in (*COMMANDS, *INTERACTIVE)
+}

@@ -1,0 +1,1 @@
+"""The training loop, its sampler, callbacks, label refinement, checkpoints."""

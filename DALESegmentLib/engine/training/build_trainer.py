@@ -1,0 +1,90 @@
+"""The two trainings there are, put together: from nothing, and a fine-tune."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+
+from ..core.distributed import current
+from ..core.progress import Progress
+from ..dale.loss import Objective
+from ..planning.plan import Plan, TrainSettings
+from ..planning.preprocessing import PreparedCase
+from .callbacks import BestOnReview, Callback, PartitionThresholds, RunOutputs, StepReports, TimeBudget, Validation
+from .checkpoint import Checkpoint
+from .finetuning import KeepingObjective, TuningSampler
+from .label_refinement import LabelRefinement, label_correctors
+from .sampling import PatchSampler
+from .trainer import Trainer
+
+
+def training(
+    plan: Plan,
+    settings: TrainSettings,
+    network: nn.Module,
+    cases: Sequence[PreparedCase],
+    validation: Sequence[PreparedCase],
+    checkpoint: Checkpoint | None,
+    device: torch.device,
+    progress: Progress,
+    *,
+    loss: Objective | None = None,
+    callbacks: Sequence[Callback] = (),
+) -> Trainer:
+    """A training by the settings. cases, validation: the rank's own; checkpoint: where to write, nothing is without it;
+    loss: another than the settings'; callbacks: after all others but the one that writes."""
+    ranks = current()
+    config = settings.objective_settings
+    before = (TimeBudget(settings.seconds), LabelRefinement(settings.seconds), PartitionThresholds())
+    around = (Validation(validation), StepReports(), *callbacks)
+    return Trainer(
+        plan,
+        settings,
+        network,
+        cases,
+        loss or Objective(plan.classes, config, settings.trusted_share),
+        PatchSampler(cases, plan, focus_trusted=settings.focus_trusted, ranks=ranks),
+        device,
+        progress,
+        correctors=[] if config is None else label_correctors(cases, plan, config, ranks),
+        callbacks=(*before, *around, *([] if checkpoint is None else [RunOutputs(checkpoint)])),
+        ranks=ranks,
+    )
+
+
+def finetuning(
+    plan: Plan,
+    settings: TrainSettings,
+    network: nn.Module,
+    cases: Sequence[PreparedCase],
+    validation: Sequence[PreparedCase],
+    checkpoint: Checkpoint | None,
+    device: torch.device,
+    progress: Progress,
+    *,
+    deadline: float | None = None,
+) -> Trainer:
+    """A training that starts from `network`, in a process of its own. deadline: on the monotonic clock, instead of the
+    settings' seconds.
+
+    Its batches are half as large: twice as many steps do more for what is learned by heart. Labels are not refined: it
+    goes on with what the training it comes from proposed, and a budget is for what was corrected.
+    """
+    half = plan.model_copy(update={"batch_size": max(2, -(-plan.batch_size // 2))})
+    sampler = TuningSampler(cases, half)
+    budget = TimeBudget(settings.seconds, deadline)
+    best = BestOnReview(sampler, budget)
+    outputs = [] if checkpoint is None else [RunOutputs(checkpoint, best)]
+    return Trainer(
+        plan,
+        settings,
+        network,
+        cases,
+        KeepingObjective(plan, settings, network),
+        sampler,
+        device,
+        progress,
+        callbacks=(best, budget, PartitionThresholds(), *outputs, Validation(validation, at_end=True)),
+    )

@@ -1,0 +1,253 @@
+"""What happens around the steps of a training: time, validation, reports, files. `Trainer` calls them in order."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from ..bundle.bundle import save_bundle
+from ..planning.preprocessing import PreparedCase
+from .checkpoint import Checkpoint
+from .class_voxels import Thresholds
+from .finetuning import Look, TuningSampler, better, look_at, patches_to_look_at
+from .validation import validation_dice
+
+if TYPE_CHECKING:
+    from .trainer import Trainer
+
+VALIDATIONS = 10
+"""At most so many validations in a training, evenly spaced, the last at its end."""
+LOOKS = 12
+"""Epochs of a time budget, each ending with a look at whether the fine-tune helps."""
+PATIENCE = 5
+"""Looks without a better model, after which a fine-tune ends."""
+SAVED_EVERY = 20.0
+"""Seconds between writing the best model so far, so that a kill does not cost it."""
+
+
+class Callback:
+    """Does nothing; what overrides a method is called there. name: under which its state is kept in a checkpoint."""
+
+    name = ""
+
+    def on_fit_start(self, trainer: Trainer) -> None:
+        """Before the first epoch of this process."""
+
+    def on_epoch_start(self, trainer: Trainer) -> None:
+        """Before the first step of an epoch, with the epoch's seed set."""
+
+    def on_step_end(self, trainer: Trainer) -> None:
+        """After each step; `trainer.losses` are those of the epoch."""
+
+    def on_epoch_end(self, trainer: Trainer) -> None:
+        """With the epoch's row as the last one of `trainer.history`, to be added to."""
+
+    def on_fit_end(self, trainer: Trainer) -> None:
+        """Whatever ended the training, see `trainer.interrupted`."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Plain JSON values, for a checkpoint."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """What `state_dict` gave."""
+
+
+class TimeBudget(Callback):
+    """Ends a training by the clock, which also says how much of it is done. On several ranks the first one's counts.
+
+    seconds: of the training itself, those before a resume counted; or deadline: on the monotonic clock.
+    """
+
+    def __init__(self, seconds: float | None = None, deadline: float | None = None) -> None:
+        self.seconds = seconds
+        self.deadline = deadline
+
+    def on_fit_start(self, trainer: Trainer) -> None:
+        if self.deadline is not None:
+            self.seconds = max(self.deadline - time.monotonic(), 1e-3) + trainer.elapsed
+        self._look(trainer)
+
+    def on_epoch_start(self, trainer: Trainer) -> None:
+        self._look(trainer)
+
+    def on_step_end(self, trainer: Trainer) -> None:
+        self._look(trainer)
+
+    def _look(self, trainer: Trainer) -> None:
+        if self.seconds is not None:
+            trainer.time_share = trainer.ranks.broadcast(trainer.elapsed) / self.seconds
+            trainer.should_stop = trainer.should_stop or trainer.time_share >= 1.0
+
+
+class PartitionThresholds(Callback):
+    """Gives the loss the thresholds of its partition, every epoch."""
+
+    def __init__(self) -> None:
+        self._thresholds: Thresholds | None = None
+        self._chosen_for = 0
+
+    def on_epoch_start(self, trainer: Trainer) -> None:
+        config = trainer.loss.settings
+        if config is None or not config.partition:
+            return
+        if self._thresholds is None or self._chosen_for != trainer.label_changes:
+            self._thresholds = Thresholds(trainer.cases, trainer.plan.classes, trainer.ranks)
+            self._chosen_for = trainer.label_changes
+        trainer.loss.thresholds = self._thresholds.of(config)
+
+
+class Validation(Callback):
+    """Adds validation_dice to the row of some epochs, of the last one in any case; or to that alone, at the end.
+    cases: the rank's own."""
+
+    def __init__(self, cases: Sequence[PreparedCase], *, at_end: bool = False) -> None:
+        self.cases = cases
+        self.at_end = at_end
+
+    def on_fit_start(self, trainer: Trainer) -> None:
+        self.validates = sum(trainer.ranks.all_gather([len(self.cases)])) > 0
+
+    def on_epoch_end(self, trainer: Trainer) -> None:
+        every = -(-trainer.settings.epochs // VALIDATIONS)
+        last = trainer.epoch + 1 == trainer.settings.epochs or trainer.should_stop
+        if self.validates and not self.at_end and ((trainer.epoch + 1) % every == 0 or last):
+            self._validate(trainer)
+
+    def on_fit_end(self, trainer: Trainer) -> None:
+        if self.validates and self.at_end and trainer.history and not trainer.interrupted:
+            self._validate(trainer)
+
+    def _validate(self, trainer: Trainer) -> None:
+        dice = validation_dice(self.cases, trainer.predictor, trainer.progress, trainer.ranks)
+        trainer.history[-1]["validation_dice"] = dice
+
+
+class StepReports(Callback):
+    """Tells the progress how far a training is, and its loss and last validation."""
+
+    def on_step_end(self, trainer: Trainer) -> None:
+        values: dict[str, float] = {}
+        for row in reversed(trainer.history):
+            if row.get("validation_dice") is not None:
+                values["validation_dice"] = row["validation_dice"]
+                break
+        report(trainer, f"Epoch {trainer.epoch + 1} of {trainer.settings.epochs}", **values)
+
+
+def report(trainer: Trainer, message: str, **values: float) -> None:
+    share, elapsed = trainer.share, trainer.elapsed
+    left = elapsed / share - elapsed if share > 0.02 else None
+    values = {"epoch": trainer.epoch + 1, "loss": sum(trainer.losses) / len(trainer.losses), **values}
+    trainer.progress.report(100.0 * share, "training", message, seconds_left=left, **values)
+
+
+class BestOnReview(Callback):
+    """Of a fine-tune: looks every now and then at what it is for, keeps the best model seen and puts it back at the
+    end, and ends early where looking on no longer helps (early stopping by patience).
+
+    Rows get confirmed_wrong, the share of the confirmed voxels looked at that the model contradicts, and replay_dice,
+    its Dice with the labels on patches without them. With a budget an epoch is a twelfth of it.
+    """
+
+    def __init__(self, sampler: TuningSampler, budget: TimeBudget) -> None:
+        self.sampler = sampler
+        self.budget = budget
+        self.since_best = 0
+
+    def on_fit_start(self, trainer: Trainer) -> None:
+        self.patches = patches_to_look_at(self.sampler, trainer.settings.seed, trainer.device)
+        self.best: Look = look_at(trainer.network, self.patches)
+        self.before = self.best
+        self.kept = _copied(trainer.network)
+
+    def on_epoch_start(self, trainer: Trainer) -> None:
+        seconds = self.budget.seconds
+        self.epoch_ends = None if seconds is None else time.monotonic() + seconds / LOOKS
+
+    def on_step_end(self, trainer: Trainer) -> None:
+        look = self.best
+        report(trainer, f"Learning; {look.wrong} of {look.confirmed} confirmed voxels are not followed yet")
+        if self.epoch_ends is not None and time.monotonic() >= self.epoch_ends:
+            trainer.ends_epoch = True
+
+    def on_epoch_end(self, trainer: Trainer) -> None:
+        look = look_at(trainer.network, self.patches)
+        if better(look, self.best, self.before):
+            self.best, self.kept, self.since_best = look, _copied(trainer.network), 0
+        else:
+            self.since_best += 1
+        trainer.should_stop = trainer.should_stop or self.since_best >= PATIENCE
+        trainer.history[-1] |= look.row()
+
+    def on_fit_end(self, trainer: Trainer) -> None:
+        trainer.network.load_state_dict(self.kept)
+
+    @contextmanager
+    def best_weights(self, network: nn.Module) -> Iterator[None]:
+        """Lend the network its best weights."""
+        now = _copied(network)
+        network.load_state_dict(self.kept)
+        try:
+            yield
+        finally:
+            network.load_state_dict(now)
+
+
+class RunOutputs(Callback):
+    """Writes the checkpoint and the model's bundle, so that a kill at any moment leaves both whole.
+
+    Without `best` every epoch, and all that a resume takes. A fine-tune is not resumed: of it the best model and what
+    was learned about the labels are written, every SAVED_EVERY seconds and at the end.
+    """
+
+    def __init__(self, checkpoint: Checkpoint, best: BestOnReview | None = None) -> None:
+        self.checkpoint = checkpoint
+        self.best = best
+        self.saved_at = time.monotonic()
+
+    def on_epoch_end(self, trainer: Trainer) -> None:
+        if self.best is None:
+            self._write(trainer)
+        elif time.monotonic() - self.saved_at >= SAVED_EVERY:
+            with self.best.best_weights(trainer.network):
+                self._write(trainer)
+
+    def on_fit_end(self, trainer: Trainer) -> None:
+        if self.best is not None:
+            self._write(trainer)
+
+    def resume(self, trainer: Trainer) -> None:
+        """Put everything back as the last finished epoch left it, the model too, which a kill can have left an epoch
+        behind. Without a checkpoint, which is written at the end of the first epoch, the training starts over."""
+        trainer.ranks.check_same("run folders", there := self.checkpoint.exists())
+        if not there:
+            return
+        trainer.load_progress(self.checkpoint.load(trainer.cases, trainer.load_tensors))
+        trainer.ranks.check_same("checkpoints", len(trainer.history))
+        if trainer.ranks.is_main:
+            self._save_model(trainer)
+
+    def _write(self, trainer: Trainer) -> None:
+        tensors = trainer.tensors() if self.best is None else None
+        self.checkpoint.save(trainer.cases, tensors, trainer.progress_so_far())
+        if trainer.ranks.is_main:
+            self._save_model(trainer)
+        self.saved_at = time.monotonic()
+
+    def _save_model(self, trainer: Trainer) -> None:
+        save_bundle(self.folder, trainer.network, trainer.plan, {"history": trainer.history})
+
+    @property
+    def folder(self) -> Path:
+        return self.checkpoint.folder
+
+
+def _copied(network: nn.Module) -> dict[str, Tensor]:
+    return {name: torch.clone(value.detach()) for name, value in network.state_dict().items()}

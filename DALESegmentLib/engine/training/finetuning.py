@@ -1,0 +1,173 @@
+"""The loss of a fine-tune: that of the training, and a pull back to the model it started from, away from what was
+confirmed.
+
+    L = L_training + λ Σ_i valid_i (1 - trusted_i) KL( p_before,i || p_i ) / Σ_i valid_i
+
+The pull is Learning without Forgetting (Li and Hoiem, 2016), voxel by voxel: a few confirmed voxels must not move what
+the model does everywhere else.
+
+What a fine-tune looks at to know whether it helps: a few patches with confirmed voxels, and as many without.
+
+Patches of a fine-tune: half of them where the clinician was, half drawn over all cases as in a training.
+
+Of the first half most are the very windows that prediction runs over, neither turned nor brightened. What was confirmed
+has to come out right to the voxel in the image it was confirmed in, and that is learned several times sooner where it
+is seen as it will be asked for. The rest of that half is turned and brightened as ever, so that what is learned is not
+one picture by heart; the second half is the replay that keeps the model from unlearning.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..dale.loss import Batch, Objective, StepResult
+from ..metrics.segmentation import dice, mean_of
+from ..planning.plan import Plan, TrainSettings
+from ..planning.preprocessing import PreparedCase
+from ..planning.windows import windows_of
+from .sampling import PatchSampler, Pose, confirmed_points
+
+PULL = 8.0
+"""λ"""
+
+
+class KeepingObjective(Objective):
+    """before: the network as it is now; it is copied."""
+
+    def __init__(self, plan: Plan, settings: TrainSettings, before: nn.Module) -> None:
+        super().__init__(plan.classes, settings.objective_settings, settings.trusted_share)
+        self.before = copy.deepcopy(before).eval().requires_grad_(False)
+
+    def __call__(self, batch: Batch, logits: Tensor, features: Tensor | None, step: int, share: float) -> StepResult:
+        result = super().__call__(batch, logits, features, step, share)
+        device = batch.image.device.type
+        with torch.no_grad(), torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):
+            before = self.before(batch.image)
+        result.loss = result.loss + PULL * _distance(before.float(), logits, batch)
+        return result
+
+
+def _distance(before: Tensor, now: Tensor, batch: Batch) -> Tensor:
+    """before, now: (B, K, *grid) logits."""
+    log_before = before.log_softmax(1)
+    divergence = (log_before.exp() * (log_before - now.log_softmax(1))).sum(1)
+    weights = batch.valid * ~batch.trusted
+    return (weights * divergence).sum() / batch.valid.sum().clamp_min(1)
+
+
+PATCHES = 16
+"""Of each kind; a look at both costs about as much as a step or two."""
+REPLAY_MARGIN = 0.01
+"""Dice that a model may lose on the replay and still be kept."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """wrong: confirmed voxels contradicted, of `confirmed` looked at; replay: Dice with the labels, away from them."""
+
+    wrong: int
+    confirmed: int
+    replay: float
+
+    def row(self) -> dict[str, Any]:
+        share = self.wrong / self.confirmed if self.confirmed else 0.0
+        return {"confirmed_wrong": round(share, 4), "replay_dice": round(self.replay, 4)}
+
+
+def better(look: Look, best: Look, before: Look) -> bool:
+    """Fewer confirmed voxels contradicted, and nothing lost on the replay against the model before; where the voxels
+    are equal, the better replay."""
+    kept = look.replay >= before.replay - REPLAY_MARGIN
+    return kept and (look.wrong, -look.replay) < (best.wrong, -best.replay)
+
+
+def patches_to_look_at(sampler: TuningSampler, seed: int, device: torch.device) -> list[Batch]:
+    """Batches, the same for one seed: windows that hold confirmed voxels, evenly drawn, and replay."""
+    windows = sampler.windows[:: max(1, -(-len(sampler.windows) // PATCHES))]
+    poses = windows + sampler.replay_poses(PATCHES, seed)
+    size = sampler.plan.batch_size
+    return [sampler.take(poses[i : i + size], device) for i in range(0, len(poses), size)]
+
+
+def look_at(network: nn.Module, patches: list[Batch]) -> Look:
+    """Replay Dice is pooled over the patches, the mean of the classes that are there."""
+    was = network.training
+    network.eval()
+    wrong = confirmed = 0
+    both, sizes = torch.zeros(1), torch.zeros(1)
+    with torch.no_grad():
+        for batch in patches:
+            logits = network(batch.image)
+            found, classes = logits.argmax(1), logits.shape[1]
+            wrong += int((batch.trusted & (found != batch.label)).sum())
+            confirmed += int(batch.trusted.sum())
+            counted = ((batch.valid > 0) & ~batch.trusted).float().flatten()
+            mine, given = found.flatten(), batch.label.flatten()
+            agreed = torch.bincount(given, counted * (mine == given), minlength=classes)
+            both = both + agreed.cpu()
+            total = torch.bincount(mine, counted, minlength=classes) + torch.bincount(given, counted, minlength=classes)
+            sizes = sizes + total.cpu()
+    network.train(was)
+    scores = [dice(n, size) for n, size in zip(both[1:].tolist(), sizes[1:].tolist(), strict=True)]
+    replay = mean_of(scores)
+    return Look(wrong, confirmed, 1.0 if replay is None else replay)
+
+
+CONFIRMED_SHARE = 0.5
+"""Of the patches of a batch."""
+AS_PREDICTED = 0.9
+"""Of those."""
+
+
+class TuningSampler(PatchSampler):
+    """Where nothing is confirmed it draws what a training does."""
+
+    def __init__(self, cases: Sequence[PreparedCase], plan: Plan) -> None:
+        super().__init__(cases, plan)
+        self.confirmed = {
+            i: confirmed_points(case.labels) + self._border(case.labels)
+            for i, case in enumerate(self.cases)
+            if bool(case.labels.reviewed.any())
+        }
+        self.windows = [window for i in self.confirmed for window in self._windows_of(i)]
+
+    def seed(self, seed: int, epoch: int) -> None:
+        super().seed(seed, epoch)
+        self.turn: list[int] = []
+
+    def take(self, poses: Sequence[Pose], device: torch.device) -> Batch:
+        """These patches as they are."""
+        return self._batch(poses, device)
+
+    def replay_poses(self, count: int, seed: int) -> list[Pose]:
+        """As drawn in a training, for looking at: the same for one seed, in place, and as prediction sees them."""
+        self.seed(seed, 0)
+        drawn = [super(TuningSampler, self)._pose() for _ in range(count)]
+        return [self._still(pose.case, pose.start) for pose in drawn]
+
+    def _pose(self) -> Pose:
+        if not self.windows or self.random.random() >= CONFIRMED_SHARE:
+            return super()._pose()
+        if self.random.random() < AS_PREDICTED:
+            if not self.turn:
+                self.turn = list(self.random.permutation(len(self.windows)))
+            return self.windows[self.turn.pop()]
+        case = list(self.confirmed)[int(self.random.integers(len(self.confirmed)))]
+        return self._turned(case, self._near([self.confirmed[case]]))
+
+    def _windows_of(self, case: int) -> list[Pose]:
+        """Those of the sliding window that hold a confirmed voxel."""
+        labels = self.cases[case].labels
+        windows = windows_of(self._padded_size(labels), self.plan.patch_size)
+        poses = [self._still(case, start) for start in windows.starts.tolist()]
+        return [pose for pose in poses if bool(labels.reviewed[self._part(pose).where].any())]
+
+    def _still(self, case: int, start: Sequence[int]) -> Pose:
+        x, y, z = start
+        return Pose(case, (x, y, z), self.plan.patch_size, (), 0, self.turn_axes, as_it_is=True)

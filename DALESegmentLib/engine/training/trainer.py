@@ -1,0 +1,214 @@
+"""The training loop: batches, the network, a loss and its steps; label correctors and callbacks do all else.
+
+Each epoch is seeded by (seed, epoch) alone, so that a training resumed from the last checkpoint goes on exactly as it
+would have, on a CPU to the bit.
+
+Several processes can share a training; each then has its own cases (`Ranks`), and a trainer of its own over them. They
+draw one batch together (`PatchSampler`), and each runs the network on the patches of its own cases. Whatever is
+computed over a batch or over all cases is added up over the ranks before it is used (`all_reduce_sum`, `Thresholds`,
+`validation_dice`), so that all have the same loss and the same statistics, and take the same decisions. Their gradients
+are added up, not averaged: the loss is normalised already. The first rank's clock counts, it writes the files, and the
+checkpoint is that of one process, which any number of ranks can resume. So the number of ranks changes nothing but the
+order in which numbers are added up. The share of a batch that falls to a rank is left to chance; the busiest one sets
+the pace.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from ..core.distributed import Ranks, current
+from ..core.errors import EngineError
+from ..core.progress import Progress
+from ..dale.correctors.base import LabelCorrector
+from ..dale.loss import Objective
+from ..inference.predictor import Predictor
+from ..planning.networks import FeatureTap
+from ..planning.plan import Plan, TrainSettings
+from ..planning.preprocessing import PreparedCase
+from .callbacks import Callback
+from .sampling import PatchSampler
+
+
+@dataclass
+class Trainer:
+    """One training of `network` on `cases`, the rank's own. correctors: of the labels, the weakest first, run by the
+    callback `LabelRefinement`.
+
+    Callbacks read and set: epoch, step (counted from the first epoch on) and losses (of the epoch) while it runs;
+    time_share, how much of a time budget is spent; should_stop and ends_epoch, whether the training or the epoch ends
+    after this step; interrupted, whether an exception ended it. label_changes grows whenever the learned labels move.
+    """
+
+    plan: Plan
+    settings: TrainSettings
+    network: nn.Module
+    cases: Sequence[PreparedCase]
+    loss: Objective
+    sampler: PatchSampler
+    device: torch.device
+    progress: Progress
+    correctors: Sequence[LabelCorrector] = ()
+    callbacks: Sequence[Callback] = ()
+    ranks: Ranks = field(default_factory=current)
+
+    def __post_init__(self) -> None:
+        self.network.to(self.device)
+        self.optimizer = torch.optim.AdamW(
+            self.network.parameters(), lr=self.settings.learning_rate, weight_decay=1e-5, fused=True
+        )
+        self.predictor = Predictor(self.network, self.plan, self.device)
+        self.tap = FeatureTap(self.network, self.plan.classes)
+        self.tap.find(self._trial_run)
+        self.learner = self._shared() if self.ranks.size > 1 else self.network
+        self.history: list[dict[str, Any]] = []
+        self.epoch = self.step = self.label_changes = 0
+        self.losses: list[float] = []
+        self.time_share = 0.0
+        self.should_stop = self.ends_epoch = self.interrupted = False
+        self._spent = 0.0
+        self._started = time.monotonic()
+
+    def _shared(self) -> nn.Module:
+        """The network, with the same weights on every rank and the mean of their gradients."""
+        if any(isinstance(layer, nn.modules.batchnorm._BatchNorm) for layer in self.network.modules()):
+            raise EngineError(
+                "not-for-ranks",
+                f"{self.plan.network} normalises over the whole batch, which one process has to see; "
+                "train it in one process, or choose another network.",
+            )
+        return DistributedDataParallel(self.network, [self.device] if self.device.type == "cuda" else None)
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds of this training, those before a resume counted."""
+        return time.monotonic() - self._started
+
+    @property
+    def share(self) -> float:
+        """How much of the training is done, by steps or by the clock, whichever is further."""
+        by_steps = self.step / (self.settings.epochs * self.settings.steps_per_epoch)
+        return min(max(by_steps, self.time_share), 1.0)
+
+    def fit(self) -> list[dict[str, Any]]:
+        """Train to the end of the epochs, or until a callback stops it; returns the history, one row an epoch."""
+        self._started = time.monotonic() - self._spent
+        self._call("on_fit_start")
+        try:
+            for epoch in range(len(self.history), self.settings.epochs):
+                if self.should_stop:
+                    break
+                self._epoch(epoch)
+        except BaseException:
+            self.interrupted = True
+            raise
+        finally:
+            self._call("on_fit_end")
+        return self.history
+
+    def _epoch(self, epoch: int) -> None:
+        settings = self.settings
+        self.sampler.seed(settings.seed, epoch)
+        torch.manual_seed(settings.seed * 100_003 + epoch)
+        self.epoch, self.step, self.ends_epoch = epoch, epoch * settings.steps_per_epoch, False
+        self._call("on_epoch_start")
+        self.network.train()
+        self.losses, fuzzy = [], []
+        for i in range(settings.steps_per_epoch):
+            self.ranks.check(self.progress)
+            self.step = epoch * settings.steps_per_epoch + i
+            loss, fuzzy_share = self.train_step(self.step, self.share)
+            self.losses.append(loss)
+            fuzzy.append(fuzzy_share)
+            self._call("on_step_end")
+            if self.should_stop or self.ends_epoch:
+                break
+        loss = float(np.mean(self.losses))
+        self.history.append({"epoch": epoch + 1, "loss": loss, "fuzzy_share": float(np.mean(fuzzy))})
+        self._call("on_epoch_end")
+
+    def train_step(self, step: int, share: float) -> tuple[float, float]:
+        """One batch; step counts all steps so far, share is the part of the training that is done. Returns the loss and
+        the share of fuzzy voxels. Raises EngineError("training-diverged")."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.settings.learning_rate * (1.0 - min(share, 0.999)) ** 0.9
+        batch, poses = self.sampler.draw(self.device)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
+            logits = self.learner(batch.image)
+        features = self.tap.features.float() if self.tap.features is not None else None
+        result = self.loss(batch, logits.float(), features, step, share)
+        if not torch.isfinite(result.loss):
+            raise EngineError(
+                "training-diverged",
+                "Training became unstable (the loss is not a number); train again with a smaller learning rate.",
+            )
+        self.optimizer.zero_grad(set_to_none=True)
+        (self.ranks.size * result.loss).backward()  # of which the ranks' gradients are the mean
+        nn.utils.clip_grad_norm_(self.network.parameters(), 12.0)
+        self.optimizer.step()
+        if result.disagreement is not None:
+            self.sampler.write_back(poses, result.disagreement)
+        return float(result.loss.detach()), result.fuzzy_share
+
+    def labels_changed(self) -> None:
+        """The learned labels of some case, on any rank, are others now; every rank calls it."""
+        self.label_changes += 1
+        self.sampler.rebuild_index()
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Network, optimizer and loss, as they belong together, by name; not copied."""
+        found = {f"network/{name}": value for name, value in self.network.state_dict().items()}
+        slots = self.optimizer.state_dict()["state"]
+        found |= {f"optimizer/{i}/{name}": value for i, slot in slots.items() for name, value in slot.items()}
+        return found | {f"loss/{name}": value for name, value in self.loss.state_dict().items()}
+
+    def load_tensors(self, tensors: Mapping[str, Tensor]) -> None:
+        """Raises KeyError, RuntimeError or ValueError where they do not fit."""
+        self.network.load_state_dict(_under(tensors, "network"))
+        slots: dict[int, dict[str, Tensor]] = {}
+        for name, value in _under(tensors, "optimizer").items():
+            index, slot = name.split("/")
+            slots.setdefault(int(index), {})[slot] = value.to(self.device)
+        self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": slots})
+        self.loss.load_state_dict(_under(tensors, "loss"), self.device)
+
+    def progress_so_far(self) -> dict[str, Any]:
+        """History, time and what correctors and callbacks keep, as plain JSON values."""
+        kept = {callback.name: callback.state_dict() for callback in self.callbacks if callback.name}
+        correctors = {corrector.name: corrector.state_dict() for corrector in self.correctors}
+        return {"history": self.history, "spent": self.elapsed, "correctors": correctors, "callbacks": kept}
+
+    def load_progress(self, progress: Mapping[str, Any]) -> None:
+        """Go on from there. Raises KeyError where something is missing."""
+        self.history, self._spent = progress["history"], progress["spent"]
+        for corrector in self.correctors:
+            corrector.load_state_dict(progress["correctors"][corrector.name])
+        for callback in self.callbacks:
+            if callback.name:
+                callback.load_state_dict(progress["callbacks"][callback.name])
+        self.labels_changed()
+
+    def _call(self, moment: str) -> None:
+        for callback in self.callbacks:
+            getattr(callback, moment)(self)
+
+    def _trial_run(self) -> None:
+        """One forward pass of an empty patch, to see the order of the layers."""
+        patch = torch.zeros((1, self.plan.channels, *self.plan.network_patch), device=self.device)
+        was = self.network.training
+        self.network.eval()
+        with torch.no_grad():
+            self.network(patch)
+        self.network.train(was)
+
+
+def _under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {n.split("/", 1)[1]: t for n, t in tensors.items() if n.startswith(prefix + "/")}

@@ -1,0 +1,87 @@
+"""The score of a model on the cases it does not learn from.
+
+What a model is validated on, frozen at its first training and kept by every fine-tune.
+
+run.json names the cases; the images are known by their hash, so that one cannot come back under another name. The
+hashes go with the bundle (docs/held_out.json), the names do not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..bundle.run_folder import BUNDLE_FOLDER, HELD_OUT_FILE, RUN_FILE
+from ..core.distributed import Ranks
+from ..core.errors import EngineError
+from ..core.files import read_json, write_json
+from ..core.progress import Progress
+from ..inference.predictor import Predictor
+from ..metrics.segmentation import mean_dice
+from ..planning.preprocessing import PreparedCase
+
+
+def validation_dice(
+    cases: Sequence[PreparedCase], predictor: Predictor, progress: Progress, ranks: Ranks | None = None
+) -> float | None:
+    """Mean Dice over classes and cases against their given labels; None without such cases. cases: the rank's own; the
+    mean is that of all."""
+    scores = []
+    for case in cases:
+        progress.check()
+        scores.append(mean_dice(predictor.prepared_classes(case.image, progress), case.labels.target()))
+    scores = (ranks or Ranks()).all_gather(scores)
+    known = [score for score in scores if score is not None]
+    return float(np.mean(known)) if known else None
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """names: of the cases, as far as the run's own record is there; images: `image_fingerprint` of each."""
+
+    names: frozenset[str] = frozenset()
+    images: frozenset[str] = frozenset()
+
+    def with_images(self, cases: Iterable[tuple[str, str]]) -> HeldOut:
+        """cases: name and fingerprint of each."""
+        names, images = zip(*cases, strict=True) if (cases := list(cases)) else ((), ())
+        return HeldOut(self.names | set(names), self.images | set(images))
+
+    def check_unseen(self, training: Iterable[PreparedCase]) -> None:
+        """Raises EngineError("validation-leak") where a case to learn from holds an image that is validated on."""
+        for case in training:
+            if case.fingerprint in self.images:
+                raise EngineError(
+                    "validation-leak",
+                    f"{case.name} holds the same image as a validation case, so the validation would prove nothing; "
+                    "leave it out, or name a patient's cases in the list's column patient.",
+                )
+
+
+def save_held_out(run_folder: Path, held_out: HeldOut) -> None:
+    """The hashes, where the bundle takes them from."""
+    write_json(run_folder / HELD_OUT_FILE, {"version": 1, "images": sorted(held_out.images)})
+
+
+def load_held_out(bundle: Path) -> HeldOut:
+    """Of the model in this bundle folder. Raises EngineError("unreadable-file")."""
+    run = bundle.parent / RUN_FILE
+    record = read_json(run) if bundle.name == BUNDLE_FOLDER and run.is_file() else {}
+    return _held_out(record, bundle / "docs" / HELD_OUT_FILE)
+
+
+def held_out_of_run(run_folder: Path) -> HeldOut:
+    """Of a run that may have no bundle yet. Raises EngineError("unreadable-file")."""
+    return _held_out(read_json(run_folder / RUN_FILE), run_folder / HELD_OUT_FILE)
+
+
+def _held_out(record: dict[str, Any], hashes: Path) -> HeldOut:
+    images = read_json(hashes).get("images", []) if hashes.is_file() else []
+    names = record.get("held_out", record.get("validation", []))
+    if not all(isinstance(part, list) and all(isinstance(x, str) for x in part) for part in (names, images)):
+        raise EngineError("unreadable-file", f"{HELD_OUT_FILE} or {RUN_FILE} is damaged; take the model anew.")
+    return HeldOut(frozenset(names), frozenset(images))

@@ -1,0 +1,43 @@
+"""Arrays that belong to the work and must survive with the scene: hidden volumes, saved in the .mrb like any other."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import slicer
+
+from ..engine.geometry.grid import Geometry
+from .scene import ROLE, currentScene
+from .volumes import geometryFromVolume, vtkImage
+
+KEPT = "kept"
+
+
+def keepArray(array: np.ndarray, geometry: Geometry, name: str, node: Any = None) -> Any:
+    """Put a (k, j, i) array into a hidden volume, a new one or `node`; no selector and no view shows it."""
+    return keepImage(vtkImage(array, geometry), geometry, name, node)
+
+
+def keepImage(image: Any, geometry: Geometry, name: str, node: Any = None) -> Any:
+    """The same with the voxels made already, by `vtkImage`; they are not copied."""
+    if node is None:
+        node = currentScene().CreateNodeByClass("vtkMRMLScalarVolumeNode")
+        node.UnRegister(None)
+        node.SetName(currentScene().GenerateUniqueName(name))
+        node.SetHideFromEditors(True)
+        node.SetAttribute(ROLE, KEPT)
+        currentScene().AddNode(node)
+    node.SetIJKToRASMatrix(slicer.util.vtkMatrixFromArray(geometry.ijk_to_ras()))
+    node.SetAndObserveImageData(image)
+    return node
+
+
+def keptArray(node: Any) -> np.ndarray:
+    """The array as it was kept, (k, j, i)."""
+    return slicer.util.arrayFromVolume(node).copy()
+
+
+def keptGeometry(node: Any) -> Geometry:
+    """The grid that the array lies on."""
+    return geometryFromVolume(node)

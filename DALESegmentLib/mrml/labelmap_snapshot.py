@@ -1,0 +1,194 @@
+"""What is drawn in a segmentation at this moment: taken from the scene in little time, made into a label anywhere.
+
+Whatever touches the scene has to happen on the main thread, where every millisecond holds up the viewer. So only the
+boxes that hold segments are copied there; the label over the whole image is put together from them on any thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import slicer
+import vtk
+from vtk.util.numpy_support import vtk_to_numpy
+
+from .volumes import geometryFromVolume, parentToWorld
+
+OFF_GRID = 1e-3  # voxels by which a segment's own voxels may lie beside the image's and still be the same ones
+
+Box = tuple[slice, ...]
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One labelmap of the segmentation. first: where in the image its voxel (0, 0, 0) lies, (k, j, i); voxels: a copy
+    of it; values: {value in it: value in the label}."""
+
+    first: tuple[int, int, int]
+    voxels: np.ndarray
+    values: dict[int, int]
+
+
+@dataclass(frozen=True)
+class LabelmapSnapshot:
+    """The chosen segments on the voxels of an image of that shape (k, j, i); value v of the label is the v-th of
+    segmentIds. It is a copy: what happens to the scene later does not change it."""
+
+    shape: tuple[int, int, int]
+    pieces: tuple[Layer, ...]
+    segmentIds: tuple[str, ...]
+    classNames: dict[int, str]
+
+    def label(self) -> tuple[np.ndarray, int]:
+        """(k, j, i) uint8 or uint16, and how many voxels are claimed by more than one segment; the later one wins."""
+        return self._within(tuple(slice(0, n) for n in self.shape))
+
+    def changedVoxels(self, earlier: LabelmapSnapshot) -> int | None:
+        """How many voxels differ from an earlier moment; None where segments or grid are not the same."""
+        if (self.shape, self.segmentIds) != (earlier.shape, earlier.segmentIds):
+            return None
+        box = _hull(_whereDifferent(self.pieces, earlier.pieces), self.shape)
+        return int(np.count_nonzero(self._within(box)[0] != earlier._within(box)[0]))
+
+    def _within(self, box: Box) -> tuple[np.ndarray, int]:
+        shape = tuple(side.stop - side.start for side in box)
+        label = np.zeros(shape, np.uint8 if len(self.segmentIds) < 256 else np.uint16)
+        overlap = 0
+        for piece in self.pieces:
+            there, here = _common(_place(piece), box)
+            if any(side.stop <= side.start for side in there):
+                continue
+            values, place = _translated(piece.voxels[there], piece.values, label.dtype), label[here]
+            overlap += int(np.count_nonzero((place > 0) & (values > 0)))
+            np.maximum(place, values, out=place)
+        return label, overlap
+
+
+def takeDrawn(segmentationNode: Any, referenceVolumeNode: Any, segmentIds: Sequence[str]) -> LabelmapSnapshot:
+    """The segments as they are now, which have labelmaps. Segments on another grid are resampled by Slicer (nearest).
+
+    Raises EngineError as `geometryFromVolume` does.
+    """
+    segmentation, ids = segmentationNode.GetSegmentation(), list(segmentIds)
+    shape = geometryFromVolume(referenceVolumeNode).array_shape
+    toImage = _segmentationToImage(segmentationNode, referenceVolumeNode)
+    pieces = []
+    for layer in _layers(segmentation, ids):
+        values = {segmentId: ids.index(segmentId) + 1 for segmentId in layer}
+        piece = _copied(segmentationNode, values, toImage)
+        pieces.append(piece or _resampled(segmentationNode, referenceVolumeNode, values))
+    names = {value: segmentation.GetSegment(i).GetName() for value, i in enumerate(ids, 1)}
+    return LabelmapSnapshot(shape, tuple(pieces), tuple(ids), names)
+
+
+def labelmapName() -> str:
+    return slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName()
+
+
+def _layers(segmentation: Any, segmentIds: list[str]) -> list[list[str]]:
+    """The segments grouped by the labelmap they share; those of one group cannot overlap."""
+    layers: dict[int, list[str]] = {}
+    for segmentId in segmentIds:
+        layers.setdefault(segmentation.GetLayerIndex(segmentId, labelmapName()), []).append(segmentId)
+    return list(layers.values())
+
+
+def _segmentationToImage(segmentationNode: Any, referenceVolumeNode: Any) -> np.ndarray:
+    """4×4 from the segmentation's own coordinates to voxels (i, j, k) of the image."""
+    matrix = vtk.vtkMatrix4x4()
+    referenceVolumeNode.GetIJKToRASMatrix(matrix)
+    image = parentToWorld(referenceVolumeNode) @ slicer.util.arrayFromVTKMatrix(matrix)
+    return np.linalg.solve(image, parentToWorld(segmentationNode))
+
+
+def _copied(segmentationNode: Any, values: dict[str, int], toImage: np.ndarray) -> Layer | None:
+    """The labelmap as it is, where its voxels are those of the image; else None."""
+    segmentation = segmentationNode.GetSegmentation()
+    image = segmentationNode.GetBinaryLabelmapInternalRepresentation(next(iter(values)))
+    matrix = vtk.vtkMatrix4x4()
+    image.GetImageToWorldMatrix(matrix)
+    toVoxels = toImage @ slicer.util.arrayFromVTKMatrix(matrix)
+    whole = np.eye(4)
+    whole[:3, 3] = np.round(toVoxels[:3, 3])
+    extent = np.array(image.GetExtent())
+    far = np.abs([*extent, 1]).max()  # a small turn moves the farthest voxel most
+    if np.abs(toVoxels - whole)[:, :3].max() * far > OFF_GRID or np.abs(toVoxels - whole)[:, 3].max() > OFF_GRID:
+        return None
+    scalars = image.GetPointData().GetScalars()
+    if scalars is None or (extent[1::2] < extent[::2]).any():  # an empty segment
+        return Layer((0, 0, 0), np.zeros((0, 0, 0), np.uint8), {})
+    first = tuple(int(n) for n in (extent[::2] + whole[:3, 3])[::-1])
+    own = {segmentation.GetSegment(segmentId).GetLabelValue(): value for segmentId, value in values.items()}
+    voxels = vtk_to_numpy(scalars).reshape(image.GetDimensions()[::-1]).copy()
+    return Layer(first, voxels, own)
+
+
+def _resampled(segmentationNode: Any, referenceVolumeNode: Any, values: dict[str, int]) -> Layer:
+    ids, numbers = vtk.vtkStringArray(), vtk.vtkIntArray()
+    for segmentId, value in values.items():
+        ids.InsertNextValue(segmentId)
+        numbers.InsertNextValue(value)
+    image = slicer.vtkOrientedImageData()
+    slicer.vtkSlicerSegmentationsModuleLogic.GenerateMergedLabelmapInReferenceGeometry(
+        segmentationNode,
+        referenceVolumeNode,
+        ids,
+        slicer.vtkSegmentation.EXTENT_REFERENCE_GEOMETRY,
+        image,
+        numbers,
+    )
+    voxels = vtk_to_numpy(image.GetPointData().GetScalars()).reshape(image.GetDimensions()[::-1]).copy()
+    return Layer((0, 0, 0), voxels, {value: value for value in values.values()})
+
+
+def _translated(voxels: np.ndarray, values: dict[int, int], kind: np.dtype) -> np.ndarray:
+    """The voxels with the values of the label; 0 for segments that were not chosen."""
+    table = np.zeros(max([int(voxels.max(initial=0)), *values]) + 1, kind)
+    for own, value in values.items():
+        table[own] = value
+    return table[voxels]
+
+
+def _whereDifferent(now: Sequence[Layer], before: Sequence[Layer]) -> list[Box]:
+    """Boxes outside which nothing changed: of labelmaps that lie where they lay, the part that is different."""
+    if [(_place(p), p.values) for p in now] != [(_place(p), p.values) for p in before]:
+        return [_place(piece) for piece in (*now, *before)]
+    return [_changedBox(a, b) for a, b in zip(now, before, strict=True)]
+
+
+def _changedBox(now: Layer, before: Layer) -> Box:
+    different = now.voxels != before.voxels
+    sides = []
+    for axis, start in enumerate(now.first):
+        found = np.flatnonzero(different.any(tuple(n for n in range(3) if n != axis)))
+        first, last = (int(found[0]), int(found[-1]) + 1) if found.size else (0, 0)
+        sides.append(slice(start + first, start + last))
+    return tuple(sides)
+
+
+def _place(piece: Layer) -> Box:
+    return tuple(slice(at, at + n) for at, n in zip(piece.first, piece.voxels.shape, strict=True))
+
+
+def _common(place: Box, box: Box) -> tuple[Box, Box]:
+    """The part that both boxes have, counted within each of them."""
+    starts = [max(p.start, b.start) for p, b in zip(place, box, strict=True)]
+    stops = [max(start, min(p.stop, b.stop)) for start, p, b in zip(starts, place, box, strict=True)]
+    return tuple(
+        tuple(slice(a - s.start, o - s.start) for a, o, s in zip(starts, stops, side, strict=True))
+        for side in (place, box)
+    )
+
+
+def _hull(places: Sequence[Box], shape: tuple[int, ...]) -> Box:
+    """The smallest box within the image around all that are not empty."""
+    full = [place for place in places if all(side.stop > side.start for side in place)]
+    if not full:
+        return tuple(slice(0, 0) for _ in shape)
+    sides = zip(zip(*full, strict=True), shape, strict=True)
+    return tuple(
+        slice(max(0, min(s.start for s in side)), max(0, min(n, max(s.stop for s in side)))) for side, n in sides
+    )

@@ -1,0 +1,65 @@
+"""The state a review began with, kept with its region table in the scene: what was drawn, and where the regions are."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+
+from ..engine.geometry.grid import Geometry
+from ..engine.io.case import Case
+from .hidden_volumes import keepImage, keptArray, keptGeometry
+from .scene import currentScene
+from .volumes import vtkImage
+
+LABEL, TRUSTED, REGIONS = "DALESegment.Opened", "DALESegment.OpenedTrusted", "DALESegment.RegionMap"
+NAMES = "DALESegment.OpenedNames"
+
+
+def openedImages(case: Case, regionMap: np.ndarray) -> dict[str, Any]:
+    """The case's label, its trusted voxels and the region map (k, j, i), ready to be kept; on any thread."""
+    arrays = {LABEL: case.label, TRUSTED: case.trusted, REGIONS: regionMap}
+    return {role: None if a is None else vtkImage(np.asarray(a), case.geometry) for role, a in arrays.items()}
+
+
+def keepOpened(tableNode: Any, images: dict[str, Any], geometry: Geometry, classNames: dict[int, str]) -> None:
+    """Keep what `openedImages` made with the table."""
+    for role, image in images.items():
+        there = tableNode.GetNodeReference(role)
+        if image is None:
+            if there is not None:
+                currentScene().RemoveNode(there)
+            continue
+        node = keepImage(image, geometry, f"{tableNode.GetName()} {role.split('.')[1]}", there)
+        tableNode.SetNodeReferenceID(role, node.GetID())
+    tableNode.SetAttribute(NAMES, json.dumps(classNames))
+
+
+def isOpened(tableNode: Any) -> bool:
+    """Whether the scene knows what was drawn when the list was made."""
+    return tableNode.GetNodeReference(LABEL) is not None
+
+
+def openedNames(tableNode: Any) -> dict[int, str]:
+    """{label value: name of the segment} when the list was made."""
+    return {int(value): name for value, name in json.loads(tableNode.GetAttribute(NAMES) or "{}").items()}
+
+
+def openedCase(tableNode: Any) -> Case | None:
+    """The case as it was when the list was made, without its image; None where it is not in the scene."""
+    label, trusted = (tableNode.GetNodeReference(role) for role in (LABEL, TRUSTED))
+    if label is None:
+        return None
+    geometry = keptGeometry(label)
+    nothing = np.zeros((0, *geometry.array_shape), np.float32)
+    case = Case(label.GetName(), nothing, geometry, class_names=openedNames(tableNode))
+    case.label = keptArray(label)
+    case.trusted = None if trusted is None else keptArray(trusted).astype(bool)
+    return case
+
+
+def regionMap(tableNode: Any) -> np.ndarray | None:
+    """(k, j, i) region IDs; None where they are not in the scene."""
+    node = tableNode.GetNodeReference(REGIONS)
+    return None if node is None else keptArray(node)

@@ -1,0 +1,109 @@
+"""What leaves the scene: decisions, maps, the model. Only where the reader asked, into the folder they chose."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from slicer.i18n import tr as _
+
+from ..engine.bundle.run_folder import find_bundle
+from ..engine.core.errors import EngineError
+from ..engine.core.files import not_written
+from ..engine.geometry.grid import Geometry
+from ..engine.io.images import write_image
+from ..engine.review.decisions import write_decisions_csv, write_decisions_json
+from ..mrml import hidden_volumes as kept
+from ..mrml.decisions import decisionLog, decisionRows
+from .audit import Audit
+from .workflow import Workflow
+
+
+class Exporting:
+    def __init__(self, workflow: Workflow) -> None:
+        self._workflow = workflow
+
+    def decisions(self, folder: Path) -> None:
+        """review-<image>.csv and .json. Raises EngineError "no-review"."""
+        workflow = self._workflow
+        table = workflow.state.regionTable
+        if table is None:
+            raise EngineError("no-review", "There are no regions yet; list the doubtful regions first.")
+        image, segmentation = workflow.review.reviewedNames() + [""] * (2 - len(workflow.review.reviewedNames()))
+        rows, stem = decisionRows(table), f"review-{_fileName(image or 'image')}"
+        record = {
+            "image": image,
+            "segmentation": segmentation,
+            "model": Path(workflow.state.model).name,
+            "exported": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            "regions": rows,
+            "log": decisionLog(table),
+            "audit": Audit(workflow.state).record(),
+        }
+        write_decisions_csv(rows, folder / f"{stem}.csv")
+        write_decisions_json(record, folder / f"{stem}.json")
+        workflow.onMessage(_("Written: {name}.csv and {name}.json.").format(name=stem))
+
+    def maps(self, folder: Path) -> None:
+        """The confidence as it is, and the probability of each class under the model in use, as NRRD."""
+        workflow = self._workflow
+        taken = workflow.session.takeImages(workflow.session.images)
+        stem = _fileName(workflow.state.image.GetName())
+        parameters = {
+            "model": workflow.model(),
+            "out": str(workflow.session.newFolder("prediction")),
+            "probabilities": True,
+            **workflow.device(),
+        }
+
+        confidence = self._confidence()
+
+        def write(answer: dict) -> int:
+            item = answer["items"][0]
+            names = ["background", *item["classes"].values()]
+            maps = dict(zip(names, np.load(item["probabilities"], mmap_mode="r"), strict=True))
+            for name, values in maps.items():
+                file = folder / f"{stem}-probability-{_fileName(name)}.nrrd"
+                write_image(file, np.asarray(values, np.float32), taken.geometry)
+            if confidence is not None:
+                write_image(folder / f"{stem}-confidence.nrrd", *confidence)
+            return len(maps) + (confidence is not None)
+
+        def done(written: int) -> None:
+            said = _("{count} maps were written to “{folder}”.").format(count=written, folder=folder.name)
+            none = _("No confidence of this image is shown, so none is among them; press Show confidence first.")
+            workflow.onMessage(said if confidence is not None else f"{said} {none}")
+
+        workflow.request("predict", parameters, done, taken.handOver, write)
+
+    def model(self, folder: Path) -> None:
+        """A copy of the bundle. Raises EngineError "folder-not-empty", "cannot-write", "disk-full"."""
+        bundle = find_bundle(Path(self._workflow.model()))
+        target = folder / f"{bundle.parent.name}-bundle"
+        if target.exists():
+            raise EngineError("folder-not-empty", f"“{target.name}” is there already; choose another folder.")
+        try:
+            shutil.copytree(bundle, target)
+        except OSError as error:
+            shutil.rmtree(target, ignore_errors=True)
+            raise not_written(target.name, folder, error) from error
+        self._workflow.onMessage(
+            _("The model was saved as “{name}”; choose that folder beside Model to use it again.").format(
+                name=target.name
+            )
+        )
+
+    def _confidence(self) -> tuple[np.ndarray, Geometry] | None:
+        """A copy of the confidence map of the chosen image, if there is one."""
+        state = self._workflow.state
+        if state.confidence is None or not self._workflow.review.fits(state.heatMap):
+            return None
+        return kept.keptArray(state.confidence), kept.keptGeometry(state.confidence)
+
+
+def _fileName(name: Any) -> str:
+    return re.sub(r"[^\w.-]+", "_", str(name)).strip("._") or "unnamed"

@@ -1,0 +1,155 @@
+"""A correction: the Segment Editor is opened on one region, and what changed there counts when it is left."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import slicer
+from slicer.i18n import tr as _
+
+from ..engine.core.errors import EngineError
+from ..engine.dale.issues import Region
+from ..engine.geometry.grid import Geometry
+from ..mrml import correction as editing
+from ..mrml.labelmap_snapshot import LabelmapSnapshot
+from ..mrml.regions import regionIdentity
+from ..mrml.segmentations import segmentIdOf
+from ..mrml.volumes import geometryFromVolume
+from .workflow import Workflow
+
+MARGIN_MM = 5.0  # around the region, where editing is allowed
+TOO_MUCH = ("too large", "extra")
+
+
+@dataclass
+class _Open:
+    region: Region
+    kept: editing.OpenCorrection
+    drawn: LabelmapSnapshot
+
+
+class Correction:
+    """At most one is open. What was drawn can be taken back for as long as the module lives."""
+
+    def __init__(self, workflow: Workflow) -> None:
+        self._workflow = workflow
+        self._open: _Open | None = None
+        self._drawn: list[tuple[tuple, editing.OpenCorrection, LabelmapSnapshot]] = []
+        self._waiting: Region | None = None  # to be learned from once the step that runs is over
+
+    @property
+    def isOpen(self) -> bool:
+        return self._open is not None
+
+    def open(self, region: Region) -> None:
+        """Take the reader to the Segment Editor, on the region's segment."""
+        workflow = self._workflow
+        drawn = workflow.session.drawnNow()
+        geometry = geometryFromVolume(workflow.state.image)
+        segmentId = segmentIdOf(workflow.state.segmentation, region.label_value, region.class_name)
+        place = _placeOf(region, workflow.review.regionMap(), geometry)
+        kept = editing.openCorrection(workflow.state.image, workflow.state.segmentation, segmentId, place, geometry)
+        self._open = _Open(region, kept, drawn)
+        slicer.util.selectModule("SegmentEditor")
+        self._aimEditor(region, segmentId)
+
+    def _aimEditor(self, region: Region, segmentId: str) -> None:
+        """The editor's own widget, which takes the nodes when its panel is shown."""
+        state = self._workflow.state
+        editor = getattr(getattr(slicer.modules, "SegmentEditorWidget", None), "editor", None)
+        if editor is None:
+            return
+        editor.setSegmentationNode(state.segmentation)
+        editor.setSourceVolumeNode(state.image)
+        if segmentId:
+            editor.setCurrentSegmentID(segmentId)
+            editor.setActiveEffectByName("Erase" if region.suspicion in TOO_MUCH else "Paint")
+        else:
+            self._workflow.onMessage(
+                _("No segment is called “{name}” any more; choose the one to correct in the Segment Editor.").format(
+                    name=region.class_name
+                )
+            )
+
+    def leave(self) -> None:
+        """The reader is back: what changed becomes trusted, and is learned from at once where that is wanted."""
+        if self._open is None:
+            return
+        one, self._open = self._open, None
+        editing.endCorrection(one.kept)
+        workflow = self._workflow
+        if workflow.session is None or workflow.state.segmentation is None:
+            return
+        drawn = workflow.session.drawnNow()
+        changed = drawn.changedVoxels(one.drawn)
+        if not changed:
+            workflow.onMessage(_("Nothing was changed in region {rank}.").format(rank=one.region.rank))
+            return
+        try:
+            workflow.review.decide(one.region, "corrected")
+        except EngineError:  # the disk is full, say: coming back again tries again
+            self._open = one
+            raise
+        self._drawn.append((regionIdentity(one.region), one.kept, drawn))
+        workflow.onMessage(
+            _("Region {rank}: {count} voxels were changed; they count as right from now on.").format(
+                rank=one.region.rank, count=changed
+            )
+        )
+        self._waiting = one.region
+        workflow.onChanged()  # which learns
+
+    def learn(self) -> None:
+        """From a correction that was left, where that is wanted, as soon as nothing else runs. Raises EngineError as
+        `Workflow.refresh`."""
+        workflow, region = self._workflow, self._waiting
+        if region is None or workflow.busy:
+            return
+        self._waiting = None
+        if workflow.state.refreshAtOnce and workflow.state.model:
+            workflow.refresh(region)
+
+    def undo(self, region: Region) -> None:
+        """Take back what was drawn for a region whose correction was just undone."""
+        if not self._drawn or self._drawn[-1][0] != regionIdentity(region):
+            return
+        if self._waiting is not None and regionIdentity(self._waiting) == regionIdentity(region):
+            self._waiting = None
+        _identity, kept, after = self._drawn.pop()
+        try:
+            now = self._workflow.session.drawnNow()
+        except EngineError:
+            return
+        if now.changedVoxels(after) == 0 and editing.takeBack(kept):
+            self._workflow.onMessage(_("The correction of region {rank} was taken back.").format(rank=region.rank))
+        else:
+            self._workflow.onMessage(
+                _("The segmentation was changed since, so what was drawn in region {rank} stays.").format(
+                    rank=region.rank
+                )
+            )
+
+    def tidy(self) -> None:
+        """Remove what a scene brought along that was saved during a correction."""
+        if self._open is None:
+            for node in slicer.util.getNodesByClass("vtkMRMLSegmentationNode"):
+                editing.closeLeftOver(node)
+
+    def drop(self) -> None:
+        """The scene goes: nothing of it is kept."""
+        self._open, self._drawn, self._waiting = None, [], None
+
+
+def _placeOf(region: Region, regionMap: np.ndarray | None, geometry: Geometry) -> np.ndarray:
+    """(k, j, i) bool: the region and a margin; its box where the region map does not fit the image."""
+    from ..engine.geometry.distance import grow_mm  # brings scipy
+
+    shape = geometry.array_shape
+    place = np.zeros(shape, bool)
+    if regionMap is not None and regionMap.shape == shape and (regionMap == region.region_id).any():
+        place = regionMap == region.region_id
+    else:
+        box = zip(reversed(region.first_voxel), reversed(region.last_voxel), strict=True)
+        place[tuple(slice(first, last + 1) for first, last in box)] = True
+    return grow_mm(place, geometry.array_spacing, MARGIN_MM)

@@ -1,0 +1,142 @@
+"""Which model of a fine-tune is kept, where its patches lie, and what its loss holds on to."""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+
+from DALESegmentLib.engine.core.progress import Progress
+from DALESegmentLib.engine.dale.loss import Objective
+from DALESegmentLib.engine.planning.networks import build
+from DALESegmentLib.engine.planning.plan import CaseFingerprint, TrainSettings, make_plan
+from DALESegmentLib.engine.planning.preprocessing import prepare_case
+from DALESegmentLib.engine.training.build_trainer import finetuning
+from DALESegmentLib.engine.training.finetuning import (
+    KeepingObjective,
+    Look,
+    TuningSampler,
+    better,
+    look_at,
+    patches_to_look_at,
+)
+from Testing.phantoms import ball_case
+
+CPU = torch.device("cpu")
+BEFORE = Look(100, 1000, 0.80)
+
+
+@pytest.mark.parametrize(
+    ("look", "best", "wanted"),
+    [
+        (Look(90, 1000, 0.80), BEFORE, True),
+        (Look(90, 1000, 0.791), BEFORE, True),
+        (Look(10, 1000, 0.78), BEFORE, False),  # lost on the replay
+        (Look(100, 1000, 0.80), BEFORE, False),  # nothing gained
+        (Look(100, 1000, 0.82), BEFORE, True),
+        (Look(95, 1000, 0.85), Look(90, 1000, 0.80), False),
+    ],
+)
+def test_the_best_has_the_fewest_contradictions_of_those_that_lost_nothing(look, best, wanted):
+    assert better(look, best, BEFORE) is wanted
+
+
+@pytest.fixture
+def cases():
+    """Two; in the first a corner is confirmed. With their plan."""
+    made = [ball_case(name, size=(40, 32, 12), seed=n) for n, name in enumerate("ab")]
+    made[0].trusted = np.zeros(made[0].label.shape, bool)
+    made[0].trusted[2:4, 10:14, 30:34] = True
+    plan = make_plan([CaseFingerprint.of(c) for c in made]).model_copy(
+        update={"patch_size": (16, 16, 8), "batch_size": 4}
+    )
+    return [prepare_case(c, plan) for c in made], plan
+
+
+def test_half_of_the_patches_hold_confirmed_voxels_and_most_of_those_as_prediction_sees_them(cases):
+    prepared, plan = cases
+    sampler = TuningSampler(prepared, plan.model_copy(update={"batch_size": 400}))
+    sampler.seed(0, 0)
+    poses = [sampler._pose() for _ in range(400)]
+    still = [pose for pose in poses if pose.as_it_is]
+    assert 0.35 < len(still) / len(poses) < 0.55
+    assert all(pose.case == 0 and not pose.flips and not pose.turns for pose in still)
+    assert all(bool(pose.take(prepared[0].labels.reviewed).any()) for pose in still)
+    assert {pose.start for pose in still} == {pose.start for pose in sampler.windows}
+    assert any(pose.case == 1 for pose in poses)
+
+
+def test_a_patch_as_it_is_keeps_its_brightness(cases):
+    prepared, plan = cases
+    sampler = TuningSampler(prepared, plan)
+    sampler.seed(0, 0)
+    for _ in range(10):
+        batch, poses = sampler.draw(CPU)
+        for image, pose in zip(batch.image, poses, strict=True):
+            if pose.as_it_is:
+                assert torch.equal(image, pose.take(prepared[pose.case].image))
+
+
+def test_looking_is_the_same_every_time_and_counts_the_confirmed(cases):
+    prepared, plan = cases
+    patches = patches_to_look_at(TuningSampler(prepared, plan), 3, CPU)
+    again = patches_to_look_at(TuningSampler(prepared, plan), 3, CPU)
+    assert all(torch.equal(a.image, b.image) for a, b in zip(patches, again, strict=True))
+
+    class Given(torch.nn.Module):
+        """Answers with the labels, or with their opposite where something is confirmed."""
+
+        def __init__(self, against: bool) -> None:
+            super().__init__()
+            self.left, self.against = list(patches), against
+
+        def forward(self, _image):
+            batch = self.left.pop(0)
+            label = torch.where(batch.trusted, 1 - batch.label, batch.label) if self.against else batch.label
+            return torch.nn.functional.one_hot(label, 2).movedim(-1, 1).float()
+
+    right, wrong = look_at(Given(False), patches), look_at(Given(True), patches)
+    assert (right.wrong, right.replay) == (0, pytest.approx(1.0))
+    assert wrong.wrong == wrong.confirmed == right.confirmed > 0
+    assert wrong.replay == pytest.approx(1.0)
+
+
+def test_the_loss_holds_on_to_the_model_before_except_where_something_is_confirmed(cases):
+    prepared, plan = cases
+    torch.manual_seed(0)
+    network = build(plan.network, plan.network_arguments).eval()
+    settings = TrainSettings(method="plain")
+    sampler = TuningSampler(prepared, plan)
+    batch = patches_to_look_at(sampler, 0, CPU)[0]
+    logits = network(batch.image)
+
+    def loss(objective, values, given=batch):
+        return float(objective(given, values, None, 0, 0.0).loss.detach())
+
+    keeping, plain = KeepingObjective(plan, settings, network), Objective(plan.classes, None)
+    assert loss(keeping, logits) == pytest.approx(loss(plain, logits), abs=1e-5)
+    moved = logits + torch.tensor([1.0, -1.0]).reshape(1, 2, 1, 1, 1)
+    assert loss(keeping, moved) > loss(plain, moved) + 0.01
+    confirmed = copy.copy(batch)
+    confirmed.trusted = torch.ones_like(batch.trusted)
+    assert loss(keeping, moved, confirmed) == pytest.approx(loss(plain, moved, confirmed), abs=1e-5)
+
+
+def test_the_model_left_is_the_best_one_and_not_the_last(cases, monkeypatch):
+    prepared, plan = cases
+    torch.manual_seed(0)
+    network = build(plan.network, plan.network_arguments)
+    settings = TrainSettings(method="plain", epochs=3, steps_per_epoch=1)
+    looks = iter([Look(50, 100, 0.8), Look(20, 100, 0.8), Look(10, 100, 0.5), Look(30, 100, 0.8)])
+    weights = []
+
+    def look(seen, _patches):
+        weights.append(copy.deepcopy(seen.state_dict()))
+        return next(looks)
+
+    monkeypatch.setattr("DALESegmentLib.engine.training.callbacks.look_at", look)
+    tuner = finetuning(plan, settings, network, prepared, [], None, CPU, Progress())
+    assert len(tuner.fit()) == 3
+    assert all(torch.equal(value, weights[1][name]) for name, value in network.state_dict().items())
