@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import __version__
-from ..core.device import memory
+from ..core.memory import memory
 
 Check = dict[str, Any]
 """name, ok, value and advice; advice is a sentence or empty."""

@@ -1,1 +1,1 @@
-"""What everything else stands on: errors, cancelling, progress, files, locks, ranks, the device. Standard tools only."""
+"""Errors, cancelling, progress, files, locks, ranks, device, memory: what all other packages build on."""

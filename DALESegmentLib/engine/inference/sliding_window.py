@@ -13,7 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..core.device import available_memory, empty_cache
+from ..core.device import empty_cache
+from ..core.memory import available_memory
 from ..core.progress import Progress
 from ..planning.plan import Plan
 from ..planning.windows import Windows

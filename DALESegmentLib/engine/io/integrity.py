@@ -29,8 +29,8 @@ from typing import BinaryIO
 import numpy as np
 import SimpleITK as sitk
 
-from ..core.device import available_memory
 from ..core.errors import EngineError
+from ..core.memory import available_memory
 from .checks import not_finite, unreadable
 from .formats import NIFTI, extension_of
 

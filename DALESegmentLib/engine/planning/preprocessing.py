@@ -21,8 +21,8 @@ from monai.transforms import NormalizeIntensity, ScaleIntensityRange, Spacing, S
 from monai.utils import convert_to_tensor
 from torch import Tensor
 
-from ..core.device import available_memory
 from ..core.errors import EngineError, checkpoint
+from ..core.memory import available_memory
 from ..dale.label_state import LabelDisagreement, LabelState
 from ..geometry.grid import Geometry
 from ..geometry.orientation import canonical_affine, canonical_size, from_canonical, to_canonical

@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from DALESegmentLib.engine.core.device import UNKNOWN, available_memory, memory
+from DALESegmentLib.engine.core.memory import UNKNOWN, available_memory, memory
 
 MB = 1 << 20
 

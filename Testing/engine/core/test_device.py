@@ -12,9 +12,10 @@ from torch.utils._pytree import tree_leaves
 
 from DALESegmentLib.engine.commands import doctor
 from DALESegmentLib.engine.core import device as devices
-from DALESegmentLib.engine.core.device import available_memory, choose_device
+from DALESegmentLib.engine.core.device import choose_device
 from DALESegmentLib.engine.core.distributed import Ranks
 from DALESegmentLib.engine.core.errors import EngineError
+from DALESegmentLib.engine.core.memory import available_memory
 from DALESegmentLib.engine.core.progress import Progress
 from DALESegmentLib.engine.dale.config import DaleConfig
 from DALESegmentLib.engine.dale.loss import Objective
