@@ -42,7 +42,6 @@ def test_only_what_holds_a_checkpoint_is_looked_at(tmp_path):
     others = (
         "run.json",
         "run.lock",
-        "labels.safetensors",
         "bundle/models/model.safetensors",
         ".x-checkpoint",
         ".bundle.x/LICENSE",

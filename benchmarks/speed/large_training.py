@@ -12,6 +12,7 @@ memory or in files is the cache's decision, not what is measured. The last look 
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -132,8 +133,8 @@ def written_again(watched: Watched, epochs: int) -> float:
 
 
 def _whole(watched: Watched) -> float:
-    """GB of a checkpoint, all its files."""
-    return sum({write.path: write.size for write in watched.writes}.values()) / 1e9
+    """GB of a checkpoint, all its files; their names end with the number of the checkpoint that wrote them."""
+    return sum({re.sub(r"-\d+(?=\.)", "", write.path): write.size for write in watched.writes}.values()) / 1e9
 
 
 def _train(cases: list[dict[str, Any]], run: Path, asked: Mapping[str, Any]) -> Watched:

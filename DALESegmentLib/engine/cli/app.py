@@ -87,3 +87,6 @@ def _add_machine_commands(app: typer.Typer) -> None:
         (serve, f"echo '{request}' | dalesegment serve"),
     ):
         app.command(rich_help_panel="This machine", epilog=f"Example: {example}")(command)
+
+
+_add_machine_commands(app)

@@ -26,7 +26,7 @@ from torch import Tensor
 from ..bundle.run_folder import CHECKPOINT_FILE, CHECKPOINT_FOLDER, EARLIER_FILES
 from ..core.distributed import Ranks
 from ..core.errors import EngineError
-from ..core.files import read_json, replacing, write_json
+from ..core.files import not_written, read_json, replacing, write_json
 from ..dale.label_state import LabelState
 from ..planning.preprocessing import PreparedCase
 
@@ -189,7 +189,10 @@ def _learned(labels: LabelState) -> dict[str, Tensor]:
 
 def _write(path: Path, tensors: Mapping[str, Tensor]) -> None:
     with replacing(path) as temporary:
-        save_file({name: values.detach().cpu().contiguous() for name, values in tensors.items()}, temporary)
+        try:
+            save_file({name: values.detach().cpu().contiguous() for name, values in tensors.items()}, temporary)
+        except SafetensorError as error:  # in place of an OSError, as where the disk is full
+            raise not_written(path.name, path.parent, error) from error
         with open(temporary, "rb+") as file:
             os.fsync(file.fileno())
 

@@ -55,9 +55,9 @@ def asked(tmp_path_factory) -> dict:
 @pytest.mark.parametrize(
     ("job", "where"),
     [
-        (review, {"doubt", "review", "prepare", "predictor", "confidence_map", "find_regions", "distance"}),
-        (predict, {"predict", "prepare", "predictor"}),
-        (finetune, {"finetune", "prepare", "ranks"}),
+        (review, {"case_confidence", "review", "preprocessing", "predictor", "confidence_map", "issues", "distance"}),
+        (predict, {"predict", "preprocessing", "predictor"}),
+        (finetune, {"finetune", "preprocessing", "distributed"}),
     ],
 )
 def test_every_part_looks_for_a_cancel(job, where, asked, tmp_path):
@@ -78,7 +78,9 @@ def test_a_cancel_before_training_leaves_the_earlier_run(asked):
     given = {"cases": asked["cases"], "out": asked["out"], "device": "cpu", "epochs": 1, "steps_per_epoch": 1}
     looks = Looks()
     train.run({**given, "out": f"{run}-other"}, looks)
-    preparing = len(looks.modules) - looks.modules[::-1].index("training")  # the last look before the folder is taken
+    preparing = len(looks.modules) - looks.modules[::-1].index(
+        "training_run"
+    )  # the last look before the folder is taken
     with pytest.raises(Cancelled):
         train.run({**given, "overwrite": True}, Looks(stop_at=preparing))
     assert (run / "run.json").read_bytes() == before

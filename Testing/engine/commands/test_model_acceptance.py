@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from DALESegmentLib.engine.commands import finetune, train
-from DALESegmentLib.engine.commands.model_acceptance import Judged, verdict
+from DALESegmentLib.engine.commands.model_acceptance import ReviewedScore, compare_scores
 from DALESegmentLib.engine.core.errors import EngineError
 from DALESegmentLib.engine.core.progress import Progress
 from DALESegmentLib.engine.io.array_cases import save_array_case
@@ -95,21 +95,21 @@ def test_a_fine_tune_says_what_it_cost(five, tmp_path):
 
 
 def test_unlearned_voxels_and_lost_dice_are_objected_to():
-    def judged(right: int) -> Judged:
+    def judged(right: int) -> ReviewedScore:
         mask = np.zeros(1000, bool)
         mask[:right] = True
-        return Judged(1000, 1000 - right, {"a": mask})
+        return ReviewedScore(1000, 1000 - right, {"a": mask})
 
-    assert verdict(judged(900), judged(895), 0.8, 0.79)["accepted"]
-    forgot = verdict(judged(900), judged(800), None, None)
+    assert compare_scores(judged(900), judged(895), 0.8, 0.79)["accepted"]
+    forgot = compare_scores(judged(900), judged(800), None, None)
     assert (forgot["accepted"], forgot["confirmed_unlearned"]) == (False, 100)
     assert forgot["objections"] == [
         "The new model contradicts 100 of 900 confirmed voxels that the earlier one had right."
     ]
-    few, many = (Judged(1000, 500, {"a": np.arange(1000) >= n}) for n in (20, 60))  # in other places than before
-    before = Judged(1000, 600, judged(400).right)
-    assert verdict(before, few, None, None)["accepted"]
-    assert not verdict(before, many, None, None)["accepted"]
-    assert not verdict(Judged(1000, 400, judged(400).right), few, None, None)["accepted"]
-    worse = verdict(judged(900), judged(950), 0.8, 0.77)
+    few, many = (ReviewedScore(1000, 500, {"a": np.arange(1000) >= n}) for n in (20, 60))  # in other places than before
+    before = ReviewedScore(1000, 600, judged(400).right)
+    assert compare_scores(before, few, None, None)["accepted"]
+    assert not compare_scores(before, many, None, None)["accepted"]
+    assert not compare_scores(ReviewedScore(1000, 400, judged(400).right), few, None, None)["accepted"]
+    worse = compare_scores(judged(900), judged(950), 0.8, 0.77)
     assert worse["objections"] == ["The Dice of the validation cases fell from 0.800 to 0.770 with the new model."]
