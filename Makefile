@@ -19,7 +19,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check \
 help:
 	@echo "make demo [DATA=folder]   the whole job once, on a real image, into $(OUT)"
 	@echo "make test                 every test"
-	@echo "make test-quick           the tests that are not slow, in a minute"
+	@echo "make test-quick           the tests that are not marked slow"
 	@echo "make bench [DATA=folder] [ARGS=...]   the published tables, about an hour and a quarter on two cores; goes on where it stopped"
 	@echo "make bench-speed          time and memory against their references, a quarter of an hour on two cores"
 	@echo "make bench-reliability    kills, bad input, fuzzing, soak, coverage: hours; ARGS=\"--only corpus\" for a part"

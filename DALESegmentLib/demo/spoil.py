@@ -1,4 +1,4 @@
-"""Labels spoiled on purpose, where the data bring no second opinion, and a sentence that admits it."""
+"""Labels spoiled on purpose, where the data bring only one label a case, and a sentence that admits it."""
 
 from __future__ import annotations
 
@@ -37,6 +37,6 @@ class Spoiling:
         size = f"{100 * self.amount:.0f} % of the object's radius" if self.relative else f"{self.amount:g} mm"
         return (
             "Labels: the reference, spoiled on purpose. The outline of every case wanders smoothly in and out "
-            f"(simulated annotator “walk”, standard deviation {size}, seed {self.seed}), as a hurried hand might "
-            f"draw it. Dice of these labels against the reference: {np.mean(self.dice):.3f}."
+            f"(simulated annotator “walk”, standard deviation {size}, seed {self.seed}), as somebody in a hurry "
+            f"might draw it. Dice of these labels against the reference: {np.mean(self.dice):.3f}."
         )
