@@ -1,6 +1,6 @@
 """The engine: cases, DALE, training, prediction, review. It knows nothing of Slicer, VTK or Qt.
 
-Importing this package, or `cases`, `review` and `process.protocol`, does not import torch, so that the Slicer
+Importing this package, or `io`, `review` and `rpc.protocol`, does not import torch, so that the Slicer
 side can use them without it.
 """
 

@@ -24,8 +24,7 @@ def watch(event, arguments):
 sys.addaudithook(watch)
 """
 JOBS = """
-from DALESegmentLib.engine import doctor
-from DALESegmentLib.engine.commands import confidence, finetune, inspect, predict, review, simulate, train
+from DALESegmentLib.engine.commands import confidence, doctor, finetune, inspect, predict, review, simulate, train
 from DALESegmentLib.engine.core.progress import Progress
 cases, out = {"folder": sys.argv[1]}, sys.argv[2]
 short = {"epochs": 1, "steps_per_epoch": 1, "device": "cpu"}
