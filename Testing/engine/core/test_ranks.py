@@ -62,7 +62,7 @@ def asked(tmp_path_factory) -> list[str]:
         case = ball_case(f"case{n}", seed=n)
         case.trusted = case.label == 1 if n == 1 else None
         save_array_case(case, root / f"case{n}")
-    more = {"epochs": 3, "steps": 4, "batch-size": 4, "validation": 0.4, "device": "cpu"}
+    more = {"epochs": 3, "steps-per-epoch": 4, "batch-size": 4, "validation": 0.4, "device": "cpu"}
     return ["train", "--data", str(root), *(f"--{name}={value}" for name, value in more.items())]
 
 
