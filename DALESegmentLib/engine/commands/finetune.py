@@ -26,7 +26,7 @@ from ..core.progress import Progress
 from ..dale.config import DaleConfig
 from ..dale.correctors.annotator_bias import Bias
 from ..dale.label_state import LabelState
-from ..inference.measurements import inherit_extents
+from ..inference.measurements import inherit_calibration
 from ..inference.predictor import Predictor
 from ..io.case import CaseSource, patient_of
 from ..io.checks import check_foreground
@@ -138,7 +138,7 @@ def _finetune(asked: FinetuneParameters, progress: Progress) -> dict[str, Any]:
         extents=settings.seconds is None,  # a budget has no time for it
     )
     save_recalibration(asked.out, known)
-    inherit_extents(find_bundle(asked.model), find_bundle(asked.out))
+    inherit_calibration(find_bundle(asked.model), find_bundle(asked.out))
     network.eval()
     after = score_reviewed(confirmed, predictor, progress.part(95, 100))
     result |= {"seconds": round(time.monotonic() - started, 2), "replayed": len(replay)}

@@ -1,1 +1,1 @@
-"""What everything else stands on: errors, cancelling, progress, files, locks, ranks, the device. Standard tools only."""
+"""What everything else uses: errors, cancelling, progress, files, locks, ranks, the device. Standard tools only."""

@@ -33,11 +33,11 @@ from ..planning.preprocessing import PreparedCase
 from ..planning.windows import windows_of
 from .sampling import PatchSampler, Pose, confirmed_points
 
-PULL = 8.0
+DISTILLATION_WEIGHT = 8.0
 """λ"""
 
 
-class KeepingObjective(Objective):
+class DistillationLoss(Objective):
     """before: the network as it is now; it is copied."""
 
     def __init__(self, plan: Plan, settings: TrainSettings, before: nn.Module) -> None:
@@ -49,7 +49,7 @@ class KeepingObjective(Objective):
         device = batch.image.device.type
         with torch.no_grad(), torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):
             before = self.before(batch.image)
-        result.loss = result.loss + PULL * _distance(before.float(), logits, batch)
+        result.loss = result.loss + DISTILLATION_WEIGHT * _distance(before.float(), logits, batch)
         return result
 
 
