@@ -1,7 +1,4 @@
-"""predict, confidence, review: a model applied to cases.
-
-inspect, evaluate, simulate: data and results looked at.
-"""
+"""Commands that apply a model (predict, confidence, review), and those on data (inspect, evaluate, simulate)."""
 
 from __future__ import annotations
 

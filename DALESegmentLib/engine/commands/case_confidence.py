@@ -1,8 +1,7 @@
-"""Label confidence of cases under a model: what `confidence` writes and `review` builds on.
+"""Label confidence of cases under a model, and where the commands write such results.
 
-Where results go: a folder a case, on the case's own grid, in a format that loses nothing of it.
-
-Volumes and diameters of all cases as one table for a spreadsheet.
+`confidence` writes it, and `review` ranks its regions. Results go to a folder a case, on the case's own grid, in a
+lossless format; measurements of all cases go to one table (CSV).
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
-"""Go on from a model with corrected cases; what a clinician confirmed counts fully.
+"""The command finetune: continues training from a model with corrected cases.
 
-The cases a model was trained on, where they can still be found: a fine-tune replays them, to unlearn nothing.
+Voxels that a clinician confirmed get full weight. The cases the model was trained on are replayed where they can still
+be found, which prevents forgetting.
 """
 
 from __future__ import annotations

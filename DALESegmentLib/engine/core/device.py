@@ -1,15 +1,13 @@
-"""Which device the work is done on.
+"""The device for a computation, and the memory that this process may still allocate.
 
-How much memory this process may still take: of the machine, and of what a container, a cluster or a shell allows.
-
-The machine's own figure says nothing about the limits of a container or of a job on a cluster; who goes beyond those is
-killed. So the least counts of
+Free memory of the machine ignores the limits of a container or of a cluster's job, and a process that exceeds them is
+killed. So `available_memory` is the minimum of
 
 - what the machine has free (psutil),
 - the limits of the control group (versions 1 and 2) of this process and of all groups above it, less what is used there
   without the pages of files that can be dropped at any moment,
 - the memory that SLURM gave the job on this machine, less this process's own: on many clusters it is also a control
-  group, on others it is looked at from time to time,
+  group, others check it from time to time,
 - the limit of the address space (`ulimit -v`), less this process's own.
 """
 

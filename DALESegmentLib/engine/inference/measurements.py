@@ -1,7 +1,7 @@
-"""Volumes and longest diameters as a label and a model measure them, with their intervals: what the jobs report.
+"""Volumes and longest diameters of a label and of a model's segmentation, with intervals, and their calibration.
 
-How far a model's volumes and diameters can be trusted: docs/extent.json in the bundle, made on the validation cases
-at the end of a training.
+The calibration is computed on the validation cases at the end of a training, and stored in the bundle as
+docs/extent.json. `metrics.measurement_interval` has the formulas.
 """
 
 from __future__ import annotations

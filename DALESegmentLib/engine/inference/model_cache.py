@@ -1,6 +1,6 @@
-"""The model that was used last stays loaded, so that the next answer of the process does not wait for it.
+"""Keeps the last used model loaded, and makes its network faster for inference on a CPU.
 
-A network made faster for looking, on a CPU: other routines and another order in memory, the same weights.
+The faster network has the same weights, in other routines and another order in memory.
 """
 
 from __future__ import annotations

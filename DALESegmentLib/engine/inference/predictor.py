@@ -1,8 +1,7 @@
-"""A model's answer for a whole image: probabilities or labels, on the prepared grid or on the image's own.
+"""Predictions of a model: of a whole image or of one box, as probabilities or labels, on either grid.
 
-Where something may be: one quick look at the image at half its resolution.
-
-A model's answer in one box of an image: only the windows that reach into it are run.
+In the mode "foreground" a first prediction at half the resolution selects the windows that may hold a structure. For a
+box, only the windows that intersect it are run.
 """
 
 from __future__ import annotations

@@ -1,10 +1,8 @@
-"""Prepared cases: the arrays a training draws from, in the plan's layout and spacing, and the way back.
+"""Prepared cases: arrays in the plan's layout and spacing, the way back to the native grid, and their cache.
 
-Prepared cases that memory should not hold: their voxels lie in files, of which the machine keeps in memory what is
-read at the moment.
-
-The files have no name, or on Windows and network disks one that begins with a dot and goes with them, so nothing is
-left behind even by a killed process.
+The cache puts the voxels of cases that do not fit into memory in memory-mapped files. The files have no name, or on
+Windows and network disks a name that begins with a dot and that vanishes with the process, so that even a killed one
+leaves nothing behind.
 """
 
 from __future__ import annotations

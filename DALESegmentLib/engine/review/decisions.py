@@ -1,6 +1,6 @@
-"""What a clinician decided, and what follows from a history of decisions.
+"""A clinician's decisions, the state that a history of them leads to, and their export.
 
-A review's decisions as files for others: CSV for a table, JSON with the whole record.
+Exported are a table (CSV) and the whole record (JSON).
 """
 
 from __future__ import annotations

@@ -1,10 +1,8 @@
-"""The lines of a review log: each is bound to all before it by a checksum, so that none can be lost unnoticed.
+"""The review log: an append-only file that holds every decision before it counts. See docs/formats.md.
 
-A line is `<checksum> <JSON object>
-`. The checksum (BLAKE2b, 128 bits, in hex) is that of the previous line's
-checksum followed by the JSON. What a crash left of the last line was never confirmed to anybody and is passed over.
-
-The review log: every decision on disk before it counts, in a file that only ever grows. docs/formats.md has it.
+A line is `<checksum> <JSON object>\\n`. The checksum (BLAKE2b, 128 bits, in hex) is that of the previous line's
+checksum followed by the JSON, so that a lost or changed line is detected. An incomplete last line, which a crash left,
+was never confirmed to anybody and is ignored.
 """
 
 from __future__ import annotations

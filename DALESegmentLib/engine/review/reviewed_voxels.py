@@ -1,6 +1,6 @@
-"""What a clinician's decisions say about voxels: which labels are trusted from then on.
+"""The voxels that a clinician's decisions confirm, with their labels.
 
-The voxels a decision vouches for, with their labels, small enough for a line of the review log.
+`TrustedVoxels` holds them run-length encoded, small enough for a line of the review log.
 """
 
 from __future__ import annotations

@@ -1,19 +1,16 @@
-"""The loss of a fine-tune: that of the training, and a pull back to the model it started from, away from what was
-confirmed.
+"""Fine-tuning on confirmed voxels: the loss, the patches, and the score that decides which weights are kept.
+
+The loss adds a distillation term (Learning without Forgetting, Li and Hoiem, 2016) on unconfirmed voxels, because a few
+confirmed voxels must not change the predictions everywhere else:
 
     L = L_training + λ Σ_i valid_i (1 - trusted_i) KL( p_before,i || p_i ) / Σ_i valid_i
 
-The pull is Learning without Forgetting (Li and Hoiem, 2016), voxel by voxel: a few confirmed voxels must not move what
-the model does everywhere else.
+Half of the patches hold confirmed voxels; the other half is drawn over all cases as in a training, and is the replay
+that prevents forgetting. Most patches of the first half are the windows of the sliding-window prediction without
+augmentation: confirmed voxels are learned several times sooner where the network sees them as in prediction. The rest
+is augmented, which limits overfitting.
 
-What a fine-tune looks at to know whether it helps: a few patches with confirmed voxels, and as many without.
-
-Patches of a fine-tune: half of them where the clinician was, half drawn over all cases as in a training.
-
-Of the first half most are the very windows that prediction runs over, neither turned nor brightened. What was confirmed
-has to come out right to the voxel in the image it was confirmed in, and that is learned several times sooner where it
-is seen as it will be asked for. The rest of that half is turned and brightened as ever, so that what is learned is not
-one picture by heart; the second half is the replay that keeps the model from unlearning.
+The score is computed on a few fixed patches with confirmed voxels, and as many of the replay.
 """
 
 from __future__ import annotations

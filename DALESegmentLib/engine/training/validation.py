@@ -1,9 +1,7 @@
-"""The score of a model on the cases it does not learn from.
+"""The validation score of a model, and the record of its validation cases.
 
-What a model is validated on, frozen at its first training and kept by every fine-tune.
-
-run.json names the cases; the images are known by their hash, so that one cannot come back under another name. The
-hashes go with the bundle (docs/held_out.json), the names do not.
+The cases are chosen at the first training and kept by every fine-tune. run.json holds their names and stays with the
+run. docs/held_out.json in the bundle holds hashes of their images, so that a case is recognised under another name.
 """
 
 from __future__ import annotations
