@@ -1,4 +1,4 @@
-"""Labels spoiled on purpose, where the data bring no second opinion, and a sentence that admits it."""
+"""Labels spoiled on purpose, where the data have no second annotation, and a sentence that admits it."""
 
 from __future__ import annotations
 

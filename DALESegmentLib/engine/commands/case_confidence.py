@@ -176,7 +176,7 @@ COLUMNS = ("case", "label_value", "class_name", *(figure + end for figure in FIG
 
 
 def write_measurements(items: Iterable[Mapping[str, Any]], out: Path) -> str:
-    """One row a case and class; what is not known is left empty. Returns the path; raises as `replacing` does."""
+    """One row a case and class; what is not known is left empty. Returns the path; raises the errors of `replacing`."""
     text = io.StringIO()
     writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
     writer.writeheader()

@@ -179,8 +179,8 @@ class Budget:
         """judging: how long it took once, and will take again. A part of the budget is learned in any case."""
         if self.seconds is None:
             return None
-        bell = self.started + self.seconds - SAFETY * judging - WRITING
-        return max(bell, time.monotonic() + LEARNING * self.seconds)
+        deadline = self.started + self.seconds - SAFETY * judging - WRITING
+        return max(deadline, time.monotonic() + LEARNING * self.seconds)
 
 
 @dataclass(frozen=True)

@@ -61,7 +61,7 @@ def measure(mask: np.ndarray, geometry: Geometry) -> Measured:
 
 def overlapping_objects(drawn: np.ndarray, label: np.ndarray, geometry: Geometry) -> Measured:
     """What the model measures of a labelled structure: its own objects that meet the label, corners included. They are
-    taken whole: what is cut at the label would say what the label says.
+    taken whole: an object cut at the label would repeat the label's measurement.
 
     drawn: (*grid) bool, where the class is the most probable one; label: (*grid) bool.
     """

@@ -20,9 +20,9 @@ _kept: dict[tuple, Predictor] = {}
 
 
 def cached_predictor(model: Path, device: torch.device) -> Predictor:
-    """For looking only: who trains a network loads one of its own. Loaded anew where its files changed.
+    """A predictor for inference only: a training loads its own network. Reloads the model if its files changed.
 
-    Raises as `load_bundle` does."""
+    Raises the errors of `load_bundle`."""
     bundle = find_bundle(model).resolve()
     key = (bundle, str(device), *(_state(bundle / part) for part in (WEIGHTS, METADATA)))
     if key not in _kept:

@@ -43,7 +43,7 @@ def check_complete(path: Path, promised: int | None = None) -> None:
 
     Raises EngineError("unreadable-file"), or ("image-not-finite") for a NIfTI file with NaN."""
     try:
-        complete, bad = _looked_through(path, promised)
+        complete, bad = _check_format(path, promised)
     except _BROKEN as error:
         raise unreadable(path) from error
     if bad:
@@ -55,12 +55,12 @@ def check_complete(path: Path, promised: int | None = None) -> None:
 def is_complete(path: Path) -> bool:
     """Whether the file is whole, whatever its voxels are."""
     try:
-        return _looked_through(path)[0]
+        return _check_format(path)[0]
     except _BROKEN:
         return False
 
 
-def _looked_through(path: Path, promised: int | None = None) -> tuple[bool, int]:
+def _check_format(path: Path, promised: int | None = None) -> tuple[bool, int]:
     """Whether it is whole, and how many voxels of a NIfTI file are NaN or infinite. Raises one of _BROKEN."""
     extension = extension_of(path)
     if extension in NIFTI:
@@ -107,7 +107,7 @@ _LARGEST_REST = 1 << 26
 
 
 class NiftiHeader:
-    """What the header promises. Raises struct.error where it is no NIfTI-1 header."""
+    """What the header states. Raises struct.error where it is no NIfTI-1 header."""
 
     def __init__(self, header: bytes) -> None:
         order = next((o for o in "<>" if struct.unpack_from(o + "i", header)[0] == 348), None)

@@ -76,7 +76,7 @@ def prepare_case(case: Case, plan: Plan) -> PreparedCase:
 
 
 def prepare_label(case: Case, plan: Plan) -> tuple[Tensor, Tensor]:
-    """The label as network classes (x, y, z) int16, and the affine of that grid. Raises as `label_classes`."""
+    """The label as network classes (x, y, z) int16, and the affine of that grid. Raises what `label_classes` raises."""
     label = _on_plan_grid(label_classes(case, plan)[None], case.geometry, plan, "nearest")
     return label.as_tensor()[0].to(torch.int16).contiguous(), label.affine
 

@@ -163,7 +163,7 @@ def check_not_begun(path: Path) -> None:
 
 
 def write_audit(places: Iterable[Place], path: Path) -> None:
-    """A CSV to be filled in; in 2D the column k is empty. Raises as `replacing` does."""
+    """A CSV to be filled in; in 2D the column k is empty. Raises the errors of `replacing`."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)

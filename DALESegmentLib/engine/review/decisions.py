@@ -29,7 +29,7 @@ Key = tuple[Any, ...]
 @dataclass(frozen=True)
 class Decision:
     """One key press. case, label_value, suspicion and centre_voxel say which region it is about, as ranks and ids are
-    counted anew with every list; without a centre it is about voxels that were edited elsewhere. at: UTC, ISO 8601,
+    renumbered with every list; without a centre it is about voxels that were edited elsewhere. at: UTC, ISO 8601,
     for people only: clocks jump, and the order is that of the log."""
 
     case: str
@@ -136,7 +136,7 @@ class History:
 
 
 def replay(entries: Iterable[Mapping[str, Any]]) -> History:
-    """Raises as `History.add`."""
+    """Raises the errors of `History.add`."""
     history = History()
     for entry in entries:
         history.add(entry)

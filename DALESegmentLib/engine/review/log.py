@@ -176,7 +176,7 @@ def read_log(path: Path | str) -> ReviewState:
 
 
 def save_state(state: ReviewState, path: Path | str) -> None:
-    """The decisions that stand as one JSON file, for programs that do not replay. Raises as `replacing` does."""
+    """The decisions that stand as one JSON file, for programs that do not replay. Raises the errors of `replacing`."""
     standing = [{"number": number, **decision.as_dict()} for number, decision in state.standing.items()]
     text = json.dumps({"format": "dalesegment-review-state", "version": 1, "standing": standing}, indent=1)
     with replacing(Path(path)) as temporary:
@@ -191,7 +191,7 @@ def load_state(path: Path | str) -> ReviewState:
         return ReviewState({int(entry["number"]): Decision.from_dict(entry) for entry in data["standing"]})
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise EngineError(
-            "review-log-damaged", f"{path.name} cannot be read; it is made anew from the review log."
+            "review-log-damaged", f"{path.name} cannot be read; it is rebuilt from the review log."
         ) from error
 
 

@@ -247,7 +247,7 @@ class Spool:
         return self._folder
 
     def put(self, asked: dict[str, Any]) -> dict[str, Any]:
-        """Write a piece of a file; pieces come in order, and the first one makes the file anew."""
+        """Write a piece of a file; pieces come in order, and the first one replaces the file."""
         path, at = self._place(asked, "file"), self._at(asked)
         try:
             data = base64.b64decode(asked.get("data", ""), validate=True)

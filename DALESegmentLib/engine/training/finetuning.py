@@ -35,7 +35,7 @@ DISTILLATION_WEIGHT = 8.0
 
 
 class DistillationLoss(Objective):
-    """before: the network as it is now; it is copied."""
+    """Adds the distillation term to the training's loss. before: the network as it is now; it is copied."""
 
     def __init__(self, plan: Plan, settings: TrainSettings, before: nn.Module) -> None:
         super().__init__(plan.classes, settings.objective_settings, settings.trusted_share)
@@ -59,7 +59,7 @@ def _distance(before: Tensor, now: Tensor, batch: Batch) -> Tensor:
 
 
 PATCHES = 16
-"""Of each kind; a look at both costs about as much as a step or two."""
+"""Of each kind; evaluating both costs about as much as a step or two."""
 REPLAY_MARGIN = 0.01
 """Dice that a model may lose on the replay and still be kept."""
 
@@ -143,7 +143,7 @@ class TuningSampler(PatchSampler):
         return self._batch(poses, device)
 
     def replay_poses(self, count: int, seed: int) -> list[Pose]:
-        """As drawn in a training, for looking at: the same for one seed, in place, and as prediction sees them."""
+        """As drawn in a training, for evaluation: the same for one seed, in place, and as prediction sees them."""
         self.seed(seed, 0)
         drawn = [super(TuningSampler, self)._pose() for _ in range(count)]
         return [self._still(pose.case, pose.start) for pose in drawn]

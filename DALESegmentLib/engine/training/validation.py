@@ -81,5 +81,5 @@ def _held_out(record: dict[str, Any], hashes: Path) -> HeldOut:
     images = read_json(hashes).get("images", []) if hashes.is_file() else []
     names = record.get("held_out", record.get("validation", []))
     if not all(isinstance(part, list) and all(isinstance(x, str) for x in part) for part in (names, images)):
-        raise EngineError("unreadable-file", f"{HELD_OUT_FILE} or {RUN_FILE} is damaged; take the model anew.")
+        raise EngineError("unreadable-file", f"{HELD_OUT_FILE} or {RUN_FILE} is damaged; copy the model again.")
     return HeldOut(frozenset(names), frozenset(images))
