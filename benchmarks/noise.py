@@ -20,7 +20,7 @@ _IN_VOLUMES = {"morph": 0.35, "affine": 0.3, "markov": 0.25, "biased": 0.2}
 agree with the truth about as well in either (Dice 0.6 to 0.75)."""
 MISSED = 0.3
 """Chance an object is overlooked; where a case has a single one, the chance that its label is empty."""
-_HANDS = {"affine": "shift", "markov": "walk", "missed": "miss", "biased": "biased"}
+_ANNOTATORS = {"affine": "shift", "markov": "walk", "missed": "miss", "biased": "biased"}
 
 
 def level_of(kind: str, volumes: bool) -> float | None:
@@ -53,7 +53,9 @@ def noisy_label(sample: Sample, kind: str, level: float | None, seed: int) -> np
         return sample.raters[int(rng.integers(len(sample.raters)))].copy()
     assert level is not None
     if kind == "morph":
-        hand, level = str(rng.choice(["erode", "dilate"])), level * rng.random()
+        annotator, level = str(rng.choice(["erode", "dilate"])), level * rng.random()
     else:
-        hand = _HANDS[kind]
-    return simulate_annotator(case.label, case.geometry.array_spacing, hand, level, rng, relative=hand != "miss")
+        annotator = _ANNOTATORS[kind]
+    return simulate_annotator(
+        case.label, case.geometry.array_spacing, annotator, level, rng, relative=annotator != "miss"
+    )

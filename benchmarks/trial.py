@@ -122,7 +122,7 @@ def _alone() -> Iterator[None]:
 
 
 def _learned(trained: Trained) -> Iterator[np.ndarray]:
-    """Weights; labels begun with and learned in the end; what was held against them."""
+    """Weights; labels begun with and learned in the end; their disagreement."""
     yield from (value.numpy() for value in trained.predictor.network.state_dict().values())
     for case in trained.prepared:
         labels = case.labels

@@ -172,7 +172,7 @@ def test_a_change_of_a_part_is_noticed_by_who_has_it_and_by_nobody_else(part, mo
 def test_noise_is_noticed_by_those_who_have_it(monkeypatch):
     kinds = ("biased", "missed", "raters")
     was = [hashed(cell("dale", kind=kind))["behaviour"]["noise"] for kind in kinds]
-    monkeypatch.setitem(noise._HANDS, "biased", "shift")
+    monkeypatch.setitem(noise._ANNOTATORS, "biased", "shift")
     trial.forget_noise()
     now = [hashed(cell("dale", kind=kind))["behaviour"]["noise"] for kind in kinds]
     trial.forget_noise()

@@ -76,7 +76,7 @@ def test_half_a_line_costs_one_cell_only(tiny_set, tmp_path):
     assert missing([first, second], Store(store.path)) == []
 
 
-def test_the_quick_tier_holds_what_is_promised():
+def test_the_quick_tier_meets_its_targets():
     chosen = cells(Wanted())
     assert {c.data.name for c in chosen} >= {"lidc_4rater", "ph2_skin", "msd_hippocampus"}
     assert {c.data.dims for c in chosen} == {2, 3}

@@ -21,7 +21,7 @@ def test_trust_is_for_the_image_it_was_given_to(widget, tmp_path):
 
 
 def test_trust_is_for_the_label_that_was_there(widget, tmp_path):
-    """Also where the segments have another order by now; what was drawn anew or renamed is not vouched for."""
+    """Also where the segments have another order by now; what was redrawn or renamed is not vouched for."""
     from DALESegmentLib.ui.reviewed_store import keepTrust, trustKept
 
     case = widget.logic.workflow.session.sceneCase()

@@ -89,7 +89,7 @@ def test_contradicted_voxels_of_an_accepted_model_are_said():
     assert verdict({"accepted": True}) == ""
 
 
-def test_what_was_found_of_the_hand_is_said(widget):
+def test_the_annotator_bias_found_is_reported(widget):
     from DALESegmentLib.ui.training_messages import verdict
 
     found = "18 of 18 reviewed places were drawn too large, most by 1.4 mm or more"

@@ -16,7 +16,7 @@ from DALESegmentLib.engine.bundle.run_folder import find_bundle
 from DALESegmentLib.engine.commands import train
 from DALESegmentLib.engine.commands.dataset import read_labelled
 from DALESegmentLib.engine.core.progress import Progress
-from DALESegmentLib.engine.inference.measurements import MM3_IN_ML, extents_of_label, load_extents, outlined
+from DALESegmentLib.engine.inference.measurements import MM3_IN_ML, load_calibration, measure, measurements_of_label
 from DALESegmentLib.engine.inference.predictor import Predictor
 from DALESegmentLib.engine.io.case import Case
 from DALESegmentLib.engine.io.case_files import read_reference
@@ -51,20 +51,20 @@ def model_of(data: Path, out: Path, seconds: float) -> Path:
 def run(data: Path, model: Path) -> Covered:
     """Raises ValueError for a model that was validated on too little to have intervals."""
     network, plan = load_bundle(model, torch.device("cpu"))
-    scales = load_extents(find_bundle(model))
-    if not scales:
+    calibrations = load_calibration(find_bundle(model))
+    if not calibrations:
         raise ValueError(f"{model} has no intervals; train it with at least 9 validation cases.")
     predictor, covered = Predictor(network, plan, torch.device("cpu")), Covered()
     for source in find_cases(folder=data / SET, split="test", **LABELS):
         case = read_labelled(source, plan.class_names)
         probabilities = predictor.probabilities(case, Progress())
-        (extent,) = extents_of_label(case, probabilities, plan, scales, unseen=True).values()
+        (extent,) = measurements_of_label(case, probabilities, plan, calibrations, unseen=True).values()
         _compare(extent, case, read_reference(source, case) > 0, covered)
     return covered
 
 
 def _compare(extent: dict[str, Any], case: Case, truth: np.ndarray, covered: Covered) -> None:
-    true = outlined(truth, case.geometry)
+    true = measure(truth, case.geometry)
     for figure, interval, value in (
         ("volume", extent["volume_ml"], true.size / MM3_IN_ML),
         ("diameter", extent["diameter_mm"], true.diameter),

@@ -1,7 +1,4 @@
-"""The command line as a whole.
-
-doctor, serve: the machine and the engine process.
-"""
+"""The command-line application, with the commands doctor and serve."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
-"""One command from its parameters to its exit code: ask the engine, show progress, print the answer.
+"""Runs one command, from its parameters to its exit code: asks the engine, shows progress, prints the answer.
 
-Progress for people, on standard error: a bar in a terminal, now and then a line in a file.
-
-A command as one of the processes that `torchrun` started, instead of in an engine process of its own.
+Progress goes to standard error: a bar in a terminal, a line now and then in a file. Under `torchrun` the command runs
+in this process, which is one of several, instead of in an engine process of its own.
 """
 
 from __future__ import annotations

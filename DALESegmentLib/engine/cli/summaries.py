@@ -1,4 +1,4 @@
-"""What a result looks like to a person."""
+"""Prints the results of commands for people."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def training(result: Result) -> None:
     console.print(f"Model: {result['model']}")
     console.print(f"{result['epochs']} epochs in {duration(result['seconds'])} on {result['device']}")
     if result["held_out_for_test"]:
-        console.print(f"Cases left aside for tests: {result['held_out_for_test']} (--split all learns from them, too)")
+        console.print(f"Cases held out for testing: {result['held_out_for_test']} (--split all learns from them, too)")
     if result["empty_labels"]:
         console.print(f"Empty labels: {result['empty_labels']}, taken for images where there is nothing to be labelled")
     if result["refined"]:

@@ -1,7 +1,4 @@
-"""predict, confidence, review: a model applied to cases.
-
-inspect, evaluate, simulate: data and results looked at.
-"""
+"""Commands that apply a model (predict, confidence, review), and those on data (inspect, evaluate, simulate)."""
 
 from __future__ import annotations
 
@@ -53,7 +50,9 @@ def predict(
     ] = False,
     mode: Annotated[
         Mode | None,
-        typer.Option(help="Run every window (exact), or look first where something may be.", show_default="exact"),
+        typer.Option(
+            help="Run every window (exact), or first predict coarsely where something may be.", show_default="exact"
+        ),
     ] = None,
     device: Device = None,
     as_json: Json = False,
@@ -100,7 +99,7 @@ def review(
     ] = None,
     audit: Annotated[
         int | None,
-        typer.Option(min=1, help="Also draw so many places at random, to judge by hand.", rich_help_panel=RESULT),
+        typer.Option(min=1, help="Also draw so many places at random, to judge yourself.", rich_help_panel=RESULT),
     ] = None,
     seed: Seed = None,
     device: Device = None,
@@ -122,7 +121,7 @@ def add_model_commands(app: typer.Typer) -> None:
         app.command(rich_help_panel="Use a model", epilog=f"Example: dalesegment {example}")(command)
 
 
-HAND = "Annotator"
+ANNOTATOR = "Annotator"
 
 
 def inspect(
@@ -174,9 +173,9 @@ def simulate(
     out: Out,
     kind: Annotated[
         str,
-        typer.Option(help="erode, dilate, shift, walk, miss, biased or hurried.", rich_help_panel=HAND),
+        typer.Option(help="erode, dilate, shift, walk, miss, biased or hurried.", rich_help_panel=ANNOTATOR),
     ],
-    amount: Annotated[float, typer.Option(help="How much, in mm.", rich_help_panel=HAND)],
+    amount: Annotated[float, typer.Option(help="How much, in mm.", rich_help_panel=ANNOTATOR)],
     data: Data = None,
     case_list: CaseList = None,
     image: Image = None,
@@ -186,11 +185,11 @@ def simulate(
     rater_seed: RaterSeed = None,
     relative: Annotated[
         bool,
-        typer.Option("--relative", help="The amount is a share of the lesion's radius.", rich_help_panel=HAND),
+        typer.Option("--relative", help="The amount is a share of the lesion's radius.", rich_help_panel=ANNOTATOR),
     ] = False,
     share: Annotated[
         float | None,
-        typer.Option(min=0.0, max=1.0, help="Share of the cases to spoil (all).", rich_help_panel=HAND),
+        typer.Option(min=0.0, max=1.0, help="Share of the cases to spoil (all).", rich_help_panel=ANNOTATOR),
     ] = None,
     seed: Seed = None,
     as_json: Json = False,

@@ -1,8 +1,7 @@
-"""Label confidence of cases under a model: what `confidence` writes and `review` builds on.
+"""Label confidence of cases under a model, and where the commands write such results.
 
-Where results go: a folder a case, on the case's own grid, in a format that loses nothing of it.
-
-Volumes and diameters of all cases as one table for a spreadsheet.
+`confidence` writes it, and `review` ranks its regions. Results go to a folder a case, on the case's own grid, in a
+lossless format; measurements of all cases go to one table (CSV).
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ from ..dale.label_state import LabelDisagreement, LabelState
 from ..dale.quality import Recalibration
 from ..geometry.grid import Geometry
 from ..inference.confidence_map import confidence_map
-from ..inference.measurements import Scales, extents_of_label, load_extents
+from ..inference.measurements import Calibrations, load_calibration, measurements_of_label
 from ..inference.model_cache import cached_predictor
 from ..inference.predictor import Predictor
 from ..io.case import Case, CaseSource
@@ -51,7 +50,7 @@ class CaseConfidence:
     plan: Plan
     probabilities: np.ndarray
     confidence: np.ndarray
-    scales: Scales
+    calibrations: Calibrations
     unseen: bool
     """Whether the model did not learn from this case."""
     progress: Progress
@@ -70,7 +69,7 @@ class CaseConfidence:
 
     def extents(self) -> dict[str, Any]:
         """Volume and diameter of each class in the label, with intervals."""
-        return extents_of_label(self.case, self.probabilities, self.plan, self.scales, unseen=self.unseen)
+        return measurements_of_label(self.case, self.probabilities, self.plan, self.calibrations, unseen=self.unseen)
 
 
 @dataclass
@@ -96,7 +95,7 @@ def case_confidences(
     device = choose_device(asked.device)
     predictor = cached_predictor(asked.model, device)
     plan, bundle = predictor.plan, find_bundle(asked.model)
-    run_folder, scales = bundle.parent, load_extents(bundle)
+    run_folder, calibrations = bundle.parent, load_calibration(bundle)
     labels, recalibration = load_labels(run_folder), load_recalibration(run_folder)
     sources = asked.cases.find()
     for i, source in enumerate(sources):
@@ -119,7 +118,7 @@ def case_confidences(
         part.check()
         part.report(60, "confidence", message)
         unseen = source.name not in labels
-        yield CaseConfidence(source, case, plan, probabilities, confidence, scales, unseen, part, message.lower())
+        yield CaseConfidence(source, case, plan, probabilities, confidence, calibrations, unseen, part, message.lower())
         del case, image, disagreement, probabilities, confidence  # before the next case takes as much again
 
 
@@ -176,8 +175,8 @@ ENDS = {"value": "", "low": "_low", "high": "_high"}
 COLUMNS = ("case", "label_value", "class_name", *(figure + end for figure in FIGURES for end in ENDS.values()))
 
 
-def write_extents(items: Iterable[Mapping[str, Any]], out: Path) -> str:
-    """One row a case and class; what is not known is left empty. Returns the path; raises as `replacing` does."""
+def write_measurements(items: Iterable[Mapping[str, Any]], out: Path) -> str:
+    """One row a case and class; what is not known is left empty. Returns the path; raises the errors of `replacing`."""
     text = io.StringIO()
     writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
     writer.writeheader()

@@ -29,7 +29,7 @@ def report_held_out_for_test(cases: CasesParameter, progress: Progress) -> None:
     """Say how many cases are kept for tests, before any other is read."""
     count = cases.held_out_for_test()
     if count:
-        progress.report(0, "reading", f"{count} {'case is' if count == 1 else 'cases are'} left aside for tests")
+        progress.report(0, "reading", f"{count} {'case is' if count == 1 else 'cases are'} held out for testing")
 
 
 def survey(sources: Sequence[CaseSource], progress: Progress) -> list[CaseFingerprint]:

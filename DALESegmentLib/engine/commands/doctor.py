@@ -1,6 +1,6 @@
-"""What this machine can do, and what to do where it cannot. Names no paths, users or hosts.
+"""The command doctor: what this machine can do, and what to do where it cannot.
 
-The doctor's findings as text for a public issue: versions and sizes, no path, user, host or case.
+The report is safe for a public issue: versions and sizes, no path, user, host or case.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
-"""Go on from a model with corrected cases; what a clinician confirmed counts fully.
+"""The command finetune: continues training from a model with corrected cases.
 
-The cases a model was trained on, where they can still be found: a fine-tune replays them, to unlearn nothing.
+Voxels that a clinician confirmed get full weight. The cases the model was trained on are replayed where they can still
+be found, which prevents forgetting.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from ..core.progress import Progress
 from ..dale.config import DaleConfig
 from ..dale.correctors.annotator_bias import Bias
 from ..dale.label_state import LabelState
-from ..inference.measurements import inherit_extents
+from ..inference.measurements import inherit_calibration
 from ..inference.predictor import Predictor
 from ..io.case import CaseSource, patient_of
 from ..io.checks import check_foreground
@@ -138,7 +139,7 @@ def _finetune(asked: FinetuneParameters, progress: Progress) -> dict[str, Any]:
         extents=settings.seconds is None,  # a budget has no time for it
     )
     save_recalibration(asked.out, known)
-    inherit_extents(find_bundle(asked.model), find_bundle(asked.out))
+    inherit_calibration(find_bundle(asked.model), find_bundle(asked.out))
     network.eval()
     after = score_reviewed(confirmed, predictor, progress.part(95, 100))
     result |= {"seconds": round(time.monotonic() - started, 2), "replayed": len(replay)}
@@ -178,8 +179,8 @@ class Budget:
         """judging: how long it took once, and will take again. A part of the budget is learned in any case."""
         if self.seconds is None:
             return None
-        bell = self.started + self.seconds - SAFETY * judging - WRITING
-        return max(bell, time.monotonic() + LEARNING * self.seconds)
+        deadline = self.started + self.seconds - SAFETY * judging - WRITING
+        return max(deadline, time.monotonic() + LEARNING * self.seconds)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
-"""Which cases cannot be learned together with the others, though nothing is wrong with them alone.
+"""The command inspect: every case with its geometry, its classes and its problem, if any.
 
-Say what there is: every case with its geometry, classes and, where it has one, its problem in words.
+A problem may also lie in the combination: cases that are valid alone, but cannot be learned together.
 """
 
 from __future__ import annotations

@@ -60,7 +60,7 @@ class CasesParameter(Parameters):
         return find_cases(**self._values(), **self._choice("learn"))
 
     def held_out_for_test(self) -> int:
-        """How many cases `find_to_learn` leaves aside because they are kept for tests."""
+        """How many cases `find_to_learn` leaves out because they are held out for testing."""
         return held_out_for_test(**self._values()) if self.split is None else 0
 
     def _values(self) -> dict[str, Any]:

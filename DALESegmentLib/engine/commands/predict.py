@@ -11,12 +11,12 @@ import numpy as np
 from ..bundle.run_folder import find_bundle
 from ..core.device import choose_device
 from ..core.progress import Progress
-from ..inference.measurements import extents_of_prediction, load_extents
+from ..inference.measurements import load_calibration, measurements_of_prediction
 from ..inference.model_cache import cached_predictor
 from ..inference.predictor import Mode
 from ..io.case_files import read_case
 from ..io.class_names import write_names
-from .case_confidence import write_extents, write_map
+from .case_confidence import write_map, write_measurements
 from .parameters import ModelParameters
 
 
@@ -29,7 +29,7 @@ def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
     asked = PredictParameters.model_validate(parameters)
     device = choose_device(asked.device)
     predictor = cached_predictor(asked.model, device)
-    plan, scales = predictor.plan, load_extents(find_bundle(asked.model))
+    plan, calibrations = predictor.plan, load_calibration(find_bundle(asked.model))
     sources = asked.cases.find()
     items = []
     for i, source in enumerate(sources):
@@ -55,7 +55,7 @@ def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
             "probabilities": None,
             "classes": {str(v): name for v, name in plan.class_names.items()},
             "voxels": {str(int(v)): int(n) for v, n in zip(values, counts, strict=True) if v},
-            "extents": extents_of_prediction(segmentation, case.geometry, plan, scales),
+            "extents": measurements_of_prediction(segmentation, case.geometry, plan, calibrations),
         }
         if asked.probabilities:
             progress.check()
@@ -63,4 +63,4 @@ def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
         if i == 0:
             write_names(asked.out, plan.class_names)
         items.append({**item, "seconds": round(time.monotonic() - started, 3)})
-    return {"items": items, "extents_csv": write_extents(items, asked.out)}
+    return {"items": items, "extents_csv": write_measurements(items, asked.out)}

@@ -1,6 +1,6 @@
-"""Learn from a correction in seconds, and say at once what that changes: confidence and segmentation anew.
+"""The command refresh: a short fine-tune on a correction, then new confidence and a new segmentation.
 
-The region that was just corrected, answered before the rest of its image.
+The corrected region is predicted first, and reported before the rest of its image.
 """
 
 from __future__ import annotations

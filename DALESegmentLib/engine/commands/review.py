@@ -14,7 +14,7 @@ from ..planning.plan import LARGEST_SEED
 from ..planning.preprocessing import label_classes
 from ..review.audit import AUDIT_FILE, AuditDraw, check_not_begun, write_audit
 from ..review.regions_io import write_regions_csv, write_regions_json
-from .case_confidence import case_confidences, summary, write_extents, write_map
+from .case_confidence import case_confidences, summary, write_map, write_measurements
 from .parameters import ModelParameters
 
 
@@ -64,7 +64,7 @@ def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
     write_regions_csv(ranked, csv)
     write_regions_json(ranked, json)
     result = {"regions": [r.as_dict() for r in ranked], "csv": str(csv), "json": str(json), "items": items}
-    result["extents_csv"] = write_extents(items, asked.out)
+    result["extents_csv"] = write_measurements(items, asked.out)
     return result if audit is None else {**result, "audit": _written(audit, asked.out / AUDIT_FILE)}
 
 

@@ -1,6 +1,6 @@
-"""Train a model from nothing.
+"""The command train: a new training, or the resumption of an interrupted one.
 
-A training that goes on: as it was started, never with other settings without a word.
+A training is resumed with the settings that it was started with; other settings are refused.
 """
 
 from __future__ import annotations

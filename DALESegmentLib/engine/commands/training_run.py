@@ -15,7 +15,7 @@ from ..core.errors import EngineError
 from ..core.files import write_json
 from ..core.progress import Progress
 from ..dale.label_state import LabelState
-from ..inference.measurements import save_extents
+from ..inference.measurements import save_calibration
 from ..io.case import Case, CaseSource
 from ..planning.plan import Plan, TrainSettings
 from ..planning.preprocessing import CaseCache, PreparedCase, label_classes, prepare_case
@@ -146,7 +146,7 @@ def train_and_record(
                 outputs.checkpoint.begin(cases)
             history = trainer.fit()
             if extents:
-                save_extents(run.folder / BUNDLE_FOLDER, validation, run.plan, trainer.predictor, progress, ranks)
+                save_calibration(run.folder / BUNDLE_FOLDER, validation, run.plan, trainer.predictor, progress, ranks)
     except EngineError as error:
         if ranks.is_main:
             run.write("cancelled" if error.code == "cancelled" else "failed", trainer.history)

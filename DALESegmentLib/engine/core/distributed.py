@@ -1,24 +1,19 @@
-"""Which of the processes that train together this one is, which cases are its own, and what they tell each other.
+"""Data-parallel training in several processes: ranks, sums with gradients, and a common end.
 
-Case i belongs to rank i mod N, with its image and its disagreement, which never move. What is small (counts, scores,
-samples of the disagreement) all ranks get from all, so that they decide alike. A process on its own is the only rank.
+Case i belongs to rank i mod N, with its image and its disagreement, which are never transferred. Small values (counts,
+scores, samples of the disagreement) are gathered on all ranks, so that all decide alike. A single process is rank 0
+of 1, and every function here then returns its input.
 
-Sums over all the processes that train together, inside a loss.
+`all_reduce_sum` serves losses made of sums over a batch, such as batch Dice, which are not the mean of the losses of
+the batch's parts. Every process contributes its sums, all get the total, and all compute the same loss L. In the
+backward pass each propagates dL/d(total) through its own sum. The gradients of the weights, summed over the processes,
+are then those of the whole batch in one process.
 
-A loss made of sums over a batch, such as batch Dice, is no mean of what the shares of a batch would give: its
-numerators and denominators have to be added up first. So every process puts its own sums in, all get the whole ones,
-and from there all have the same loss L. Backwards, each goes on with dL/d(whole sum) from its own sum to its own
-voxels. Added up over the processes, the gradients of the weights are then those of the whole batch in one process.
-
-A process on its own gets back what it put in.
-
-Joining the processes that `torchrun` started, and ending together: what ends one ends all, with one sentence.
-
-A rank that fails says so in the store that the processes met at, and leaves. The others learn of it there, whatever
-they are doing: those that can stop do so as at a cancel, and one that waits for the lost rank in a call that nobody
-answers any more is ended after a while. torchrun ends the others of its machine too, within seconds, but by a signal
-and with a traceback: a rank whose neighbour fails sees a broken connection, never the reason, so that neither the one
-sentence nor the status in run.json could be had from it (`elastic.multiprocessing.errors.record` changes nothing).
+`joined` joins the processes that `torchrun` started. An error of one rank ends all with one sentence: the rank writes
+it to the store where the processes met, and leaves. The others read it there. Those that can stop do so as at a cancel;
+one that waits for the lost rank in a collective call is ended after a while. torchrun itself ends the other processes
+of its machine by a signal within seconds, and a neighbour sees only a broken connection, so that neither gives the
+sentence or the status in run.json (`elastic.multiprocessing.errors.record` does not change that).
 """
 
 from __future__ import annotations

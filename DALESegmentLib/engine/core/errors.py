@@ -1,9 +1,8 @@
-"""The one error a user may ever see: a code for programs and a sentence for people.
+"""The error that a user may see (a code for programs, a sentence for people), and cancelling of a job.
 
-Whether the job that runs here was asked to stop, known wherever it works without being handed through.
-
-A job runs inside `cancellable`; what takes long calls `checkpoint` between its steps. Outside a job, and on threads
-that a job starts, a checkpoint does nothing. Standard library only.
+A job runs inside `cancellable`; long computations call `checkpoint` between their steps, which raises Cancelled if the
+job was asked to stop. Outside a job, and on threads that a job starts, `checkpoint` does nothing. Standard library
+only.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""Files that appear whole or not at all.
-
-JSON files, written whole or not at all.
-"""
+"""Atomic writes: a file, JSON included, appears completely or not at all."""
 
 from __future__ import annotations
 

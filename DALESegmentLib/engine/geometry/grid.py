@@ -1,9 +1,8 @@
-"""Where voxels lie in the patient: size, spacing, origin and direction of one grid.
+"""The grid of an image (size, spacing, origin, direction), and moving voxels between grids on one lattice.
 
 Stored as ITK stores it (LPS, millimetres, index order i, j, k); numpy arrays of the same grid have the axes
-reversed (k, j, i). Slicer's world is RAS: the first two axes negated.
-
-Moving voxels between grids on one lattice: axes swapped, flipped, cropped, padded, never resampled.
+reversed (k, j, i). Slicer's world is RAS: the first two axes negated. `onto_grid` swaps, flips, crops and pads axes; it
+never resamples.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Volumes and longest diameters as a label and a model measure them, with their intervals: what the jobs report.
+"""Volumes and longest diameters of a label and of a model's segmentation, with intervals, and their calibration.
 
-How far a model's volumes and diameters can be trusted: docs/extent.json in the bundle, made on the validation cases
-at the end of a training.
+The calibration is computed on the validation cases at the end of a training, and stored in the bundle as
+docs/extent.json. `metrics.measurement_interval` has the formulas.
 """
 
 from __future__ import annotations
@@ -24,7 +24,14 @@ from ..core.progress import Progress
 from ..geometry.grid import Geometry
 from ..geometry.objects import longest_diameter
 from ..io.case import Case
-from ..metrics.measurement_interval import LEVEL, Interval, Scale, calibrated, of_label, of_prediction
+from ..metrics.measurement_interval import (
+    LEVEL,
+    Calibration,
+    Interval,
+    fit_calibration,
+    interval_for_label,
+    interval_for_prediction,
+)
 from ..planning.plan import Plan
 from ..planning.preprocessing import PreparedCase, to_native
 from .predictor import Predictor
@@ -42,19 +49,19 @@ class Measured:
 
 
 Who = Literal["labelled", "predicted"]
-Scales = Mapping[str, Scale]
-"""By `scale_name`."""
+Calibrations = Mapping[str, Calibration]
+"""By `calibration_name`."""
 
 
-def outlined(mask: np.ndarray, geometry: Geometry) -> Measured:
+def measure(mask: np.ndarray, geometry: Geometry) -> Measured:
     """mask: (*grid) bool."""
     size = float(np.count_nonzero(mask)) * geometry.voxel_volume
     return Measured(size, longest_diameter(mask, geometry.array_spacing))
 
 
-def touching(drawn: np.ndarray, label: np.ndarray, geometry: Geometry) -> Measured:
+def overlapping_objects(drawn: np.ndarray, label: np.ndarray, geometry: Geometry) -> Measured:
     """What the model measures of a labelled structure: its own objects that meet the label, corners included. They are
-    taken whole: what is cut at the label would say what the label says.
+    taken whole: an object cut at the label would repeat the label's measurement.
 
     drawn: (*grid) bool, where the class is the most probable one; label: (*grid) bool.
     """
@@ -62,11 +69,11 @@ def touching(drawn: np.ndarray, label: np.ndarray, geometry: Geometry) -> Measur
     met = np.zeros(count + 1, bool)
     met[np.unique(objects[label])] = True
     met[0] = False
-    return outlined(met[objects], geometry)
+    return measure(met[objects], geometry)
 
 
-def extents_of_label(
-    case: Case, probabilities: np.ndarray, plan: Plan, scales: Scales, *, unseen: bool
+def measurements_of_label(
+    case: Case, probabilities: np.ndarray, plan: Plan, calibrations: Calibrations, *, unseen: bool
 ) -> dict[str, Any]:
     """What `confidence` and `review` report of each class in a case's label, by label value.
 
@@ -78,25 +85,29 @@ def extents_of_label(
         mask = label == value
         if not mask.any():
             continue
-        given, share = outlined(mask, geometry), _open_share(mask, case.trusted)
-        model = touching(most == index, mask, geometry)
+        given, share = measure(mask, geometry), _open_share(mask, case.trusted)
+        model = overlapping_objects(most == index, mask, geometry)
         intervals = {}
         for name in FIGURES:
-            scale = scales.get(scale_name(value, "labelled", name))
-            intervals[name] = of_label(getattr(given, name), getattr(model, name), scale, unseen, share)
+            calibration = calibrations.get(calibration_name(value, "labelled", name))
+            intervals[name] = interval_for_label(getattr(given, name), getattr(model, name), calibration, unseen, share)
         found[str(value)] = _row(value, intervals, geometry, plan)
     return found
 
 
-def extents_of_prediction(segmentation: np.ndarray, geometry: Geometry, plan: Plan, scales: Scales) -> dict[str, Any]:
+def measurements_of_prediction(
+    segmentation: np.ndarray, geometry: Geometry, plan: Plan, calibrations: Calibrations
+) -> dict[str, Any]:
     """What `predict` reports of each class it found, by label value. segmentation: (*grid) values."""
     found = {}
     for _, value in foreground(plan):
         mask = segmentation == value
         if mask.any():
-            given = outlined(mask, geometry)
+            given = measure(mask, geometry)
             intervals = {
-                name: of_prediction(getattr(given, name), scales.get(scale_name(value, "predicted", name)))
+                name: interval_for_prediction(
+                    getattr(given, name), calibrations.get(calibration_name(value, "predicted", name))
+                )
                 for name in FIGURES
             }
             found[str(value)] = _row(value, intervals, geometry, plan)
@@ -107,7 +118,7 @@ def foreground(plan: Plan) -> list[tuple[int, int]]:
     return [(index, value) for index, value in enumerate(plan.class_values) if value]
 
 
-def scale_name(value: int, who: Who, figure: str) -> str:
+def calibration_name(value: int, who: Who, figure: str) -> str:
     return f"{value} {who} {figure}"
 
 
@@ -137,7 +148,7 @@ VERSION = 1
 Pair = tuple[float, float]
 
 
-def save_extents(
+def save_calibration(
     bundle: Path,
     validation: Sequence[PreparedCase],
     plan: Plan,
@@ -152,25 +163,25 @@ def save_extents(
     for case_pairs in ranks.all_gather([_pairs(case, plan, predictor, progress) for case in validation]):
         for name, pair in case_pairs:
             pairs.setdefault(name, []).append(pair)
-    scales = {name: calibrated(*zip(*figures, strict=True)) for name, figures in pairs.items()}
-    known = {name: asdict(scale) for name, scale in scales.items() if scale is not None}
+    calibrations = {name: fit_calibration(*zip(*figures, strict=True)) for name, figures in pairs.items()}
+    known = {name: asdict(calibration) for name, calibration in calibrations.items() if calibration is not None}
     if ranks.is_main and pairs:
         write_json(bundle / EXTENT, {"version": VERSION, "level": LEVEL, "scales": known})
 
 
-def inherit_extents(earlier: Path, bundle: Path) -> None:
+def inherit_calibration(earlier: Path, bundle: Path) -> None:
     """For a fine-tune that was given no validation cases: what is known of the model it comes from."""
     if (earlier / EXTENT).is_file() and not (bundle / EXTENT).is_file():
         shutil.copyfile(inside(earlier, EXTENT), bundle / EXTENT)
 
 
-def load_extents(bundle: Path) -> Scales:
+def load_calibration(bundle: Path) -> Calibrations:
     """Empty where the model was not validated. Raises EngineError("unreadable-file")."""
     if not (bundle / EXTENT).is_file():
         return {}
     try:
         stored = read_json(inside(bundle, EXTENT))["scales"]
-        found = {name: Scale(float(s["shift"]), float(s["half"]), int(s["cases"])) for name, s in stored.items()}
+        found = {name: Calibration(float(s["shift"]), float(s["half"]), int(s["cases"])) for name, s in stored.items()}
         if not all(abs(s.shift) < 50 and 0 <= s.half < 50 for s in found.values()):
             raise ValueError("no logarithm of a ratio")
     except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -187,12 +198,12 @@ def _pairs(case: PreparedCase, plan: Plan, predictor: Predictor, progress: Progr
     found: list[tuple[str, Pair]] = []
     for index, value in foreground(plan):
         mask, drawn = label == index, most == index
-        given = outlined(mask, geometry)
-        models: dict[Who, Measured] = {"predicted": outlined(drawn, geometry)}
+        given = measure(mask, geometry)
+        models: dict[Who, Measured] = {"predicted": measure(drawn, geometry)}
         if mask.any():
-            models["labelled"] = touching(drawn, mask, geometry)
+            models["labelled"] = overlapping_objects(drawn, mask, geometry)
         for who, model in models.items():
-            found += [(scale_name(value, who, n), (getattr(model, n), getattr(given, n))) for n in FIGURES]
+            found += [(calibration_name(value, who, n), (getattr(model, n), getattr(given, n))) for n in FIGURES]
     return found
 
 

@@ -1,8 +1,7 @@
-"""A model's answer for a whole image: probabilities or labels, on the prepared grid or on the image's own.
+"""Predictions of a model: of a whole image or of one box, as probabilities or labels, on either grid.
 
-Where something may be: one quick look at the image at half its resolution.
-
-A model's answer in one box of an image: only the windows that reach into it are run.
+In the mode "foreground" a first prediction at half the resolution selects the windows that may hold a structure. For a
+box, only the windows that intersect it are run.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ class Predictor:
     """A network ready to be run over images of any size.
 
     Overlapping windows are blended as MONAI's sliding window does it, but only in a slab that moves along the image,
-    so that memory is bounded by the slab, not by the image times its classes. Mode "foreground" looks at the whole
+    so that memory is bounded by the slab, not by the image times its classes. Mode "foreground" predicts the whole
     image at a low resolution first and runs only the windows where something may be; all else is background.
     """
 
@@ -132,7 +131,7 @@ def as_label_values(classes: np.ndarray, plan: Plan) -> np.ndarray:
 
 
 COARSER = 2
-"""Voxels of the image to one of the first look, along every axis of the network."""
+"""Voxels of the image per voxel of the low-resolution prediction, along every axis of the network."""
 POSSIBLE = 0.1
 """Where at least so probable at the low resolution, a window is run."""
 MARGIN = 2
@@ -143,7 +142,7 @@ OVERLAP = 0.0
 def foreground_windows(
     image: Tensor, windows: Windows, sweep: SlidingWindowRunner, plan: Plan, progress: Progress
 ) -> Windows:
-    """Those that may hold anything but background; all of them, where the first look finds nothing at all.
+    """Those that may hold anything but background; all of them, where the low-resolution prediction finds nothing.
 
     image: (C, *windows.size). A network knows objects of the size it was trained on; that it finds them at half of it
     is likely, and not sure.

@@ -1,9 +1,7 @@
-"""The sum of what overlapping windows say, kept only for the rows that a window may still reach.
+"""The slab: sums of overlapping windows, held only for the rows that a later window may still reach.
 
-What becomes of the rows of a sweep: probabilities or the class decision, on the prepared grid or the image's own.
-
-Prepared probabilities on the image's own grid, row by row as they come: what `to_native` does, without ever holding
-the whole of them.
+Finished rows become probabilities or classes, on the prepared grid or on the image's own. `StreamingResample` computes
+what `to_native` does row by row, without holding all probabilities.
 """
 
 from __future__ import annotations

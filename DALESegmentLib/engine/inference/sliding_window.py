@@ -1,7 +1,4 @@
-"""A network run over windows, as many at a time as the memory holds.
-
-How many windows are run at a time: as many as are of use and the memory that is free surely holds.
-"""
+"""Sliding-window inference with as many windows per batch as are useful and fit into the free memory."""
 
 from __future__ import annotations
 

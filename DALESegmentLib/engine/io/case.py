@@ -1,10 +1,7 @@
-"""A case: an image, what is known about its label, and one geometry for all of it.
+"""A case: its image and label on one grid, where it lies on disk, its patient, and the fingerprint of its image.
 
-Where a case lies on disk, before anything is read.
-
-Which cases are of one patient, so that no patient is both learned from and validated on.
-
-What tells an image from any other, whatever its file and its case are called.
+The patient keeps all cases of one person on the same side of a validation split. The fingerprint identifies an image
+whatever its file and its case are called.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Reading a case: its image files stacked to channels, and what is known of its label, on one grid.
+"""Reads a case from its files: channels stacked, label and reviewed voxels on the image's grid.
 
-Reading back what our own commands wrote for a case: image files, or arrays for array cases.
+Also reads results that commands of this engine wrote for a case, from image files or from array cases.
 """
 
 from __future__ import annotations

@@ -82,7 +82,7 @@ def held_out_for_test(
     items: Iterable[Mapping[str, Any]] | None = None,
     image: str | Sequence[str] | None = None,
 ) -> int:
-    """How many of the cases the split "learn" leaves aside. Raises as `find_cases` does."""
+    """How many cases the split "learn" leaves out. Raises the same errors as `find_cases`."""
     found = _found(folder, list, items, _names(image))
     return len(found) - len(part(found, "learn"))
 

@@ -1,6 +1,6 @@
-"""The layouts of data folders that are known. No search goes deeper than two levels.
+"""The known layouts of data folders: a folder per case, nnU-Net, files side by side, and loose images.
 
-Images that lie about without a folder of their own: one of them, or many in one folder, a case each.
+No search goes deeper than two levels. Loose images are one case, or many cases in one folder, one image each.
 """
 
 from __future__ import annotations

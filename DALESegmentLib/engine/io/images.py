@@ -78,7 +78,7 @@ def write_image(path: Path | str, array: np.ndarray, geometry: Geometry) -> None
 
 
 def save_itk(image: sitk.Image, path: Path, name: str) -> None:
-    """Write the file, make sure that the disk has it, and look whether it is whole: ITK does not say so.
+    """Write the file, make sure that the disk has it, and check that it is complete: ITK does not say so.
 
     Raises EngineError("cannot-write" or "disk-full"), calling the file `name`.
     """
@@ -111,7 +111,7 @@ def _without_ones(size: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def load_itk(path: Path) -> sitk.Image:
-    """The file or DICOM folder as ITK sees it. Raises as `read_image` does."""
+    """The file or DICOM folder as ITK sees it. Raises the errors of `read_image`."""
     check_exists(path)
     if path.is_dir():
         return read_series(path)

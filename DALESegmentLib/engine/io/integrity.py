@@ -1,18 +1,14 @@
-"""Is all of a file there and unharmed? ITK reads many formats without a word when they are not.
+"""Checks that a file is complete and unharmed, before and after ITK reads or writes it.
 
-It fills what is missing of NIfTI and JPEG with zeros or grey, drops the missing pages of a TIFF, and does not
-look at the checksums of compressed NRRD and MetaImage. Nor does it say a word where a full disk takes only half of
-what it writes.
+ITK reports no error for many damaged files. It
 
-A look at the bytes of a NIfTI file, for what ITK keeps quiet about.
+- fills missing voxels of NIfTI and JPEG with zeros or grey, and drops missing pages of a TIFF,
+- ignores wrong checksums of gzip, NRRD and MetaImage, and turns NaN in a NIfTI file into 0,
+- trusts headers: a wrong one makes it allocate terabytes, read another file as voxels, or crash,
+- reports success where a full disk took only half of what it wrote.
 
-ITK fills what is missing of a NIfTI file with zeros, passes over a wrong checksum, and turns NaN into 0.
-
-Where the pages of a TIFF lie, because ITK drops missing ones without a word.
-
-What a file's header promises, looked at before anything is made room for.
-
-ITK believes headers: a wrong one makes it ask for terabytes, read another file as voxels, or crash.
+`check_complete` compares the bytes with the format. `check_promise` compares the size that a header states with the
+file and the free memory, before anything is allocated.
 """
 
 from __future__ import annotations
@@ -47,7 +43,7 @@ def check_complete(path: Path, promised: int | None = None) -> None:
 
     Raises EngineError("unreadable-file"), or ("image-not-finite") for a NIfTI file with NaN."""
     try:
-        complete, bad = _looked_through(path, promised)
+        complete, bad = _check_format(path, promised)
     except _BROKEN as error:
         raise unreadable(path) from error
     if bad:
@@ -59,12 +55,12 @@ def check_complete(path: Path, promised: int | None = None) -> None:
 def is_complete(path: Path) -> bool:
     """Whether the file is whole, whatever its voxels are."""
     try:
-        return _looked_through(path)[0]
+        return _check_format(path)[0]
     except _BROKEN:
         return False
 
 
-def _looked_through(path: Path, promised: int | None = None) -> tuple[bool, int]:
+def _check_format(path: Path, promised: int | None = None) -> tuple[bool, int]:
     """Whether it is whole, and how many voxels of a NIfTI file are NaN or infinite. Raises one of _BROKEN."""
     extension = extension_of(path)
     if extension in NIFTI:
@@ -111,7 +107,7 @@ _LARGEST_REST = 1 << 26
 
 
 class NiftiHeader:
-    """What the header promises. Raises struct.error where it is no NIfTI-1 header."""
+    """What the header states. Raises struct.error where it is no NIfTI-1 header."""
 
     def __init__(self, header: bytes) -> None:
         order = next((o for o in "<>" if struct.unpack_from(o + "i", header)[0] == 348), None)

@@ -38,7 +38,7 @@ FEWEST = math.ceil(round(LEVEL / (1 - LEVEL), 9))
 
 
 @dataclass(frozen=True)
-class Scale:
+class Calibration:
     """shift, half: of log(model / label), as above; cases: how many it comes from."""
 
     shift: float
@@ -48,14 +48,14 @@ class Scale:
 
 @dataclass(frozen=True)
 class Interval:
-    """value: as outlined. low, high: the ends of the interval; None where there is no scale to tell them."""
+    """value: as measured. low, high: the ends of the interval; None where there is no calibration."""
 
     value: float
     low: float | None = None
     high: float | None = None
 
 
-def calibrated(model: Sequence[float], label: Sequence[float]) -> Scale | None:
+def fit_calibration(model: Sequence[float], label: Sequence[float]) -> Calibration | None:
     """From what both measure on the same cases, (n,) in one unit. Cases where one of them measures nothing say
     nothing; None where fewer than 9 are left."""
     pairs = np.array([(m, a) for m, a in zip(model, label, strict=True) if m > 0 and a > 0])
@@ -67,29 +67,31 @@ def calibrated(model: Sequence[float], label: Sequence[float]) -> Scale | None:
     rank = math.floor(round((1 - LEVEL) * (len(d) + 1), 9))
     low = float(np.sort(without - residual)[rank - 1])
     high = float(np.sort(without + residual)[-rank])
-    return Scale((low + high) / 2, (high - low) / 2, len(d))
+    return Calibration((low + high) / 2, (high - low) / 2, len(d))
 
 
-def of_prediction(outlined: float, scale: Scale | None) -> Interval:
-    """Of an image without a label; outlined: what the model measures."""
-    if scale is None or outlined <= 0:
-        return Interval(outlined)
-    return _about(outlined, math.log(outlined) - scale.shift, scale.half)
+def interval_for_prediction(value: float, calibration: Calibration | None) -> Interval:
+    """Of an image without a label; value: what the model measures."""
+    if calibration is None or value <= 0:
+        return Interval(value)
+    return _about(value, math.log(value) - calibration.shift, calibration.half)
 
 
-def of_label(label: float, model: float, scale: Scale | None, unseen: bool, open_share: float = 1.0) -> Interval:
+def interval_for_label(
+    label: float, model: float, calibration: Calibration | None, unseen: bool, open_share: float = 1.0
+) -> Interval:
     """Of a labelled image. model: what the model measures; unseen: whether it did not learn from this label.
 
     open_share: of the outline, what nobody has confirmed; with less of it the interval draws in towards the label in
     proportion, which is a heuristic, but for its ends 0 and 1.
     """
-    if scale is None or label <= 0:
+    if calibration is None or label <= 0:
         return Interval(label)
     a = math.log(label)
     if not unseen or model <= 0:
-        return _about(label, a, open_share * scale.half)
-    middle = (a + math.log(model) - scale.shift) / 2
-    return _about(label, a + open_share * (middle - a), open_share * scale.half / 2)
+        return _about(label, a, open_share * calibration.half)
+    middle = (a + math.log(model) - calibration.shift) / 2
+    return _about(label, a + open_share * (middle - a), open_share * calibration.half / 2)
 
 
 def _about(value: float, middle: float, half: float) -> Interval:

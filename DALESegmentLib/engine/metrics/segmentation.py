@@ -1,6 +1,6 @@
-"""Dice, of counted voxels and of whole class maps. MONAI's DiceHelper divides in float32; this is exact.
+"""Agreement of a segmentation with a reference: Dice and surface distances.
 
-How well a segmentation agrees with a reference: overlap and distance between surfaces.
+Dice is computed here, exactly, since MONAI's DiceHelper divides in float32.
 """
 
 from __future__ import annotations

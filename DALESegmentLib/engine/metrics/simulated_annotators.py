@@ -1,7 +1,7 @@
 """Simulated annotators: the same lesion as someone else might have drawn it. Sizes in mm, seeded.
 
 A contour is moved by moving the level of its signed distance: an offset draws everything larger, an offset
-that changes smoothly from place to place is a hand that wanders.
+that changes smoothly from place to place makes it wander.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from ..geometry.distance import bounding_box, margin_voxels, signed_distance
 from ..geometry.objects import components, equivalent_diameter
 
 Field = np.ndarray
-Hand = Callable[[Field], Field]
+Deformation = Callable[[Field], Field]
 
 KINDS = ("erode", "dilate", "shift", "walk", "miss", "biased", "hurried")
 
@@ -38,9 +38,9 @@ def simulate_annotator(
     - shift: everything lies `amount` away, in one random direction.
     - walk: the contour wanders smoothly in and out; `amount` is the standard deviation.
     - miss: each object is overlooked with the probability `amount` (never relative).
-    - biased: always the same hand: `amount` too far out (negative: in), and leaning by half of it along i.
-    - hurried: contours on every other slice and interpolated, corners cut, a wandering hand of standard
-      deviation `amount`, and one slip of three times that.
+    - biased: the same error every time: `amount` too far out (negative: in), and leaning by half of it along i.
+    - hurried: contours on every other slice and interpolated, corners cut, a contour that wanders with
+      standard deviation `amount`, and one slip of three times that.
 
     All classes move together; one class grows only into background, never over another. No class vanishes
     except with "miss". Raises EngineError("bad-simulation") for an unknown kind or an amount that makes no
@@ -57,7 +57,7 @@ def simulate_annotator(
     box = bounding_box(label > 0, margin_voxels(4 * abs(size) + 2 * max(spacing), spacing))
     assert box is not None
     out = label.copy()
-    out[box] = _redrawn(label[box], spacing, _hand(kind, size, radius, label[box] > 0, spacing, rng))
+    out[box] = _redrawn(label[box], spacing, _deformation(kind, size, radius, label[box] > 0, spacing, rng))
     return out
 
 
@@ -85,14 +85,14 @@ def _overlooked(label: np.ndarray, chance: float, rng: np.random.Generator) -> n
     return out
 
 
-def _hand(
+def _deformation(
     kind: str,
     size: float,
     radius: float,
     mask: np.ndarray,
     spacing: tuple[float, ...],
     rng: np.random.Generator,
-) -> Hand:
+) -> Deformation:
     """How this annotator changes a signed distance (mm, negative inside). Chance is drawn here, once."""
     if kind == "erode":
         return lambda distance: distance + size
@@ -113,12 +113,12 @@ def _hand(
     return lambda distance: _coarse(distance, size, spacing) - wander - slip
 
 
-def _redrawn(label: np.ndarray, spacing: tuple[float, ...], hand: Hand) -> np.ndarray:
-    """Every class drawn by the same hand. What it leaves out becomes background only outside the whole lesion
-    as that hand draws it, so that no gap opens between classes that touch."""
+def _redrawn(label: np.ndarray, spacing: tuple[float, ...], deform: Deformation) -> np.ndarray:
+    """Every class under the same deformation. What it leaves out becomes background only outside the whole lesion
+    under that deformation, so that no gap opens between classes that touch."""
     classes = _classes(label)
-    drawn = {value: hand(_depth(label == value, spacing)) < 0 for value in classes}
-    lesion = drawn[classes[0]] if len(classes) == 1 else hand(_depth(label > 0, spacing)) < 0
+    drawn = {value: deform(_depth(label == value, spacing)) < 0 for value in classes}
+    lesion = drawn[classes[0]] if len(classes) == 1 else deform(_depth(label > 0, spacing)) < 0
     left_out = np.zeros(label.shape, bool)
     for value in classes:
         left_out |= (label == value) & ~drawn[value]

@@ -67,7 +67,7 @@ def build(name: str, arguments: dict[str, Any]) -> nn.Module:
 
 class FeatureTap:
     """Remembers the penultimate features of a network: the input of the last convolution that has more input
-    channels than there are classes. Found by one look at the order in which the layers run."""
+    channels than there are classes. Found from the order in which the layers run."""
 
     def __init__(self, network: nn.Module, classes: int) -> None:
         self.features: Tensor | None = None

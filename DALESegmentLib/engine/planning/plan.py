@@ -1,6 +1,6 @@
-"""The plan: network, patch size and spacing that follow from the data, fixed for the life of a model.
+"""The plan (network, patch size, spacing), which follows from the data, and the settings of a training.
 
-What a training is asked to do. The plan says how the data wants it; this says what the user wants.
+The plan is fixed for the life of a model. The settings are what the user asks of one training.
 """
 
 from __future__ import annotations

@@ -1,10 +1,8 @@
-"""Prepared cases: the arrays a training draws from, in the plan's layout and spacing, and the way back.
+"""Prepared cases: arrays in the plan's layout and spacing, the way back to the native grid, and their cache.
 
-Prepared cases that memory should not hold: their voxels lie in files, of which the machine keeps in memory what is
-read at the moment.
-
-The files have no name, or on Windows and network disks one that begins with a dot and goes with them, so nothing is
-left behind even by a killed process.
+The cache puts the voxels of cases that do not fit into memory in memory-mapped files. The files have no name, or on
+Windows and network disks a name that begins with a dot and that vanishes with the process, so that even a killed one
+leaves nothing behind.
 """
 
 from __future__ import annotations
@@ -78,7 +76,7 @@ def prepare_case(case: Case, plan: Plan) -> PreparedCase:
 
 
 def prepare_label(case: Case, plan: Plan) -> tuple[Tensor, Tensor]:
-    """The label as network classes (x, y, z) int16, and the affine of that grid. Raises as `label_classes`."""
+    """The label as network classes (x, y, z) int16, and the affine of that grid. Raises what `label_classes` raises."""
     label = _on_plan_grid(label_classes(case, plan)[None], case.geometry, plan, "nearest")
     return label.as_tensor()[0].to(torch.int16).contiguous(), label.affine
 

@@ -1,14 +1,12 @@
-"""How many label errors are left: an honest estimate from places drawn at random.
+"""The audit: an estimate of how many label errors are left, from places drawn at random.
 
-The ranked list cannot tell: it shows the worst places first, so that what it finds says nothing about the rest.
-Here voxels are drawn with equal chance from those near an outline that nobody has vouched for yet, a reader says
-of each whether its label is right, and the share of wrong ones bounds the share among all of them.
+The ranked list shows the most suspicious places first, so its errors are no sample of all errors. The audit draws
+voxels with equal chance from those near an outline that nobody has confirmed yet. A reader decides for each whether its
+label is right, and the share of wrong ones bounds the share among all of them.
 
-The audit as a file that a reader fills in: places drawn at random over all cases, and what their verdicts come to.
-
-A spreadsheet is enough: one row a place, with an empty column `verdict` for right, wrong or unsure. Every part of the
-volume that an audit is about has the same chance, whatever the cases' voxels measure, so that the share of wrong places
-stands for the share of wrong volume.
+The reader fills in a CSV file: one row a place over all cases, with an empty column `verdict` for right, wrong or
+unsure. Every part of the audited volume has the same chance, whatever the voxel size of its case, so the share of wrong
+places estimates the share of wrong volume.
 """
 
 from __future__ import annotations
@@ -165,7 +163,7 @@ def check_not_begun(path: Path) -> None:
 
 
 def write_audit(places: Iterable[Place], path: Path) -> None:
-    """A CSV to be filled in; in 2D the column k is empty. Raises as `replacing` does."""
+    """A CSV to be filled in; in 2D the column k is empty. Raises the errors of `replacing`."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)

@@ -1,6 +1,6 @@
-"""What a clinician decided, and what follows from a history of decisions.
+"""A clinician's decisions, the state that a history of them leads to, and their export.
 
-A review's decisions as files for others: CSV for a table, JSON with the whole record.
+Exported are a table (CSV) and the whole record (JSON).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Key = tuple[Any, ...]
 @dataclass(frozen=True)
 class Decision:
     """One key press. case, label_value, suspicion and centre_voxel say which region it is about, as ranks and ids are
-    counted anew with every list; without a centre it is about voxels that were edited elsewhere. at: UTC, ISO 8601,
+    renumbered with every list; without a centre it is about voxels that were edited elsewhere. at: UTC, ISO 8601,
     for people only: clocks jump, and the order is that of the log."""
 
     case: str
@@ -136,7 +136,7 @@ class History:
 
 
 def replay(entries: Iterable[Mapping[str, Any]]) -> History:
-    """Raises as `History.add`."""
+    """Raises the errors of `History.add`."""
     history = History()
     for entry in entries:
         history.add(entry)

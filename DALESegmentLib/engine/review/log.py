@@ -1,10 +1,8 @@
-"""The lines of a review log: each is bound to all before it by a checksum, so that none can be lost unnoticed.
+"""The review log: an append-only file that holds every decision before it counts. See docs/formats.md.
 
-A line is `<checksum> <JSON object>
-`. The checksum (BLAKE2b, 128 bits, in hex) is that of the previous line's
-checksum followed by the JSON. What a crash left of the last line was never confirmed to anybody and is passed over.
-
-The review log: every decision on disk before it counts, in a file that only ever grows. docs/formats.md has it.
+A line is `<checksum> <JSON object>\\n`. The checksum (BLAKE2b, 128 bits, in hex) is that of the previous line's
+checksum followed by the JSON, so that a lost or changed line is detected. An incomplete last line, which a crash left,
+was never confirmed to anybody and is ignored.
 """
 
 from __future__ import annotations
@@ -178,7 +176,7 @@ def read_log(path: Path | str) -> ReviewState:
 
 
 def save_state(state: ReviewState, path: Path | str) -> None:
-    """The decisions that stand as one JSON file, for programs that do not replay. Raises as `replacing` does."""
+    """The decisions that stand as one JSON file, for programs that do not replay. Raises the errors of `replacing`."""
     standing = [{"number": number, **decision.as_dict()} for number, decision in state.standing.items()]
     text = json.dumps({"format": "dalesegment-review-state", "version": 1, "standing": standing}, indent=1)
     with replacing(Path(path)) as temporary:
@@ -193,7 +191,7 @@ def load_state(path: Path | str) -> ReviewState:
         return ReviewState({int(entry["number"]): Decision.from_dict(entry) for entry in data["standing"]})
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise EngineError(
-            "review-log-damaged", f"{path.name} cannot be read; it is made anew from the review log."
+            "review-log-damaged", f"{path.name} cannot be read; it is rebuilt from the review log."
         ) from error
 
 

@@ -1,6 +1,6 @@
-"""What a clinician's decisions say about voxels: which labels are trusted from then on.
+"""The voxels that a clinician's decisions confirm, with their labels.
 
-The voxels a decision vouches for, with their labels, small enough for a line of the review log.
+`TrustedVoxels` holds them run-length encoded, small enough for a line of the review log.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ class TrustedVoxels:
         """trusted: (*grid) bool; label: (*grid) whole numbers. Raises EngineError("geometry-mismatch")."""
         if trusted.shape != label.shape:
             raise EngineError(
-                "geometry-mismatch", "The decision and the label do not lie on the same voxels; review this label anew."
+                "geometry-mismatch", "The decision and the label lie on different voxels; review this label again."
             )
         values = np.where(trusted, label, -1).ravel().astype(np.int64)
         starts = np.flatnonzero(np.diff(values, prepend=-1)) if values.size else np.array([], int)

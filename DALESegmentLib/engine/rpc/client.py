@@ -226,7 +226,7 @@ def _spawn(command: Sequence[str]) -> subprocess.Popen[bytes]:
 def _not_started() -> EngineError:
     return EngineError(
         "engine-not-started",
-        "The engine could not be started; try again, and install DALESegment anew if it fails twice.",
+        "The engine could not be started; try again, and reinstall DALESegment if it fails twice.",
     )
 
 

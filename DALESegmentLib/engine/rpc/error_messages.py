@@ -1,9 +1,7 @@
-"""What went wrong in a job, said so that its user can act on it.
+"""Converts exceptions of a job into messages: a sentence for its user, and a traceback without data.
 
-A traceback that can be shown to anybody: where it happened in which code, and nothing of the data.
-
-Messages of exceptions quote paths, names and values, and a path on a ward holds a patient's name. So they are left out,
-and files are called by their place below the packages they belong to.
+Messages of exceptions quote paths, names and values, and the path of a clinical image may contain a patient's name. So
+the traceback leaves messages out and names files by their place below their package.
 """
 
 from __future__ import annotations

@@ -1,12 +1,8 @@
-"""Files from here to an engine that shares no disk with us, and back.
+"""Transfers files between a client and an engine that share no disk: both sides.
 
-What comes back is only ever written, under checked names of known kinds, below the folder that was asked for; never
-executed, and never more than fits the bounds below. Standard library only.
-
-Files that come and go through the lines, where the engine and who asks it share no disk.
-
-They lie in one folder of the process, made at first need and gone with it. Names are relative to it and say nothing
-about any other place. Standard library only.
+The client's side writes what it receives only below the folder that was asked for, under checked names of known kinds,
+and within the bounds below; it executes nothing. The engine's side (`Spool`) keeps files in one folder of the process,
+which is made when it is first needed and removed with the process. Names are relative to it. Standard library only.
 """
 
 from __future__ import annotations
@@ -251,7 +247,7 @@ class Spool:
         return self._folder
 
     def put(self, asked: dict[str, Any]) -> dict[str, Any]:
-        """Write a piece of a file; pieces come in order, and the first one makes the file anew."""
+        """Write a piece of a file; pieces come in order, and the first one replaces the file."""
         path, at = self._place(asked, "file"), self._at(asked)
         try:
             data = base64.b64decode(asked.get("data", ""), validate=True)

@@ -1,6 +1,6 @@
-"""The lines of the engine process; docs/protocol.md says what they mean. Standard library only.
+"""The lines of the engine process's protocol, and its standard streams. docs/protocol.md describes them.
 
-The process's standard input and output, kept for the protocol alone.
+Standard input and output carry the protocol alone. Standard library only.
 """
 
 from __future__ import annotations

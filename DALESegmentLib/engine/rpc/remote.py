@@ -209,7 +209,9 @@ def _patience(seconds: float) -> Check:
 def _check_out(name: str, asked: dict[str, Any], out: Path | None) -> None:
     """What the engine there cannot see: is the place here free?"""
     if asked.get("resume"):
-        raise bad_request("A training on another machine cannot be resumed from here; train anew, or resume it here.")
+        raise bad_request(
+            "A training on another machine cannot be resumed from here; start a new one, or resume it there."
+        )
     if out is not None and name in RUNS:
         check_run_folder(out / RUNS[name], overwrite=bool(asked.get("overwrite")))
     if out is not None and name == "review" and asked.get("audit"):

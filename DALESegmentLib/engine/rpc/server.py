@@ -129,7 +129,7 @@ class Server:
         self._answers.send(answer)
 
     def _doctor(self, request: Request) -> None:
-        """On a thread of its own: the first look at torch takes seconds, and a ping must not wait for it."""
+        """On a thread of its own: importing torch takes seconds, and a ping must not wait for it."""
         folder = _only(request, "folder")
 
         def examine() -> None:

@@ -14,7 +14,7 @@ from ..planning.plan import Plan, TrainSettings
 from ..planning.preprocessing import PreparedCase
 from .callbacks import BestOnReview, Callback, PartitionThresholds, RunOutputs, StepReports, TimeBudget, Validation
 from .checkpoint import Checkpoint
-from .finetuning import KeepingObjective, TuningSampler
+from .finetuning import DistillationLoss, TuningSampler
 from .label_refinement import LabelRefinement, label_correctors
 from .sampling import PatchSampler
 from .trainer import Trainer
@@ -82,7 +82,7 @@ def finetuning(
         settings,
         network,
         cases,
-        KeepingObjective(plan, settings, network),
+        DistillationLoss(plan, settings, network),
         sampler,
         device,
         progress,

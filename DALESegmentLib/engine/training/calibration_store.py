@@ -1,4 +1,4 @@
-"""What review outcomes say about the confidence of a model's labels, kept with its run and handed on to the next."""
+"""The recalibration of label confidence by review outcomes, stored with a run and passed on to the next."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def save_recalibration(run_folder: Path, known: Recalibration) -> None:
 
 
 def load_recalibration(run_folder: Path) -> Recalibration:
-    """Without looks where there was no review. Raises EngineError("unreadable-file")."""
+    """With zero counts where there was no review. Raises EngineError("unreadable-file")."""
     path = run_folder / RECALIBRATION_FILE
     if not path.is_file():
         return Recalibration()

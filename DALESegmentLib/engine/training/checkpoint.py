@@ -87,7 +87,7 @@ class Checkpoint:
             if manifest["training"] is None:
                 raise EngineError(
                     "nothing-to-resume",
-                    f"{self.folder.name} holds a fine-tune, which cannot be resumed; start it anew.",
+                    f"{self.folder.name} holds a fine-tune, which cannot be resumed; start it again.",
                 )
             load_training(_read(self._files, manifest["training"]))
             for case in cases:

@@ -1,19 +1,16 @@
-"""The loss of a fine-tune: that of the training, and a pull back to the model it started from, away from what was
-confirmed.
+"""Fine-tuning on confirmed voxels: the loss, the patches, and the score that decides which weights are kept.
+
+The loss adds a distillation term (Learning without Forgetting, Li and Hoiem, 2016) on unconfirmed voxels, because a few
+confirmed voxels must not change the predictions everywhere else:
 
     L = L_training + λ Σ_i valid_i (1 - trusted_i) KL( p_before,i || p_i ) / Σ_i valid_i
 
-The pull is Learning without Forgetting (Li and Hoiem, 2016), voxel by voxel: a few confirmed voxels must not move what
-the model does everywhere else.
+Half of the patches hold confirmed voxels; the other half is drawn over all cases as in a training, and is the replay
+that prevents forgetting. Most patches of the first half are the windows of the sliding-window prediction without
+augmentation: confirmed voxels are learned several times sooner where the network sees them as in prediction. The rest
+is augmented, which limits overfitting.
 
-What a fine-tune looks at to know whether it helps: a few patches with confirmed voxels, and as many without.
-
-Patches of a fine-tune: half of them where the clinician was, half drawn over all cases as in a training.
-
-Of the first half most are the very windows that prediction runs over, neither turned nor brightened. What was confirmed
-has to come out right to the voxel in the image it was confirmed in, and that is learned several times sooner where it
-is seen as it will be asked for. The rest of that half is turned and brightened as ever, so that what is learned is not
-one picture by heart; the second half is the replay that keeps the model from unlearning.
+The score is computed on a few fixed patches with confirmed voxels, and as many of the replay.
 """
 
 from __future__ import annotations
@@ -33,12 +30,12 @@ from ..planning.preprocessing import PreparedCase
 from ..planning.windows import windows_of
 from .sampling import PatchSampler, Pose, confirmed_points
 
-PULL = 8.0
+DISTILLATION_WEIGHT = 8.0
 """λ"""
 
 
-class KeepingObjective(Objective):
-    """before: the network as it is now; it is copied."""
+class DistillationLoss(Objective):
+    """Adds the distillation term to the training's loss. before: the network as it is now; it is copied."""
 
     def __init__(self, plan: Plan, settings: TrainSettings, before: nn.Module) -> None:
         super().__init__(plan.classes, settings.objective_settings, settings.trusted_share)
@@ -49,7 +46,7 @@ class KeepingObjective(Objective):
         device = batch.image.device.type
         with torch.no_grad(), torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):
             before = self.before(batch.image)
-        result.loss = result.loss + PULL * _distance(before.float(), logits, batch)
+        result.loss = result.loss + DISTILLATION_WEIGHT * _distance(before.float(), logits, batch)
         return result
 
 
@@ -62,7 +59,7 @@ def _distance(before: Tensor, now: Tensor, batch: Batch) -> Tensor:
 
 
 PATCHES = 16
-"""Of each kind; a look at both costs about as much as a step or two."""
+"""Of each kind; evaluating both costs about as much as a step or two."""
 REPLAY_MARGIN = 0.01
 """Dice that a model may lose on the replay and still be kept."""
 
@@ -146,7 +143,7 @@ class TuningSampler(PatchSampler):
         return self._batch(poses, device)
 
     def replay_poses(self, count: int, seed: int) -> list[Pose]:
-        """As drawn in a training, for looking at: the same for one seed, in place, and as prediction sees them."""
+        """As drawn in a training, for evaluation: the same for one seed, in place, and as prediction sees them."""
         self.seed(seed, 0)
         drawn = [super(TuningSampler, self)._pose() for _ in range(count)]
         return [self._still(pose.case, pose.start) for pose in drawn]

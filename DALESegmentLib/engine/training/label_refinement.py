@@ -30,7 +30,7 @@ TIMES = (0.35, 0.5, 0.65, 0.8)
 """Shares of the training after which labels are refined: the first when a network knows most objects and has not yet
 learned the labels' errors by heart, the later ones because a network that learned better outlines sees better."""
 TIME_SHARE = 0.03
-"""Of a time budget, for each look at all cases."""
+"""Of a time budget, for each refinement of all cases."""
 
 
 class LabelRefinement(Callback):

@@ -17,7 +17,7 @@ def run_folder(folder: Path, *, resume: bool = False, overwrite: bool = False) -
     """A folder that a training may write to, and no other one meanwhile. Where it is refused, or ends before its first
     file, the folders that were made for it go again.
 
-    Raises as `check_run_folder` and `only_training_in`.
+    Raises the errors of `check_run_folder` and `only_training_in`.
     """
     if not current().is_main:
         yield

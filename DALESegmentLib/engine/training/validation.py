@@ -1,9 +1,7 @@
-"""The score of a model on the cases it does not learn from.
+"""The validation score of a model, and the record of its validation cases.
 
-What a model is validated on, frozen at its first training and kept by every fine-tune.
-
-run.json names the cases; the images are known by their hash, so that one cannot come back under another name. The
-hashes go with the bundle (docs/held_out.json), the names do not.
+The cases are chosen at the first training and kept by every fine-tune. run.json holds their names and stays with the
+run. docs/held_out.json in the bundle holds hashes of their images, so that a case is recognised under another name.
 """
 
 from __future__ import annotations
@@ -83,5 +81,5 @@ def _held_out(record: dict[str, Any], hashes: Path) -> HeldOut:
     images = read_json(hashes).get("images", []) if hashes.is_file() else []
     names = record.get("held_out", record.get("validation", []))
     if not all(isinstance(part, list) and all(isinstance(x, str) for x in part) for part in (names, images)):
-        raise EngineError("unreadable-file", f"{HELD_OUT_FILE} or {RUN_FILE} is damaged; take the model anew.")
+        raise EngineError("unreadable-file", f"{HELD_OUT_FILE} or {RUN_FILE} is damaged; copy the model again.")
     return HeldOut(frozenset(names), frozenset(images))

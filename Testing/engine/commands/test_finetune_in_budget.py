@@ -1,4 +1,4 @@
-"""A fine-tune learns what was confirmed, keeps the rest, and answers at the bell."""
+"""A fine-tune learns what was confirmed, keeps the rest, and ends within its budget."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SECONDS, MARGIN = 4.0, 2.0
 
 @pytest.fixture(scope="module", autouse=True)
 def one_thread():
-    """Two that wait for each other on a busy machine would miss any bell."""
+    """Two that wait for each other on a busy machine would miss any deadline."""
     was = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -67,7 +67,7 @@ def tuned(corrected, tmp_path_factory) -> dict:
     return result | {"took": watch.seconds, "waited": watch.waited, "folder": out}
 
 
-def test_it_answers_at_the_bell(tuned):
+def test_it_ends_within_its_budget(tuned):
     assert tuned["took"] < SECONDS + MARGIN + tuned["waited"]
     assert tuned["seconds"] == pytest.approx(tuned["took"], abs=0.5 + tuned["waited"])
 

@@ -44,13 +44,13 @@ def learned(result: dict) -> list[str]:
     return record["training"] + record["validation"]
 
 
-def test_training_leaves_test_cases_aside_and_says_so(trained, capsys):
+def test_training_leaves_test_cases_out_and_reports_it(trained, capsys):
     result, told = trained
     assert learned(result) == ["a", "b"]
     assert result["held_out_for_test"] == 1
-    assert "1 case is left aside for tests" in told
+    assert "1 case is held out for testing" in told
     summaries.training(result)
-    assert "Cases left aside for tests: 1" in capsys.readouterr().out
+    assert "Cases held out for testing: 1" in capsys.readouterr().out
 
 
 def test_fine_tuning_does_so_too(trained, divided, tmp_path):
@@ -79,7 +79,7 @@ def test_a_resumed_training_knows_its_cases_again(divided, trained):
     assert (learned(result), result["held_out_for_test"]) == (["a", "b"], 1)
 
 
-def test_without_a_split_nothing_is_left_aside(divided, tmp_path):
+def test_without_a_split_nothing_is_held_out(divided, tmp_path):
     items = [
         {"name": name, "images": [str(divided / name / "image.nrrd")], "label": str(divided / name / "label.nrrd")}
         for name in ("a", "b")

@@ -61,7 +61,7 @@ def test_it_is_half_way_between_the_voxels_on_either_side(case):
 
 @settings(max_examples=60, deadline=None)
 @given(masks())
-def test_the_nearest_face_is_no_further_than_promised(case):
+def test_the_nearest_face_is_within_the_documented_bounds(case):
     mask, spacing = case
     distance, face = np.abs(signed_distance(mask, spacing)), to_the_nearest_face(mask, spacing)
     if np.isfinite(face).all():

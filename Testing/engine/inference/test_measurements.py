@@ -13,7 +13,7 @@ from DALESegmentLib.engine.commands import confidence, finetune, predict, review
 from DALESegmentLib.engine.core.errors import EngineError
 from DALESegmentLib.engine.core.progress import Progress
 from DALESegmentLib.engine.geometry.grid import Geometry
-from DALESegmentLib.engine.inference.measurements import EXTENT, load_extents, touching
+from DALESegmentLib.engine.inference.measurements import EXTENT, load_calibration, overlapping_objects
 from DALESegmentLib.engine.io.array_cases import save_array_case
 from Testing.phantoms import ball_case
 
@@ -41,9 +41,11 @@ def asked(root: Path, cases: Path, out: Path, run: str = "run") -> dict:
 
 
 def test_a_training_keeps_what_its_validation_cases_say(root):
-    scales = load_extents(root / "run" / "bundle")
-    assert set(scales) == {f"1 {who} {figure}" for who in ("labelled", "predicted") for figure in ("size", "diameter")}
-    assert {scale.cases for scale in scales.values()} == {9}
+    calibrations = load_calibration(root / "run" / "bundle")
+    assert set(calibrations) == {
+        f"1 {who} {figure}" for who in ("labelled", "predicted") for figure in ("size", "diameter")
+    }
+    assert {calibration.cases for calibration in calibrations.values()} == {9}
 
 
 def test_review_confidence_and_prediction_report_them_in_words_for_a_spreadsheet(root, tmp_path):
@@ -64,7 +66,7 @@ def test_review_confidence_and_prediction_report_them_in_words_for_a_spreadsheet
 
 def test_a_label_the_model_learned_from_gets_the_wider_interval_about_itself(root, tmp_path):
     learned = json.loads((root / "run" / "run.json").read_text())["training"][0]
-    half = load_extents(root / "run" / "bundle")["1 labelled size"].half
+    half = load_calibration(root / "run" / "bundle")["1 labelled size"].half
     widths = {}
     for name, folder in (("learned", root / "cases" / learned), ("new", root / "new")):
         item = confidence.run(asked(root, folder, tmp_path), Progress())["items"][0]
@@ -86,7 +88,7 @@ def test_what_was_confirmed_throughout_has_no_interval_left(root, tmp_path):
 
 def test_a_fine_tune_without_validation_cases_hands_them_on(root, tmp_path):
     tuned = finetune.run({**asked(root, root / "new", tmp_path / "tuned"), **QUICK}, Progress())
-    assert load_extents(Path(tuned["model"])) == load_extents(root / "run" / "bundle")
+    assert load_calibration(Path(tuned["model"])) == load_calibration(root / "run" / "bundle")
 
 
 def test_a_model_that_was_validated_on_too_little_says_nothing(root, tmp_path):
@@ -101,20 +103,20 @@ def test_a_model_that_was_validated_on_too_little_says_nothing(root, tmp_path):
     "content",
     ["[]", "{}", '{"scales": 3}', '{"scales": {"a": {"shift": 1e9, "half": 1, "cases": 9}}}', '{"scales": {"a": {}}}'],
 )
-def test_scales_that_no_training_makes_are_refused(content, tmp_path):
+def test_calibrations_that_no_training_makes_are_refused(content, tmp_path):
     (tmp_path / "docs").mkdir()
     (tmp_path / EXTENT).write_text(content)
     with pytest.raises(EngineError) as caught:
-        load_extents(tmp_path)
+        load_calibration(tmp_path)
     assert caught.value.code == "unreadable-file"
 
 
-def test_scales_that_lie_elsewhere_are_refused(tmp_path):
+def test_calibrations_that_lie_elsewhere_are_refused(tmp_path):
     (tmp_path / "bundle" / "docs").mkdir(parents=True)
     (tmp_path / "elsewhere.json").write_text('{"scales": {}}')
     (tmp_path / "bundle" / EXTENT).symlink_to(tmp_path / "elsewhere.json")
     with pytest.raises(EngineError) as caught:
-        load_extents(tmp_path / "bundle")
+        load_calibration(tmp_path / "bundle")
     assert caught.value.code == "model-leads-out"
 
 
@@ -124,7 +126,7 @@ def test_what_the_model_sees_elsewhere_is_another_object():
     label[1:3, 5:15, 5:15] = True
     drawn[1:3, 5:15, 14:30] = True  # far beyond the label, but of one piece with what meets it
     drawn[:, :, 40:] = True
-    model = touching(drawn, label, grid)
+    model = overlapping_objects(drawn, label, grid)
     assert model.size == 2 * 10 * 16
     assert model.diameter == pytest.approx(np.hypot(9, 15) + 1)
-    assert touching(drawn & False, label, grid).size == 0
+    assert overlapping_objects(drawn & False, label, grid).size == 0

@@ -1,4 +1,4 @@
-"""Simulated annotators: what they promise in mm, on discs, balls and real labels."""
+"""Simulated annotators: what they state in mm, on discs, balls and real labels."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_a_wandering_contour_has_the_standard_deviation_asked_for(spacing):
     assert abs(np.mean(fields)) < 1.2
 
 
-def test_the_biased_hand_is_the_same_every_time():
+def test_the_biased_annotator_is_the_same_every_time():
     spacing = (1.0, 1.0, 1.0)
     label = ball(spacing)
     out, again = drawn(label, spacing, "biased", 3.0, 1), drawn(label, spacing, "biased", 3.0, 2)

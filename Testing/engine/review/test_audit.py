@@ -1,4 +1,4 @@
-"""The audit's estimate against numbers computed elsewhere, and its promise against a thousand audits."""
+"""The audit's estimate against numbers computed elsewhere, and its coverage over a thousand audits."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from DALESegmentLib.engine.planning.plan import CaseFingerprint, TrainSettings, 
 from DALESegmentLib.engine.planning.preprocessing import prepare_case
 from DALESegmentLib.engine.training.build_trainer import finetuning
 from DALESegmentLib.engine.training.finetuning import (
-    KeepingObjective,
+    DistillationLoss,
     Look,
     TuningSampler,
     better,
@@ -115,7 +115,7 @@ def test_the_loss_holds_on_to_the_model_before_except_where_something_is_confirm
     def loss(objective, values, given=batch):
         return float(objective(given, values, None, 0, 0.0).loss.detach())
 
-    keeping, plain = KeepingObjective(plan, settings, network), Objective(plan.classes, None)
+    keeping, plain = DistillationLoss(plan, settings, network), Objective(plan.classes, None)
     assert loss(keeping, logits) == pytest.approx(loss(plain, logits), abs=1e-5)
     moved = logits + torch.tensor([1.0, -1.0]).reshape(1, 2, 1, 1, 1)
     assert loss(keeping, moved) > loss(plain, moved) + 0.01

@@ -226,7 +226,7 @@ def test_a_model_knows_both_outlines_and_a_fine_tune_goes_on_with_the_new_one(tm
     _, again, _ = misdrawn()
     for case, later in zip(cases, again, strict=True):
         known, as_drawn, target = labels[case.name], later.labels.given.clone(), case.labels.target()
-        # of the label in the file: what is held against it; of the refined one: as little
+        # of the label in the file: its disagreement; of the refined one: as little
         assert torch.equal(known.disagreement_of(as_drawn).values, torch.full(as_drawn.shape, 0.75).half())
         assert torch.equal(known.disagreement_of(target).values, case.labels.disagreement)
         later.labels.reviewed[:, : as_drawn.shape[1] // 2] = True
