@@ -40,6 +40,14 @@ def test_a_confirmed_region_is_trusted_with_its_margin_and_another_is_not(truste
     assert voxels(trusted(same, same, regions, [1])) == [2, 3, 4, 5, 6]
 
 
+def test_the_margin_of_a_confirmed_region_stays_within_its_thick_slice(trusted):
+    thick = Geometry((7, 1, 3), (1.0, 1.0, 5.0), LINE.origin, LINE.direction)
+    regions = np.zeros(thick.array_shape, int)
+    regions[1, 0, 3] = 1
+    same = case([0] * 21, geometry=thick)
+    assert np.argwhere(trusted(same, same, regions, [1])).tolist() == [[1, 0, i] for i in range(1, 6)]
+
+
 def test_what_was_trusted_before_stays_so(trusted):
     before = np.zeros(LINE.array_shape, bool)
     before[0, 0, 15] = True

@@ -3,8 +3,8 @@
 run.json                 settings, plan, split, history, status
 checkpoint.json          what the checkpoint consists of, see `checkpoint`
 checkpoint/              its files: the labels, what was learned about them, and all that a resume takes
-recalibration.json       what review has found out about the confidence, where there was one, see `recalibrated`
-held_out.json            hashes of the images that are validated on, see `held_out`
+recalibration.json       what review has found out about the confidence, where there was one, see `calibration_store`
+held_out.json            hashes of the images that are validated on, see `training.validation`
 run.lock                 who is training there, while somebody is, see `run_lock`
 bundle/                  the model, a MONAI bundle; whole at every moment from the first epoch on
 """

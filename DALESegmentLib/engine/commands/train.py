@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -122,9 +122,6 @@ def split(sources: list[CaseSource], share: float, seed: int) -> tuple[list[Case
     training = [s for s in sources if patient_of(s) not in chosen]
     return training, [s for s in sources if patient_of(s) in chosen]
 
-
-if TYPE_CHECKING:
-    pass
 
 OF_THE_PLAN = ("network", "dims", "normalise", "batch_size")
 

@@ -39,7 +39,7 @@ class Run:
     held_out: HeldOut = field(default_factory=HeldOut)
     """What the models this one comes from are validated on."""
     earlier: list[Mapping[str, Any]] = field(default_factory=list)
-    """The cases those were trained on, see `earlier_cases`."""
+    """The cases those were trained on, see `commands.finetune`."""
 
     def write(self, status: str, history: list[dict[str, Any]]) -> None:
         write_json(

@@ -5,7 +5,7 @@
     fuzzy step   1 - f + f w     1 - f      (it replays the stable voxels)
 
 followed by `keep_class_mass`. Trusted voxels have f = 0, hence weight 1 everywhere in every step. Fuzzy voxels stay
-out of Dice, which at its best splits the posterior far from ½ where labels contradict each other (see `class_prior`);
+out of Dice, which at its best splits the posterior far from ½ where labels contradict each other (see `ClassPrior`);
 cross-entropy does not. Where all labels are good, f = 0 and both steps are plain Dice + cross-entropy. A heuristic.
 
 Alignment: draw the features of fuzzy voxels towards the distribution of the stable ones of the same class.

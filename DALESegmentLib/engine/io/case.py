@@ -45,9 +45,9 @@ class CaseSource:
     """The files of one case.
 
     images: one path a channel group, in order; a path may be a DICOM folder. arrays: folder of an array case
-    (see `exchange`), instead of the files. reference: a label to compare with, never to train on;
+    (see `array_cases`), instead of the files. reference: a label to compare with, never to train on;
     `reference_threshold` turns a vote count into a mask (value >= threshold).
-    split: "train", "test" or "" where the folder does not say. patient: "" where no list says it, see `patients`.
+    split: "train", "test" or "" where the folder does not say. patient: "" where no list says it, see `patient_of`.
     class_names: {value: name} of a label map, where a
     list says it.
     """

@@ -34,7 +34,7 @@ def find_cases(
     "all", or "learn": the cases called train or, where none is, all that are not called test.
 
     Raises EngineError("cases-unnamed", "no-cases", "bad-name", "duplicate-case", "missing-file") and the codes of
-    `folder_layouts`, `case_lists` and `roles`.
+    `folders`, `lists` and `file_roles`.
     """
     sources = []
     for source in find_each(folder, list, items, image, label, reference, split, rater_seed, limit):

@@ -2,7 +2,7 @@
 
 The other engine is started by a command of the user's own, such as `ssh gpu-host python -m DALESegmentLib.engine
 serve`. This process serves whoever started it as any engine does, and passes requests on. No disk is shared: files go
-through the lines, see `carrier`.
+through the lines, see `file_transfer`.
 """
 
 from __future__ import annotations

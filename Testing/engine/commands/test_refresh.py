@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from DALESegmentLib.engine.commands import predict, refresh, train
 from DALESegmentLib.engine.core.progress import Progress
@@ -36,6 +37,10 @@ def test_a_corrected_case_comes_back_sure_and_segmented(tmp_path):
     shown = np.load(item["shown"])
     np.testing.assert_array_equal(shown[case.label > 0], confidence[case.label > 0])
     assert (shown >= confidence).all()
+    label = case.label > 0
+    outline = label ^ ndimage.binary_erosion(label)
+    near = ndimage.distance_transform_edt(~outline, sampling=case.geometry.spacing[::-1]) < 8.0
+    np.testing.assert_array_equal(shown[near], confidence[near])
     assert answer["confirmed_voxels"] == case.trusted.sum()
     assert item["classes"] == {"1": "ball"}
     assert answer["model"] != trained["model"]
