@@ -48,11 +48,11 @@ demo: $(VENV)/ready libraries
 
 test-quick: $(VENV)/ready
 	@echo "== Running the tests that are not marked slow"
-	@$(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder -m "not slow"
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder -m "not slow"
 
 test: $(VENV)/ready check libraries
 	@echo "== Running every test, several files at a time"
-	@$(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 $(VENV)/bench-ready: $(VENV)/ready
 	@echo "== Installing what the benchmark compares with" && $(PIP) -e '.[benchmark]'

@@ -44,6 +44,8 @@ from DALESegmentLib.engine.dale import (
 from DALESegmentLib.engine.dale.correctors import annotator_bias, image_evidence, missed_objects
 from DALESegmentLib.engine.training import class_voxels as thresholds
 
+pytestmark = pytest.mark.slow
+
 PICTURES = DataSet(name="some", dims=2)
 ALIKE = {"dale-joint": "dale-no-partition", "dale-no-bias-correction": "dale", "dale-no-agreement": "dale"}
 """Methods that train as another one does, where nothing is trusted."""

@@ -13,7 +13,10 @@ from benchmarks.speed.large_training import Sizes, ct_like, measured, written_ag
 from benchmarks.speed.watched import Watched, Write, anonymous_bytes, checkpoint_files
 
 MIB = 2**20
-pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc"),
+]
 HOLDS = """
 import mmap, sys
 ours = bytearray(b"1" * (64 << 20))

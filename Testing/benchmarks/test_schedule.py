@@ -23,6 +23,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="looks for the process as POSIX has it")
 def test_they_end_with_the_process_that_started_them(tmp_path):
     script = tmp_path / "parent.py"

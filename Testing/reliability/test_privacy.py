@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
+
 from benchmarks.reliability import privacy
 from DALESegmentLib.engine.commands.doctor import report
 from DALESegmentLib.engine.rpc.error_messages import crash_report
+
+pytestmark = pytest.mark.slow
 
 
 def test_planted_identifiers_are_found_nowhere(tmp_path):

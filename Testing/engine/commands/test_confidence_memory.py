@@ -16,6 +16,8 @@ from DALESegmentLib.engine.core.progress import Progress
 from DALESegmentLib.engine.io.array_cases import save_array_case
 from Testing.phantoms import ball_case
 
+pytestmark = pytest.mark.slow
+
 GROWTH = """
 import numpy as np
 from pathlib import Path

@@ -18,6 +18,8 @@ from DALESegmentLib.engine.io.images import read_label, write_image
 from DALESegmentLib.engine.review.regions_io import read_regions_json
 from Testing.phantoms import ball_case
 
+pytestmark = pytest.mark.slow
+
 NAMES = {5: "liver", 40_000: "duct", 1_000_000: "stone"}
 SHORT = {"epochs": 4, "steps_per_epoch": 16, "device": "cpu", "seed": 1}
 MOST = 64 << 20

@@ -64,7 +64,7 @@ def ranks(tmp_path_factory) -> list[dict[str, torch.Tensor]]:
     return [torch.load(Path(folder) / f"{rank}.pt") for rank in range(2)]
 
 
-pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="Gloo meets over a file")
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(not hasattr(os, "fork"), reason="Gloo meets over a file")]
 
 
 @pytest.mark.parametrize("name", ["mean", "variance", "total", "squares"])

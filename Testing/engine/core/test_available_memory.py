@@ -129,6 +129,7 @@ else:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="has no such limit")
 def test_a_limit_of_the_shell_is_kept(tmp_path):
     """A real one, of this process's address space: windows, files and the doctor go by it."""

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 CASES, EDGE = 8, 128
 VOXELS = CASES * EDGE**3
 MOST = 6.0
