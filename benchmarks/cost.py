@@ -34,12 +34,12 @@ def cost(data: DataSet, network: str, folder: Path, device: str = "auto") -> dic
     for n in range(WARM + STEPS):
         # who goes first changes, so that neither always finds a warm cache
         for method in ("plain", "dale") if n // 2 % 2 else ("dale", "plain"):
-            took = _timed(trainers[method], n)
+            took = _timed(trainers[method])
             if n >= WARM:
                 seconds[method].append(took)
     # stable and fuzzy steps cost differently, and a training has as many of each
     medians = {m: float(np.mean([np.median(s[0::2]), np.median(s[1::2])])) for m, s in seconds.items()}
-    memory = {m: max(_peak(t, n) for n in range(MEMORY_STEPS)) for m, t in trainers.items()}
+    memory = {m: max(_peak(t) for _ in range(MEMORY_STEPS)) for m, t in trainers.items()}
     return {
         "step_time_ratio": round(medians["dale"] / medians["plain"], 3),
         "memory_ratio": round(memory["dale"] / memory["plain"], 3),
@@ -48,27 +48,23 @@ def cost(data: DataSet, network: str, folder: Path, device: str = "auto") -> dic
     }
 
 
-def _step(trainer: Trainer, n: int) -> None:
-    trainer.train_step(n, AT)
-
-
-def _timed(trainer: Trainer, n: int) -> float:
+def _timed(trainer: Trainer) -> float:
     wait: Callable[[], None] = torch.cuda.synchronize if trainer.device.type == "cuda" else lambda: None
     wait()
     started = time.perf_counter()
-    _step(trainer, n)
+    trainer.train_step(AT)
     wait()
     return time.perf_counter() - started
 
 
-def _peak(trainer: Trainer, n: int) -> float:
+def _peak(trainer: Trainer) -> float:
     """Bytes of tensors at the worst moment of a step: network, gradients and optimiser, and what the step adds."""
     if trainer.device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
-        _step(trainer, n)
+        trainer.train_step(AT)
         return float(torch.cuda.max_memory_allocated())
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile:
-        _step(trainer, n)
+        trainer.train_step(AT)
     sizes = [e.nbytes() for e in profile.profiler.kineto_results.events() if e.name() == "[memory]"]
     standing = 3 * sum(p.numel() * p.element_size() for p in trainer.network.parameters())
     return standing + float(np.cumsum(sizes).max(initial=0))

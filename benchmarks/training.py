@@ -12,13 +12,13 @@ import torch
 from DALESegmentLib.engine.core.device import choose_device
 from DALESegmentLib.engine.core.progress import Progress
 from DALESegmentLib.engine.dale.config import DaleConfig
+from DALESegmentLib.engine.dale.correctors.annotator_bias import correct_bias
 from DALESegmentLib.engine.inference.predictor import Predictor
 from DALESegmentLib.engine.io.case import Case
 from DALESegmentLib.engine.planning.networks import LEARNING_RATE, LEARNING_RATES, build
 from DALESegmentLib.engine.planning.plan import Plan, TrainSettings
 from DALESegmentLib.engine.planning.preprocessing import PreparedCase, prepare_case, prepare_label
 from DALESegmentLib.engine.training.build_trainer import training
-from DALESegmentLib.engine.training.label_refinement import correct_bias
 from DALESegmentLib.engine.training.trainer import Trainer
 
 from .cell import Cell
@@ -93,7 +93,7 @@ def make_trainer(cell: Cell, data: Path, device_name: str = "auto") -> tuple[Tra
     if settings.method == "dale" and settings.dale.bias_correction and cell.trusted:
         for each, case in zip(prepared, noisy, strict=True):
             each.labels.restore_given(prepare_label(case, plan)[0])
-        correct_bias(prepared, [], settings.dale)
+        correct_bias(prepared, [], settings.dale.annotator_bias_config)
     more = callbacks(cell.trained_as, loss, settings)
     trainer = training(plan, settings, network, prepared, [], None, device, Progress(), loss=loss, callbacks=more)
     return trainer, samples, cases

@@ -24,6 +24,9 @@ from benchmarks.training import make_trainer
 from benchmarks.trial import behaviour
 from DALESegmentLib.engine.dale import issues as find_regions
 from DALESegmentLib.engine.dale import (
+    loss as thresholds,
+)
+from DALESegmentLib.engine.dale import (
     loss as trusted,
 )
 from DALESegmentLib.engine.dale import (
@@ -42,7 +45,6 @@ from DALESegmentLib.engine.dale import (
     quality as agreement,
 )
 from DALESegmentLib.engine.dale.correctors import annotator_bias, image_evidence, missed_objects
-from DALESegmentLib.engine.training import class_voxels as thresholds
 
 pytestmark = pytest.mark.slow
 

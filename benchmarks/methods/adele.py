@@ -25,7 +25,7 @@ from torch import Tensor
 
 from DALESegmentLib.engine.dale.correctors.base import LabelledImage, Predictions
 from DALESegmentLib.engine.dale.label_state import IGNORED, NO_PROPOSAL
-from DALESegmentLib.engine.dale.loss import Batch
+from DALESegmentLib.engine.training.sampling import Batch
 
 from .baseline import Baseline
 
@@ -76,12 +76,12 @@ class AdeleLoss(Baseline):
         self._count()
 
     def _count(self) -> None:
-        self.both, self.either = torch.zeros(self.classes), torch.zeros(self.classes)
+        self.both, self.either = torch.zeros(self.num_classes), torch.zeros(self.num_classes)
 
     def loss(self, batch: Batch, logits: Tensor, share: float) -> Tensor:
         predicted, inside = logits.detach().argmax(1), batch.valid > 0
-        for c in range(1, self.classes):
-            given, seen = (batch.label == c) & inside, (predicted == c) & inside
+        for c in range(1, self.num_classes):
+            given, seen = (batch.target == c) & inside, (predicted == c) & inside
             self.both[c] += float((given & seen).sum())
             self.either[c] += float((given | seen).sum())
         return super().loss(batch, logits, share)
@@ -100,17 +100,17 @@ class Adele:
 
     def __init__(self, loss: AdeleLoss) -> None:
         self.loss = loss
-        self.iou: list[list[float]] = [[] for _ in range(loss.classes)]
+        self.iou: list[list[float]] = [[] for _ in range(loss.num_classes)]
         self.done: set[int] = set()
         self.due: list[int] = []
 
     @property
     def is_active(self) -> bool:
-        return len(self.done) < self.loss.classes - 1
+        return len(self.done) < self.loss.num_classes - 1
 
     def fit(self, cases: Iterable[LabelledImage], predictions: Predictions) -> None:
         iou, self.due = self.loss.epoch_iou(), []
-        for c in range(1, self.loss.classes):
+        for c in range(1, self.loss.num_classes):
             self.iou[c].append(iou[c])
             if c not in self.done and has_slowed(self.iou[c]):
                 self.due.append(c)

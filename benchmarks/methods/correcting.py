@@ -7,7 +7,7 @@ from collections.abc import Collection
 from DALESegmentLib.engine.core.progress import Progress
 from DALESegmentLib.engine.dale.correctors.base import LabelCorrector
 from DALESegmentLib.engine.training.callbacks import Callback
-from DALESegmentLib.engine.training.label_refinement import NetworkPredictions, refine_labels
+from DALESegmentLib.engine.training.label_refinement import NetworkPredictions
 from DALESegmentLib.engine.training.trainer import Trainer
 
 
@@ -20,4 +20,4 @@ class CorrectAfterEpochs(Callback):
 
     def on_epoch_end(self, trainer: Trainer) -> None:
         if self.epochs is None or len(trainer.history) in self.epochs:
-            refine_labels(trainer.cases, [self.corrector], NetworkPredictions(trainer.predictor, Progress()))
+            trainer.sampler.memory.refine([self.corrector], NetworkPredictions(trainer.predictor, Progress()))

@@ -15,7 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from DALESegmentLib.engine.dale.loss import Batch, weighted_dice_ce
+from DALESegmentLib.engine.dale.loss import weighted_dice_ce
+from DALESegmentLib.engine.training.sampling import Batch
 
 from .baseline import Baseline
 
@@ -50,10 +51,10 @@ class CoTeaching(Baseline):
         others = self._peer_logits(batch)
         forget = FORGET * min(share / RAMP, 1.0)
         with torch.no_grad():
-            mine, theirs = (F.cross_entropy(z.float(), batch.label.long(), reduction="none") for z in (logits, others))
-        self._learn(batch, others, small_loss(mine, batch.label, batch.valid, self.classes, forget), share)
-        weights = small_loss(theirs, batch.label, batch.valid, self.classes, forget)
-        return weighted_dice_ce(logits, batch.label, weights, weights, batch.valid)
+            mine, theirs = (F.cross_entropy(z.float(), batch.target.long(), reduction="none") for z in (logits, others))
+        self._learn(batch, others, small_loss(mine, batch.target, batch.valid, self.num_classes, forget), share)
+        weights = small_loss(theirs, batch.target, batch.valid, self.num_classes, forget)
+        return weighted_dice_ce(logits, batch.target, weights, weights, batch.valid)
 
     def _peer_logits(self, batch: Batch) -> Tensor:
         if self.optimizer is None:
@@ -68,6 +69,6 @@ class CoTeaching(Baseline):
         for group in self.optimizer.param_groups:
             group["lr"] = self.learning_rate * (1.0 - min(share, 0.999)) ** 0.9
         self.optimizer.zero_grad(set_to_none=True)
-        weighted_dice_ce(logits, batch.label, weights, weights, batch.valid).backward()
+        weighted_dice_ce(logits, batch.target, weights, weights, batch.valid).backward()
         nn.utils.clip_grad_norm_(self.peer.parameters(), 12.0)
         self.optimizer.step()

@@ -12,7 +12,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from DALESegmentLib.engine.dale.loss import Batch
+from DALESegmentLib.engine.training.sampling import Batch
 
 from .baseline import Baseline
 
@@ -42,6 +42,6 @@ def noise_robust_dice(logits: Tensor, label: Tensor, valid: Tensor, gamma: float
 
 class GeneralisedCrossEntropy(Baseline):
     def loss(self, batch: Batch, logits: Tensor, share: float) -> Tensor:
-        return generalised_cross_entropy(logits, batch.label, batch.valid) + noise_robust_dice(
-            logits, batch.label, batch.valid
+        return generalised_cross_entropy(logits, batch.target, batch.valid) + noise_robust_dice(
+            logits, batch.target, batch.valid
         )

@@ -25,7 +25,7 @@ from ..core.errors import EngineError
 from ..core.files import read_json
 from ..core.progress import Progress
 from ..dale.config import DaleConfig
-from ..dale.correctors.annotator_bias import Bias
+from ..dale.correctors.annotator_bias import Bias, correct_bias
 from ..dale.label_state import LabelState
 from ..inference.measurements import inherit_calibration
 from ..inference.predictor import Predictor
@@ -36,7 +36,6 @@ from ..planning.preprocessing import CaseCache, PreparedCase, prepare_case
 from ..training.build_trainer import finetuning
 from ..training.calibration_store import load_recalibration, save_recalibration, with_outcome
 from ..training.checkpoint import Checkpoint, load_labels
-from ..training.label_refinement import correct_bias
 from ..training.run_lock import run_folder
 from ..training.trainer import Trainer
 from ..training.validation import load_held_out, validation_dice
@@ -158,7 +157,7 @@ def _undo_bias(
     for case in cases:
         if (before := earlier.get(case.name)) is not None:
             case.labels.restore_given(before.given)
-    bias = correct_bias(cases, kept, config)
+    bias = correct_bias(cases, kept, config.annotator_bias_config)
     if bias is not None:
         progress.report(0, "reading", f"{bias.describe()}; the other outlines are learned as if drawn so too")
     return bias

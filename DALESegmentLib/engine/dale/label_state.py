@@ -67,7 +67,7 @@ class LabelState:
     allocate: makes the arrays that are added later, e.g. in files.
 
     `corrected` is None as long as it is not known what reviewed voxels were before their review; `given` then holds
-    what the review made of them. `version` grows with every change.
+    what the review made of them. `version` grows with every change, `target_version` with those of the target.
     """
 
     def __init__(self, given: Tensor, reviewed: Tensor | None = None, allocate: Allocate = in_memory) -> None:
@@ -78,7 +78,7 @@ class LabelState:
         self.proposals: dict[str, Tensor] = {}
         self.disagreement = torch.full(self.shape, UNSEEN, dtype=torch.float16)
         self.seen = torch.zeros(self.shape, dtype=torch.bool)
-        self.version = 0
+        self.version = self.target_version = 0
         self.allocate = allocate
         self._before: Tensor | None = None
 
@@ -143,6 +143,7 @@ class LabelState:
         if self._before is None:
             self._mirror(before)
         self.version += 1
+        self.target_version += 1
         return moved
 
     @contextmanager
@@ -179,6 +180,7 @@ class LabelState:
             earlier = before_review[where].to(self.given.dtype)
             self.given[where] = torch.where(self.reviewed[where], earlier, self.given[where])
         self.version += 1
+        self.target_version += 1
 
     def disagreement_of(self, label: Tensor, where: Where = ...) -> LabelDisagreement | None:
         """What is known against this label, of the whole grid or a part: s where it is the target, 1 - s where it is
@@ -213,6 +215,7 @@ class LabelState:
             self.disagreement[where], self.seen[where] = known
         self._drop_empty()
         self.version += 1
+        self.target_version += 1
 
     def state_dict(self) -> dict[str, Tensor]:
         """The arrays by name, not copied."""
@@ -236,12 +239,14 @@ class LabelState:
             else:
                 getattr(self, name).copy_(values)
         self.version += 1
+        self.target_version += 1
 
     @staticmethod
     def from_state_dict(state: Mapping[str, Tensor], allocate: Allocate = in_memory) -> LabelState:
         """On these very arrays. Raises ValueError or KeyError where they do not fit together."""
         made = LabelState.__new__(LabelState)
-        made.given, made.shape, made.version = state["given"], tuple(state["given"].shape), 0
+        made.given, made.shape = state["given"], tuple(state["given"].shape)
+        made.version = made.target_version = 0
         made.allocate, made._before, made.corrected = allocate, None, state.get("corrected")
         made.reviewed, made.disagreement, made.seen = (state[n] for n in ("reviewed", "disagreement", "seen"))
         made.proposals = {n.removeprefix(_PROPOSAL): p for n, p in state.items() if n.startswith(_PROPOSAL)}

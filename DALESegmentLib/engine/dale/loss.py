@@ -1,194 +1,182 @@
-"""One training step's loss: DALE's parts put together, or plain Dice + cross-entropy through the same path.
+"""The loss of a training, `DaleLoss`: Dice + cross-entropy in which each voxel weighs as much as its label is trusted.
 
-Dice + cross-entropy with a weight a voxel for each. With all weights 1 it is MONAI's DiceCELoss (batch Dice).
+    CE   = Σ ω l / Σ valid
+    Dice = 1 - mean_c ( 2 Σ δ p_c y_c + ε ) / ( Σ δ p_c + Σ δ y_c + ε ),   c = 1 .. K-1
 
-CE   = Σ ω l / Σ valid
-Dice = 1 - mean_c ( 2 Σ δ p_c y_c + ε ) / ( Σ δ p_c + Σ δ y_c + ε ),   c = 1 .. K-1
-
-Trusted voxels: what a clinician confirmed or corrected is not outvoted by the many voxels nobody looked at.
-
-The class prior π: what to add to the logits so that the network gives each class as much as the annotators did.
-
-Soft Dice is at its best not where the posterior is split at ½ but at half the Dice that can be reached (Lipton et al.
-2014 for F1). With noisy labels that is far below ½: the network draws too large, and judged by its raw logits, labels
-would look wrong on one side of the outline. So labels are judged by z + b, with b solved along the way for
-
-    Σ_i softmax(z_i + b)_c = Σ_i 1(y_i = c)      by      b_c <- b_c + η ( log L_c - log P_c )
-
-L and P are running averages of the labelled and the given mass of the class. In the closed form of the label
-confidence, b_y - b_c is T logit π. That b restores the posterior is exact where the logits are off by a constant a
-class, a heuristic otherwise; the network's own output is left as it is.
-
-The warm-up: how long training stays plain before labels are doubted.
-
-It ends by the training curve's own slope: as soon as the mean loss of the last tenth of the training is no more than
-`SLOPE` below that of the tenth before it. Where labels are good the loss goes on falling, and a network that is still
-learning the easy part cannot tell hard from wrong; where labels contradict each other it soon stands still, and going
-on would only learn them by heart. Looked at every twentieth of the training, from a fifth of it on. A heuristic.
+ω and δ are the weights of a voxel, l = -log p_y is its cross-entropy. With all weights 1, which is plain training, this
+is MONAI's DiceCELoss with `batch=True` and without the background in Dice. A training begins plain (`WarmUp`). After
+that the weights follow from the partition (`partition`), the confidence of the label (`quality`) and the kind of step
+(`paper_terms`), all judged by logits that are adjusted to the frequencies of the classes (`ClassPrior`). Voxels that a
+reviewer confirmed or corrected keep their full weight.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..core.distributed import all_reduce_sum
+from ..core.errors import EngineError
 from .config import DaleConfig
-from .memory import ema_update, fuzziness, instant_disagreement
+from .label_memory import LabelMemory
 from .paper_terms import FeatureAlignment, keep_class_mass, step_weights
+from .partition import ema_update, fuzziness, instant_disagreement, threshold
+from .patches import PatchLabels, unknown_class
 from .quality import consistent_margin, label_confidence, label_margin
 
-ALIGNED_VOXELS = 4096
-"""Of a batch; means and spreads of so many voxels say the same as those of all."""
-SETTLING = 0.1
-"""Share of the training in which the statistics are gathered before they are used: ten times their memory, and more."""
+DEFAULT = DaleConfig()
 
 
-@dataclass
-class Batch:
-    """What a step learns from; all (B, *grid) except image (B, C, *grid). valid is 0 in padding; seen: whether the
-    disagreement says anything. `patches`: how many the whole batch has, where this is one rank's share of it."""
+class DaleLoss(nn.Module):
+    """The loss of every step of a training.
 
-    image: Tensor
-    label: Tensor
-    trusted: Tensor
-    valid: Tensor
-    disagreement: Tensor
-    seen: Tensor
-    patches: int | None = None
+        loss = loss_fn(network(images), memory.at(where), progress=step / steps)
 
+    In training mode it writes the new disagreement back to the labels' memory, and counts its steps: stable and fuzzy
+    ones in turn. In evaluation mode (`loss_fn.eval()`) it changes nothing. `state_dict` holds all that a resumed
+    training needs beside the memory's. Once an epoch, `update_thresholds` fits the partition to the disagreement.
 
-@dataclass
-class StepResult:
-    loss: Tensor
-    disagreement: Tensor | None
-    """The next s of the batch's voxels, (B, *grid) float32; None where the loss keeps none."""
-    fuzzy_share: float
+    In several processes (torch.distributed) each calls it in every step with its share of the batch and gets the loss
+    of the whole one; where gradients are averaged, as by DistributedDataParallel, multiply it by their number.
 
+    Args:
+        num_classes: K, with background.
+        config: the parts of DALE and their numbers; None is plain Dice + cross-entropy.
+        reviewed_share: of fine-tuning, see `upweight_reviewed`.
 
-class Objective:
-    """The loss of every step of a training, from its first (share 0) to its last (share 1).
-
-    settings None is plain training; its disagreement is kept all the same, because label confidence is of use there
-    too. trusted_share is for fine-tuning, see `emphasise_trusted`.
+    Attributes:
+        fuzzy_share: of the voxels of the last step, the share that is fuzzy.
+        steps: how many there were.
     """
 
-    def __init__(self, classes: int, settings: DaleConfig | None, trusted_share: float = 0.0) -> None:
-        self.classes = classes
-        self.trusted_share = trusted_share
-        self.settings = settings
-        self.memory = (settings or DaleConfig()).memory
-        self.thresholds = torch.full((classes,), (settings or DaleConfig()).lowest_threshold)
-        self.prior = ClassPrior(classes)
-        self.warm_up = WarmUp(0.0 if settings is None else settings.warm_up)
-        self.alignment = FeatureAlignment(classes)
+    thresholds: Tensor
 
-    def __call__(self, batch: Batch, logits: Tensor, features: Tensor | None, step: int, share: float) -> StepResult:
-        """step counts all steps so far (its parity is the phase); share is the part of the training done."""
-        detached = logits.detach().float()
-        judged = self.prior.judged(detached)
-        posterior = judged.softmax(1)
-        self.prior.observe(posterior, batch.label, batch.valid)
-        margin = label_margin(judged, batch.label)
-        now = instant_disagreement(posterior, batch.label, margin)
-        s = ema_update(batch.disagreement, batch.seen, now, self.memory)
-        settings = self.settings
-        if settings is None or self.warm_up.lasts(share):
-            ce = emphasise_trusted(batch.valid, batch.trusted, self.trusted_share)
-            loss = weighted_dice_ce(logits, batch.label, ce, batch.valid, batch.valid)
-            if settings is not None:
-                self.warm_up.observe(float(loss.detach()))
-            return StepResult(loss, s, 0.0)
+    def __init__(self, num_classes: int, config: DaleConfig | None = DEFAULT, reviewed_share: float = 0.0) -> None:
+        super().__init__()
+        self.num_classes = num_classes
+        self.config = config
+        self.reviewed_share = reviewed_share
+        self.register_buffer("thresholds", torch.full((num_classes,), (config or DEFAULT).lowest_threshold))
+        self.prior = ClassPrior(num_classes)
+        self.warm_up = WarmUp(0.0 if config is None else config.warm_up)
+        self.alignment = FeatureAlignment(num_classes)
+        self.steps = 0
+        self.fuzzy_share: Tensor | float = 0.0
 
-        fuzzy_step = bool(step % 2) or not settings.alternates
-        f = self._fuzziness(s, batch, settings)
-        if settings.partition:
-            w = self._confidence(margin, s, batch, settings) if fuzzy_step else None
+    def forward(self, logits: Tensor, labels: PatchLabels, progress: float, features: Tensor | None = None) -> Tensor:
+        """The loss of a batch, a scalar.
+
+        Args:
+            logits: (B, K, *patch), 2D or 3D.
+            labels: of the same patches, as `LabelMemory.at` gives them.
+            progress: the share of the training that is done, from 0 to 1.
+            features: (B, F, *coarser) of the network, for the alignment; without them there is none.
+
+        Raises:
+            EngineError: "bad-shape" or "unknown-class".
+        """
+        logits = logits.float()
+        self._check(logits, labels)
+        detached = logits.detach()
+        adjusted = self.prior.adjusted(detached)
+        posterior = adjusted.softmax(1)
+        if self.training:
+            self.prior.observe(posterior, labels.target, labels.valid)
+        margin = label_margin(adjusted, labels.target)
+        now = instant_disagreement(posterior, labels.target, margin)
+        s = ema_update(labels.disagreement, labels.seen, now, (self.config or DEFAULT).memory)
+        if self.config is None or self._is_warming_up(progress):
+            loss = self._plain(logits, labels)
+        else:
+            loss = self._weighted(logits, labels, self.config, margin, s, progress, features)
+        if self.training:
+            self.steps += 1
+            labels.record(s)
+        return loss
+
+    @torch.no_grad()
+    def update_thresholds(self, memory: LabelMemory) -> None:
+        """Fit the partition to the disagreement as it is now; in several processes all call it together. Raises
+        EngineError("unknown-class")."""
+        if self.config is not None and self.config.partition:
+            samples = memory.disagreement_by_class(self.num_classes)
+            self.thresholds.copy_(torch.tensor([threshold(sample, self.config) for sample in samples]))
+
+    def get_extra_state(self) -> Tensor:
+        return torch.tensor(self.steps)
+
+    def set_extra_state(self, state: Tensor) -> None:
+        self.steps = int(state)
+
+    def _check(self, logits: Tensor, labels: PatchLabels) -> None:
+        batch, *grid = labels.target.shape
+        if tuple(logits.shape) != (batch, self.num_classes, *grid):
+            raise EngineError(
+                "bad-shape",
+                f"The logits have the shape {tuple(logits.shape)}; for these labels and {self.num_classes} classes the "
+                f"network must give {(batch, self.num_classes, *grid)}.",
+            )
+        if labels.classes > self.num_classes:
+            raise unknown_class("a case of this batch", labels.classes - 1, self.num_classes)
+
+    def _is_warming_up(self, progress: float) -> bool:
+        return self.warm_up.lasts(progress) if self.training else not self.warm_up.over
+
+    def _plain(self, logits: Tensor, labels: PatchLabels) -> Tensor:
+        ce = upweight_reviewed(labels.valid, labels.reviewed, self.reviewed_share)
+        loss = weighted_dice_ce(logits, labels.target, ce, labels.valid, labels.valid)
+        if self.config is not None and self.training:
+            self.warm_up.observe(loss.detach())
+        self.fuzzy_share = 0.0
+        return loss
+
+    def _weighted(
+        self,
+        logits: Tensor,
+        labels: PatchLabels,
+        config: DaleConfig,
+        margin: Tensor,
+        s: Tensor,
+        progress: float,
+        features: Tensor | None,
+    ) -> Tensor:
+        is_fuzzy_step = bool(self.steps % 2) or not config.alternates
+        f = self._fuzziness(s, labels, config)
+        if config.partition:
+            w = self._confidence(margin, s, labels, config) if is_fuzzy_step else None
             ce, dice = step_weights(f, w)
         else:  # no voxel is stable, and w alone weighs both losses
-            ce = dice = self._confidence(margin, s, batch, settings)
+            ce = dice = self._confidence(margin, s, labels, config)
         same = ce is dice
-        ce = keep_class_mass(ce * batch.valid, batch.label, self.classes, batch.trusted)
-        dice = ce if same else keep_class_mass(dice * batch.valid, batch.label, self.classes, batch.trusted)
-        ce = emphasise_trusted(ce, batch.trusted, self.trusted_share)
-        loss = weighted_dice_ce(logits, batch.label, ce, dice, batch.valid)
-        if settings.alignment and features is not None:
-            loss = loss + self._alignment(features, detached, f, batch, fuzzy_step, share, settings)
-        fuzzy, voxels = all_reduce_sum((f * batch.valid).sum(), batch.valid.sum())
-        return StepResult(loss, s, float(fuzzy / voxels.clamp_min(1)))
+        ce = keep_class_mass(ce * labels.valid, labels.target, self.num_classes, labels.reviewed)
+        if same:
+            dice = ce
+        else:
+            dice = keep_class_mass(dice * labels.valid, labels.target, self.num_classes, labels.reviewed)
+        ce = upweight_reviewed(ce, labels.reviewed, self.reviewed_share)
+        loss = weighted_dice_ce(logits, labels.target, ce, dice, labels.valid)
+        if config.alignment and features is not None:
+            kinds = (not is_fuzzy_step or not config.alternates, is_fuzzy_step)
+            loss = loss + self.alignment(features, logits.detach(), labels, f > 0.5, kinds, progress, config)
+        fuzzy, voxels = all_reduce_sum((f * labels.valid).sum(), labels.valid.sum())
+        self.fuzzy_share = fuzzy / voxels.clamp_min(1)
+        return loss
 
-    def state_dict(self) -> dict[str, Tensor]:
-        """Everything that changes during a training, on the CPU."""
-        state = {"thresholds": self.thresholds, "prior": self.prior.state, "warm_up": self.warm_up.state}
-        alignment = self.alignment
-        if alignment.mean is not None and alignment.std is not None:
-            state |= {"mean": alignment.mean, "std": alignment.std}
-        return {name: value.detach().cpu() for name, value in (state | {"aligned": alignment.seen}).items()}
-
-    def load_state_dict(self, state: Mapping[str, Tensor], device: torch.device) -> None:
-        """Raises KeyError where something is missing."""
-        self.thresholds, self.prior.state, self.warm_up.state = (state[n] for n in ("thresholds", "prior", "warm_up"))
-        if "mean" in state:
-            self.alignment.mean, self.alignment.std = state["mean"].to(device), state["std"].to(device)
-        self.alignment.seen = state["aligned"].to(device)
-
-    def _fuzziness(self, s: Tensor, batch: Batch, settings: DaleConfig) -> Tensor:
-        if settings.partition:
-            f = fuzziness(s, batch.label, self.thresholds.to(s.device), settings.sharpness)
+    def _fuzziness(self, s: Tensor, labels: PatchLabels, config: DaleConfig) -> Tensor:
+        if config.partition:
+            f = fuzziness(s, labels.target, self.thresholds.to(s.device), config.sharpness)
         else:
             f = torch.ones_like(s)
-        return f.masked_fill(batch.trusted, 0.0)
+        return f.masked_fill(labels.reviewed, 0.0)
 
     @staticmethod
-    def _confidence(margin: Tensor, s: Tensor, batch: Batch, settings: DaleConfig) -> Tensor:
-        if not settings.confidence:
-            return batch.trusted.float()
-        consistent = consistent_margin(margin, s) if settings.consistency else margin
-        w = label_confidence(consistent, temperature=settings.temperature)
-        return w.masked_fill(batch.trusted, 1.0)
-
-    def _alignment(
-        self,
-        features: Tensor,
-        logits: Tensor,
-        f: Tensor,
-        batch: Batch,
-        fuzzy_step: bool,
-        share: float,
-        settings: DaleConfig,
-    ) -> Tensor:
-        """Stable steps feed the statistics, fuzzy steps pay the distance, ramped in over the last part."""
-        if share <= settings.alignment_start - SETTLING:
-            return features.new_zeros(())
-        grid = features.shape[2:]
-        every = max(1, (batch.patches or features.shape[0]) * grid.numel() // ALIGNED_VOXELS)
-
-        def drawn(values: Tensor) -> Tensor:
-            """(N, C) of (B, C, *grid) values, on the features' grid."""
-            return _at(values, grid).flatten(2)[:, :, ::every].movedim(1, -1).flatten(0, 1)
-
-        fuzzy, inside, label = (
-            drawn(values.unsqueeze(1)).squeeze(1) for values in (f > 0.5, batch.valid > 0, batch.label)
-        )
-        flat = drawn(features)
-        if not fuzzy_step or not settings.alternates:
-            self.alignment.observe(flat, label.long(), inside & ~fuzzy)
-        if not fuzzy_step or share <= settings.alignment_start:
-            return features.new_zeros(())
-        ramp = (share - settings.alignment_start) / max(1.0 - settings.alignment_start, 1e-6)
-        predicted = drawn(logits).argmax(1)
-        return settings.alignment_weight * ramp * self.alignment.loss(flat, predicted, inside & fuzzy)
-
-
-def _at(values: Tensor, grid: torch.Size) -> Tensor:
-    """(B, C, *grid) values on the features' grid, which may be coarser than the logits'."""
-    if values.shape[2:] == grid:
-        return values
-    return F.interpolate(values.float(), size=grid, mode="nearest-exact").to(values.dtype)
+    def _confidence(margin: Tensor, s: Tensor, labels: PatchLabels, config: DaleConfig) -> Tensor:
+        if not config.confidence:
+            return labels.reviewed.float()
+        consistent = consistent_margin(margin, s) if config.consistency else margin
+        w = label_confidence(consistent, temperature=config.temperature)
+        return w.masked_fill(labels.reviewed, 1.0)
 
 
 SMOOTH = 1e-5
@@ -214,49 +202,66 @@ def weighted_dice_ce(logits: Tensor, label: Tensor, ce_weights: Tensor, dice_wei
 LARGEST_SCALE = 30.0
 
 
-def emphasise_trusted(weights: Tensor, trusted: Tensor, share: float) -> Tensor:
-    """Scale the weights of trusted voxels up to `share` of all weight in the batch; never down.
+def upweight_reviewed(weights: Tensor, reviewed: Tensor, share: float) -> Tensor:
+    """Scale the weights of reviewed voxels up to `share` of all weight in the batch; never down.
 
-    weights: (B, *grid) ≥ 0; trusted: (B, *grid) bool; share in [0, 1). A few corrected voxels would otherwise be a
-    thousandth of the loss. The scale is limited to LARGEST_SCALE. A heuristic.
+    weights: (B, *grid) ≥ 0; reviewed: (B, *grid) bool; share in [0, 1). A few corrected voxels would otherwise be a
+    thousandth of the loss, outvoted by the many that nobody looked at. The scale is limited to LARGEST_SCALE. A
+    heuristic.
     """
     if share <= 0:
         return weights
-    inside, everywhere = all_reduce_sum(weights[trusted].sum(), weights.sum())
+    inside, everywhere = all_reduce_sum(weights[reviewed].sum(), weights.sum())
     outside = everywhere - inside
     scale = (share / (1.0 - share) * outside / inside.clamp_min(1e-6)).clamp(1.0, LARGEST_SCALE)
-    return torch.where(trusted, weights * scale, weights)
+    return torch.where(reviewed, weights * scale, weights)
 
 
 LARGEST = 4.0
 _FLOOR = 1e-4
 
 
-class ClassPrior:
-    """state: (3, K) float32: b, L and P; all 0 before the first batch."""
+class ClassPrior(nn.Module):
+    """What to add to the logits so that the network predicts each class as often as the annotators drew it.
 
-    def __init__(self, classes: int, rate: float = 0.1, memory: float = 0.95) -> None:
+    Soft Dice is at its best not where the posterior is split at ½ but at half the Dice that can be reached (Lipton et
+    al. 2014 for F1). With noisy labels that is far below ½: the network draws too large, and judged by its raw logits,
+    labels would look wrong on one side of the outline. So labels are judged by z + b, with b solved along the way for
+
+        Σ_i softmax(z_i + b)_c = Σ_i 1(y_i = c)      by      b_c <- b_c + η ( log L_c - log P_c )
+
+    L and P are running averages of the labelled and the predicted mass of the class. In the closed form of the label
+    confidence, b_y - b_c is T logit π. That b restores the posterior is exact where the logits are off by a constant a
+    class, a heuristic otherwise; the network's own output is left as it is.
+
+    state: (3, K) float32: b, L and P; all 0 before the first batch.
+    """
+
+    state: Tensor
+
+    def __init__(self, num_classes: int, rate: float = 0.1, memory: float = 0.95) -> None:
+        super().__init__()
         self.rate = rate
         self.memory = memory
-        self.state = torch.zeros(3, classes)
+        self.register_buffer("state", torch.zeros(3, num_classes))
 
-    def judged(self, logits: Tensor) -> Tensor:
+    def adjusted(self, logits: Tensor) -> Tensor:
         """z + b; logits: (B, K, *grid)."""
         offset = self.state[0].to(logits.device)
         return logits + offset.reshape(1, -1, *[1] * (logits.ndim - 2))
 
     def observe(self, posterior: Tensor, label: Tensor, valid: Tensor) -> None:
-        """posterior: (B, K, *grid), softmax of what `judged` gives, without gradient; label, valid: (B, *grid), valid 0
-        in padding."""
-        given = (posterior * valid.unsqueeze(1)).sum([0, *range(2, posterior.ndim)])
-        counted = torch.bincount(label.flatten(), valid.flatten(), minlength=posterior.shape[1])
-        given, counted, voxels = all_reduce_sum(given, counted.to(given), valid.sum())
-        fresh = torch.stack([counted, given]) / voxels.clamp_min(1.0)
-        self.state = self.state.to(fresh.device)
-        masses = self.state[1:]
+        """posterior: (B, K, *grid), softmax of what `adjusted` gives, without gradient; label, valid: (B, *grid), valid
+        0 in padding."""
+        predicted = (posterior * valid.unsqueeze(1)).sum([0, *range(2, posterior.ndim)])
+        labelled = torch.bincount(label.flatten(), valid.flatten(), minlength=posterior.shape[1])
+        predicted, labelled, voxels = all_reduce_sum(predicted, labelled.to(predicted), valid.sum())
+        fresh = torch.stack([labelled, predicted]) / voxels.clamp_min(1.0)
+        state = self.state.to(fresh.device)
+        masses = state[1:]
         masses = torch.where(masses.any(), torch.lerp(fresh, masses, self.memory), fresh)
         labelled, predicted = masses.clamp_min(_FLOOR)
-        offset = self.state[0] + self.rate * (labelled / predicted).log()
+        offset = state[0] + self.rate * (labelled / predicted).log()
         offset = (offset - offset[0]).clamp(-LARGEST, LARGEST)  # a constant for all classes changes nothing
         self.state = torch.cat([offset[None], masses])
 
@@ -265,28 +270,47 @@ BLOCKS = 20
 SLOPE = 0.05
 
 
-class WarmUp:
-    """longest: the share of the training after which it ends in any case; 0 is no warm-up."""
+class WarmUp(nn.Module):
+    """How long a training stays plain before labels are doubted.
+
+    The warm-up ends by the training curve's own slope: as soon as the mean loss of the last tenth of the training is no
+    more than `SLOPE` below that of the tenth before it. Where labels are good the loss goes on falling, and a network
+    that is still learning the easy part cannot tell hard from wrong; where labels contradict each other it soon stands
+    still, and going on would only learn them by heart. The curve is looked at every twentieth of the training, from a
+    fifth of it on. A heuristic.
+
+    longest: the share of the training after which it ends in any case; 0 is no warm-up. losses: (BLOCKS, 2), the sum
+    and number of the losses in each twentieth.
+    """
+
+    losses: Tensor
 
     def __init__(self, longest: float) -> None:
+        super().__init__()
         self.longest = longest
         self.over = False
         self.block = 0
-        self.losses = torch.zeros(BLOCKS, 2)
-        """Sum and number of the losses, a block each."""
+        self.register_buffer("losses", torch.zeros(BLOCKS, 2))
 
-    def lasts(self, share: float) -> bool:
+    def lasts(self, progress: float) -> bool:
         """Whether the step at this share of the training, in [0, 1], is still plain."""
-        block = min(int(share * BLOCKS + 1e-9), BLOCKS - 1)
+        block = min(int(progress * BLOCKS + 1e-9), BLOCKS - 1)
         if block > self.block:
             self.block = block
             self.over = self.over or self._stands_still()
-        self.over = self.over or share >= self.longest
+        self.over = self.over or progress >= self.longest
         return not self.over
 
-    def observe(self, loss: float) -> None:
+    def observe(self, loss: Tensor | float) -> None:
         """The loss of a step that `lasts` was asked about."""
-        self.losses[self.block] += torch.tensor([loss, 1.0])
+        self.losses[self.block, 0] += loss.to(self.losses.device) if isinstance(loss, Tensor) else loss
+        self.losses[self.block, 1] += 1.0
+
+    def get_extra_state(self) -> Tensor:
+        return torch.tensor([int(self.over), self.block])
+
+    def set_extra_state(self, state: Tensor) -> None:
+        self.over, self.block = bool(state[0]), int(state[1])
 
     def _stands_still(self) -> bool:
         ended = self.losses[: self.block]
@@ -294,13 +318,3 @@ class WarmUp:
             return False
         (before, steps), (now, steps_now) = ended[-4:-2].sum(0), ended[-2:].sum(0)
         return bool(steps > 0 and steps_now > 0 and now / steps_now > (1 - SLOPE) * before / steps)
-
-    @property
-    def state(self) -> Tensor:
-        """(BLOCKS + 1, 2) float32, for a checkpoint."""
-        return torch.cat([self.losses, torch.tensor([[float(self.over), float(self.block)]])])
-
-    @state.setter
-    def state(self, state: Tensor) -> None:
-        self.losses = state[:-1].clone()
-        self.over, self.block = bool(state[-1, 0]), int(state[-1, 1])

@@ -1,33 +1,39 @@
-"""Alternation: which voxels a training step listens to, and with which loss.
+"""The two terms of the paper that change a training step: alternation of steps, and alignment of features.
+
+Alternation says which voxels a step listens to, and with which loss:
 
                  cross-entropy   Dice
     stable step  1 - f           1 - f
     fuzzy step   1 - f + f w     1 - f      (it replays the stable voxels)
 
-followed by `keep_class_mass`. Trusted voxels have f = 0, hence weight 1 everywhere in every step. Fuzzy voxels stay
-out of Dice, which at its best splits the posterior far from ½ where labels contradict each other (see `ClassPrior`);
-cross-entropy does not. Where all labels are good, f = 0 and both steps are plain Dice + cross-entropy. A heuristic.
+followed by `keep_class_mass`. Reviewed voxels have f = 0, hence weight 1 everywhere in every step. Fuzzy voxels stay
+out of Dice, which at its best splits the posterior far from ½ where labels contradict each other (see
+`loss.ClassPrior`); cross-entropy does not. Where all labels are good, f = 0 and both steps are plain Dice +
+cross-entropy. A heuristic.
 
-Alignment: draw the features of fuzzy voxels towards the distribution of the stable ones of the same class.
-
-For Gaussians with diagonal covariance the squared 2-Wasserstein distance is closed form,
+Alignment draws the features of fuzzy voxels towards the distribution of the stable ones of the same class. For
+Gaussians with diagonal covariance the squared 2-Wasserstein distance is closed form,
 
     W² = |μ₁ - μ₂|² + |σ₁ - σ₂|²        (Dowson & Landau 1982, for commuting covariances)
 
-Stable statistics are running averages without gradient, by given label; fuzzy voxels are sorted by the class the
-network *predicts*, because their given label is what is in doubt. Distances are in units of the stable features'
-own spread, so that the weight means the same for every network. A heuristic.
+Stable statistics are running averages without gradient, by label; fuzzy voxels are sorted by the class the network
+*predicts*, because their label is what is in doubt. Distances are in units of the stable features' own spread, so that
+the weight means the same for every network. A heuristic.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..core.distributed import all_reduce_sum
+from .config import DaleConfig
+from .patches import PatchLabels
 
 LARGEST_SCALE = 3.0
 
@@ -42,7 +48,7 @@ def keep_class_mass(weights: Tensor, label: Tensor, classes: int, fixed: Tensor 
     """Scale ω so that each class keeps the mass it had with ω = 1.
 
     Without it, down-weighting the boundary on one side lets the other side pull it over. A heuristic; the scale
-    is limited to LARGEST_SCALE. `fixed` marks voxels (trusted ones) that keep their weight and are not counted.
+    is limited to LARGEST_SCALE. `fixed` marks voxels (reviewed ones) that keep their weight and are not counted.
     weights, label, fixed: (B, *grid); weights 0 outside the image are not counted.
     """
     flat, index = weights.flatten(), label.flatten().long()
@@ -60,6 +66,10 @@ def keep_class_mass(weights: Tensor, label: Tensor, classes: int, fixed: Tensor 
 
 
 FEWEST_VOXELS = 16
+ALIGNED_VOXELS = 4096
+"""Of a batch; means and spreads of so many voxels say the same as those of all."""
+SETTLING = 0.1
+"""Share of the training in which the statistics are gathered before they are used: ten times their memory, and more."""
 
 
 def gaussian_wasserstein2(mean_a: Tensor, std_a: Tensor, mean_b: Tensor, std_b: Tensor) -> Tensor:
@@ -92,20 +102,68 @@ class ClassStatistics:
         return ClassStatistics(count >= FEWEST_VOXELS, shift + moved, variance)
 
 
-class FeatureAlignment:
-    """Running class statistics (K, F) of stable features, and the loss of the fuzzy ones against them."""
+class FeatureAlignment(nn.Module):
+    """Class statistics of stable features, and the loss of the fuzzy ones against them.
 
-    def __init__(self, classes: int, memory: float = 0.9) -> None:
-        self.classes = classes
+    mean, std: (K, F) running averages, (K, 0) before the first batch; seen: (K,) bool, whether they say anything.
+    """
+
+    mean: Tensor
+    std: Tensor
+    seen: Tensor
+
+    def __init__(self, num_classes: int, memory: float = 0.9) -> None:
+        super().__init__()
+        self.num_classes = num_classes
         self.memory = memory
-        self.mean: Tensor | None = None
-        self.std: Tensor | None = None
-        self.seen = torch.zeros(classes, dtype=torch.bool)
+        self.register_buffer("mean", torch.zeros(num_classes, 0))
+        self.register_buffer("std", torch.ones(num_classes, 0))
+        self.register_buffer("seen", torch.zeros(num_classes, dtype=torch.bool))
+
+    def forward(
+        self,
+        features: Tensor,
+        logits: Tensor,
+        labels: PatchLabels,
+        fuzzy: Tensor,
+        is_step: tuple[bool, bool],
+        progress: float,
+        config: DaleConfig,
+    ) -> Tensor:
+        """The term of a training step, a scalar, ramped in over the last part of the training.
+
+        Args:
+            features: (B, F, *coarser), with gradient; logits: (B, K, *patch) without.
+            fuzzy: (B, *patch) bool.
+            is_step: whether the step is a stable one, which feeds the statistics, and a fuzzy one, which pays the
+                distance.
+        """
+        zero = features.new_zeros(())
+        if progress <= config.alignment_start - SETTLING:
+            return zero
+        grid = features.shape[2:]
+        every = max(1, (labels.total or features.shape[0]) * grid.numel() // ALIGNED_VOXELS)
+
+        def drawn(values: Tensor) -> Tensor:
+            """(N, C) of (B, C, *patch) values, on the features' grid."""
+            return _at(values, grid).flatten(2)[:, :, ::every].movedim(1, -1).flatten(0, 1)
+
+        fuzzy, inside, label = (
+            drawn(values.unsqueeze(1)).squeeze(1) for values in (fuzzy, labels.valid > 0, labels.target)
+        )
+        flat, (is_stable, is_fuzzy) = drawn(features), is_step
+        if is_stable and self.training:
+            self.observe(flat, label.long(), inside & ~fuzzy)
+        if not is_fuzzy or progress <= config.alignment_start:
+            return zero
+        ramp = (progress - config.alignment_start) / max(1.0 - config.alignment_start, 1e-6)
+        predicted = drawn(logits).argmax(1)
+        return config.alignment_weight * ramp * self.loss(flat, predicted, inside & fuzzy)
 
     def observe(self, features: Tensor, label: Tensor, stable: Tensor) -> None:
         """features: (N, F); label: (N,); stable: (N,) bool."""
-        now = ClassStatistics.of(features.detach().float(), label, stable, self.classes)
-        if self.mean is None or self.std is None:
+        now = ClassStatistics.of(features.detach().float(), label, stable, self.num_classes)
+        if self.mean.shape != now.mean.shape:
             self.mean, self.std = torch.zeros_like(now.mean), torch.ones_like(now.mean)
         seen = self.seen.to(now.mean.device)
         # the first time as it is, later a little; and not at all where there are too few voxels to say anything
@@ -116,9 +174,9 @@ class FeatureAlignment:
 
     def loss(self, features: Tensor, predicted: Tensor, fuzzy: Tensor) -> Tensor:
         """Mean W² over the classes seen, features (N, F) with gradient, predicted (N,), fuzzy (N,) bool."""
-        if self.mean is None or self.std is None:
+        if not self.mean.shape[1]:
             return features.new_zeros(())
-        now = ClassStatistics.of(features.float(), predicted, fuzzy, self.classes)
+        now = ClassStatistics.of(features.float(), predicted, fuzzy, self.num_classes)
         seen = self.seen.unsqueeze(1)
         unit = (self.std.square() * seen).mean(1).sum() / self.seen.sum().clamp_min(1)
         # the small constant keeps the gradient of the root finite where a feature is constant
@@ -126,3 +184,17 @@ class FeatureAlignment:
         counts = self.seen & now.enough
         total = torch.where(counts, distance, 0.0).sum() / (unit.clamp_min(1e-6) * features.shape[1])
         return total / counts.sum().clamp_min(1)
+
+    def _load_from_state_dict(self, state_dict: Mapping[str, Any], prefix: str, *arguments: Any) -> None:
+        """How many features there are is known from the state alone."""
+        for name in ("mean", "std"):
+            if (stored := state_dict.get(prefix + name)) is not None:
+                setattr(self, name, torch.empty_like(stored, device=self.seen.device))
+        super()._load_from_state_dict(state_dict, prefix, *arguments)  # type: ignore[no-untyped-call]
+
+
+def _at(values: Tensor, grid: torch.Size) -> Tensor:
+    """(B, C, *grid) values on the features' grid, which may be coarser than the logits'."""
+    if values.shape[2:] == grid:
+        return values
+    return F.interpolate(values.float(), size=grid, mode="nearest-exact").to(values.dtype)

@@ -9,13 +9,14 @@ from torch import nn
 
 from ..core.distributed import current
 from ..core.progress import Progress
-from ..dale.loss import Objective
+from ..dale.label_memory import label_correctors
+from ..dale.loss import DaleLoss
 from ..planning.plan import Plan, TrainSettings
 from ..planning.preprocessing import PreparedCase
 from .callbacks import BestOnReview, Callback, PartitionThresholds, RunOutputs, StepReports, TimeBudget, Validation
 from .checkpoint import Checkpoint
-from .finetuning import DistillationLoss, TuningSampler
-from .label_refinement import LabelRefinement, label_correctors
+from .finetuning import DistillationLoss, FinetuneSampler
+from .label_refinement import LabelRefinement
 from .sampling import PatchSampler
 from .trainer import Trainer
 
@@ -30,7 +31,7 @@ def training(
     device: torch.device,
     progress: Progress,
     *,
-    loss: Objective | None = None,
+    loss: DaleLoss | None = None,
     callbacks: Sequence[Callback] = (),
 ) -> Trainer:
     """A training by the settings. cases, validation: the rank's own; checkpoint: where to write, nothing is without it;
@@ -39,16 +40,18 @@ def training(
     config = settings.objective_settings
     before = (TimeBudget(settings.seconds), LabelRefinement(settings.seconds), PartitionThresholds())
     around = (Validation(validation), StepReports(), *callbacks)
+    sampler = PatchSampler(cases, plan, focus_trusted=settings.focus_trusted, ranks=ranks)
+    slice_axis = plan.slice_axis if plan.dims == 2 else None
     return Trainer(
         plan,
         settings,
         network,
         cases,
-        loss or Objective(plan.classes, config, settings.trusted_share),
-        PatchSampler(cases, plan, focus_trusted=settings.focus_trusted, ranks=ranks),
+        loss or DaleLoss(plan.classes, config, settings.trusted_share),
+        sampler,
         device,
         progress,
-        correctors=[] if config is None else label_correctors(cases, plan, config, ranks),
+        correctors=[] if config is None else label_correctors(sampler.memory, plan.classes, config, slice_axis),
         callbacks=(*before, *around, *([] if checkpoint is None else [RunOutputs(checkpoint)])),
         ranks=ranks,
     )
@@ -73,7 +76,7 @@ def finetuning(
     goes on with what the training it comes from proposed, and a budget is for what was corrected.
     """
     half = plan.model_copy(update={"batch_size": max(2, -(-plan.batch_size // 2))})
-    sampler = TuningSampler(cases, half)
+    sampler = FinetuneSampler(cases, half)
     budget = TimeBudget(settings.seconds, deadline)
     best = BestOnReview(sampler, budget)
     outputs = [] if checkpoint is None else [RunOutputs(checkpoint, best)]

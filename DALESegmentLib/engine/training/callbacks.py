@@ -14,8 +14,7 @@ from torch import Tensor, nn
 from ..bundle.bundle import save_bundle
 from ..planning.preprocessing import PreparedCase
 from .checkpoint import Checkpoint
-from .class_voxels import Thresholds
-from .finetuning import Look, TuningSampler, better, look_at, patches_to_look_at
+from .finetuning import FinetuneSampler, ReviewScore, is_better, score_on_review, scoring_patches
 from .validation import validation_dice
 
 if TYPE_CHECKING:
@@ -87,20 +86,10 @@ class TimeBudget(Callback):
 
 
 class PartitionThresholds(Callback):
-    """Gives the loss the thresholds of its partition, every epoch."""
-
-    def __init__(self) -> None:
-        self._thresholds: Thresholds | None = None
-        self._chosen_for = 0
+    """Fits the partition of the loss to the disagreement, every epoch."""
 
     def on_epoch_start(self, trainer: Trainer) -> None:
-        config = trainer.loss.settings
-        if config is None or not config.partition:
-            return
-        if self._thresholds is None or self._chosen_for != trainer.label_changes:
-            self._thresholds = Thresholds(trainer.cases, trainer.plan.classes, trainer.ranks)
-            self._chosen_for = trainer.label_changes
-        trainer.loss.thresholds = self._thresholds.of(config)
+        trainer.loss.update_thresholds(trainer.sampler.memory)
 
 
 class Validation(Callback):
@@ -156,14 +145,14 @@ class BestOnReview(Callback):
     its Dice with the labels on patches without them. With a budget an epoch is a twelfth of it.
     """
 
-    def __init__(self, sampler: TuningSampler, budget: TimeBudget) -> None:
+    def __init__(self, sampler: FinetuneSampler, budget: TimeBudget) -> None:
         self.sampler = sampler
         self.budget = budget
         self.since_best = 0
 
     def on_fit_start(self, trainer: Trainer) -> None:
-        self.patches = patches_to_look_at(self.sampler, trainer.settings.seed, trainer.device)
-        self.best: Look = look_at(trainer.network, self.patches)
+        self.patches = scoring_patches(self.sampler, trainer.settings.seed, trainer.device)
+        self.best: ReviewScore = score_on_review(trainer.network, self.patches)
         self.before = self.best
         self.kept = _copied(trainer.network)
 
@@ -178,8 +167,8 @@ class BestOnReview(Callback):
             trainer.ends_epoch = True
 
     def on_epoch_end(self, trainer: Trainer) -> None:
-        look = look_at(trainer.network, self.patches)
-        if better(look, self.best, self.before):
+        look = score_on_review(trainer.network, self.patches)
+        if is_better(look, self.best, self.before):
             self.best, self.kept, self.since_best = look, _copied(trainer.network), 0
         else:
             self.since_best += 1

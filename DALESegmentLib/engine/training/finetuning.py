@@ -3,7 +3,7 @@
 The loss adds a distillation term (Learning without Forgetting, Li and Hoiem, 2016) on unconfirmed voxels, because a few
 confirmed voxels must not change the predictions everywhere else:
 
-    L = L_training + λ Σ_i valid_i (1 - trusted_i) KL( p_before,i || p_i ) / Σ_i valid_i
+    L = L_training + λ Σ_i valid_i (1 - reviewed_i) KL( p_before,i || p_i ) / Σ_i valid_i
 
 Half of the patches hold confirmed voxels; the other half is drawn over all cases as in a training, and is the replay
 that prevents forgetting. Most patches of the first half are the windows of the sliding-window prediction without
@@ -20,41 +20,43 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..dale.loss import Batch, Objective, StepResult
+from ..dale.loss import DaleLoss
+from ..dale.patches import PatchLabels
 from ..metrics.segmentation import dice, mean_of
 from ..planning.plan import Plan, TrainSettings
 from ..planning.preprocessing import PreparedCase
 from ..planning.windows import windows_of
-from .sampling import PatchSampler, Pose, confirmed_points
+from .sampling import Batch, DrawnPatch, PatchSampler, confirmed_points
 
 DISTILLATION_WEIGHT = 8.0
 """λ"""
 
 
-class DistillationLoss(Objective):
+class DistillationLoss(DaleLoss):
     """Adds the distillation term to the training's loss. before: the network as it is now; it is copied."""
 
     def __init__(self, plan: Plan, settings: TrainSettings, before: nn.Module) -> None:
         super().__init__(plan.classes, settings.objective_settings, settings.trusted_share)
         self.before = copy.deepcopy(before).eval().requires_grad_(False)
 
-    def __call__(self, batch: Batch, logits: Tensor, features: Tensor | None, step: int, share: float) -> StepResult:
-        result = super().__call__(batch, logits, features, step, share)
-        device = batch.image.device.type
+    def forward(self, logits: Tensor, labels: PatchLabels, progress: float, features: Tensor | None = None) -> Tensor:
+        assert isinstance(labels, Batch)
+        loss = super().forward(logits, labels, progress, features)
+        device = labels.image.device.type
         with torch.no_grad(), torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):
-            before = self.before(batch.image)
-        result.loss = result.loss + DISTILLATION_WEIGHT * _distance(before.float(), logits, batch)
-        return result
+            before = self.before(labels.image)
+        return loss + DISTILLATION_WEIGHT * _distance(before.float(), logits, labels)
 
 
 def _distance(before: Tensor, now: Tensor, batch: Batch) -> Tensor:
     """before, now: (B, K, *grid) logits."""
     log_before = before.log_softmax(1)
     divergence = (log_before.exp() * (log_before - now.log_softmax(1))).sum(1)
-    weights = batch.valid * ~batch.trusted
+    weights = batch.valid * ~batch.reviewed
     return (weights * divergence).sum() / batch.valid.sum().clamp_min(1)
 
 
@@ -65,7 +67,7 @@ REPLAY_MARGIN = 0.01
 
 
 @dataclass(frozen=True)
-class Look:
+class ReviewScore:
     """wrong: confirmed voxels contradicted, of `confirmed` looked at; replay: Dice with the labels, away from them."""
 
     wrong: int
@@ -77,22 +79,22 @@ class Look:
         return {"confirmed_wrong": round(share, 4), "replay_dice": round(self.replay, 4)}
 
 
-def better(look: Look, best: Look, before: Look) -> bool:
+def is_better(look: ReviewScore, best: ReviewScore, before: ReviewScore) -> bool:
     """Fewer confirmed voxels contradicted, and nothing lost on the replay against the model before; where the voxels
     are equal, the better replay."""
     kept = look.replay >= before.replay - REPLAY_MARGIN
     return kept and (look.wrong, -look.replay) < (best.wrong, -best.replay)
 
 
-def patches_to_look_at(sampler: TuningSampler, seed: int, device: torch.device) -> list[Batch]:
+def scoring_patches(sampler: FinetuneSampler, seed: int, device: torch.device) -> list[Batch]:
     """Batches, the same for one seed: windows that hold confirmed voxels, evenly drawn, and replay."""
     windows = sampler.windows[:: max(1, -(-len(sampler.windows) // PATCHES))]
-    poses = windows + sampler.replay_poses(PATCHES, seed)
+    patches = windows + sampler.replay_patches(PATCHES, seed)
     size = sampler.plan.batch_size
-    return [sampler.take(poses[i : i + size], device) for i in range(0, len(poses), size)]
+    return [sampler.take(patches[i : i + size], device) for i in range(0, len(patches), size)]
 
 
-def look_at(network: nn.Module, patches: list[Batch]) -> Look:
+def score_on_review(network: nn.Module, patches: list[Batch]) -> ReviewScore:
     """Replay Dice is pooled over the patches, the mean of the classes that are there."""
     was = network.training
     network.eval()
@@ -102,10 +104,10 @@ def look_at(network: nn.Module, patches: list[Batch]) -> Look:
         for batch in patches:
             logits = network(batch.image)
             found, classes = logits.argmax(1), logits.shape[1]
-            wrong += int((batch.trusted & (found != batch.label)).sum())
-            confirmed += int(batch.trusted.sum())
-            counted = ((batch.valid > 0) & ~batch.trusted).float().flatten()
-            mine, given = found.flatten(), batch.label.flatten()
+            wrong += int((batch.reviewed & (found != batch.target)).sum())
+            confirmed += int(batch.reviewed.sum())
+            counted = ((batch.valid > 0) & ~batch.reviewed).float().flatten()
+            mine, given = found.flatten(), batch.target.flatten()
             agreed = torch.bincount(given, counted * (mine == given), minlength=classes)
             both = both + agreed.cpu()
             total = torch.bincount(mine, counted, minlength=classes) + torch.bincount(given, counted, minlength=classes)
@@ -113,7 +115,7 @@ def look_at(network: nn.Module, patches: list[Batch]) -> Look:
     network.train(was)
     scores = [dice(n, size) for n, size in zip(both[1:].tolist(), sizes[1:].tolist(), strict=True)]
     replay = mean_of(scores)
-    return Look(wrong, confirmed, 1.0 if replay is None else replay)
+    return ReviewScore(wrong, confirmed, 1.0 if replay is None else replay)
 
 
 CONFIRMED_SHARE = 0.5
@@ -122,15 +124,13 @@ AS_PREDICTED = 0.9
 """Of those."""
 
 
-class TuningSampler(PatchSampler):
+class FinetuneSampler(PatchSampler):
     """Where nothing is confirmed it draws what a training does."""
 
     def __init__(self, cases: Sequence[PreparedCase], plan: Plan) -> None:
         super().__init__(cases, plan)
         self.confirmed = {
-            i: confirmed_points(case.labels) + self._border(case.labels)
-            for i, case in enumerate(self.cases)
-            if bool(case.labels.reviewed.any())
+            i: confirmed_points(case.labels) for i, case in enumerate(self.cases) if bool(case.labels.reviewed.any())
         }
         self.windows = [window for i in self.confirmed for window in self._windows_of(i)]
 
@@ -138,19 +138,19 @@ class TuningSampler(PatchSampler):
         super().seed(seed, epoch)
         self.turn: list[int] = []
 
-    def take(self, poses: Sequence[Pose], device: torch.device) -> Batch:
+    def take(self, patches: Sequence[DrawnPatch], device: torch.device) -> Batch:
         """These patches as they are."""
-        return self._batch(poses, device)
+        return self._batch(patches, device)
 
-    def replay_poses(self, count: int, seed: int) -> list[Pose]:
+    def replay_patches(self, count: int, seed: int) -> list[DrawnPatch]:
         """As drawn in a training, for evaluation: the same for one seed, in place, and as prediction sees them."""
         self.seed(seed, 0)
-        drawn = [super(TuningSampler, self)._pose() for _ in range(count)]
-        return [self._still(pose.case, pose.start) for pose in drawn]
+        drawn = [super(FinetuneSampler, self)._patch() for _ in range(count)]
+        return [self._drawn(patch.number, patch.start, augmented=False) for patch in drawn]
 
-    def _pose(self) -> Pose:
+    def _patch(self) -> DrawnPatch:
         if not self.windows or self.random.random() >= CONFIRMED_SHARE:
-            return super()._pose()
+            return super()._patch()
         if self.random.random() < AS_PREDICTED:
             if not self.turn:
                 self.turn = list(self.random.permutation(len(self.windows)))
@@ -158,13 +158,10 @@ class TuningSampler(PatchSampler):
         case = list(self.confirmed)[int(self.random.integers(len(self.confirmed)))]
         return self._turned(case, self._near([self.confirmed[case]]))
 
-    def _windows_of(self, case: int) -> list[Pose]:
+    def _windows_of(self, case: int) -> list[DrawnPatch]:
         """Those of the sliding window that hold a confirmed voxel."""
         labels = self.cases[case].labels
-        windows = windows_of(self._padded_size(labels), self.plan.patch_size)
-        poses = [self._still(case, start) for start in windows.starts.tolist()]
-        return [pose for pose in poses if bool(labels.reviewed[self._part(pose).where].any())]
-
-    def _still(self, case: int, start: Sequence[int]) -> Pose:
-        x, y, z = start
-        return Pose(case, (x, y, z), self.plan.patch_size, (), 0, self.turn_axes, as_it_is=True)
+        windows = windows_of(tuple(np.maximum(self.plan.patch_size, labels.shape)), self.plan.patch_size)
+        starts = windows.starts + self._starts(case)[0]
+        patches = [self._drawn(case, start, augmented=False) for start in starts.tolist()]
+        return [patch for patch in patches if bool(labels.reviewed[patch.coverage(labels.shape).where].any())]

@@ -5,12 +5,12 @@ would have, on a CPU to the bit.
 
 Several processes can share a training; each then has its own cases (`Ranks`), and a trainer of its own over them. They
 draw one batch together (`PatchSampler`), and each runs the network on the patches of its own cases. Whatever is
-computed over a batch or over all cases is added up over the ranks before it is used (`all_reduce_sum`, `Thresholds`,
-`validation_dice`), so that all have the same loss and the same statistics, and take the same decisions. Their gradients
-are added up, not averaged: the loss is normalised already. The first rank's clock counts, it writes the files, and the
-checkpoint is that of one process, which any number of ranks can resume. So the number of ranks changes nothing but the
-order in which numbers are added up. The share of a batch that falls to a rank is left to chance; the busiest one sets
-the pace.
+computed over a batch or over all cases is added up over the ranks before it is used (`all_reduce_sum`,
+`DaleLoss.update_thresholds`, `validation_dice`), so that all have the same loss and the same statistics, and take the
+same decisions. Their gradients are added up, not averaged: the loss is normalised already. The first rank's clock
+counts, it writes the files, and the checkpoint is that of one process, which any number of ranks can resume. So the
+number of ranks changes nothing but the order in which numbers are added up. The share of a batch that falls to a rank
+is left to chance; the busiest one sets the pace.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from ..core.distributed import Ranks, current
 from ..core.errors import EngineError
 from ..core.progress import Progress
 from ..dale.correctors.base import LabelCorrector
-from ..dale.loss import Objective
+from ..dale.loss import DaleLoss
 from ..inference.predictor import Predictor
 from ..planning.networks import FeatureTap
 from ..planning.plan import Plan, TrainSettings
@@ -45,14 +45,14 @@ class Trainer:
 
     Callbacks read and set: epoch, step (counted from the first epoch on) and losses (of the epoch) while it runs;
     time_share, how much of a time budget is spent; should_stop and ends_epoch, whether the training or the epoch ends
-    after this step; interrupted, whether an exception ended it. label_changes grows whenever the learned labels move.
+    after this step; interrupted, whether an exception ended it.
     """
 
     plan: Plan
     settings: TrainSettings
     network: nn.Module
     cases: Sequence[PreparedCase]
-    loss: Objective
+    loss: DaleLoss
     sampler: PatchSampler
     device: torch.device
     progress: Progress
@@ -62,6 +62,7 @@ class Trainer:
 
     def __post_init__(self) -> None:
         self.network.to(self.device)
+        self.loss.to(self.device)
         self.optimizer = torch.optim.AdamW(
             self.network.parameters(), lr=self.settings.learning_rate, weight_decay=1e-5, fused=True
         )
@@ -70,7 +71,7 @@ class Trainer:
         self.tap.find(self._trial_run)
         self.learner = self._shared() if self.ranks.size > 1 else self.network
         self.history: list[dict[str, Any]] = []
-        self.epoch = self.step = self.label_changes = 0
+        self.epoch = self.step = 0
         self.losses: list[float] = []
         self.time_share = 0.0
         self.should_stop = self.ends_epoch = self.interrupted = False
@@ -125,9 +126,8 @@ class Trainer:
         for i in range(settings.steps_per_epoch):
             self.ranks.check(self.progress)
             self.step = epoch * settings.steps_per_epoch + i
-            loss, fuzzy_share = self.train_step(self.step, self.share)
-            self.losses.append(loss)
-            fuzzy.append(fuzzy_share)
+            self.losses.append(self.train_step(self.share))
+            fuzzy.append(float(self.loss.fuzzy_share))
             self._call("on_step_end")
             if self.should_stop or self.ends_epoch:
                 break
@@ -135,32 +135,29 @@ class Trainer:
         self.history.append({"epoch": epoch + 1, "loss": loss, "fuzzy_share": float(np.mean(fuzzy))})
         self._call("on_epoch_end")
 
-    def train_step(self, step: int, share: float) -> tuple[float, float]:
-        """One batch; step counts all steps so far, share is the part of the training that is done. Returns the loss and
-        the share of fuzzy voxels. Raises EngineError("training-diverged")."""
+    def train_step(self, share: float) -> float:
+        """Learn one batch; share is the part of the training that is done. Returns the loss. Raises
+        EngineError("training-diverged")."""
         for group in self.optimizer.param_groups:
             group["lr"] = self.settings.learning_rate * (1.0 - min(share, 0.999)) ** 0.9
-        batch, poses = self.sampler.draw(self.device)
+        batch = self.sampler.draw(self.device)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
             logits = self.learner(batch.image)
         features = self.tap.features.float() if self.tap.features is not None else None
-        result = self.loss(batch, logits.float(), features, step, share)
-        if not torch.isfinite(result.loss):
+        loss: Tensor = self.loss(logits.float(), batch, share, features)
+        if not torch.isfinite(loss):
             raise EngineError(
                 "training-diverged",
                 "Training became unstable (the loss is not a number); train again with a smaller learning rate.",
             )
         self.optimizer.zero_grad(set_to_none=True)
-        (self.ranks.size * result.loss).backward()  # of which the ranks' gradients are the mean
+        (self.ranks.size * loss).backward()  # of which the ranks' gradients are the mean
         nn.utils.clip_grad_norm_(self.network.parameters(), 12.0)
         self.optimizer.step()
-        if result.disagreement is not None:
-            self.sampler.write_back(poses, result.disagreement)
-        return float(result.loss.detach()), result.fuzzy_share
+        return float(loss.detach())
 
     def labels_changed(self) -> None:
         """The learned labels of some case, on any rank, are others now; every rank calls it."""
-        self.label_changes += 1
         self.sampler.rebuild_index()
 
     def tensors(self) -> dict[str, Tensor]:
@@ -178,7 +175,7 @@ class Trainer:
             index, slot = name.split("/")
             slots.setdefault(int(index), {})[slot] = value.to(self.device)
         self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": slots})
-        self.loss.load_state_dict(_under(tensors, "loss"), self.device)
+        self.loss.load_state_dict(_under(tensors, "loss"))
 
     def progress_so_far(self) -> dict[str, Any]:
         """History, time and what correctors and callbacks keep, as plain JSON values."""

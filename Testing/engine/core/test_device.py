@@ -18,7 +18,7 @@ from DALESegmentLib.engine.core.errors import EngineError
 from DALESegmentLib.engine.core.memory import available_memory
 from DALESegmentLib.engine.core.progress import Progress
 from DALESegmentLib.engine.dale.config import DaleConfig
-from DALESegmentLib.engine.dale.loss import Objective
+from DALESegmentLib.engine.dale.loss import DaleLoss
 from DALESegmentLib.engine.inference.predictor import Predictor
 from DALESegmentLib.engine.inference.sliding_window import free_bytes, is_out_of_memory, sw_batch_size
 from DALESegmentLib.engine.planning.networks import FeatureTap, build
@@ -159,18 +159,17 @@ def test_training_and_prediction_make_no_number_of_64_bits(network):
     model = build(plan.network, plan.network_arguments)
     sampler = PatchSampler([prepare_case(case, plan) for case in cases], plan)
     sampler.seed(0, 0)
-    objective = Objective(plan.classes, DaleConfig(warm_up=0.0, alignment_start=0.0), trusted_share=0.3)
+    loss_fn = DaleLoss(plan.classes, DaleConfig(warm_up=0.0, alignment_start=0.0), reviewed_share=0.3)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, fused=True)
     tap = FeatureTap(model, plan.classes)
     tap.find(lambda: model(torch.zeros(1, 1, *plan.network_patch)))
     with NoFloat64():
         for step in range(4):  # of both phases
-            batch, poses = sampler.draw(torch.device("cpu"))
+            batch = sampler.draw(torch.device("cpu"))
             logits = model.train()(batch.image)
-            result = objective(batch, logits, tap.features, step, 0.5 + step / 10)
+            loss = loss_fn(logits, batch, 0.5 + step / 10, tap.features)
             optimizer.zero_grad()
-            result.loss.backward()
+            loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 12.0)
             optimizer.step()
-            sampler.write_back(poses, result.disagreement)
         Predictor(model, plan, torch.device("cpu")).prepared_probabilities(sampler.cases[0].image, Progress())

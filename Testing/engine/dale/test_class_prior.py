@@ -17,14 +17,14 @@ def observed(bias: Tensor, batches: int = 300, valid: float = 1.0) -> tuple[Clas
         logits = 2 * torch.randn(1, len(bias), 40, 50, generator=random)
         label = torch.multinomial(logits.softmax(1)[0].flatten(1).T, 1, generator=random).reshape(1, 40, 50)
         inside = torch.full((1, 40, 50), valid)
-        prior.observe(prior.judged(logits + bias[None, :, None, None]).softmax(1), label, inside)
+        prior.observe(prior.adjusted(logits + bias[None, :, None, None]).softmax(1), label, inside)
     return prior, logits
 
 
 def test_a_constant_bias_is_taken_back():
     bias = torch.tensor([0.0, 1.5, -0.7])
     prior, logits = observed(bias)
-    restored = prior.judged(logits + bias[None, :, None, None]).softmax(1)
+    restored = prior.adjusted(logits + bias[None, :, None, None]).softmax(1)
     assert float((restored - logits.softmax(1)).abs().max()) < 0.03
 
 
@@ -35,13 +35,13 @@ def test_a_calibrated_network_is_left_alone():
 
 def test_padding_is_not_counted():
     prior, logits, label = ClassPrior(2), torch.zeros(1, 2, 4), torch.tensor([[0, 1, 1, 1]])
-    prior.observe(prior.judged(logits).softmax(1), label, torch.tensor([[1.0, 1.0, 0.0, 0.0]]))
+    prior.observe(prior.adjusted(logits).softmax(1), label, torch.tensor([[1.0, 1.0, 0.0, 0.0]]))
     assert prior.state[1:].tolist() == [[0.5, 0.5], [0.5, 0.5]]
 
 
 def test_a_class_that_never_comes_cannot_run_away():
     prior = ClassPrior(2)
     for _ in range(500):
-        given = prior.judged(torch.zeros(1, 2, 10)).softmax(1)
+        given = prior.adjusted(torch.zeros(1, 2, 10)).softmax(1)
         prior.observe(given, torch.zeros(1, 10, dtype=torch.long), torch.ones(1, 10))
     assert prior.state[0].tolist() == pytest.approx([0.0, -LARGEST])

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
 import torch
 from monai.losses import DiceCELoss
 from torch import Tensor
 
+from DALESegmentLib.engine.core.errors import EngineError
 from DALESegmentLib.engine.dale.config import DaleConfig
-from DALESegmentLib.engine.dale.loss import Batch, Objective, emphasise_trusted, weighted_dice_ce
-from DALESegmentLib.engine.dale.memory import ema_update, fuzziness, instant_disagreement, threshold
+from DALESegmentLib.engine.dale.label_memory import LabelMemory
+from DALESegmentLib.engine.dale.loss import DEFAULT, DaleLoss, upweight_reviewed, weighted_dice_ce
 from DALESegmentLib.engine.dale.paper_terms import (
     ClassStatistics,
     FeatureAlignment,
@@ -18,6 +21,8 @@ from DALESegmentLib.engine.dale.paper_terms import (
     keep_class_mass,
     step_weights,
 )
+from DALESegmentLib.engine.dale.partition import ema_update, fuzziness, instant_disagreement, threshold
+from DALESegmentLib.engine.dale.patches import PatchLabels
 
 
 @pytest.fixture
@@ -25,12 +30,11 @@ def random() -> torch.Generator:
     return torch.Generator().manual_seed(0)
 
 
-def a_batch(random: torch.Generator, s: float = 0.5) -> tuple[Batch, Tensor]:
+def a_batch(random: torch.Generator, s: float = 0.5) -> tuple[PatchLabels, Tensor]:
     label = torch.randint(0, 3, (2, 8, 8, 4), generator=random)
     logits = torch.randn(2, 3, 8, 8, 4, generator=random, requires_grad=True)
     shape = label.shape
-    batch = Batch(
-        torch.zeros(2, 1, 8, 8, 4),
+    batch = PatchLabels(
         label,
         torch.zeros(shape, dtype=torch.bool),
         torch.ones(shape),
@@ -40,11 +44,18 @@ def a_batch(random: torch.Generator, s: float = 0.5) -> tuple[Batch, Tensor]:
     return batch, logits
 
 
+def loss_at(step: int, batch: PatchLabels, logits: Tensor, config: DaleConfig | None = DEFAULT) -> Tensor:
+    """Of a step near the end of a training; even ones are stable."""
+    loss = DaleLoss(3, config)
+    loss.steps = step
+    return loss(logits, batch, 0.9)
+
+
 def test_without_a_partition_every_step_learns(random):
     """A stable step has no stable voxels then, and would learn nothing."""
     batch, logits = a_batch(random)
     settings = DaleConfig(partition=False, alignment=False)
-    losses = [Objective(3, settings)(batch, logits, None, step, 0.9).loss for step in (0, 1)]
+    losses = [loss_at(step, batch, logits, settings) for step in (0, 1)]
     for loss in losses:
         (gradient,) = torch.autograd.grad(loss, logits, retain_graph=True)
         assert gradient.abs().max() > 0
@@ -58,21 +69,21 @@ def test_settings_that_would_learn_from_no_voxel_are_refused():
 
 def test_with_all_weights_one_the_loss_is_monais(random):
     batch, logits = a_batch(random)
-    ours = weighted_dice_ce(logits, batch.label, *[torch.ones_like(batch.valid)] * 2, batch.valid)
+    ours = weighted_dice_ce(logits, batch.target, *[torch.ones_like(batch.valid)] * 2, batch.valid)
     monai = DiceCELoss(
         include_background=False, softmax=True, to_onehot_y=True, batch=True, smooth_nr=1e-5, smooth_dr=1e-5
     )
     # MONAI's cross-entropy always counts the background, its Dice as told
-    theirs = monai(logits, batch.label.unsqueeze(1))
+    theirs = monai(logits, batch.target.unsqueeze(1))
     assert float(ours) == pytest.approx(float(theirs), rel=1e-5)
 
 
 def test_padding_has_no_part_in_the_loss(random):
     batch, logits = a_batch(random)
-    whole = weighted_dice_ce(logits, batch.label, *[torch.ones_like(batch.valid)] * 2, batch.valid)
+    whole = weighted_dice_ce(logits, batch.target, *[torch.ones_like(batch.valid)] * 2, batch.valid)
     padded_logits = torch.nn.functional.pad(logits, (0, 2, 0, 0, 0, 3), value=7.0)
     pads = (0, 2, 0, 0, 0, 3)
-    label, valid = (torch.nn.functional.pad(t, pads) for t in (batch.label, batch.valid))
+    label, valid = (torch.nn.functional.pad(t, pads) for t in (batch.target, batch.valid))
     padded = weighted_dice_ce(padded_logits, label, *[torch.ones_like(valid)] * 2, valid)
     assert float(padded) == pytest.approx(float(whole), rel=1e-5)
 
@@ -146,27 +157,27 @@ def test_stable_steps_ignore_fuzzy_voxels_and_fuzzy_steps_weigh_them():
 def test_with_good_labels_dale_is_plain_training(random):
     """Nothing is fuzzy where the history is good, even if today's network contradicts a label."""
     batch, logits = a_batch(random, s=0.02)
-    plain = Objective(3, None)(batch, logits, None, 1, 0.9)
+    plain = loss_at(1, batch, logits, None)
     for step in (0, 1):
-        dale = Objective(3, DaleConfig(alignment=False))(batch, logits, None, step, 0.9)
-        assert float(dale.loss) == pytest.approx(float(plain.loss), rel=1e-3)
+        dale = loss_at(step, batch, logits, DaleConfig(alignment=False))
+        assert float(dale) == pytest.approx(float(plain), rel=1e-3)
 
 
 def test_dale_is_plain_before_the_warm_up_ends_and_differs_after_it(random):
     batch, logits = a_batch(random, s=0.98)
-    plain = Objective(3, None)(batch, logits, None, 1, 0.9)
-    dale = Objective(3, DaleConfig())
-    assert float(dale(batch, logits, None, 1, 0.1).loss) == pytest.approx(float(plain.loss))
-    assert float(dale(batch, logits, None, 1, 0.9).loss) != pytest.approx(float(plain.loss), rel=1e-3)
+    plain = loss_at(1, batch, logits, None)
+    dale = DaleLoss(3, DaleConfig())
+    assert float(dale(logits, batch, 0.1)) == pytest.approx(float(plain))
+    assert float(dale(logits, batch, 0.9)) != pytest.approx(float(plain), rel=1e-3)
 
 
 def test_where_all_is_trusted_dale_is_plain(random):
     batch, logits = a_batch(random, s=0.98)
-    batch.trusted[:] = True
-    plain = Objective(3, None)(batch, logits, None, 1, 0.9)
+    batch.reviewed[:] = True
+    plain = loss_at(1, batch, logits, None)
     for step in (0, 1):
-        dale = Objective(3, DaleConfig())(batch, logits, None, step, 0.9)
-        assert float(dale.loss) == pytest.approx(float(plain.loss), rel=1e-6)
+        dale = loss_at(step, batch, logits)
+        assert float(dale) == pytest.approx(float(plain), rel=1e-6)
 
 
 @pytest.mark.parametrize("part", ["confidence", "consistency", "partition", "alternation", "alignment"])
@@ -175,16 +186,16 @@ def test_each_part_can_be_switched_off_and_matters(part, random):
     features = torch.randn(2, 6, 8, 8, 4, generator=random)
 
     def loss_of(settings: DaleConfig) -> float:
-        objective = Objective(3, settings)
-        objective(batch, logits, features, 0, 0.95)  # a stable step feeds the feature statistics
-        return float(objective(batch, logits, features, 1, 0.95).loss)
+        loss = DaleLoss(3, settings)
+        loss(logits, batch, 0.95, features)  # a stable step feeds the feature statistics
+        return float(loss(logits, batch, 0.95, features))
 
     # stable features must exist for the alignment, so half of the voxels have a good history
     batch.disagreement[:, :, :4] = 0.02
     whole = loss_of(DaleConfig(alignment_weight=1.0))
     without = loss_of(DaleConfig(alignment_weight=1.0, **{part: False}))
     if part == "alternation":  # a fuzzy step is a fuzzy step; the stable ones differ
-        step = [Objective(3, DaleConfig(alternation=on))(batch, logits, None, 0, 0.95).loss for on in (True, False)]
+        step = [loss_at(0, batch, logits, DaleConfig(alternation=on)) for on in (True, False)]
         whole, without = float(step[0]), float(step[1])
     assert whole != pytest.approx(without, rel=1e-4)
 
@@ -193,12 +204,12 @@ def test_trusted_voxels_are_raised_to_their_share_and_never_lowered():
     weights = torch.ones(1, 100)
     trusted = torch.zeros(1, 100, dtype=torch.bool)
     trusted[0, :10] = True
-    raised = emphasise_trusted(weights, trusted, 0.3)
+    raised = upweight_reviewed(weights, trusted, 0.3)
     assert float(raised[trusted].sum() / raised.sum()) == pytest.approx(0.3)
     assert torch.equal(raised[~trusted], weights[~trusted])
     trusted[0, :80] = True
-    assert torch.equal(emphasise_trusted(weights, trusted, 0.3), weights)
-    assert torch.equal(emphasise_trusted(weights, torch.zeros_like(trusted), 0.3), weights)
+    assert torch.equal(upweight_reviewed(weights, trusted, 0.3), weights)
+    assert torch.equal(upweight_reviewed(weights, torch.zeros_like(trusted), 0.3), weights)
 
 
 def test_the_wasserstein_distance_against_numbers(random):
@@ -247,3 +258,96 @@ def test_alignment_pulls_fuzzy_features_towards_stable_ones(random):
     before.backward()
     after = alignment.loss(fuzzy.detach() - 20 * fuzzy.grad, label[:100], everywhere)
     assert 0 < float(after) < float(before)
+
+
+def steps(loss: DaleLoss, memory: LabelMemory, random: torch.Generator, progress: list[float]) -> list[float]:
+    """Of random logits and features, each drawn anew."""
+    values = []
+    for share in progress:
+        logits, features = torch.randn(2, 3, 12, 12, generator=random), torch.randn(2, 5, 6, 6, generator=random)
+        values.append(float(loss(logits, memory.at(["a", "b"]), share, features)))
+        loss.update_thresholds(memory)
+    return values
+
+
+def two_cases() -> LabelMemory:
+    memory = LabelMemory()
+    for n, name in enumerate("ab"):
+        memory.add(name, np.random.default_rng(n).integers(0, 3, (12, 12)))
+    return memory
+
+
+@pytest.mark.parametrize("config", [None, DaleConfig(), DaleConfig(warm_up=0.0, alignment_weight=1.0)])
+def test_a_resumed_loss_goes_on_as_it_would_have(config, random):
+    progress = np.linspace(0, 1, 24, endpoint=False).tolist()
+    loss, memory = DaleLoss(3, config), two_cases()
+    steps(loss, memory, random, progress[:19])
+    stored, labels = copy.deepcopy(loss.state_dict()), copy.deepcopy(memory.state_dict())
+    chance = random.get_state()
+    wanted = steps(loss, memory, random, progress[19:])
+    resumed, again = DaleLoss(3, config), two_cases()
+    resumed.load_state_dict(stored)
+    again.load_state_dict(labels)
+    random.set_state(chance)
+    assert steps(resumed, again, random, progress[19:]) == wanted
+    assert torch.equal(memory["a"].disagreement, again["a"].disagreement)
+
+
+def test_state_is_plain_tensors(random):
+    loss = DaleLoss(3, DaleConfig(warm_up=0.0))
+    steps(loss, two_cases(), random, [0.9, 0.95])
+    assert all(isinstance(value, torch.Tensor) for value in loss.state_dict().values())
+    assert loss.state_dict()["alignment.mean"].shape == (3, 5)
+
+
+def test_in_evaluation_nothing_is_learned_about_the_labels(random):
+    loss, memory = DaleLoss(3), two_cases()
+    before = copy.deepcopy(loss.state_dict())
+    loss.eval()
+    steps(loss, memory, random, [0.1, 0.9, 0.95])
+    after = loss.state_dict()
+    assert all(torch.equal(before[name], after[name]) for name in before if name != "thresholds")
+    assert not memory["a"].seen.any()
+
+
+def test_each_class_has_the_threshold_of_its_own_disagreement():
+    memory, loss = two_cases(), DaleLoss(3)
+    label = memory.at(["a", "b"])
+    label.record(torch.where(label.target == 2, 0.9 + 0.1 * torch.rand(2, 12, 12), 0.1))
+    loss.update_thresholds(memory)
+    assert loss.thresholds[:2].tolist() == pytest.approx([0.8, 0.8])
+    s = torch.cat([memory[name].disagreement[memory[name].target() == 2] for name in "ab"]).float()
+    assert float((s > loss.thresholds[2]).float().mean()) == pytest.approx(0.3, abs=0.03)
+
+
+@pytest.mark.parametrize("shape", [(2, 2, 12, 12), (1, 3, 12, 12), (2, 3, 12, 11), (2, 3, 12, 12, 1)])
+def test_logits_that_do_not_fit_the_labels_are_refused(shape):
+    with pytest.raises(EngineError, match=r"the network must give \(2, 3, 12, 12\)"):
+        DaleLoss(3)(torch.zeros(shape), two_cases().at(["a", "b"]), 0.0)
+
+
+def test_more_classes_in_a_label_than_in_the_loss_are_refused():
+    with pytest.raises(EngineError, match="has the class 2, but the loss knows 2 classes"):
+        DaleLoss(2)(torch.zeros(2, 2, 12, 12), two_cases().at(["a", "b"]), 0.0)
+
+
+def test_what_the_network_contradicts_for_long_is_learned_less():
+    """A voxel whose label the network has always contradicted has no gradient in a stable step after the warm-up."""
+    memory, loss = LabelMemory(), DaleLoss(2, DaleConfig(alignment=False))
+    label = np.zeros((16, 16), np.int64)
+    label[4:12, 4:12] = 1
+    wrong = label.copy()
+    wrong[4, 4:12] = 0
+    memory.add("a", wrong)
+    logits = 6.0 * (2.0 * torch.nn.functional.one_hot(torch.from_numpy(label), 2).movedim(-1, 0)[None].float() - 1)
+    for progress in np.linspace(0.0, 0.98, 50).tolist():
+        loss(logits, memory.at(["a"]), progress)
+    loss.update_thresholds(memory)
+    asked = logits.clone().requires_grad_()
+    loss.steps = 50
+    loss(asked, memory.at(["a"]), 0.99).backward()
+    plain = logits.clone().requires_grad_()
+    DaleLoss(2, None)(plain, memory.at(["a"]), 0.99).backward()
+    spoiled = torch.from_numpy(label != wrong)
+    assert float(asked.grad[0, :, spoiled].abs().max()) < 0.05 * float(plain.grad[0, :, spoiled].abs().max())
+    assert float(loss.fuzzy_share) == pytest.approx(8 / 256, abs=0.01)

@@ -57,7 +57,7 @@ def test_a_resumed_training_ends_it_at_the_same_step():
             assert warm_up.lasts(step / 400)
             warm_up.observe(float(losses[step]))
     resumed = WarmUp(0.5)
-    resumed.state = first.state
+    resumed.load_state_dict(first.state_dict())
     for step in range(100, 400):
         assert whole.lasts(step / 400) == resumed.lasts(step / 400)
         for warm_up in (whole, resumed):

@@ -9,38 +9,38 @@ import pytest
 import torch
 
 from DALESegmentLib.engine.core.progress import Progress
-from DALESegmentLib.engine.dale.loss import Objective
+from DALESegmentLib.engine.dale.loss import DaleLoss
 from DALESegmentLib.engine.planning.networks import build
 from DALESegmentLib.engine.planning.plan import CaseFingerprint, TrainSettings, make_plan
 from DALESegmentLib.engine.planning.preprocessing import prepare_case
 from DALESegmentLib.engine.training.build_trainer import finetuning
 from DALESegmentLib.engine.training.finetuning import (
     DistillationLoss,
-    Look,
-    TuningSampler,
-    better,
-    look_at,
-    patches_to_look_at,
+    FinetuneSampler,
+    ReviewScore,
+    is_better,
+    score_on_review,
+    scoring_patches,
 )
 from Testing.phantoms import ball_case
 
 CPU = torch.device("cpu")
-BEFORE = Look(100, 1000, 0.80)
+BEFORE = ReviewScore(100, 1000, 0.80)
 
 
 @pytest.mark.parametrize(
     ("look", "best", "wanted"),
     [
-        (Look(90, 1000, 0.80), BEFORE, True),
-        (Look(90, 1000, 0.791), BEFORE, True),
-        (Look(10, 1000, 0.78), BEFORE, False),  # lost on the replay
-        (Look(100, 1000, 0.80), BEFORE, False),  # nothing gained
-        (Look(100, 1000, 0.82), BEFORE, True),
-        (Look(95, 1000, 0.85), Look(90, 1000, 0.80), False),
+        (ReviewScore(90, 1000, 0.80), BEFORE, True),
+        (ReviewScore(90, 1000, 0.791), BEFORE, True),
+        (ReviewScore(10, 1000, 0.78), BEFORE, False),  # lost on the replay
+        (ReviewScore(100, 1000, 0.80), BEFORE, False),  # nothing gained
+        (ReviewScore(100, 1000, 0.82), BEFORE, True),
+        (ReviewScore(95, 1000, 0.85), ReviewScore(90, 1000, 0.80), False),
     ],
 )
 def test_the_best_has_the_fewest_contradictions_of_those_that_lost_nothing(look, best, wanted):
-    assert better(look, best, BEFORE) is wanted
+    assert is_better(look, best, BEFORE) is wanted
 
 
 @pytest.fixture
@@ -57,32 +57,32 @@ def cases():
 
 def test_half_of_the_patches_hold_confirmed_voxels_and_most_of_those_as_prediction_sees_them(cases):
     prepared, plan = cases
-    sampler = TuningSampler(prepared, plan.model_copy(update={"batch_size": 400}))
+    sampler = FinetuneSampler(prepared, plan.model_copy(update={"batch_size": 400}))
     sampler.seed(0, 0)
-    poses = [sampler._pose() for _ in range(400)]
-    still = [pose for pose in poses if pose.as_it_is]
-    assert 0.35 < len(still) / len(poses) < 0.55
-    assert all(pose.case == 0 and not pose.flips and not pose.turns for pose in still)
-    assert all(bool(pose.take(prepared[0].labels.reviewed).any()) for pose in still)
-    assert {pose.start for pose in still} == {pose.start for pose in sampler.windows}
-    assert any(pose.case == 1 for pose in poses)
+    patchs = [sampler._patch() for _ in range(400)]
+    still = [patch for patch in patchs if not patch.augmented]
+    assert 0.35 < len(still) / len(patchs) < 0.55
+    assert all(patch.case == 0 and not patch.flips and not patch.rot90 for patch in still)
+    assert all(bool(patch.take(prepared[0].labels.reviewed).any()) for patch in still)
+    assert {patch.start for patch in still} == {patch.start for patch in sampler.windows}
+    assert any(patch.case == 1 for patch in patchs)
 
 
 def test_a_patch_as_it_is_keeps_its_brightness(cases):
     prepared, plan = cases
-    sampler = TuningSampler(prepared, plan)
+    sampler = FinetuneSampler(prepared, plan)
     sampler.seed(0, 0)
     for _ in range(10):
-        batch, poses = sampler.draw(CPU)
-        for image, pose in zip(batch.image, poses, strict=True):
-            if pose.as_it_is:
-                assert torch.equal(image, pose.take(prepared[pose.case].image))
+        batch = sampler.draw(CPU)
+        for image, patch in zip(batch.image, batch.where, strict=True):
+            if not patch.augmented:
+                assert torch.equal(image, patch.take(prepared[patch.case].image))
 
 
 def test_looking_is_the_same_every_time_and_counts_the_confirmed(cases):
     prepared, plan = cases
-    patches = patches_to_look_at(TuningSampler(prepared, plan), 3, CPU)
-    again = patches_to_look_at(TuningSampler(prepared, plan), 3, CPU)
+    patches = scoring_patches(FinetuneSampler(prepared, plan), 3, CPU)
+    again = scoring_patches(FinetuneSampler(prepared, plan), 3, CPU)
     assert all(torch.equal(a.image, b.image) for a, b in zip(patches, again, strict=True))
 
     class Given(torch.nn.Module):
@@ -94,10 +94,10 @@ def test_looking_is_the_same_every_time_and_counts_the_confirmed(cases):
 
         def forward(self, _image):
             batch = self.left.pop(0)
-            label = torch.where(batch.trusted, 1 - batch.label, batch.label) if self.against else batch.label
+            label = torch.where(batch.reviewed, 1 - batch.target, batch.target) if self.against else batch.target
             return torch.nn.functional.one_hot(label, 2).movedim(-1, 1).float()
 
-    right, wrong = look_at(Given(False), patches), look_at(Given(True), patches)
+    right, wrong = score_on_review(Given(False), patches), score_on_review(Given(True), patches)
     assert (right.wrong, right.replay) == (0, pytest.approx(1.0))
     assert wrong.wrong == wrong.confirmed == right.confirmed > 0
     assert wrong.replay == pytest.approx(1.0)
@@ -108,19 +108,19 @@ def test_the_loss_holds_on_to_the_model_before_except_where_something_is_confirm
     torch.manual_seed(0)
     network = build(plan.network, plan.network_arguments).eval()
     settings = TrainSettings(method="plain")
-    sampler = TuningSampler(prepared, plan)
-    batch = patches_to_look_at(sampler, 0, CPU)[0]
+    sampler = FinetuneSampler(prepared, plan)
+    batch = scoring_patches(sampler, 0, CPU)[0]
     logits = network(batch.image)
 
     def loss(objective, values, given=batch):
-        return float(objective(given, values, None, 0, 0.0).loss.detach())
+        return float(objective(values, given, 0.0).detach())
 
-    keeping, plain = DistillationLoss(plan, settings, network), Objective(plan.classes, None)
+    keeping, plain = DistillationLoss(plan, settings, network), DaleLoss(plan.classes, None)
     assert loss(keeping, logits) == pytest.approx(loss(plain, logits), abs=1e-5)
     moved = logits + torch.tensor([1.0, -1.0]).reshape(1, 2, 1, 1, 1)
     assert loss(keeping, moved) > loss(plain, moved) + 0.01
     confirmed = copy.copy(batch)
-    confirmed.trusted = torch.ones_like(batch.trusted)
+    confirmed.reviewed = torch.ones_like(batch.reviewed)
     assert loss(keeping, moved, confirmed) == pytest.approx(loss(plain, moved, confirmed), abs=1e-5)
 
 
@@ -129,14 +129,16 @@ def test_the_model_left_is_the_best_one_and_not_the_last(cases, monkeypatch):
     torch.manual_seed(0)
     network = build(plan.network, plan.network_arguments)
     settings = TrainSettings(method="plain", epochs=3, steps_per_epoch=1)
-    looks = iter([Look(50, 100, 0.8), Look(20, 100, 0.8), Look(10, 100, 0.5), Look(30, 100, 0.8)])
+    looks = iter(
+        [ReviewScore(50, 100, 0.8), ReviewScore(20, 100, 0.8), ReviewScore(10, 100, 0.5), ReviewScore(30, 100, 0.8)]
+    )
     weights = []
 
     def look(seen, _patches):
         weights.append(copy.deepcopy(seen.state_dict()))
         return next(looks)
 
-    monkeypatch.setattr("DALESegmentLib.engine.training.callbacks.look_at", look)
+    monkeypatch.setattr("DALESegmentLib.engine.training.callbacks.score_on_review", look)
     tuner = finetuning(plan, settings, network, prepared, [], None, CPU, Progress())
     assert len(tuner.fit()) == 3
     assert all(torch.equal(value, weights[1][name]) for name, value in network.state_dict().items())

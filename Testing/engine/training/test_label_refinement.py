@@ -17,12 +17,13 @@ from DALESegmentLib.engine.core.progress import Progress
 from DALESegmentLib.engine.dale.config import DaleConfig
 from DALESegmentLib.engine.dale.correctors.annotator_bias import AnnotatorBias, Bias
 from DALESegmentLib.engine.dale.correctors.base import Predictions
+from DALESegmentLib.engine.dale.label_memory import LabelMemory, label_correctors
 from DALESegmentLib.engine.dale.label_state import LabelState
 from DALESegmentLib.engine.metrics.segmentation import mean_dice
 from DALESegmentLib.engine.planning.plan import CaseFingerprint, make_plan
 from DALESegmentLib.engine.planning.preprocessing import prepare_case
 from DALESegmentLib.engine.training.checkpoint import Checkpoint, load_labels
-from DALESegmentLib.engine.training.label_refinement import TIMES, LabelRefinement, label_correctors, refine_labels
+from DALESegmentLib.engine.training.label_refinement import TIMES, LabelRefinement
 from DALESegmentLib.engine.training.sampling import PatchSampler
 from Testing.phantoms import ball_case
 
@@ -59,13 +60,17 @@ def misdrawn(radii=(4.0, 8.0, 4.5, 7.5, 4.0, 8.0)):
     return plan, prepared, truths
 
 
+def memory_of(cases):
+    return LabelMemory({case.name: case for case in cases})
+
+
 def correctors_of(cases, plan, config=ON):
-    return label_correctors(cases, plan, config, Ranks())
+    return label_correctors(memory_of(cases), plan.classes, config, plan.slice_axis if plan.dims == 2 else None)
 
 
 def refine(cases, plan, truths, config=ON, correctors=None):
     correctors = correctors_of(cases, plan, config) if correctors is None else correctors
-    return refine_labels(cases, correctors, Knowing(cases, truths))
+    return memory_of(cases).refine(correctors, Knowing(cases, truths))
 
 
 def test_wrong_outlines_move_to_where_image_and_network_have_them():
@@ -157,7 +162,12 @@ def test_each_time_comes_once_and_a_resumed_training_knows_which_have_passed():
     corrector, seen = Recording(), []
     refinement = LabelRefinement()
     trainer = types.SimpleNamespace(
-        correctors=[corrector], cases=[], ranks=Ranks(), predictor=None, progress=Progress(), share=0.0
+        correctors=[corrector],
+        sampler=types.SimpleNamespace(memory=LabelMemory()),
+        ranks=Ranks(),
+        predictor=None,
+        progress=Progress(),
+        share=0.0,
     )
     for share in np.linspace(0.0, 1.0, 41).tolist():
         trainer.share, before = share, corrector.fits
@@ -176,7 +186,7 @@ def test_cases_that_are_not_reached_in_time_stay_as_they_are():
     plan, cases, truths = misdrawn()
     correctors = correctors_of(cases, plan)
     correctors[0].image_trust = 1.0
-    refine_labels(cases, correctors, Knowing(cases, truths), seconds=0.0)
+    memory_of(cases).refine(correctors, Knowing(cases, truths), seconds=0.0)
     assert [bool(case.labels.proposals) for case in cases] == [True] + [False] * 5
 
 
@@ -194,7 +204,7 @@ def test_the_network_is_run_once_over_each_case(monkeypatch):
             asked.append(image)
             return next(t for c, t in zip(cases, truths, strict=True) if c.image is image)
 
-    refine_labels(cases, correctors_of(cases, plan), NetworkPredictions(Predictor(), Progress()))
+    memory_of(cases).refine(correctors_of(cases, plan), NetworkPredictions(Predictor(), Progress()))
     assert len(asked) == len(cases)
     assert all(case.labels.proposals for case in cases)
 
@@ -205,9 +215,9 @@ def test_a_case_smaller_than_a_patch_learns_the_new_outline_too():
     sampler = PatchSampler(cases, plan)
     refine(cases, plan, truths)
     sampler.seed(0, 0)
-    batch, poses = sampler.draw(CPU)
-    for label, pose in zip(batch.label, poses, strict=True):
-        assert int((label == 1).sum()) == int((cases[pose.case].labels.target() == 1).sum())
+    batch = sampler.draw(CPU)
+    for label, patch in zip(batch.target, batch.where, strict=True):
+        assert int((label == 1).sum()) == int((cases[patch.number].labels.target() == 1).sum())
 
 
 def saved(folder, cases):
@@ -286,7 +296,7 @@ def test_once_believed_the_network_is_believed_to_the_end():
     for old, new in zip(correctors, resumed, strict=True):
         new.load_state_dict(json.loads(json.dumps(old.state_dict())))
     knowing = Knowing(cases, larger + truths[3:])
-    refine_labels(cases, resumed, knowing)
+    memory_of(cases).refine(resumed, knowing)
     assert set(knowing.asked) == {"0", "1", "2"}, "the others are not looked at again"
     for case, found in zip(cases[:3], larger, strict=True):
         assert torch.equal(case.labels.target(), found)
@@ -325,7 +335,7 @@ def test_an_added_object_leaves_what_a_refined_outline_has_taken():
     state = LabelState(torch.tensor([1, 0, 0, 0], dtype=torch.int16).reshape(4, 1, 1))
     case = types.SimpleNamespace(name="case", labels=state, spacing=(1.0,) * 3, image=torch.zeros((1, 4, 1, 1)))
     state.set_proposal("image_evidence", np.array([-2, 1, -2, -2], np.int16).reshape(4, 1, 1))
-    (missed,) = label_correctors([case], types.SimpleNamespace(classes=3, dims=3), DaleConfig(), Ranks())
+    (missed,) = label_correctors(memory_of([case]), 3, DaleConfig())
     missed.min_sizes[2] = 1.0
     network = torch.tensor([1, 2, 2, 2]).reshape(4, 1, 1)
     state.set_proposal("missed_objects", missed.propose(case, Knowing([case], [network])))

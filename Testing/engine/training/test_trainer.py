@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
 from DALESegmentLib.engine.core.progress import Progress
-from DALESegmentLib.engine.dale.loss import Objective
+from DALESegmentLib.engine.dale.loss import DaleLoss
 from DALESegmentLib.engine.planning.networks import build
 from DALESegmentLib.engine.planning.plan import CaseFingerprint, TrainSettings, make_plan
 from DALESegmentLib.engine.planning.preprocessing import prepare_case
@@ -21,12 +22,12 @@ from Testing.phantoms import ball_case
 pytestmark = pytest.mark.slow
 
 
-class Counting(Objective):
+class Counting(DaleLoss):
     calls = 0
 
-    def __call__(self, *arguments):
+    def forward(self, *arguments):
         self.calls += 1
-        return super().__call__(*arguments)
+        return super().forward(*arguments)
 
 
 def a_training(**given) -> Trainer:
@@ -85,18 +86,16 @@ def test_a_callback_ends_an_epoch_or_the_training():
 
 
 def test_the_usual_loss_given_from_outside_trains_the_same():
-    usual, given = a_training(), a_training(loss=Objective(2, None))
+    usual, given = a_training(), a_training(loss=DaleLoss(2, None))
     assert np.allclose([r["loss"] for r in usual.fit()], [r["loss"] for r in given.fit()], rtol=1e-6)
 
 
 def test_a_loss_that_keeps_no_disagreement_leaves_the_labels_unseen():
-    class Forgetting(Objective):
-        def __call__(self, *arguments):
-            result = super().__call__(*arguments)
-            result.disagreement = None
-            return result
+    class Forgetting(DaleLoss):
+        def forward(self, logits, labels, *arguments):
+            return super().forward(logits, replace(labels, record_to=()), *arguments)
 
-    for loss, seen in ((Objective(2, None), True), (Forgetting(2, None), False)):
+    for loss, seen in ((DaleLoss(2, None), True), (Forgetting(2, None), False)):
         trainer = a_training(loss=loss)
         trainer.fit()
         assert any(bool(case.labels.seen.any()) for case in trainer.cases) is seen

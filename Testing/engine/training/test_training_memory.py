@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,7 @@ pytestmark = pytest.mark.slow
 
 CASES, EDGE = 8, 128
 VOXELS = CASES * EDGE**3
-MOST = 6.0
+MOST = 4.0
 """Bytes a voxel."""
 
 CHILD = """
@@ -84,6 +85,9 @@ print(json.dumps({"bytes": peak - before, "seen": seen}))
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="only Linux tells what is anonymous memory")
 def test_a_training_takes_a_few_bytes_a_voxel_beside_its_cases(tmp_path):
     asked = [sys.executable, "-c", CHILD, str(tmp_path), str(CASES), str(EDGE)]
-    found = json.loads(subprocess.run(asked, check=True, capture_output=True, text=True).stdout.splitlines()[-1])
+    # freed memory goes back at once: what glibc would keep for itself differs from run to run
+    environment = {**os.environ, "MALLOC_MMAP_THRESHOLD_": str(2**20)}
+    done = subprocess.run(asked, env=environment, check=True, capture_output=True, text=True)
+    found = json.loads(done.stdout.splitlines()[-1])
     assert found["seen"] > 0
     assert found["bytes"] < MOST * VOXELS, f"{found['bytes'] / VOXELS:.1f} bytes a voxel"

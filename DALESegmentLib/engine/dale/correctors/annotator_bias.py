@@ -108,6 +108,18 @@ class AnnotatorBias:
         self.bias = None if state["bias"] is None else Bias(**state["bias"])
 
 
+def correct_bias(
+    cases: Sequence[LabelledImage], others: Sequence[LabelledImage] = (), config: AnnotatorBiasConfig = DEFAULT
+) -> Bias | None:
+    """Learn from the reviewed voxels of these cases, and undo in them and in the others, what bias they show; None
+    where they show none. Before a training: other correctors build on it."""
+    corrector = AnnotatorBias(config)
+    corrector.fit(cases)
+    for case in (*cases, *others) if corrector.bias is not None else ():
+        case.labels.set_proposal(corrector.name, corrector.propose(case))
+    return corrector.bias
+
+
 def _tells(case: LabelledImage) -> bool:
     return case.labels.corrected is not None and bool(case.labels.reviewed.any())
 

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
+import torch
 from torch import Tensor
 
+from ...core.errors import EngineError
 from ..label_state import LabelState
 
+Predict = Callable[[Any], "Tensor | np.ndarray"]
+"""Takes the name of a case, gives its (K, *grid) probabilities."""
 Gather = Callable[[Any], list[Any]]
 """What each of the processes that train together found, for all of them; each calls it with its own."""
 
@@ -71,3 +76,26 @@ class NoPredictions:
 def alone(value: Any) -> list[Any]:
     """The `Gather` of a process on its own."""
     return [value]
+
+
+@dataclass
+class PredictedBy:
+    """The predictions of a function; classes are kept, probabilities are not."""
+
+    predict: Predict
+    kept: dict[Any, np.ndarray] = field(default_factory=dict)
+
+    def classes(self, case: LabelledImage) -> np.ndarray:
+        if case.name not in self.kept:
+            self.kept[case.name] = self.probabilities(case).argmax(0).astype(np.int16)
+        return self.kept[case.name]
+
+    def probabilities(self, case: LabelledImage) -> np.ndarray:
+        found: np.ndarray = torch.as_tensor(self.predict(case.name)).detach().float().cpu().numpy()
+        if found.ndim != len(case.labels.shape) + 1 or found.shape[1:] != case.labels.shape:
+            raise EngineError(
+                "bad-shape",
+                f"The prediction of {case.name!r} has the shape {found.shape}; give the probabilities of the classes "
+                f"on the label's grid, {('K', *case.labels.shape)}.",
+            )
+        return found

@@ -1,17 +1,17 @@
-"""Disagreement s: the running average of how much, and how often, the network contradicts a label.
+"""How much the network disagrees with each label voxel, and the partition of the voxels that follows from it.
 
-Our reading of the paper's two quantities, an average error and an error rate:
+The disagreement s of a voxel is the running average of how much, and how often, the network contradicts its label. It
+is our reading of the paper's two quantities, an average error and an error rate:
 
     s <- μ s + (1 - μ) ½ [ (1 - p_y) + 1(argmax z ≠ y) ]
 
-s starts as what the first look at the voxel gives; which voxels were seen is kept beside it (`LabelState.seen`).
+s begins with what the first step at the voxel gives; `LabelState.seen` tells which voxels had one. It is stored as
+float16, whose spacing near 1 is 1/2048, so μ must leave room to move: with μ = 0.999 a float16 average stands still,
+μ ≤ 0.9 is safe.
 
-One number a labelled voxel. It is stored as float16, whose spacing near 1 is 1/2048, so μ must leave room to
-move: with μ = 0.999 a float16 average stands still, μ ≤ 0.9 is safe.
+The soft partition divides the voxels into stable and fuzzy ones, by a threshold on s for each class:
 
-The soft partition into stable and fuzzy voxels, by each class's own threshold on the disagreement.
-
-    f = sigmoid( (s - τ_c) / T_f ),   f = 0 where trusted
+    f = sigmoid( (s - τ_c) / T_f ),   f = 0 where reviewed
 
 τ_c is `lowest_threshold`, raised until at most `largest_fuzzy_share` of the voxels labelled c lies above it. Where
 labels are good, s is low nearly everywhere, nothing reaches τ_c, and training is plain. The choice of τ_c is a
@@ -30,7 +30,7 @@ from .config import DaleConfig
 def instant_disagreement(posterior: Tensor, label: Tensor, margin: Tensor) -> Tensor:
     """½ [(1 - p_y) + 1(m < 0)], in [0, 1].
 
-    posterior p: (B, K, *grid); label, margin (see `confidence.label_margin`) and result: (B, *grid). A negative margin
+    posterior p: (B, K, *grid); label, margin (see `quality.label_margin`) and result: (B, *grid). A negative margin
     is the same as argmax z ≠ y.
     """
     given = posterior.gather(1, label.unsqueeze(1).long()).squeeze(1)
@@ -47,16 +47,16 @@ _SAMPLE = 50_000
 
 
 def stride(voxels: int) -> int:
-    """Of so many voxels of a class, every how manieth is looked at."""
+    """A class of so many voxels is sampled by taking every n-th of them; returns n."""
     return max(1, voxels // _SAMPLE)
 
 
-def threshold(disagreement: np.ndarray, settings: DaleConfig) -> float:
-    """τ of one class, from what is looked at of it, (N,)."""
+def threshold(disagreement: np.ndarray, config: DaleConfig) -> float:
+    """τ of one class. disagreement: (N,), a sample of its voxels."""
     s = disagreement.astype(np.float32)
     if len(s) == 0 or np.ptp(s) < 1e-3:  # no share of a class that is contradicted all alike stands out
-        return settings.lowest_threshold
-    return max(settings.lowest_threshold, float(np.quantile(s, 1.0 - settings.largest_fuzzy_share)))
+        return config.lowest_threshold
+    return max(config.lowest_threshold, float(np.quantile(s, 1.0 - config.largest_fuzzy_share)))
 
 
 def fuzziness(disagreement: Tensor, label: Tensor, thresholds: Tensor, sharpness: float) -> Tensor:

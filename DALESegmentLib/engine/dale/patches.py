@@ -1,0 +1,169 @@
+"""Patches: where one lies in its case and how it is turned (`PatchIndex`), and the labels of a batch (`PatchLabels`).
+
+Only flips and quarter turns are used, so every voxel of a patch is one voxel of the case, and what is learned about it
+can be written back to exactly where it came from. A patch may stick out of its case on any side.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..core.errors import EngineError
+from .label_state import LabelState
+
+CaseName = Hashable
+"""What a case is called in a `LabelMemory`, most often a string."""
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """Which voxels a patch and its case have in common: `where` in the case; `inside` the patch, before it is turned;
+    pads: how many voxels of the patch lie before and behind the case, as `torch.nn.functional.pad` takes them."""
+
+    where: tuple[slice, ...]
+    inside: tuple[slice, ...]
+    pads: tuple[int, ...]
+
+    def padded(self, values: Tensor, value: float = 0.0, mode: str = "constant") -> Tensor:
+        """(..., *part) values of the common voxels, filled up to the patch."""
+        if not any(self.pads):
+            return values
+        return F.pad(values, self.pads, mode=mode, value=value if mode == "constant" else None)
+
+
+@dataclass(frozen=True)
+class PatchIndex:
+    """A patch of a case, 2D or 3D.
+
+    Args:
+        case: as it is called in the `LabelMemory`.
+        start: the patch's first voxel along each axis of the case's grid; negative before the case.
+        size: the patch's voxels along each axis, before it is turned.
+        flips: axes along which the patch is flipped.
+        rot90: quarter turns, before the flips, from the first axis of `plane` to the second, as in `torch.rot90`.
+        plane: the two axes of the turns.
+        slice_axis: of patches that are one slice of a volume, the axis across it, which the patch does not have.
+    """
+
+    case: CaseName
+    start: tuple[int, ...]
+    size: tuple[int, ...]
+    flips: tuple[int, ...] = ()
+    rot90: int = 0
+    plane: tuple[int, int] = (0, 1)
+    slice_axis: int | None = None
+
+    @staticmethod
+    def whole(case: CaseName, shape: Sequence[int]) -> PatchIndex:
+        """A case of this shape as one patch."""
+        return PatchIndex(case, (0,) * len(shape), tuple(shape))
+
+    def coverage(self, shape: Sequence[int]) -> Coverage:
+        """The voxels in common with a grid of this shape. Raises EngineError("patch-outside") where there are none."""
+        if not len(self.start) == len(self.size) == len(shape):
+            raise self._outside(shape)
+        where, inside = [], []
+        pads: list[int] = []
+        for start, size, length in zip(self.start, self.size, shape, strict=True):
+            low, high = max(start, 0), min(start + size, length)
+            if low >= high:
+                raise self._outside(shape)
+            where.append(slice(low, high))
+            inside.append(slice(low - start, high - start))
+            pads = [low - start, start + size - high, *pads]  # the last axis first
+        return Coverage(tuple(where), tuple(inside), tuple(pads))
+
+    def take(self, array: Tensor, value: float = 0.0, mode: str = "constant") -> Tensor:
+        """The patch of an (..., *grid) array, a view where nothing is padded or turned. Outside the case it holds
+        `value`, or with a mode of `torch.nn.functional.pad`, such as "replicate", what that says."""
+        part = self.coverage(array.shape[array.ndim - len(self.size) :])
+        box: Any = (..., *part.where)
+        return self.oriented(part.padded(array[box], value, mode))
+
+    def put(self, array: Tensor, patch: Tensor) -> None:
+        """Write an (..., *patch) patch back to where `take` found it in an (..., *grid) array."""
+        part = self.coverage(array.shape[array.ndim - len(self.size) :])
+        box: Any = (..., *part.where)
+        inside: Any = (..., *part.inside)
+        array[box] = self.restored(patch)[inside].to(array.dtype)
+
+    def oriented(self, patch: Tensor) -> Tensor:
+        """(..., *size), as it lies in the case, turned and flipped."""
+        dims = len(self.size)
+        if self.rot90:
+            patch = torch.rot90(patch, self.rot90, [axis - dims for axis in self.plane])
+        if self.flips:
+            patch = patch.flip([axis - dims for axis in self.flips])
+        return patch if self.slice_axis is None else patch.squeeze(self.slice_axis - dims)
+
+    def restored(self, patch: Tensor) -> Tensor:
+        """What `oriented` was given."""
+        dims = len(self.size)
+        if self.slice_axis is not None:
+            patch = patch.unsqueeze(self.slice_axis - dims)
+        if self.flips:
+            patch = patch.flip([axis - dims for axis in self.flips])
+        return torch.rot90(patch, -self.rot90, [axis - dims for axis in self.plane]) if self.rot90 else patch
+
+    def _outside(self, shape: Sequence[int]) -> EngineError:
+        return EngineError(
+            "patch-outside",
+            f"The patch of {self.size} voxels from {self.start} on has no voxel of the case {self.case}, which has "
+            f"{tuple(shape)}; give start and size along each axis of the case's label.",
+        )
+
+
+@dataclass
+class PatchLabels:
+    """The labels of a batch of patches, (B, *patch) each.
+
+    Attributes:
+        target: int64, the classes to learn, 0 where nothing is learned.
+        reviewed: bool, whether a reviewer confirmed or corrected the label.
+        valid: float32, 0 in padding and where nothing is learned, else 1.
+        disagreement: float32, in [0, 1].
+        seen: bool, whether the disagreement says anything.
+        total: how many patches the whole batch has, where these are one process's share of it.
+        classes: that there are in the cases at least, as far as that is known.
+        record_to: where the next disagreement is written to; nowhere if empty.
+    """
+
+    target: Tensor
+    reviewed: Tensor
+    valid: Tensor
+    disagreement: Tensor
+    seen: Tensor
+    total: int | None = None
+    classes: int = 0
+    record_to: Sequence[tuple[LabelState, PatchIndex]] = ()
+
+    @staticmethod
+    def empty(patch: Sequence[int], device: torch.device | str = "cpu", total: int | None = None) -> PatchLabels:
+        """One patch that counts for nothing, for a process without a patch of its own in this batch."""
+        values = torch.zeros((1, *patch), device=device)
+        return PatchLabels(values.long(), values.bool(), values, values, values.bool(), total)
+
+    def record(self, disagreement: Tensor) -> None:
+        """Write (B, *patch) new disagreement back to the voxels it belongs to, unless some of it is not a number."""
+        if not self.record_to:
+            return
+        values = disagreement.detach().cpu()
+        if not bool(values.sum().isfinite()):
+            return
+        for (labels, index), patch in zip(self.record_to, values, strict=True):
+            part = index.coverage(labels.shape)
+            labels.record(part.where, index.restored(patch)[part.inside])
+
+
+def unknown_class(whose: str, largest: int, num_classes: int) -> EngineError:
+    return EngineError(
+        "unknown-class",
+        f"The label of {whose} has the class {largest}, but the loss knows {num_classes} classes, 0 to "
+        f"{num_classes - 1}; give it more classes, or the label the numbers of these.",
+    )
