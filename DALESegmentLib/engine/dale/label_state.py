@@ -82,6 +82,15 @@ class LabelState:
         self.allocate = allocate
         self._before: Tensor | None = None
 
+    def unlearned(self) -> LabelState:
+        """The same label, of which nothing was learned yet: what is given, reviewed and known before a training is
+        shared, disagreement is new."""
+        state = LabelState(self.given, self.reviewed, self.allocate)
+        state.corrected = self.corrected
+        state.proposals = {name: values for name, values in self.proposals.items() if name in BEFORE_TRAINING}
+        state.clear_reviewed()
+        return state
+
     def target(self, where: Where = ...) -> Tensor:
         """What is learned from, of the whole grid or a part; IGNORED where nothing is. Not to be written to."""
         return self._composed(self._order(), where)

@@ -41,6 +41,8 @@ class PreparedCase:
     labels: LabelState
     fingerprint: str = ""
     """Of the image as it came, see `image_fingerprint`."""
+    patient: str = ""
+    """Whose cases stay together; empty where each case is another's."""
 
     @property
     def spacing(self) -> tuple[float, ...]:

@@ -29,7 +29,6 @@ from ..dale.patches import PatchLabels
 from ..metrics.segmentation import dice, mean_of
 from ..planning.plan import Plan, TrainSettings
 from ..planning.preprocessing import PreparedCase
-from ..planning.windows import windows_of
 from .sampling import Batch, DrawnPatch, PatchSampler, confirmed_points
 
 DISTILLATION_WEIGHT = 8.0
@@ -132,15 +131,11 @@ class FinetuneSampler(PatchSampler):
         self.confirmed = {
             i: confirmed_points(case.labels) for i, case in enumerate(self.cases) if bool(case.labels.reviewed.any())
         }
-        self.windows = [window for i in self.confirmed for window in self._windows_of(i)]
+        self.windows = [window for i in self.confirmed for window in self._confirmed_windows(i)]
 
     def seed(self, seed: int, epoch: int) -> None:
         super().seed(seed, epoch)
         self.turn: list[int] = []
-
-    def take(self, patches: Sequence[DrawnPatch], device: torch.device) -> Batch:
-        """These patches as they are."""
-        return self._batch(patches, device)
 
     def replay_patches(self, count: int, seed: int) -> list[DrawnPatch]:
         """As drawn in a training, for evaluation: the same for one seed, in place, and as prediction sees them."""
@@ -158,10 +153,7 @@ class FinetuneSampler(PatchSampler):
         case = list(self.confirmed)[int(self.random.integers(len(self.confirmed)))]
         return self._turned(case, self._near([self.confirmed[case]]))
 
-    def _windows_of(self, case: int) -> list[DrawnPatch]:
+    def _confirmed_windows(self, case: int) -> list[DrawnPatch]:
         """Those of the sliding window that hold a confirmed voxel."""
         labels = self.cases[case].labels
-        windows = windows_of(tuple(np.maximum(self.plan.patch_size, labels.shape)), self.plan.patch_size)
-        starts = windows.starts + self._starts(case)[0]
-        patches = [self._drawn(case, start, augmented=False) for start in starts.tolist()]
-        return [patch for patch in patches if bool(labels.reviewed[patch.coverage(labels.shape).where].any())]
+        return [w for w in self.windows_of(case) if bool(labels.reviewed[w.coverage(labels.shape).where].any())]

@@ -34,6 +34,8 @@ class LabelRefinement(Callback):
         self.done = 0
 
     def on_epoch_start(self, trainer: Trainer) -> None:
+        if trainer.loss.config is None:
+            return
         passed = sum(each <= trainer.share for each in TIMES)
         if passed <= self.done or not any(corrector.is_active for corrector in trainer.correctors):
             return

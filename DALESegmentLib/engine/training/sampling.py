@@ -30,7 +30,7 @@ from ..dale.label_state import LabelState
 from ..dale.patches import PatchIndex, PatchLabels
 from ..planning.plan import Plan
 from ..planning.preprocessing import PreparedCase
-from ..planning.windows import PADDING
+from ..planning.windows import PADDING, windows_of
 
 _POINTS = 20_000
 
@@ -77,7 +77,7 @@ class PatchSampler:
         self.plan = plan
         self.ranks = ranks or Ranks()
         self.cases = list(cases)
-        self.memory = LabelMemory({self.ranks.rank + n * self.ranks.size: case for n, case in enumerate(self.cases)})
+        self.memory = LabelMemory(dict(zip(self.numbers, self.cases, strict=True)))
         self.focus_trusted = focus_trusted
         self.rebuild_index()
         square = _square_plane(plan)
@@ -101,6 +101,22 @@ class PatchSampler:
                 for case, points in zip(self.cases, self.points, strict=True)
             ]
         )
+
+    @property
+    def numbers(self) -> list[int]:
+        """Of the own cases, among those of all ranks."""
+        return [self.ranks.rank + n * self.ranks.size for n in range(len(self.cases))]
+
+    def windows_of(self, case: int) -> list[DrawnPatch]:
+        """Those that the sliding window has of this case, as they are predicted."""
+        labels = self.memory[case]
+        windows = windows_of(tuple(np.maximum(self.plan.patch_size, labels.shape)), self.plan.patch_size)
+        starts = windows.starts + self._starts(case)[0]
+        return [self._drawn(case, start, augmented=False) for start in starts.tolist()]
+
+    def take(self, patches: Sequence[DrawnPatch], device: torch.device) -> Batch:
+        """These patches as they are."""
+        return self._batch(patches, device)
 
     def seed(self, seed: int, epoch: int) -> None:
         self.random = np.random.default_rng([seed, epoch])

@@ -93,6 +93,10 @@ class Trainer:
         """Seconds of this training, those before a resume counted."""
         return time.monotonic() - self._started
 
+    def restart_clock(self) -> None:
+        """Count `elapsed` from now on."""
+        self._started = time.monotonic()
+
     @property
     def share(self) -> float:
         """How much of the training is done, by steps or by the clock, whichever is further."""

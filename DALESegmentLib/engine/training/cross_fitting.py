@@ -1,0 +1,325 @@
+"""Whether a training refines labels, and how long it lasts, decided on cases that were not learned from.
+
+Before the training, one network learns from each half of the cases, plainly. How well it agrees with the labels given in
+the other half (Dice) is followed. As long as labels do not all err in the same way, what agrees better with unseen
+labels is nearer to the truth, too; a network that learns its own labels' errors by heart agrees with unseen ones less
+and less. Two things follow:
+
+- The length. Where agreement was clearly better earlier on than at the end, the training is as long as that.
+- Label refinement (DALE). Networks of this length learn from each half, plainly and with refinement. Refinement is kept
+  only where it agrees clearly better with the unseen labels; otherwise the training is plain.
+
+"Clearly" is a mean difference over the cases of `clear` standard errors. The two are blind to an annotator who errs in
+the same way everywhere, and to cases unlike those at hand; with few cases the training is plain and as long as asked.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ..core.distributed import Ranks
+from ..core.progress import Progress
+from ..dale.config import CrossFittingConfig
+from ..metrics.segmentation import dice
+from ..planning.plan import Plan, TrainSettings
+from ..planning.preprocessing import PreparedCase
+from .callbacks import Callback, TimeBudget
+from .sampling import Batch, PatchSampler
+
+if TYPE_CHECKING:
+    from .trainer import Trainer
+
+
+@dataclass(frozen=True)
+class Gain:
+    """Mean difference of Dice over unseen cases and its standard error, both in points of 100; cases: how many."""
+
+    mean: float
+    standard_error: float
+    cases: int
+
+    @classmethod
+    def of(cls, after: Sequence[float], before: Sequence[float]) -> Gain:
+        """after, before: (cases,) Dice from 0 to 1, of the same cases. At least two."""
+        points = 100.0 * np.subtract(after, before)
+        return cls(float(points.mean()), float(points.std(ddof=1) / len(points) ** 0.5), len(points))
+
+    def is_clear(self, factor: float) -> bool:
+        return self.mean > factor * self.standard_error and self.mean > 0
+
+    def __str__(self) -> str:
+        return f"{self.mean:+.1f} ± {self.standard_error:.1f} points of Dice on {self.cases} cases"
+
+
+@dataclass(frozen=True)
+class Decision:
+    """epochs: how long the training lasts, of `asked`; refines: whether labels are refined; stop, refinement: the gains
+    these rest on, None where nothing could be compared."""
+
+    epochs: int
+    asked: int
+    refines: bool
+    stop: Gain | None = None
+    refinement: Gain | None = None
+
+    def sentences(self) -> list[str]:
+        """What was decided and why, for people."""
+        if self.refinement is None:
+            return [
+                "Label refinement declined, the training is plain: there are too few cases to try it on unseen ones."
+            ]
+        told = []
+        if self.epochs < self.asked:
+            told.append(
+                f"The training ends after {self.epochs} of {self.asked} epochs: networks trained longer learned label "
+                f"errors by heart; stopped there they agree better with labels they have not seen ({self.stop})."
+            )
+        how = "used" if self.refines else "declined, the training is plain"
+        better = "better" if self.refines else "not clearly better"
+        told.append(f"Label refinement {how}: it agrees {better} with labels it has not seen ({self.refinement}).")
+        return told
+
+    def to_json(self) -> dict[str, Any]:
+        gains = {name: None if gain is None else vars(gain) for name, gain in self._gains().items()}
+        return {"epochs": self.epochs, "asked": self.asked, "refines": self.refines, **gains}
+
+    @classmethod
+    def from_json(cls, stored: dict[str, Any]) -> Decision:
+        stop, refinement = (None if stored[n] is None else Gain(**stored[n]) for n in ("stop", "refinement"))
+        return cls(stored["epochs"], stored["asked"], stored["refines"], stop, refinement)
+
+    def _gains(self) -> dict[str, Gain | None]:
+        return {"stop": self.stop, "refinement": self.refinement}
+
+
+class MakeTrainer(Protocol):
+    """Puts a training without cross-fitting together."""
+
+    def __call__(
+        self,
+        settings: TrainSettings,
+        network: nn.Module,
+        cases: Sequence[PreparedCase],
+        progress: Progress,
+        callbacks: Sequence[Callback],
+    ) -> Trainer: ...
+
+
+class CrossFitting(Callback):
+    """Decides before the first epoch, see above, and sets the trainer accordingly.
+
+    make: of the trainings on halves; budget: the trainer's, of which at most `time_share` is spent here; refines: False
+    decides the length alone.
+    """
+
+    name = "cross_fitting"
+
+    def __init__(
+        self, make: MakeTrainer, budget: TimeBudget, config: CrossFittingConfig, *, refines: bool = True
+    ) -> None:
+        self.make = make
+        self.budget = budget
+        self.config = config
+        self.refines = refines
+        self.decision: Decision | None = None
+        self.seconds = 0.0
+
+    def on_fit_start(self, trainer: Trainer) -> None:
+        if self.decision is None:
+            started, progress = trainer.elapsed, trainer.progress
+            trainer.progress = progress.part(50, 100)
+            self.decision = self._decide(trainer, progress.part(0, 50))
+            self.seconds = trainer.ranks.broadcast(trainer.elapsed - started)
+            trainer.restart_clock()
+        if self.budget.seconds is not None:
+            self.budget.seconds = max(self.budget.seconds - self.seconds, 1e-3)
+        trainer.settings = trainer.settings.model_copy(update={"epochs": self.decision.epochs})
+        if not self.decision.refines:
+            trainer.loss.config = None
+
+    def state_dict(self) -> dict[str, Any]:
+        assert self.decision is not None  # of a training that has begun
+        return {"seconds": self.seconds, "decision": self.decision.to_json()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.seconds, self.decision = state["seconds"], Decision.from_json(state["decision"])
+
+    def _decide(self, trainer: Trainer, progress: Progress) -> Decision:
+        asked = trainer.settings.epochs
+        halves = _halves(trainer.cases, trainer.ranks)
+        if sum(trainer.ranks.all_gather([len(trainer.cases)])) < self.config.min_cases:
+            return Decision(asked, asked, refines=False)
+        trials = _Trials(trainer, self, halves, progress)
+        full = trials.run(asked, refines=False, part=0, follow=True)
+        best = full.best_epoch()
+        stop = Gain.of(full.at(best), full.last)
+        epochs = min(asked, 2 * best) if stop.is_clear(self.config.clear) else asked
+        if not self.refines:
+            return Decision(epochs, asked, refines=False, stop=stop, refinement=None)
+        plain = full if epochs == asked else trials.run(epochs, refines=False, part=1)
+        refined = trials.run(epochs, refines=True, part=2)
+        gain = Gain.of(refined.last, plain.last)
+        return Decision(epochs, asked, gain.is_clear(self.config.clear), stop, gain)
+
+
+def _halves(cases: Sequence[PreparedCase], ranks: Ranks) -> tuple[list[PreparedCase], list[PreparedCase]]:
+    """Every other patient in turn, so that none is in both; on several ranks every other case of each rank, because
+    each half is shared as all cases are. With labels about which nothing was learned."""
+    patients = list(dict.fromkeys(case.patient or case.name for case in cases))
+    number = {patient: n for n, patient in enumerate(patients)}
+    halves: tuple[list[PreparedCase], list[PreparedCase]] = ([], [])
+    for n, case in enumerate(cases):
+        which = n if ranks.size > 1 else number[case.patient or case.name]
+        halves[which % 2].append(replace(case, labels=case.labels.unlearned()))
+    return halves
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """epochs: (E,) of a half's training, at which the agreement was computed; scores: (E, cases) Dice with the labels of
+    unseen cases, those of both halves; the last row belongs to the end of the training."""
+
+    epochs: list[int]
+    scores: np.ndarray
+
+    @property
+    def last(self) -> np.ndarray:
+        return self.scores[-1]
+
+    def best_epoch(self) -> int:
+        """Of the mean over cases, smoothed over three evaluations."""
+        means = self.scores.mean(1)
+        padded = np.concatenate([means[:1], means, means[-1:]])
+        smooth = (padded[:-2] + padded[1:-1] + padded[2:]) / 3
+        return self.epochs[int(smooth.argmax())]
+
+    def at(self, epoch: int) -> np.ndarray:
+        return self.scores[self.epochs.index(epoch)]
+
+
+class _Trials:
+    """Trainings on halves; all begin with the weights that the whole training begins with."""
+
+    def __init__(
+        self,
+        trainer: Trainer,
+        by: CrossFitting,
+        halves: tuple[list[PreparedCase], list[PreparedCase]],
+        progress: Progress,
+    ) -> None:
+        self.trainer = trainer
+        self.by = by
+        self.halves = halves
+        self.progress = progress
+        self.network = copy.deepcopy(trainer.network)
+
+    def run(self, epochs: int, *, refines: bool, part: int, follow: bool = False) -> Agreement:
+        """Of a training of so many epochs on all cases; a half is learned in half as many."""
+        config, seconds = self.by.config, self.by.budget.seconds
+        settings = self.trainer.settings.model_copy(
+            update={
+                "method": "dale" if refines else "plain",
+                "epochs": -(-epochs // 2),
+                "seconds": None if seconds is None else config.time_share * seconds / 6,
+            }
+        )
+        found = []
+        for n in (0, 1):
+            learned = [replace(case, labels=case.labels.unlearned()) for case in self.halves[n]]
+            unseen = UnseenAgreement(self.halves[1 - n], self.trainer.plan, self.trainer.ranks, config, follow=follow)
+            progress = self.progress.part(100 * (2 * part + n) / 6, 100 * (2 * part + n + 1) / 6)
+            self.by.make(settings, copy.deepcopy(self.network), learned, progress, [unseen]).fit()
+            found.append(unseen)
+        shared = [epoch for epoch in found[0].epochs if epoch in found[1].epochs]
+        rows = [np.concatenate([one.scores[one.epochs.index(epoch)] for one in found]) for epoch in shared]
+        rows.append(np.concatenate([one.scores[-1] for one in found]))
+        return Agreement([*shared, max(one.epochs[-1] for one in found)], np.array(rows))
+
+
+class UnseenAgreement(Callback):
+    """Computes a network's Dice with the labels of cases that it does not learn from, at the end of the training, and
+    while it lasts where `follow`; it then ends the training once agreement is long past its best."""
+
+    def __init__(
+        self, cases: Sequence[PreparedCase], plan: Plan, ranks: Ranks, config: CrossFittingConfig, *, follow: bool
+    ) -> None:
+        self.batches = unseen_batches(cases, plan, ranks, config)
+        self.config = config
+        self.follow = follow
+        self.epochs: list[int] = []
+        self.scores: list[list[float]] = []
+
+    def on_epoch_end(self, trainer: Trainer) -> None:
+        epochs, done = trainer.settings.epochs, trainer.epoch + 1
+        every = -(-epochs // self.config.evaluations)
+        if not self.follow or done % every or done == epochs:
+            return
+        self._evaluate(trainer, done)
+        means = [float(np.mean(row)) for row in self.scores]
+        best = self.epochs[int(np.argmax(means))]
+        if done >= max(2 * best, best + self.config.patience * epochs):
+            trainer.should_stop = True
+
+    def on_fit_end(self, trainer: Trainer) -> None:
+        if not trainer.interrupted and (done := len(trainer.history)) not in self.epochs:
+            self._evaluate(trainer, done)
+
+    def _evaluate(self, trainer: Trainer, epoch: int) -> None:
+        own = [case_dice(trainer.network, batches, trainer.device) for batches in self.batches]
+        self.epochs.append(epoch)
+        self.scores.append(trainer.ranks.all_gather(own))
+
+
+def unseen_batches(
+    cases: Sequence[PreparedCase], plan: Plan, ranks: Ranks, config: CrossFittingConfig
+) -> list[list[Batch]]:
+    """For each case some windows as the sliding window has them, as batches on the CPU: at most `windows` of it, half
+    of them with something labelled, where there are such. cases: the rank's own, of which at most `cases` in all are
+    evenly taken."""
+    sampler = PatchSampler(cases, plan, ranks=ranks)
+    chosen = range(0, len(cases), max(1, -(-len(cases) * ranks.size // config.cases)))
+    found = []
+    for n in chosen:
+        windows = sampler.windows_of(sampler.numbers[n])
+        labels = cases[n].labels
+        inside = [w for w in windows if bool((labels.initial(w.coverage(labels.shape).where) > 0).any())]
+        if len(windows) > config.windows:
+            windows = list(dict.fromkeys([*_evenly(inside, config.windows // 2), *_evenly(windows, config.windows)]))
+            windows = windows[: config.windows]
+        size = max(plan.batch_size, 1)
+        cpu = torch.device("cpu")
+        found.append([sampler.take(windows[i : i + size], cpu) for i in range(0, len(windows), size)])
+    return found
+
+
+def _evenly(items: Sequence[Any], most: int) -> list[Any]:
+    return list(items) if len(items) <= most else [items[round(i)] for i in np.linspace(0, len(items) - 1, most)]
+
+
+@torch.no_grad()
+def case_dice(network: nn.Module, batches: Sequence[Batch], device: torch.device) -> float:
+    """Dice of the most probable classes with the target over all batches of a case: the mean of the classes that are in
+    either; 1 where there are none in both."""
+    was = network.training
+    network.eval()
+    both, sizes = torch.zeros(1), torch.zeros(1)
+    for batch in batches:
+        with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+            logits: Tensor = network(batch.image.to(device))
+        classes = logits.shape[1]
+        valid = (batch.valid > 0).flatten()
+        found, given = logits.argmax(1).cpu().flatten()[valid], batch.target.flatten()[valid]
+        both = both + torch.bincount(given[found == given], minlength=classes)
+        sizes = sizes + torch.bincount(found, minlength=classes) + torch.bincount(given, minlength=classes)
+    network.train(was)
+    pairs = zip(both[1:].tolist(), sizes[1:].tolist(), strict=True)
+    scores = [score for n, size in pairs if (score := dice(n, size)) is not None]
+    return float(np.mean(scores)) if scores else 1.0
+
