@@ -10,9 +10,9 @@ import venv
 from importlib.util import find_spec
 from pathlib import Path
 
-import dalesegment
 import pytest
 
+import dalesegment
 from DALESegmentLib.engine import dale
 from Testing.structure import LIBRARY, REPOSITORY
 

@@ -1,4 +1,4 @@
-"""DALE: disagreement, partition, label confidence, alternation, alignment. Tensors in, tensors out.
+"""DALE: disagreement, partition, label confidence, alternation, alignment. It works on arrays and tensors.
 
 The names below are public, as the package `dalesegment`. Each is imported when it is asked for, so that Slicer can use
 this package's modules without torch, and programs without the packages that only some of the names need.
