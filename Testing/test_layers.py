@@ -25,6 +25,7 @@ LAYERS = (
     ("engine.__main__",),
     ("mrml",),
     ("ui",),
+    ("public",),
     ("demo",),
 )
 """A package imports those before it; in one line they may import each other as long as there is no cycle."""
@@ -76,6 +77,13 @@ def test_a_package_imports_only_packages_before_it(package):
         if structure.package(other) in above
     ]
     assert not above, "\n".join(wrong or above)
+
+
+def test_the_public_package_imports_only_dale_and_the_version():
+    found = {name for file in files("public") for name in imports(file) if is_within(name, "DALESegmentLib")}
+    assert "DALESegmentLib.engine.dale" in found
+    others = {name for name in found if not is_within(name, "DALESegmentLib.engine.dale")}
+    assert others <= {"DALESegmentLib.engine", "DALESegmentLib.engine.__version__"}
 
 
 def test_no_held_package_is_in_a_cycle():

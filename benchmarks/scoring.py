@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from DALESegmentLib.engine import __version__
+from DALESegmentLib.engine.commands.case_confidence import confidence_map
 from DALESegmentLib.engine.core.progress import Progress
-from DALESegmentLib.engine.inference.confidence_map import confidence_map
 from DALESegmentLib.engine.metrics.label_errors import ErrorSample, error_sample, pooled
 from DALESegmentLib.engine.metrics.segmentation import agreement, mean_dice, mean_of
 from DALESegmentLib.engine.planning.preprocessing import label_classes, native_disagreement, prepare_label

@@ -22,7 +22,7 @@ from benchmarks.methods import gce
 from benchmarks.methods.registry import METHODS
 from benchmarks.training import make_trainer
 from benchmarks.trial import behaviour
-from DALESegmentLib.engine.dale import issues as find_regions
+from DALESegmentLib.engine.dale import candidates as find_regions
 from DALESegmentLib.engine.dale import (
     loss as thresholds,
 )

@@ -2,8 +2,8 @@
 
     python Testing/slicer/write_cmake_lists.py
 
-Everything in DALESegmentLib (but its demo) and in Resources (but the scripts that draw them, and the screenshots, which
-the documents show) is shipped.
+Everything in DALESegmentLib (but its demo and the public package) and in Resources (but the scripts that draw them, and
+the screenshots, which the documents show) is shipped.
 """
 
 from __future__ import annotations
@@ -13,13 +13,14 @@ from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 LISTS = REPOSITORY / "CMakeLists.txt"
+NOT_SHIPPED = ("DALESegmentLib/demo/", "DALESegmentLib/public/")
 
 
 def wanted_scripts() -> list[str]:
     """Python files of the library, as CMake should list them."""
     library = REPOSITORY / "DALESegmentLib"
     files = (file.relative_to(REPOSITORY).as_posix() for file in library.rglob("*.py"))
-    return sorted(file for file in files if not file.startswith("DALESegmentLib/demo/"))
+    return sorted(file for file in files if not file.startswith(NOT_SHIPPED))
 
 
 def wanted_resources() -> list[str]:
@@ -28,7 +29,7 @@ def wanted_resources() -> list[str]:
     kept = [f for f in kept if f.parent.name != "Screenshots"]
     kept += [f for f in (REPOSITORY / "DALESegmentLib").rglob("*") if f.is_file() and f.suffix != ".py"]
     names = (file.relative_to(REPOSITORY).as_posix() for file in kept if not _is_passing(file))
-    return sorted(file for file in names if not file.startswith("DALESegmentLib/demo/"))
+    return sorted(file for file in names if not file.startswith(NOT_SHIPPED))
 
 
 def listed(variable: str, text: str) -> list[str]:

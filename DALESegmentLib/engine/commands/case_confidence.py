@@ -18,13 +18,12 @@ from monai.data import MetaTensor
 
 from ..bundle.run_folder import find_bundle
 from ..core.device import choose_device
-from ..core.errors import EngineError
+from ..core.errors import EngineError, checkpoint
 from ..core.files import replacing
 from ..core.progress import Progress
 from ..dale.label_state import LabelDisagreement, LabelState
-from ..dale.quality import Recalibration
+from ..dale.quality import Recalibration, RegionContext, quality_of
 from ..geometry.grid import Geometry
-from ..inference.confidence_map import confidence_map
 from ..inference.measurements import Calibrations, load_calibration, measurements_of_label
 from ..inference.model_cache import cached_predictor
 from ..inference.predictor import Predictor
@@ -33,7 +32,7 @@ from ..io.case_files import output_extension
 from ..io.formats import stem_of
 from ..io.images import write_image
 from ..planning.plan import Plan
-from ..planning.preprocessing import native_disagreement, prepare_label
+from ..planning.preprocessing import label_classes, native_disagreement, prepare_label
 from ..review.display_mask import shown_confidence
 from ..training.calibration_store import load_recalibration
 from ..training.checkpoint import load_labels
@@ -120,6 +119,36 @@ def case_confidences(
         unseen = source.name not in labels
         yield CaseConfidence(source, case, plan, probabilities, confidence, calibrations, unseen, part, message.lower())
         del case, image, disagreement, probabilities, confidence  # before the next case takes as much again
+
+
+def confidence_map(
+    case: Case,
+    plan: Plan,
+    probabilities: np.ndarray,
+    disagreement: LabelDisagreement | None,
+    recalibration: Recalibration | None = None,
+    around: RegionContext | None = None,
+    even_odds: bool = False,
+) -> np.ndarray:
+    """float32 in [0, 1], (*grid): the closed-form confidence of the label, 1 where trusted; see `label_quality`.
+
+    probabilities: (K, *grid) of the model; disagreement: what training found about this very label, on
+    its grid, or None for a case the model was not trained on, whose confidence then follows from the model alone;
+    recalibration: what review has found out about this confidence; around: of a case that is a part of an image;
+    even_odds: leave out how much an agreement says (`agreement_logit`).
+    """
+    classes = label_classes(case, plan)
+    checkpoint()
+    spacing = None if even_odds else case.geometry.array_spacing
+    return quality_of(
+        probabilities,
+        classes,
+        disagreement,
+        spacing,
+        around=around,
+        calibrator=recalibration,
+        reviewed=None if case.trusted is None else np.asarray(case.trusted, bool),
+    )
 
 
 def _native(labels: LabelState | None, case: Case, plan: Plan, progress: Progress) -> LabelDisagreement | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -216,7 +216,7 @@ def _settings(asked: FinetuneParameters, earlier: dict[str, Any]) -> TrainSettin
     clock_alone = asked.seconds is not None and not {"epochs", "steps_per_epoch"} & asked.model_fields_set
     return stored.model_copy(
         update={
-            "dale": stored.dale.model_copy(update={"warm_up": 0.0, "bias_correction": asked.bias_correction}),
+            "dale": replace(stored.dale, warm_up=0.0, bias_correction=asked.bias_correction),
             "epochs": UNLIMITED if clock_alone else asked.epochs,
             "steps_per_epoch": UNLIMITED if clock_alone else asked.steps_per_epoch,
             "seconds": asked.seconds,

@@ -5,13 +5,13 @@ A training is resumed with the settings that it was started with; other settings
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import torch
-from pydantic import Field, ValidationError
+from pydantic import Field, ModelWrapValidatorHandler, PrivateAttr, ValidationError, model_validator
 
 from .. import __version__
 from ..bundle.run_folder import RUN_FILE
@@ -53,6 +53,16 @@ class TrainParameters(Parameters):
     validation: float = Field(0.2, ge=0.0, lt=1.0)
     resume: bool = False
     overwrite: bool = False
+    _dale_fields_set: frozenset[str] = PrivateAttr(default=frozenset())
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _with_dale_fields_set(cls, given: Any, handler: ModelWrapValidatorHandler[TrainParameters]) -> TrainParameters:
+        """Keeps which of DALE's settings were given, which a dataclass does not know of itself."""
+        asked = handler(given)
+        if isinstance(given, Mapping) and isinstance(given.get("dale"), Mapping):
+            asked._dale_fields_set = frozenset(given["dale"])
+        return asked
 
     def settings(self, plan: Plan) -> TrainSettings:
         shared = set(TrainSettings.model_fields) & set(type(self).model_fields)
@@ -161,9 +171,8 @@ def _of_the_training(asked: TrainParameters, settings: TrainSettings, plan: Plan
             yield name, getattr(asked, name), getattr(settings, name)
         elif name in OF_THE_PLAN:
             yield name, getattr(asked, name), getattr(plan, name)
-    if "dale" in asked.model_fields_set:
-        for name in sorted(asked.dale.model_fields_set):
-            yield f"dale.{name}", getattr(asked.dale, name), getattr(settings.dale, name)
+    for name in sorted(asked._dale_fields_set):
+        yield f"dale.{name}", getattr(asked.dale, name), getattr(settings.dale, name)
 
 
 def _of_the_validation(

@@ -36,6 +36,17 @@ class SaidElsewhere(EngineError):
     """What another of the processes that train together has said already; this one ends with it in silence."""
 
 
+@contextmanager
+def needed_by(what: str) -> Iterator[None]:
+    """For imports where they are used: raises ModuleNotFoundError with a sentence where a package is missing."""
+    try:
+        yield
+    except ModuleNotFoundError as missing:
+        package = {"sklearn": "scikit-learn"}.get(name := (missing.name or "").partition(".")[0], name)
+        sentence = f"{what} needs the Python package {package}; install it with pip install {package}."
+        raise ModuleNotFoundError(sentence, name=missing.name) from missing
+
+
 Check = Callable[[], None]
 """Raises Cancelled once the user asked to stop."""
 

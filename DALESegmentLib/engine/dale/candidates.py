@@ -17,9 +17,10 @@ from scipy import ndimage
 from scipy.spatial import cKDTree
 
 from ..core.errors import checkpoint
-from ..geometry.distance import Box
+from ..geometry.distance import Box, boundary_distance, bounding_box, margin_voxels
 from ..geometry.objects import components, equivalent_diameter
 
+EXCESS_DOUBT = 0.35  # beyond what is usual, from which a voxel is suspected
 OBJECT_SHARE = 0.8  # an object is "extra" when the model would not draw this share of it
 
 
@@ -51,6 +52,59 @@ class VoxelEvidence:
     candidate: np.ndarray
     trusted: np.ndarray
     spacing: tuple[float, ...]
+
+
+def voxel_evidence(
+    label: np.ndarray,
+    doubt: np.ndarray,
+    probabilities: np.ndarray,
+    spacing: tuple[float, ...],
+    trusted: np.ndarray,
+) -> VoxelEvidence:
+    """What `find_candidates` needs, on the searched part of the grid; probabilities: (K, *grid), the others (*grid)."""
+    label = label.astype(np.int16 if len(probabilities) <= 2**15 else np.int32)
+    model = _most_probable(probabilities, label.dtype)
+    excess = np.maximum(doubt - _expected_uncertainty(label, doubt, spacing, trusted), 0)
+    checkpoint()
+    candidate = ((excess >= EXCESS_DOUBT) | ((model != label) & (doubt > 0.5))) & ~trusted
+
+    checkpoint()
+    rival = model.copy()
+    agreed = candidate & (model == label)
+    rival[agreed] = _most_probable(probabilities, label.dtype, agreed, label[agreed])
+    return VoxelEvidence(label, model, rival, excess, candidate, trusted, spacing)
+
+
+def _most_probable(
+    probabilities: np.ndarray, kind: np.dtype, where: np.ndarray | None = None, without: np.ndarray | None = None
+) -> np.ndarray:
+    """The most probable class, the first of equals: (K, *grid) to (*grid), or (n,) of the voxels `where`. without: (n,)
+    one class of each that is not considered. Class by class: never a copy of all probabilities."""
+    inside = ... if where is None else where
+    best = np.full_like(probabilities[0][inside], -np.inf)
+    found = np.zeros(best.shape, kind)
+    for index, own in enumerate(probabilities):
+        more = own[inside] > best
+        if without is not None:
+            more &= without != index
+        np.copyto(best, own[inside], where=more)
+        found[more] = index
+    return found
+
+
+def _expected_uncertainty(
+    label: np.ndarray, doubt: np.ndarray, spacing: tuple[float, ...], trusted: np.ndarray
+) -> np.ndarray:
+    """Usual doubt within reach of the label, where boundaries lie; far from it the median doubt there."""
+    near = bounding_box(label > 0, margin_voxels(REACH_MM, spacing))
+    expected = np.zeros(label.shape, np.float32)
+    if near is None:
+        return expected
+    checkpoint()
+    distance, nearest = boundary_distance(label[near], spacing, REACH_MM)
+    checkpoint()
+    expected[near] = expected_uncertainty(doubt[near], distance, nearest, min(spacing), ~trusted[near])
+    return expected
 
 
 def find_candidates(evidence: VoxelEvidence) -> list[Candidate]:

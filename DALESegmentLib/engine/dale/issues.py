@@ -1,24 +1,56 @@
-"""A doubtful region: one place in one case where the label is suspected to be wrong.
+"""Label issues: connected places where a label is probably wrong, most volume first.
 
-Doubtful regions: where a label is probably wrong, most volume first.
-
-One review list over several cases.
+`find_label_issues` finds them in arrays. `find_regions` gives those of a case as the rows of a review list, with names
+and places in the patient, and `rank_regions` makes one list of several cases.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ..core.errors import EngineError, checkpoint
-from ..geometry.distance import boundary_distance, bounding_box, margin_voxels
+from ..geometry.distance import Box, bounding_box
 from ..geometry.grid import Geometry
-from .candidates import REACH_MM, Candidate, VoxelEvidence, expected_uncertainty, find_candidates
+from .arrays import checked_arrays, checked_share
+from .candidates import EXCESS_DOUBT, Candidate, VoxelEvidence, find_candidates, voxel_evidence
 
 SUSPICIONS = ("too large", "too small", "missing", "extra")
+
+
+@dataclass(frozen=True)
+class LabelIssue:
+    """A place where the label of an array is probably wrong.
+
+    suspicion: what is wrong there with the class `label_class`: its label is "too large" or "too small", a whole object
+    is "missing", or a whole labelled object is "extra". given_class: the class that the voxels have (0, the background,
+    where something is missing or too small); suggested_class: the one that the model would give them. volume_mm3: in 2D
+    the area in mm² times 1 mm. expected_wrong: voxels expected to be wrong, beyond what is usual at that distance from
+    an outline; issues are ranked by it. centre: index of a voxel inside; slices: the smallest box around all of them;
+    mask: bool, on that box. Indices have the order of the array's axes.
+    """
+
+    suspicion: str
+    label_class: int
+    given_class: int
+    suggested_class: int
+    voxels: int
+    volume_mm3: float
+    mean_quality: float
+    lowest_quality: float
+    expected_wrong: float
+    centre: tuple[int, ...]
+    slices: Box
+    mask: np.ndarray = field(repr=False, compare=False)
+
+    @property
+    def bbox(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """First and last index of the box, both inside."""
+        return tuple(s.start for s in self.slices), tuple(s.stop - 1 for s in self.slices)
 
 
 @dataclass(frozen=True)
@@ -60,8 +92,49 @@ class Region:
         return Region(**{**data, **tuples})
 
 
-EXCESS_DOUBT = 0.35
 SMALLEST_VOXELS = 8
+
+
+def find_label_issues(
+    labels: ArrayLike,
+    probs: ArrayLike,
+    *,
+    spacing: Sequence[float],
+    quality: ArrayLike | None = None,
+    reviewed: ArrayLike | None = None,
+    max_regions: int = 20,
+    min_volume: float | None = None,
+) -> list[LabelIssue]:
+    """Where the label is probably wrong, from the softmax output of any model: the places to look at first.
+
+    Every outline is uncertain, so a voxel is suspected where its quality is lower than is usual at that distance from
+    one (by 0.35), or where the model prefers another class and the quality is below one half. Suspected voxels are
+    grouped into places, and long ones are cut.
+
+    Args:
+        labels, probs, spacing, reviewed: as for `label_quality`. No reviewed voxel is part of an issue.
+        quality: (*grid) in [0, 1]; by default `label_quality` of these arrays.
+        max_regions: the most issues to return.
+        min_volume: mm³ (in 2D mm²) below which an issue is left out; by default that of 8 voxels. So is one of which
+            less than half of it is expected to be wrong.
+
+    Returns:
+        The issues, those with most volume expected to be wrong first.
+
+    Raises:
+        ValueError: the arrays do not fit together, or do not hold labels, probabilities and a quality.
+    """
+    arrays = checked_arrays(labels, probs, spacing=spacing, reviewed=reviewed)
+    if max_regions < 0 or (min_volume is not None and not min_volume >= 0):
+        raise ValueError("max_regions and min_volume should not be below 0.")
+    if quality is None:
+        from .quality import label_quality  # torch, without which Slicer imports this module
+
+        quality = label_quality(arrays.labels, arrays.probs, spacing=arrays.spacing, reviewed=arrays.reviewed)
+    doubt = 1 - checked_share("quality", quality, arrays.labels.shape)
+    trusted = np.zeros(doubt.shape, bool) if arrays.reviewed is None else arrays.reviewed
+    doubt[trusted] = 0
+    return list(_ranked(arrays.labels, doubt, arrays.probs, arrays.spacing, trusted, max_regions, min_volume))
 
 
 def find_regions(
@@ -94,29 +167,43 @@ def find_regions(
     """
     trusted = np.zeros(label.shape, bool) if trusted is None else trusted.astype(bool)
     _check(case_name, label, confidence, probabilities, geometry, trusted)
+    values = range(len(probabilities)) if class_values is None else class_values
     region_map = np.zeros(label.shape, np.int32)
     doubt = np.where(trusted, 0, 1 - np.nan_to_num(confidence, nan=1.0))
     checkpoint()
+    found = _ranked(label, doubt, probabilities, geometry.array_spacing, trusted, limit, min_mm3)
+    regions = []
+    for rank, issue in enumerate(found, start=1):
+        region_map[issue.slices][issue.mask] = rank
+        regions.append(_region(rank, case_name, issue, geometry, class_names, values))
+    return regions, region_map
+
+
+def _ranked(
+    label: np.ndarray,
+    doubt: np.ndarray,
+    probabilities: np.ndarray,
+    spacing: tuple[float, ...],
+    trusted: np.ndarray,
+    limit: int,
+    min_volume: float | None,
+) -> Iterator[LabelIssue]:
+    """What `find_label_issues` returns, of arrays that fit together. doubt: (*grid), 0 where trusted."""
     box = bounding_box((label > 0) | (doubt >= EXCESS_DOUBT), 1)
     if box is None:
-        return [], region_map
-
-    values = range(len(probabilities)) if class_values is None else class_values
-    posterior = probabilities[np.index_exp[:] + box]
-    evidence = _evidence(label[box], doubt[box], posterior, geometry, trusted[box])
-    smallest = SMALLEST_VOXELS * geometry.voxel_volume if min_mm3 is None else min_mm3
+        return
+    evidence = voxel_evidence(label[box], doubt[box], probabilities[np.index_exp[:] + box], spacing, trusted[box])
+    volume = float(np.prod(spacing[::-1]))
+    smallest = SMALLEST_VOXELS * volume if min_volume is None else min_volume
     ranked = sorted(
-        (s for s in find_candidates(evidence) if s.mask.sum() * geometry.voxel_volume >= smallest),
+        (s for s in find_candidates(evidence) if s.mask.sum() * volume >= smallest),
         key=lambda suspect: -_expected_wrong(suspect, evidence),
     )
-    worth = [s for s in ranked if _expected_wrong(s, evidence) * geometry.voxel_volume >= smallest / 2]
-    regions = []
+    worth = [s for s in ranked if _expected_wrong(s, evidence) * volume >= smallest / 2]
     offset = np.array([part.start for part in box])
-    for rank, suspect in enumerate(worth[:limit], start=1):
+    for suspect in worth[:limit]:
         checkpoint()
-        region_map[box][suspect.box][suspect.mask] = rank
-        regions.append(_region(rank, case_name, suspect, evidence, doubt[box], offset, geometry, class_names, values))
-    return regions, region_map
+        yield _issue(suspect, evidence, doubt[box], offset, volume)
 
 
 def _check(
@@ -143,98 +230,63 @@ def _check(
         )
 
 
-def _evidence(
-    label: np.ndarray,
-    doubt: np.ndarray,
-    probabilities: np.ndarray,
-    geometry: Geometry,
-    trusted: np.ndarray,
-) -> VoxelEvidence:
-    """What `find_candidates` needs, on the searched part of the grid."""
-    spacing = geometry.array_spacing
-    label = label.astype(np.int16 if len(probabilities) <= 2**15 else np.int32)
-    model = _most_probable(probabilities, label.dtype)
-    excess = np.maximum(doubt - _expected_uncertainty(label, doubt, spacing, trusted), 0)
-    checkpoint()
-    candidate = ((excess >= EXCESS_DOUBT) | ((model != label) & (doubt > 0.5))) & ~trusted
-
-    checkpoint()
-    rival = model.copy()
-    agreed = candidate & (model == label)
-    rival[agreed] = _most_probable(probabilities, label.dtype, agreed, label[agreed])
-    return VoxelEvidence(label, model, rival, excess, candidate, trusted, spacing)
-
-
-def _most_probable(
-    probabilities: np.ndarray, kind: np.dtype, where: np.ndarray | None = None, without: np.ndarray | None = None
-) -> np.ndarray:
-    """The most probable class, the first of equals: (K, *grid) to (*grid), or (n,) of the voxels `where`. without: (n,)
-    one class of each that is not considered. Class by class: never a copy of all probabilities."""
-    inside = ... if where is None else where
-    best = np.full_like(probabilities[0][inside], -np.inf)
-    found = np.zeros(best.shape, kind)
-    for index, own in enumerate(probabilities):
-        more = own[inside] > best
-        if without is not None:
-            more &= without != index
-        np.copyto(best, own[inside], where=more)
-        found[more] = index
-    return found
-
-
-def _expected_uncertainty(
-    label: np.ndarray, doubt: np.ndarray, spacing: tuple[float, ...], trusted: np.ndarray
-) -> np.ndarray:
-    """Usual doubt within reach of the label, where boundaries lie; far from it the median doubt there."""
-    near = bounding_box(label > 0, margin_voxels(REACH_MM, spacing))
-    expected = np.zeros(label.shape, np.float32)
-    if near is None:
-        return expected
-    checkpoint()
-    distance, nearest = boundary_distance(label[near], spacing, REACH_MM)
-    checkpoint()
-    expected[near] = expected_uncertainty(doubt[near], distance, nearest, min(spacing), ~trusted[near])
-    return expected
-
-
 def _expected_wrong(suspect: Candidate, evidence: VoxelEvidence) -> float:
     return float(evidence.excess[suspect.box][suspect.mask].sum())
+
+
+def _issue(
+    suspect: Candidate, evidence: VoxelEvidence, doubt: np.ndarray, offset: np.ndarray, voxel_volume: float
+) -> LabelIssue:
+    where = np.argwhere(suspect.mask)
+    doubts = doubt[suspect.box][suspect.mask]
+    excess = evidence.excess[suspect.box][suspect.mask]
+    corner = offset + [part.start for part in suspect.box]
+    centre = corner + where[_centre(where * np.array(evidence.spacing), doubts, excess)]
+    inner = tuple(slice(int(a), int(b) + 1) for a, b in zip(where.min(axis=0), where.max(axis=0), strict=True))
+    absent = suspect.suspicion in ("too small", "missing")
+    return LabelIssue(
+        suspicion=suspect.suspicion,
+        label_class=suspect.label_class,
+        given_class=0 if absent else suspect.label_class,
+        suggested_class=suspect.suggested_class,
+        voxels=len(where),
+        volume_mm3=len(where) * voxel_volume,
+        mean_quality=float(1 - doubts.mean()),
+        lowest_quality=float(1 - doubts.max()),
+        expected_wrong=float(excess.sum()),
+        centre=tuple(int(n) for n in centre),
+        slices=tuple(slice(int(c) + s.start, int(c) + s.stop) for c, s in zip(corner, inner, strict=True)),
+        mask=suspect.mask[inner],
+    )
 
 
 def _region(
     rank: int,
     case: str,
-    suspect: Candidate,
-    evidence: VoxelEvidence,
-    doubt: np.ndarray,
-    offset: np.ndarray,
+    issue: LabelIssue,
     geometry: Geometry,
     class_names: Mapping[int, str],
     values: Sequence[int],
 ) -> Region:
-    corner = offset + [part.start for part in suspect.box]
-    where = np.argwhere(suspect.mask)
-    doubts = doubt[suspect.box][suspect.mask]
-    excess = evidence.excess[suspect.box][suspect.mask]
-    centre = _index(corner + where[_centre(where * np.array(evidence.spacing), doubts, excess)])
-    value = values[suspect.label_class]
+    value = values[issue.label_class]
+    first, last = issue.bbox
     return Region(
         rank=rank,
         case=case,
         region_id=rank,
         label_value=value,
         class_name=class_names.get(value, f"Class {value}"),
-        suspicion=suspect.suspicion,
-        suggested_value=values[suspect.suggested_class],
-        voxels=len(where),
-        size_mm3=len(where) * geometry.voxel_volume,
-        mean_confidence=float(1 - doubts.mean()),
-        lowest_confidence=float(1 - doubts.max()),
-        expected_wrong=float(excess.sum()),
-        centre_ras=geometry.index_to_ras(centre),
-        centre_voxel=centre,
-        first_voxel=_index(corner + where.min(axis=0)),
-        last_voxel=_index(corner + where.max(axis=0)),
+        suspicion=issue.suspicion,
+        suggested_value=values[issue.suggested_class],
+        voxels=issue.voxels,
+        size_mm3=issue.voxels * geometry.voxel_volume,
+        mean_confidence=issue.mean_quality,
+        lowest_confidence=issue.lowest_quality,
+        expected_wrong=issue.expected_wrong,
+        centre_ras=geometry.index_to_ras(issue.centre[::-1]),
+        centre_voxel=issue.centre[::-1],
+        first_voxel=first[::-1],
+        last_voxel=last[::-1],
     )
 
 
@@ -244,10 +296,6 @@ def _centre(points: np.ndarray, doubt: np.ndarray, excess: np.ndarray) -> int:
     distance = np.linalg.norm(points - middle, axis=1)
     nearest = np.argsort(distance, kind="stable")[: max(len(points) // 4, 1)]
     return int(nearest[np.lexsort((distance[nearest], -np.round(doubt[nearest], 2)))[0]])
-
-
-def _index(kji: np.ndarray) -> tuple[int, ...]:
-    return tuple(int(n) for n in reversed(kji))
 
 
 def rank_regions(cases: Iterable[Iterable[Region]]) -> list[Region]:

@@ -45,12 +45,15 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy.optimize import isotonic_regression
+from numpy.typing import ArrayLike
 from torch import Tensor
 
-from ..core.errors import checkpoint
-from ..geometry.distance import bounding_box, margin_voxels, signed_distance
-from ..geometry.objects import object_radius
+from ..core.errors import checkpoint, needed_by
+from ..geometry.distance import Box, bounding_box, margin_voxels, signed_distance
+from .arrays import checked_arrays, checked_disagreement
+from .label_state import LabelDisagreement
+
+_TINY = 1e-6
 
 
 def label_margin(logits: Tensor, label: Tensor) -> Tensor:
@@ -91,6 +94,8 @@ def agreement_logit(
     """
     objects = label > 0
     if radius is None:
+        with needed_by("The distance prior"):
+            from ..geometry.objects import object_radius
         radius = object_radius(objects, spacing)
     if not radius:
         return np.zeros(label.shape, np.float32)
@@ -145,7 +150,137 @@ class Recalibration:
         """float32 of the same shape; what was not looked at stays as it is."""
         if not any(self.looks):
             return confidence
+        with needed_by("Recalibrated label quality"):
+            from scipy.optimize import isotonic_regression
         weight = np.array(self.looks) + _PRIOR
         share = (np.array(self.right) + _PRIOR * KNOTS) / weight
         rising = isotonic_regression(share, weights=weight).x
         return np.interp(confidence, KNOTS, rising).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class RegionContext:
+    """More of the image that a part comes from. label: (*wide) network classes; box: where the part lies in it;
+    radius: mm, of the whole image's objects (`object_radius`)."""
+
+    label: np.ndarray
+    box: Box
+    radius: float
+
+
+def label_quality(
+    labels: ArrayLike,
+    probs: ArrayLike,
+    *,
+    spacing: Sequence[float] | None = None,
+    disagreement: LabelDisagreement | ArrayLike | None = None,
+    reviewed: ArrayLike | None = None,
+    distance_prior: bool = True,
+    temperature: float = 1.0,
+    calibrator: Recalibration | None = None,
+) -> np.ndarray:
+    """How far the label of each voxel can be trusted, from the softmax output of any model.
+
+    The model should not have been fitted to this very label, or have been stopped early (cross-validation, as for
+    cleanlab): what has learned an error by heart does not find it.
+
+    Args:
+        labels: (*grid), 2D or 3D, whole numbers in [0, K), 0 for background.
+        probs: (K, *grid) floating-point probabilities of the classes, which sum to 1 over K.
+        spacing: mm along the axes of `labels`, in their order. Only the ratios count here; None for equal edges.
+            SimpleITK's arrays and nnU-Net's .npz have the axes (z, y, x): pass `image.GetSpacing()[::-1]`, or the
+            "spacing" of nnU-Net's properties as it is. nibabel's arrays have (x, y, z): pass
+            `image.header.get_zooms()[:3]`.
+        disagreement: (*grid) in [0, 1], how much and how often the network contradicted the label in training, NaN
+            where it never saw the voxel; or a LabelDisagreement.
+        reviewed: (*grid) True where a person has confirmed or corrected the label; the quality is 1 there.
+        distance_prior: whether a label that the model shares is trusted the more, the further it lies from any outline
+            (needs SimpleITK and scipy); else every label has even odds before the model is asked.
+        temperature: T > 0; larger values draw the quality towards that prior.
+        calibrator: what review has found out about this quality.
+
+    Returns:
+        (*grid) float32 in [0, 1], w* of the formula above.
+
+    Raises:
+        ValueError: the arrays do not fit together, or do not hold labels and probabilities.
+    """
+    arrays = checked_arrays(labels, probs, spacing=spacing, reviewed=reviewed)
+    if not temperature > 0:
+        raise ValueError(f"temperature is {temperature}, but it should be greater than 0.")
+    known = checked_disagreement(disagreement, arrays.labels.shape)
+    return quality_of(
+        arrays.probs,
+        arrays.labels,
+        None if known is None else LabelDisagreement(*map(torch.from_numpy, known)),
+        arrays.spacing if distance_prior else None,
+        calibrator=calibrator,
+        reviewed=arrays.reviewed,
+        temperature=temperature,
+    )
+
+
+def quality_of(
+    probabilities: np.ndarray,
+    classes: np.ndarray,
+    disagreement: LabelDisagreement | None,
+    spacing: Sequence[float] | None,
+    *,
+    around: RegionContext | None = None,
+    calibrator: Recalibration | None = None,
+    reviewed: np.ndarray | None = None,
+    temperature: float = 1.0,
+) -> np.ndarray:
+    """`label_quality` of arrays that are known to fit together, float32 probabilities among them. spacing: None for
+    even odds; around: of arrays that are a part of an image."""
+    p, label = torch.from_numpy(probabilities), torch.from_numpy(classes)
+    quality = confidence_of(p, label, disagreement, spacing, around, temperature).numpy()
+    if calibrator is not None:
+        quality = calibrator.apply(quality)
+    if reviewed is not None:
+        quality[np.asarray(reviewed, bool)] = 1.0
+    return quality
+
+
+def confidence_of(
+    probabilities: Tensor,
+    classes: Tensor,
+    disagreement: LabelDisagreement | None,
+    spacing: Sequence[float] | None,
+    around: RegionContext | None = None,
+    temperature: float = 1.0,
+) -> Tensor:
+    """float32 (*grid), the closed form alone; probabilities (K, *grid), classes (*grid) whole numbers, disagreement on
+    the same grid; spacing: mm along the grid's axes; None for even odds."""
+    margin = _margin(probabilities, classes)
+    if disagreement is not None:
+        # what no patch ever covered says nothing
+        consistent = consistent_margin(margin, disagreement.values.float())
+        margin = torch.where(disagreement.seen, consistent, margin)
+    checkpoint()
+    if spacing is None:
+        return label_confidence(margin, temperature=temperature).float()
+    prior = _prior(classes.numpy(), (margin < 0).numpy(), spacing, around)
+    return label_confidence(margin, torch.from_numpy(prior), temperature).float()
+
+
+def _margin(probabilities: Tensor, classes: Tensor) -> Tensor:
+    """log p_y - log max_{c≠y} p_c, (*grid), class by class: never a copy of all probabilities."""
+    given = torch.full_like(probabilities[0], _TINY)
+    rival = given.clone()
+    for index, own in enumerate(probabilities):
+        mine = classes == index
+        torch.where(mine, own, given, out=given)
+        torch.where(mine, rival, torch.maximum(rival, own), out=rival)
+    return given.clamp_(_TINY, 1.0).log_().sub_(rival.clamp_(_TINY, 1.0).log_())
+
+
+def _prior(
+    classes: np.ndarray, contradicted: np.ndarray, spacing: Sequence[float], around: RegionContext | None
+) -> np.ndarray:
+    """logit π (*grid), see `agreement_logit`; what the network holds of the surroundings is not known."""
+    if around is None:
+        return agreement_logit(classes, contradicted, spacing)
+    wide = np.zeros(around.label.shape, bool)
+    wide[around.box] = contradicted
+    return agreement_logit(around.label, wide, spacing, around.radius)[around.box].copy()

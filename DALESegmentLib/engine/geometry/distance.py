@@ -16,10 +16,8 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-import SimpleITK as sitk
-from scipy import ndimage
 
-from ..core.errors import checkpoint
+from ..core.errors import checkpoint, needed_by
 
 Box = tuple[slice, ...]
 
@@ -52,6 +50,8 @@ def grow_mm(mask: np.ndarray, spacing: Sequence[float], reach_mm: float) -> np.n
     box = bounding_box(mask, margin_voxels(reach_mm, spacing))
     if box is None:
         return grown
+    with needed_by("Growing a mask"):
+        from scipy import ndimage
     far = ndimage.distance_transform_edt(~mask[box], spacing) if not mask[box].all() else np.zeros(1)
     grown[box] = far <= reach_mm * (1 + 1e-6)
     return grown
@@ -115,6 +115,8 @@ def _beside_outline(mask: np.ndarray) -> np.ndarray:
 def _distance_to(layer: np.ndarray, spacing: Sequence[float]) -> np.ndarray:
     """mm to the nearest centre in a layer of voxels, (*grid) float32. SimpleITK's, because scipy's takes several times
     the time and the memory on a whole CT."""
+    with needed_by("The distance to an outline"):
+        import SimpleITK as sitk
     finest = min(spacing)
     image = sitk.GetImageFromArray(layer.astype(np.uint8))
     image.SetSpacing([float(step / finest) for step in reversed(spacing)])  # whole numbers keep their precision

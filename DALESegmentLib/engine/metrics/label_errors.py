@@ -11,12 +11,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from sklearn.metrics import average_precision_score, roc_auc_score
 
 from ..core.errors import EngineError
-from ..geometry.distance import boundary_distance
-
-BINS = 10
+from ..dale.metrics import (
+    auroc,
+    average_precision,
+    calibration_bins,
+    calibration_sums,
+    expected_calibration_error,
+    near_outline,
+)
 
 
 @dataclass(frozen=True)
@@ -45,12 +49,10 @@ def error_sample(
             "geometry-mismatch",
             "The label, its reference and the confidence map do not lie on the same grid; use those of one image.",
         )
-    # One mm beyond the band keeps "at the end of reach" apart from "within the band".
-    distance, _ = boundary_distance(label, spacing, band_mm + 1)
     return ErrorSample(
         np.asarray(confidence, np.float32).ravel(),
         (label != reference).ravel(),
-        (np.abs(distance) <= band_mm).ravel(),
+        near_outline(label, spacing, band_mm).ravel(),
     )
 
 
@@ -92,22 +94,6 @@ def scores(sample: ErrorSample) -> dict[str, Any]:
     return {"overall": _scores(sample), "band": _scores(near)}
 
 
-def auroc(score: np.ndarray, positive: np.ndarray) -> float | None:
-    """Chance that a positive outscores a negative, ties counting half; None without any of the one or of the other.
-    score, positive: (n,)."""
-    return float(roc_auc_score(positive, score)) if _both(positive) else None
-
-
-def average_precision(score: np.ndarray, positive: np.ndarray) -> float | None:
-    """Area under the precision-recall curve as a step function, equal scores taken together. (n,) each; None as for
-    `auroc`."""
-    return float(average_precision_score(positive, score)) if _both(positive) else None
-
-
-def _both(positive: np.ndarray) -> bool:
-    return bool(positive.any() and not positive.all())
-
-
 def _drawn(sample: ErrorSample, keep: np.ndarray) -> ErrorSample:
     return ErrorSample(sample.confidence[keep], sample.wrong[keep], sample.in_band[keep])
 
@@ -117,34 +103,15 @@ def _scores(sample: ErrorSample) -> dict[str, Any]:
     if not voxels:
         return {"voxels": 0, **dict.fromkeys(("prevalence", "auroc", "auprc", "ece", "reliability"))}
     doubt = 1 - sample.confidence
-    reliability = _reliability(sample)
-    gaps = (b["voxels"] * abs(b["confidence"] - b["right"]) for b in reliability if b["voxels"])
+    reliability = calibration_bins(calibration_sums(sample.confidence, ~sample.wrong))
     return {
         "voxels": voxels,
         "prevalence": float(sample.wrong.mean()),
         "auroc": auroc(doubt, sample.wrong),
         "auprc": average_precision(doubt, sample.wrong),
-        "ece": sum(gaps) / voxels,
+        "ece": expected_calibration_error(reliability),
         "reliability": reliability,
     }
-
-
-def _reliability(sample: ErrorSample) -> list[dict[str, Any]]:
-    """As scikit-learn's `calibration_curve`, which leaves out empty bins and does not say how many voxels one has."""
-    place = np.clip((sample.confidence * BINS).astype(int), 0, BINS - 1)
-    voxels = np.bincount(place, minlength=BINS)
-    confidence = np.bincount(place, sample.confidence, BINS)
-    right = np.bincount(place, ~sample.wrong, BINS)
-    return [
-        {
-            "from": number / BINS,
-            "to": (number + 1) / BINS,
-            "voxels": int(n),
-            "confidence": float(confidence[number] / n) if n else None,
-            "right": float(right[number] / n) if n else None,
-        }
-        for number, n in enumerate(voxels)
-    ]
 
 
 def review_value(

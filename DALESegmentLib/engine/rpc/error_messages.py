@@ -56,7 +56,7 @@ def _wrong_parameter(problem: Any, command: str, parameters: Mapping[str, Any]) 
     where = ".".join(str(part) for part in found["loc"])
     if found["type"] == "missing":
         return bad_request(f"{command} needs the parameter {where!r}; add it.")
-    if found["type"] == "extra_forbidden":
+    if found["type"] in ("extra_forbidden", "unexpected_keyword_argument"):  # of a model, of a dataclass
         return bad_request(f"{command} has no parameter {where!r}; leave it out or correct its name.")
     name = _given_name(found["loc"], parameters)
     expected = found["msg"].removeprefix("Input ").removeprefix("Value error, ").rstrip(".")

@@ -12,8 +12,7 @@ from ..bundle.run_folder import RECALIBRATION_FILE
 from ..core.errors import EngineError
 from ..core.files import read_json, write_json
 from ..dale.label_state import LabelState
-from ..dale.quality import Recalibration
-from ..inference.confidence_map import confidence_of
+from ..dale.quality import Recalibration, confidence_of
 from ..planning.preprocessing import PreparedCase
 
 

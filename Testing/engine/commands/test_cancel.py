@@ -55,7 +55,7 @@ def asked(tmp_path_factory) -> dict:
 @pytest.mark.parametrize(
     ("job", "where"),
     [
-        (review, {"case_confidence", "review", "preprocessing", "predictor", "confidence_map", "issues", "distance"}),
+        (review, {"case_confidence", "review", "preprocessing", "predictor", "quality", "issues", "distance"}),
         (predict, {"predict", "preprocessing", "predictor"}),
         (finetune, {"finetune", "preprocessing", "distributed"}),
     ],

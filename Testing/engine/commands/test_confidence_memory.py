@@ -24,7 +24,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from DALESegmentLib.engine.io.case import Case
 from DALESegmentLib.engine.geometry.grid import Geometry
-from DALESegmentLib.engine.inference.confidence_map import confidence_map
+from DALESegmentLib.engine.commands.case_confidence import confidence_map
 from DALESegmentLib.engine.dale.issues import find_regions
 
 def peak(kind):

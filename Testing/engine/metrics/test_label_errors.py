@@ -8,9 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from DALESegmentLib.engine.core.errors import EngineError
+from DALESegmentLib.engine.dale.metrics import auroc, average_precision
 from DALESegmentLib.engine.metrics.label_errors import (
-    auroc,
-    average_precision,
     error_sample,
     label_error_scores,
     pooled,

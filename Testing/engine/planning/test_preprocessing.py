@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
+from DALESegmentLib.engine.commands.case_confidence import confidence_map
 from DALESegmentLib.engine.geometry.grid import Geometry
 from DALESegmentLib.engine.geometry.orientation import canonical_affine, canonical_size, from_canonical, to_canonical
-from DALESegmentLib.engine.inference.confidence_map import confidence_map
 from DALESegmentLib.engine.io.case import Case
 from DALESegmentLib.engine.planning.plan import CaseFingerprint, make_plan
 from DALESegmentLib.engine.planning.preprocessing import (
