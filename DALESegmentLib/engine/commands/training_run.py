@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from ..core.files import write_json
 from ..core.progress import Progress
 from ..dale.label_state import LabelState
 from ..inference.measurements import save_calibration
-from ..io.case import Case, CaseSource
+from ..io.case import Case, CaseSource, patient_of
 from ..planning.plan import Plan, TrainSettings
 from ..planning.preprocessing import CaseCache, PreparedCase, label_classes, prepare_case
 from ..training.callbacks import RunOutputs
@@ -77,7 +77,7 @@ def prepare_source(source: CaseSource, plan: Plan, progress: Progress) -> Prepar
     case = read_labelled(source, plan.class_names)
     check_fits(case, plan)
     progress.check()
-    return prepare_case(case, plan)
+    return replace(prepare_case(case, plan), patient=patient_of(source))
 
 
 def check_fits(case: Case, plan: Plan) -> None:

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 
 import torch
 from torch import nn
 
 from ..core.distributed import current
 from ..core.progress import Progress
+from ..dale.config import DaleConfig
 from ..dale.label_memory import label_correctors
 from ..dale.loss import DaleLoss
 from ..planning.plan import Plan, TrainSettings
 from ..planning.preprocessing import PreparedCase
 from .callbacks import BestOnReview, Callback, PartitionThresholds, RunOutputs, StepReports, TimeBudget, Validation
 from .checkpoint import Checkpoint
+from .cross_fitting import CrossFitting
 from .finetuning import DistillationLoss, FinetuneSampler
 from .label_refinement import LabelRefinement
 from .sampling import PatchSampler
@@ -38,7 +42,11 @@ def training(
     loss: another than the settings'; callbacks: after all others but the one that writes."""
     ranks = current()
     config = settings.objective_settings
-    before = (TimeBudget(settings.seconds), LabelRefinement(settings.seconds), PartitionThresholds())
+    budget = TimeBudget(settings.seconds)
+    before: tuple[Callback, ...] = (budget, LabelRefinement(settings.seconds), PartitionThresholds())
+    if config is not None and config.cross_fitting:
+        make = partial(_on_half, plan, device, config)
+        before = (CrossFitting(make, budget, config.cross_fitting_config), *before)
     around = (Validation(validation), StepReports(), *callbacks)
     sampler = PatchSampler(cases, plan, focus_trusted=settings.focus_trusted, ranks=ranks)
     slice_axis = plan.slice_axis if plan.dims == 2 else None
@@ -55,6 +63,21 @@ def training(
         callbacks=(*before, *around, *([] if checkpoint is None else [RunOutputs(checkpoint)])),
         ranks=ranks,
     )
+
+
+def _on_half(
+    plan: Plan,
+    device: torch.device,
+    config: DaleConfig,
+    settings: TrainSettings,
+    network: nn.Module,
+    cases: Sequence[PreparedCase],
+    progress: Progress,
+    callbacks: Sequence[Callback],
+) -> Trainer:
+    """A training for cross-fitting: it decides nothing of its own and writes nothing."""
+    settings = settings.model_copy(update={"dale": replace(config, cross_fitting=False)})
+    return training(plan, settings, network, cases, [], None, device, progress, callbacks=callbacks)
 
 
 def finetuning(

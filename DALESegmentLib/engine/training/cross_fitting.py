@@ -1,7 +1,7 @@
 """Whether a training refines labels, and how long it lasts, decided on cases that were not learned from.
 
-Before the training, one network learns from each half of the cases, plainly. How well it agrees with the labels given in
-the other half (Dice) is followed. As long as labels do not all err in the same way, what agrees better with unseen
+Before the training, one network learns from each half of the cases, plainly. How well it agrees with the labels given
+in the other half (Dice) is followed. As long as labels do not all err in the same way, what agrees better with unseen
 labels is nearer to the truth, too; a network that learns its own labels' errors by heart agrees with unseen ones less
 and less. Two things follow:
 
@@ -15,7 +15,6 @@ the same way everywhere, and to cases unlike those at hand; with few cases the t
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
@@ -28,6 +27,7 @@ from ..core.distributed import Ranks
 from ..core.progress import Progress
 from ..dale.config import CrossFittingConfig
 from ..metrics.segmentation import dice
+from ..planning.networks import build
 from ..planning.plan import Plan, TrainSettings
 from ..planning.preprocessing import PreparedCase
 from .callbacks import Callback, TimeBudget
@@ -46,7 +46,7 @@ class Gain:
     cases: int
 
     @classmethod
-    def of(cls, after: Sequence[float], before: Sequence[float]) -> Gain:
+    def of(cls, after: np.ndarray, before: np.ndarray) -> Gain:
         """after, before: (cases,) Dice from 0 to 1, of the same cases. At least two."""
         points = 100.0 * np.subtract(after, before)
         return cls(float(points.mean()), float(points.std(ddof=1) / len(points) ** 0.5), len(points))
@@ -183,8 +183,8 @@ def _halves(cases: Sequence[PreparedCase], ranks: Ranks) -> tuple[list[PreparedC
 
 @dataclass(frozen=True)
 class Agreement:
-    """epochs: (E,) of a half's training, at which the agreement was computed; scores: (E, cases) Dice with the labels of
-    unseen cases, those of both halves; the last row belongs to the end of the training."""
+    """epochs: (E,) of a half's training, at which the agreement was computed; scores: (E, cases) Dice with the labels
+    of unseen cases, those of both halves; the last row belongs to the end of the training."""
 
     epochs: list[int]
     scores: np.ndarray
@@ -218,7 +218,7 @@ class _Trials:
         self.by = by
         self.halves = halves
         self.progress = progress
-        self.network = copy.deepcopy(trainer.network)
+        self.weights = {name: value.detach().clone() for name, value in trainer.network.state_dict().items()}
 
     def run(self, epochs: int, *, refines: bool, part: int, follow: bool = False) -> Agreement:
         """Of a training of so many epochs on all cases; a half is learned in half as many."""
@@ -235,12 +235,18 @@ class _Trials:
             learned = [replace(case, labels=case.labels.unlearned()) for case in self.halves[n]]
             unseen = UnseenAgreement(self.halves[1 - n], self.trainer.plan, self.trainer.ranks, config, follow=follow)
             progress = self.progress.part(100 * (2 * part + n) / 6, 100 * (2 * part + n + 1) / 6)
-            self.by.make(settings, copy.deepcopy(self.network), learned, progress, [unseen]).fit()
+            self.by.make(settings, self._network(), learned, progress, [unseen]).fit()
             found.append(unseen)
         shared = [epoch for epoch in found[0].epochs if epoch in found[1].epochs]
         rows = [np.concatenate([one.scores[one.epochs.index(epoch)] for one in found]) for epoch in shared]
         rows.append(np.concatenate([one.scores[-1] for one in found]))
         return Agreement([*shared, max(one.epochs[-1] for one in found)], np.array(rows))
+
+    def _network(self) -> nn.Module:
+        plan = self.trainer.plan
+        network = build(plan.network, plan.network_arguments)
+        network.load_state_dict(self.weights)
+        return network
 
 
 class UnseenAgreement(Callback):
@@ -322,4 +328,3 @@ def case_dice(network: nn.Module, batches: Sequence[Batch], device: torch.device
     pairs = zip(both[1:].tolist(), sizes[1:].tolist(), strict=True)
     scores = [score for n, size in pairs if (score := dice(n, size)) is not None]
     return float(np.mean(scores)) if scores else 1.0
-
