@@ -52,7 +52,7 @@ def _timed(trainer: Trainer) -> float:
     wait: Callable[[], None] = torch.cuda.synchronize if trainer.device.type == "cuda" else lambda: None
     wait()
     started = time.perf_counter()
-    trainer.train_step(AT)
+    trainer.train_step(trainer.sampler.draw(trainer.device), AT)
     wait()
     return time.perf_counter() - started
 
@@ -61,10 +61,10 @@ def _peak(trainer: Trainer) -> float:
     """Bytes of tensors at the worst moment of a step: network, gradients and optimiser, and what the step adds."""
     if trainer.device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
-        trainer.train_step(AT)
+        trainer.train_step(trainer.sampler.draw(trainer.device), AT)
         return float(torch.cuda.max_memory_allocated())
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile:
-        trainer.train_step(AT)
+        trainer.train_step(trainer.sampler.draw(trainer.device), AT)
     sizes = [e.nbytes() for e in profile.profiler.kineto_results.events() if e.name() == "[memory]"]
     standing = 3 * sum(p.numel() * p.element_size() for p in trainer.network.parameters())
     return standing + float(np.cumsum(sizes).max(initial=0))

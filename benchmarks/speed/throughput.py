@@ -79,7 +79,9 @@ def _timed(steps: int, step: Callable[[int], object], device: torch.device) -> f
 
 
 def _engine(trainer: Trainer, steps: int) -> Callable[[], float]:
-    return lambda: _timed(steps, lambda _: trainer.train_step(0.1), trainer.device)
+    return lambda: _timed(
+        steps, lambda _: trainer.train_step(trainer.sampler.draw(trainer.device), 0.1), trainer.device
+    )
 
 
 def _monai(trainer: Trainer, steps: int, workers: int) -> Callable[[], float]:

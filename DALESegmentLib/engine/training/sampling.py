@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from monai.data import get_track_meta, set_track_meta
+from monai.data import ThreadBuffer, get_track_meta, set_track_meta
 from monai.transforms import (
     Compose,
     RandAdjustContrast,
@@ -33,6 +33,8 @@ from ..planning.preprocessing import PreparedCase
 from ..planning.windows import PADDING, windows_of
 
 _POINTS = 20_000
+AHEAD = 3
+"""Batches that are ready while a GPU computes."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,16 @@ class Batch(PatchLabels):
 
     image: Tensor
     where: Sequence[DrawnPatch] = ()
+
+
+@dataclass(frozen=True)
+class _Drawn:
+    """A batch before its labels are read. own: the rank's patches; images: (B, C, *patch) float32 on the CPU; total:
+    patches of the whole batch."""
+
+    own: Sequence[DrawnPatch]
+    images: Tensor
+    total: int
 
 
 class PatchSampler:
@@ -116,34 +128,55 @@ class PatchSampler:
 
     def take(self, patches: Sequence[DrawnPatch], device: torch.device) -> Batch:
         """These patches as they are."""
-        return self._batch(patches, device)
+        return self._labelled(_Drawn(patches, self._stacked(self._images(patches)), len(patches)), device)
 
     def seed(self, seed: int, epoch: int) -> None:
         self.random = np.random.default_rng([seed, epoch])
         self.augment.set_random_state(int(self.random.integers(2**31)))
         self.order: list[int] = []
 
+    def batches(self, count: int, device: torch.device, *, ahead: bool | None = None) -> Iterator[Batch]:
+        """So many batches on the device, see `draw`. ahead: cut and augment patches in a thread while the one before is
+        learned; None does so on a GPU. Labels and disagreement are read when a batch is asked for, so that a step
+        always sees what the one before it has learned, and the batches are the same either way."""
+        pin = device.type == "cuda"
+        source = (self._draw(pin=pin) for _ in range(count))
+        if not (pin if ahead is None else ahead):
+            yield from (self._labelled(drawn, device) for drawn in source)
+            return
+        for drawn in ThreadBuffer(_with_error(source), AHEAD):
+            if isinstance(drawn, Exception):
+                raise drawn
+            yield self._labelled(drawn, device)
+
     def draw(self, device: torch.device) -> Batch:
         """The rank's share of a batch, on the device. Of a batch without a patch of its own it gets an empty patch that
         counts for nothing."""
-        drawn = [self._patch() for _ in range(self.plan.batch_size)]
-        return self._batch([patch for patch in drawn if self.ranks.owns(patch.number)], device, drawn)
+        return self._labelled(self._draw(), device)
 
-    def _batch(
-        self, own: Sequence[DrawnPatch], device: torch.device, drawn: Sequence[DrawnPatch] | None = None
-    ) -> Batch:
-        """drawn: the whole batch that these are the own ones of, to be augmented; None leaves them as they are."""
-        images = [patch.take(self._own(patch).image, mode=PADDING).clone() for patch in own]
+    def _draw(self, *, pin: bool = False) -> _Drawn:
+        drawn = [self._patch() for _ in range(self.plan.batch_size)]
+        own = [patch for patch in drawn if self.ranks.owns(patch.number)]
+        images = self._images(own)
         with _plain_tensors():
-            images = self._augmented(drawn, images) if drawn is not None else images
-        if own:
-            labels = self.memory.at(own, device)
+            stacked = self._stacked(self._augmented(drawn, images))
+        return _Drawn(own, stacked.pin_memory() if pin else stacked, len(drawn))
+
+    def _images(self, own: Sequence[DrawnPatch]) -> list[Tensor]:
+        return [patch.take(self._own(patch).image, mode=PADDING).clone() for patch in own]
+
+    def _stacked(self, images: Sequence[Tensor]) -> Tensor:
+        if not images:
+            return torch.zeros((1, self.plan.channels, *self.plan.network_patch))
+        return torch.stack([image.contiguous() for image in images]).float()
+
+    def _labelled(self, drawn: _Drawn, device: torch.device) -> Batch:
+        if drawn.own:
+            labels = self.memory.at(drawn.own, device)
         else:
             labels = PatchLabels.empty(self.plan.network_patch, device)
-            images = [torch.zeros((self.plan.channels, *self.plan.network_patch))]
-        labels.total = len(own if drawn is None else drawn)
-        image = torch.stack([patch.contiguous() for patch in images]).to(device, non_blocking=True).float()
-        return Batch(**vars(labels), image=image, where=own)
+        labels.total = drawn.total
+        return Batch(**vars(labels), image=drawn.images.to(device, non_blocking=True), where=drawn.own)
 
     def _augmented(self, drawn: Sequence[DrawnPatch], images: Sequence[Tensor]) -> list[Tensor]:
         """The own images, augmented by the random numbers that are theirs in the whole batch."""
@@ -211,6 +244,14 @@ class PatchSampler:
         return DrawnPatch(
             case, _triple(start), plan.patch_size, flips, rot90, self.turn_axes, slice_axis, augmented=augmented
         )
+
+
+def _with_error(source: Iterator[_Drawn]) -> Iterator[_Drawn | Exception]:
+    """What ends the source is its last item: MONAI's ThreadBuffer would end without a word."""
+    try:
+        yield from source
+    except Exception as problem:
+        yield problem
 
 
 @contextmanager

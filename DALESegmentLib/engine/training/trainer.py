@@ -35,7 +35,7 @@ from ..planning.networks import FeatureTap
 from ..planning.plan import Plan, TrainSettings
 from ..planning.preprocessing import PreparedCase
 from .callbacks import Callback
-from .sampling import PatchSampler
+from .sampling import Batch, PatchSampler
 
 
 @dataclass
@@ -127,10 +127,10 @@ class Trainer:
         self._call("on_epoch_start")
         self.network.train()
         self.losses, fuzzy = [], []
-        for i in range(settings.steps_per_epoch):
+        for i, batch in enumerate(self.sampler.batches(settings.steps_per_epoch, self.device)):
             self.ranks.check(self.progress)
             self.step = epoch * settings.steps_per_epoch + i
-            self.losses.append(self.train_step(self.share))
+            self.losses.append(self.train_step(batch, self.share))
             fuzzy.append(float(self.loss.fuzzy_share))
             self._call("on_step_end")
             if self.should_stop or self.ends_epoch:
@@ -139,12 +139,11 @@ class Trainer:
         self.history.append({"epoch": epoch + 1, "loss": loss, "fuzzy_share": float(np.mean(fuzzy))})
         self._call("on_epoch_end")
 
-    def train_step(self, share: float) -> float:
-        """Learn one batch; share is the part of the training that is done. Returns the loss. Raises
+    def train_step(self, batch: Batch, share: float) -> float:
+        """Learn a batch; share is the part of the training that is done. Returns the loss. Raises
         EngineError("training-diverged")."""
         for group in self.optimizer.param_groups:
             group["lr"] = self.settings.learning_rate * (1.0 - min(share, 0.999)) ** 0.9
-        batch = self.sampler.draw(self.device)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
             logits = self.learner(batch.image)
         features = self.tap.features.float() if self.tap.features is not None else None

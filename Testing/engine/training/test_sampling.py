@@ -112,3 +112,35 @@ def test_a_case_smaller_than_a_patch_is_filled_up_as_it_always_was():
     assert torch.equal(batch.image, taken(image))
     assert torch.equal(batch.target, taken(label).clamp_min(0).long())
     assert torch.equal(batch.valid > 0, taken(label) >= 0)
+
+
+def a_sampler() -> PatchSampler:
+    """Of patches of a third of a case, so that they overlap."""
+    case = ball_case(size=(20, 18, 6))
+    plan = make_plan([CaseFingerprint.of(case)]).model_copy(update={"patch_size": (12, 12, 6), "batch_size": 3})
+    return PatchSampler([prepare_case(case, plan)], plan)
+
+
+def test_batches_drawn_ahead_are_the_same_and_see_what_was_learned_between():
+    """Each batch's disagreement is written back before the next one is read, whichever was cut first."""
+
+    def told(ahead: bool) -> list[torch.Tensor]:
+        sampler = a_sampler()
+        sampler.seed(3, 1)
+        found = []
+        for n, batch in enumerate(sampler.batches(6, torch.device("cpu"), ahead=ahead)):
+            found += [batch.image, batch.target, batch.disagreement, batch.seen]
+            batch.record(torch.full_like(batch.disagreement, 0.1 * (n + 1)))
+        assert len(found) == 6 * 4
+        return found
+
+    assert all(torch.equal(a, b) for a, b in zip(told(True), told(False), strict=True))
+    assert all(bool(seen.any()) for seen in told(True)[7::4])  # of the later batches
+
+
+def test_what_goes_wrong_in_the_thread_is_raised():
+    sampler = a_sampler()
+    sampler.seed(0, 0)
+    sampler.outlines = []  # no case to draw from
+    with pytest.raises(IndexError):
+        list(sampler.batches(3, torch.device("cpu"), ahead=True))
