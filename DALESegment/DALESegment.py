@@ -11,6 +11,7 @@ import qt
 import slicer
 import vtk
 from slicer import (
+    vtkMRMLLabelMapVolumeNode,
     vtkMRMLMarkupsFiducialNode,
     vtkMRMLScalarVolumeNode,
     vtkMRMLSegmentationNode,
@@ -103,6 +104,8 @@ class DALESegmentParameterNode:
     heatMapShown: bool = True
     surfaceShown: bool = False
     heatMapSegment: str
+    labelSource: vtkMRMLLabelMapVolumeNode  # why voxels were learned otherwise than given; none where none were
+    labelSourceShown: bool = False
     heatMapOpacity: Annotated[float, WithinRange(0.0, 1.0)] = 0.6
     heatMapThreshold: Annotated[float, WithinRange(0.0, 1.0)] = 0.8
     regionTable: vtkMRMLTableNode

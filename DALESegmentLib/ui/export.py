@@ -16,8 +16,10 @@ from ..engine.core.errors import EngineError
 from ..engine.core.files import not_written
 from ..engine.geometry.grid import Geometry
 from ..engine.io.images import write_image
+from ..engine.io.segmentations import Segment, Segmentation, write_segmentation
 from ..engine.review.decisions import write_decisions_csv, write_decisions_json
 from ..mrml import hidden_volumes as kept
+from ..mrml import label_source
 from ..mrml.decisions import decisionLog, decisionRows
 from .audit import Audit
 from .workflow import Workflow
@@ -49,7 +51,8 @@ class Exporting:
         workflow.onMessage(_("Written: {name}.csv and {name}.json.").format(name=stem))
 
     def maps(self, folder: Path) -> None:
-        """The confidence as it is, and the probability of each class under the model in use, as NRRD."""
+        """The confidence as it is, and the probability of each class under the model in use, as NRRD; what was learned
+        otherwise than given as a segmentation (.seg.nrrd) whose segments are named by their source."""
         workflow = self._workflow
         taken = workflow.session.takeImages(workflow.session.images)
         stem = _fileName(workflow.state.image.GetName())
@@ -60,7 +63,7 @@ class Exporting:
             **workflow.device(),
         }
 
-        confidence = self._confidence()
+        confidence, learned = self._confidence(), self._labelSource()
 
         def write(answer: dict) -> int:
             item = answer["items"][0]
@@ -71,7 +74,9 @@ class Exporting:
                 write_image(file, np.asarray(values, np.float32), taken.geometry)
             if confidence is not None:
                 write_image(folder / f"{stem}-confidence.nrrd", *confidence)
-            return len(maps) + (confidence is not None)
+            if learned is not None:
+                write_segmentation(folder / f"{stem}-learned-otherwise.seg.nrrd", learned)
+            return len(maps) + (confidence is not None) + (learned is not None)
 
         def done(written: int) -> None:
             said = _("{count} maps were written to “{folder}”.").format(count=written, folder=folder.name)
@@ -103,6 +108,19 @@ class Exporting:
         if state.confidence is None or not self._workflow.review.fits(state.heatMap):
             return None
         return kept.keptArray(state.confidence), kept.keptGeometry(state.confidence)
+
+    def _labelSource(self) -> Segmentation | None:
+        """The voxels that are not learned as given, if that of the chosen image is there, a segment for each source."""
+        node = self._workflow.state.labelSource
+        if node is None or not self._workflow.review.fits(node):
+            return None
+        numbers, geometry = label_source.labelSourceArray(node)
+        segments = [
+            Segment(f"Source_{number}", name, label_source.sourceColour(node, number), label_value=number)
+            for number, name in label_source.sourceNamesOf(node).items()
+            if number
+        ]
+        return Segmentation(segments, numbers[None], geometry)
 
 
 def _fileName(name: Any) -> str:

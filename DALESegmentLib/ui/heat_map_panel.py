@@ -1,4 +1,5 @@
-"""Review, first part: the heat map over the slices and on the 3D surface, and its legend."""
+"""Review, first part: the heat map over the slices and on the 3D surface, its legend, and what was learned otherwise
+than given."""
 
 from __future__ import annotations
 
@@ -36,6 +37,7 @@ class HeatMapPanel:
         for control in (ui.opacitySlider, ui.thresholdSlider, ui.heatMapCheckBox, ui.surfaceCheckBox):
             control.enabled = there
         ui.heatMapSegmentComboBox.enabled = there
+        ui.labelSourceCheckBox.enabled = review.fits(state.labelSource)
         self._segments.show(segmentChoices(state.segmentation), state.heatMapSegment)
         review.matchViews()
         self._drawSegment()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from ..engine.dale.issues import Region
 from ..engine.geometry.grid import Geometry
 from ..engine.io.case import Case
 from ..engine.review.decisions import Decision
-from ..mrml import decisions, heat_map, regions
+from ..mrml import decisions, heat_map, label_source, regions
 from ..mrml import hidden_volumes as kept
 from ..mrml import review_baseline as opened
 from ..mrml.scene import FINGERPRINT, madeFor, setMadeFor
@@ -29,16 +29,23 @@ Sources = tuple[Any, Any]  # the image and the segmentation that a result is abo
 
 @dataclass(frozen=True)
 class Maps:
-    """What an answer says about the case, ready to be shown: the heat map as it is drawn, and the exact confidence."""
+    """What an answer says about the case, ready to be shown: the heat map as it is drawn, the exact confidence, and why
+    voxels were learned as they were."""
 
     shown: Any  # vtkImageData
     confidence: Any
+    labelSource: Any = None  # vtkImageData; None where every voxel was learned as given, or it is not known
+    sourceNames: dict[int, str] = field(default_factory=dict)
 
     @staticmethod
     def read(item: dict[str, Any], geometry: Geometry) -> Maps:
         """From the files that the engine wrote; on any thread."""
         shown = np.clip(np.load(item["shown"]), 0.0, 1.0).astype(np.float32, copy=False)
-        return Maps(vtkImage(shown, geometry), vtkImage(np.load(item["confidence"]), geometry))
+        maps = vtkImage(shown, geometry), vtkImage(np.load(item["confidence"]), geometry)
+        if item.get("label_source") is None:
+            return Maps(*maps)
+        names = {int(number): source for number, source in item["source_names"].items()}
+        return Maps(*maps, vtkImage(np.load(item["label_source"]), geometry), names)
 
 
 class Review:
@@ -46,7 +53,7 @@ class Review:
 
     def __init__(self, state: Any) -> None:
         self.state = state
-        self._shown: tuple[bool, bool] | None = None  # heat map, list: whether they were to be seen at last
+        self._shown: tuple[bool, ...] | None = None  # heat map, list, label source: whether they were shown last
         self._journal: Journal | None = None
 
     def close(self) -> None:
@@ -91,10 +98,14 @@ class Review:
         return [i for i in (segmentIdOf(segmentation, value, name) for value, name in names.items()) if i]
 
     def matchViews(self) -> None:
-        """Take the heat map and the marks of another image out of sight, and bring them back with theirs."""
+        """Take the maps and the marks of another image out of sight, and bring them back with theirs."""
         self._takeOwnTable()
         state = self.state
-        now = self.fits(state.heatMap) and state.heatMapShown, self.fits(state.regionTable)
+        now = (
+            self.fits(state.heatMap) and state.heatMapShown,
+            self.fits(state.regionTable),
+            self.fits(state.labelSource) and state.labelSourceShown,
+        )
         before, self._shown = self._shown, now
         if before is None:
             return
@@ -102,6 +113,8 @@ class Review:
             self.placeHeatMap()
         if before[1] != now[1] and state.regionMarkups is not None:
             state.regionMarkups.SetDisplayVisibility(now[1])
+        if before[2] != now[2] and state.labelSource is not None:
+            self.placeLabelSource()
 
     def showHeatMap(self, maps: Maps, geometry: Geometry, sources: Sources) -> None:
         """Put a new heat map in the place of the old one. Raises EngineError "image-gone"."""
@@ -115,6 +128,7 @@ class Review:
         self.state.confidence = kept.keepImage(maps.confidence, geometry, hidden, self.state.confidence)
         self.state.heatMap = node
         self.placeHeatMap()
+        self._renewLabelSource(maps, geometry, sources)
 
     def showRegions(self, found: list[Region], images: dict[str, Any], taken: CaseSnapshot, sources: Sources) -> None:
         """Put a new region list in the place of the old one of the same image and segmentation. images: what
@@ -208,6 +222,27 @@ class Review:
         heat_map.showHeatMap(node)
         heat_map.setHeatMapOpacity(node, self.state.heatMapOpacity)
         heat_map.setHeatMapThreshold(node, self.state.heatMapThreshold)
+
+    def placeLabelSource(self) -> None:
+        """In the label layer of the slices, or out of sight while it is switched off or not of the chosen image."""
+        node = self.state.labelSource
+        if self.fits(node) and self.state.labelSourceShown:
+            label_source.showLabelSource(node)
+        else:
+            label_source.hideLabelSource(node)
+
+    def _renewLabelSource(self, maps: Maps, geometry: Geometry, sources: Sources) -> None:
+        """Put a new one in the place of the old one, or none where the new model learned every voxel as given."""
+        before, self.state.labelSource = self.state.labelSource, None
+        if before is not None:
+            label_source.removeLabelSource(before)
+        if maps.labelSource is None:
+            return
+        name = _("{image} learned otherwise").format(image=sources[0].GetName())
+        node = label_source.addLabelSource(maps.labelSource, geometry, name, maps.sourceNames)
+        setMadeFor(node, *sources)
+        self.state.labelSource = node
+        self.placeLabelSource()
 
     def _takeOwnTable(self) -> None:
         """Where the chosen image and segmentation have a list of their own, go on with that one."""

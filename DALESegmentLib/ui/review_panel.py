@@ -12,6 +12,7 @@ from ..engine.core.errors import EngineError
 from ..engine.dale.issues import Region
 from ..mrml.regions import jumpToRegion, regionIdentity
 from .background import importInTime
+from .learned_otherwise import whyLearned
 from .region_editing import Correction
 from .region_table import RegionTable
 from .review_keys import ReviewKeys, legend
@@ -61,6 +62,7 @@ class ReviewPanel:
         known = review.decisions()
         self.table.show([(r, known.get(regionIdentity(r), "open")) for r in review.regions()])
         self._enableDecisions()
+        self._explainRegion()
         try:
             self.correction.learn()
         except EngineError as problem:  # another image was chosen meanwhile, say
@@ -133,9 +135,17 @@ class ReviewPanel:
 
     def _jump(self) -> None:
         self._enableDecisions()
+        self._explainRegion()
         region = self.table.selected()
         if region is not None:
             jumpToRegion(region)
+
+    def _explainRegion(self) -> None:
+        """Why the chosen region was learned as it was, where that is known."""
+        region = self.table.selected()
+        text = whyLearned(region) if region is not None else ""
+        self._ui.whyLearnedLabel.setText(text)
+        self._ui.whyLearnedLabel.visible = bool(text)
 
     @property
     def _listing(self) -> bool:

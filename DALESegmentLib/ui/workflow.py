@@ -18,6 +18,7 @@ from ..mrml.review_baseline import openedImages
 from ..mrml.scene import madeFor
 from .case_snapshot import CaseSnapshot
 from .engine_process import EngineProcess
+from .learned_otherwise import learnedOtherwise
 from .measurements import extents
 from .region_preview import RegionFirst
 from .requests import Requests
@@ -128,7 +129,7 @@ class Workflow(Requests):
             item, maps = answered
             self.review.showHeatMap(maps, taken.geometry, sources)
             mean = _("Mean label confidence {value:.2f}.").format(value=item["mean_confidence"])
-            self.onMessage(f"{mean}\n{extents(item)}".strip())
+            self.onMessage(_lines(mean, learnedOtherwise(item), extents(item)))
 
         self.request("confidence", parameters, done, taken.handOver, read)
 
@@ -145,13 +146,13 @@ class Workflow(Requests):
             item = answer["items"][0]
             found = [Region.from_dict(region) for region in answer["regions"]]
             images = openedImages(taken.case(), np.load(item["regions_map"]))
-            return found, Maps.read(item, taken.geometry), images, extents(item)
+            return found, Maps.read(item, taken.geometry), images, item
 
         def done(answered: tuple) -> None:
-            found, maps, images, sizes = answered
+            found, maps, images, item = answered
             self.review.showHeatMap(maps, taken.geometry, sources)
             self.review.showRegions(found, images, taken, sources)
-            self.onMessage(f"{_found(len(found))}\n{sizes}".strip())
+            self.onMessage(_lines(_found(len(found)), learnedOtherwise(item), extents(item)))
 
         self.request("review", parameters, done, handOver, read)
 
@@ -273,6 +274,10 @@ class Workflow(Requests):
         if not Path(folder).is_dir() or not folder:
             raise EngineError("no-folder", "Choose the folder of cases under Data first.")
         return lambda: {"folder": folder}  # the engine knows which of them are kept for tests
+
+
+def _lines(*sentences: str) -> str:
+    return "\n".join(sentence for sentence in sentences if sentence)
 
 
 def _found(count: int) -> str:
