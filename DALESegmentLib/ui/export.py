@@ -1,4 +1,4 @@
-"""What leaves the scene: decisions, maps, the model. Only where the reader asked, into the folder they chose."""
+"""Exports decisions, maps and the model into the folder that the reader chose."""
 
 from __future__ import annotations
 
@@ -18,14 +18,13 @@ from ..engine.geometry.grid import Geometry
 from ..engine.io.images import write_image
 from ..engine.io.segmentations import Segment, Segmentation, write_segmentation
 from ..engine.review.decisions import write_decisions_csv, write_decisions_json
-from ..mrml import hidden_volumes as kept
-from ..mrml import label_source
+from ..mrml import hidden_volumes, label_source
 from ..mrml.decisions import decisionLog, decisionRows
 from .audit import Audit
 from .workflow import Workflow
 
 
-class Exporting:
+class Exporter:
     def __init__(self, workflow: Workflow) -> None:
         self._workflow = workflow
 
@@ -79,11 +78,11 @@ class Exporting:
             return len(maps) + (confidence is not None) + (learned is not None)
 
         def done(written: int) -> None:
-            said = _("{count} maps were written to “{folder}”.").format(count=written, folder=folder.name)
+            sentence = _("{count} maps were written to “{folder}”.").format(count=written, folder=folder.name)
             none = _("No confidence of this image is shown, so none is among them; press Show confidence first.")
-            workflow.onMessage(said if confidence is not None else f"{said} {none}")
+            workflow.onMessage(sentence if confidence is not None else f"{sentence} {none}")
 
-        workflow.request("predict", parameters, done, taken.handOver, write)
+        workflow.request("predict", parameters, done, taken.writeCase, write)
 
     def model(self, folder: Path) -> None:
         """A copy of the bundle. Raises EngineError "folder-not-empty", "cannot-write", "disk-full"."""
@@ -107,7 +106,7 @@ class Exporting:
         state = self._workflow.state
         if state.confidence is None or not self._workflow.review.fits(state.heatMap):
             return None
-        return kept.keptArray(state.confidence), kept.keptGeometry(state.confidence)
+        return hidden_volumes.hiddenArray(state.confidence), hidden_volumes.hiddenGeometry(state.confidence)
 
     def _labelSource(self) -> Segmentation | None:
         """The voxels that are not learned as given, if that of the chosen image is there, a segment for each source."""

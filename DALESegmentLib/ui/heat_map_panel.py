@@ -5,8 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..mrml import heat_map, surface
-from ..mrml import hidden_volumes as kept
+from ..mrml import heat_map, hidden_volumes, surface
 from ..mrml.segmentations import labelFromSegmentation
 from .combo_box import Choices
 from .data_panel import segmentChoices
@@ -56,7 +55,8 @@ class HeatMapPanel:
         before, self._drawn = self._drawn, now
         if before == now or (now[1] == "" and (before is None or before[0] != now[0])):
             return  # a new heat map shows all segments already
-        confidence, geometry = kept.keptArray(state.confidence), kept.keptGeometry(state.confidence)
+        confidence = hidden_volumes.hiddenArray(state.confidence)
+        geometry = hidden_volumes.hiddenGeometry(state.confidence)
         chosen = [now[1]] if now[1] else None
         label = labelFromSegmentation(state.segmentation, state.image, chosen)[0]
         if chosen:

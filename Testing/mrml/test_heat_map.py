@@ -91,7 +91,7 @@ def test_the_threshold_chooses_what_is_coloured(a_volume_node, a_heat_map, a_sce
     assert shares[0] == 0 < shares[1] < shares[2]
 
 
-def test_doubt_looks_stronger_than_near_certainty(a_heat_map):
+def test_doubt_is_drawn_darker_than_near_certainty(a_heat_map):
     """Lightness rises with confidence, for any colour vision."""
     colours = a_heat_map.GetDisplayNode().GetColorNode().GetLookupTable()
     lightness = []

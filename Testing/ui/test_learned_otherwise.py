@@ -41,7 +41,7 @@ def source_of(widget) -> np.ndarray:
     return slicer.util.arrayFromVolume(widget.logic.workflow.state.labelSource)
 
 
-def test_the_answer_says_how_many_and_the_label_map_where(moved):
+def test_the_answer_counts_the_voxels_and_the_label_map_holds_them(moved):
     text = step(moved, moved.ui.confidenceButton)
     wrong = wrong_voxels(moved)
     assert wrong.sum() > 1
@@ -82,7 +82,7 @@ def test_a_new_map_takes_the_place_of_the_old_one_and_none_of_it_stays(moved):
     assert not moved.ui.labelSourceCheckBox.enabled
 
 
-def test_the_chosen_region_says_why(moved):
+def test_the_chosen_region_has_a_sentence_why(moved):
     ui = moved.ui
     step(moved, ui.regionsButton)
     click_row(ui.regionsTable, 0)
