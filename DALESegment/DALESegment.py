@@ -11,6 +11,7 @@ import qt
 import slicer
 import vtk
 from slicer import (
+    vtkMRMLLabelMapVolumeNode,
     vtkMRMLMarkupsFiducialNode,
     vtkMRMLScalarVolumeNode,
     vtkMRMLSegmentationNode,
@@ -37,16 +38,16 @@ from DALESegmentLib.mrml.volumes import imageOnScreen
 from DALESegmentLib.ui.audit_panel import AuditPanel
 from DALESegmentLib.ui.data_panel import DataPanel
 from DALESegmentLib.ui.dependencies import (
+    checkWhenIdle,
     ensureInstalled,
     installedVersion,
-    lookAhead,
     missingRequirements,
-    whatIsMissing,
+    missingSentences,
 )
 from DALESegmentLib.ui.engine_process import EngineProcess
 from DALESegmentLib.ui.heat_map_panel import HeatMapPanel
 from DALESegmentLib.ui.learn_panel import LearnPanel
-from DALESegmentLib.ui.prediction import Predicting
+from DALESegmentLib.ui.prediction import Prediction
 from DALESegmentLib.ui.progress_panel import ProgressPanel
 from DALESegmentLib.ui.result_panel import ResultPanel
 from DALESegmentLib.ui.review_panel import ReviewPanel
@@ -103,6 +104,8 @@ class DALESegmentParameterNode:
     heatMapShown: bool = True
     surfaceShown: bool = False
     heatMapSegment: str
+    labelSource: vtkMRMLLabelMapVolumeNode  # why voxels were learned otherwise than given; none where none were
+    labelSourceShown: bool = False
     heatMapOpacity: Annotated[float, WithinRange(0.0, 1.0)] = 0.6
     heatMapThreshold: Annotated[float, WithinRange(0.0, 1.0)] = 0.8
     regionTable: vtkMRMLTableNode
@@ -122,7 +125,7 @@ class DALESegmentLogic(ScriptedLoadableModuleLogic):
     def __init__(self):
         ScriptedLoadableModuleLogic.__init__(self)
         self.workflow = Workflow(EngineProcess(), self._prepareEngine)
-        self.workflow.whatIsMissing = lambda: whatIsMissing(resourceFile("requirements.txt"))
+        self.workflow.missingSentences = lambda: missingSentences(resourceFile("requirements.txt"))
 
     def getParameterNode(self):
         return DALESegmentParameterNode(super().getParameterNode())
@@ -171,7 +174,7 @@ class DALESegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._follow(self.logic.getParameterNode())
 
     def enter(self) -> None:
-        lookAhead(resourceFile("requirements.txt"))
+        checkWhenIdle(resourceFile("requirements.txt"))
         self._follow(self.logic.getParameterNode())
         self._reviewPanel.entered()
 
@@ -291,7 +294,7 @@ class DALESegmentTest(ScriptedLoadableModuleTest):
                 assert state.model == before
                 review.undo()
                 assert "confirmed" not in review.decisions().values()
-            self.finish(logic, "predict", Predicting(logic.workflow).chosen)
+            self.finish(logic, "predict", Prediction(logic.workflow).chosen)
             assert state.result.GetSegmentation().GetNumberOfSegments() == 1
         finally:
             logic.close()

@@ -88,8 +88,8 @@ def _line(before: Row, after: Row) -> str:
     """Title: Dice before, after, difference; then the same of the confidence, where there is one."""
     names = {"Dice": "dice", **CONFIDENCE}
     pairs = {shown: (before["result"].get(name), after["result"].get(name)) for shown, name in names.items()}
-    told = [_pair(shown, *pair) for shown, pair in pairs.items() if shown == "Dice" or pair != (None, None)]
-    return f"{_title(after)}: {'; '.join(told)}"
+    printed = [_pair(shown, *pair) for shown, pair in pairs.items() if shown == "Dice" or pair != (None, None)]
+    return f"{_title(after)}: {'; '.join(printed)}"
 
 
 def _pair(name: str, before: float | None, after: float | None) -> str:

@@ -39,7 +39,7 @@ def noisy_label(sample: Sample, kind: str, level: float | None, seed: int) -> np
     """(*grid), the truth as this annotator would have drawn it.
 
     morph: each case eroded or dilated by its own amount, up to the level (with one amount for all, the
-    posterior would be flat across the true outline, and nobody could tell it); affine: shifted in a random direction;
+    posterior would be flat across the true outline, and nobody could find it); affine: shifted in a random direction;
     markov: a contour that wanders (correlated Gaussian steps along it); missed: whole objects left out; biased: always
     the same bias, too large and leaning; raters: one of the real raters, drawn by case.
     """

@@ -12,7 +12,7 @@ from DALESegmentLib.engine.core.files import write_json
 
 @dataclass(frozen=True)
 class Row:
-    """met: None where it was not measured, or not as long as the bar says. reference: what it is measured against,
+    """met: None where it was not measured, or not as long as the goal asks. reference: what it is measured against,
     or where it is explained."""
 
     row: str
@@ -35,13 +35,13 @@ class Row:
         )
 
 
-def publish(path: Path, bars: Mapping[str, Row], rows: Mapping[str, Row]) -> None:
+def publish(path: Path, goals: Mapping[str, Row], rows: Mapping[str, Row]) -> None:
     """Rows that were not measured now stay as they are in the file, or are null."""
     known = {}
     if path.is_file():
         fields = set(Row.__dataclass_fields__)
         known = {row["row"]: Row(**{k: v for k, v in row.items() if k in fields}) for row in _rows(path)}
-    merged = [rows.get(key) or known.get(bar.row) or bar for key, bar in bars.items()]
+    merged = [rows.get(key) or known.get(bar.row) or bar for key, bar in goals.items()]
     write_json(path, {"rows": [asdict(row) for row in merged]})
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from DALESegmentLib.engine.core.files import write_json
 
-from .bars import make_bars
 from .cell import Cell
+from .goals import make_goals
 from .groups import make_groups
 from .plots import draw
 from .records import Record, make_records
@@ -31,7 +31,7 @@ def write_report(
     out.mkdir(parents=True, exist_ok=True)
     records = make_records(cells, store, costs, tier)
     groups = make_groups(records)
-    bars = make_bars(groups)
+    goals = make_goals(groups)
     about = {
         "tier": tier,
         "date": datetime.now(timezone.utc).strftime("%Y-%m-%d"),
@@ -43,10 +43,10 @@ def write_report(
         about[f"failed: {cell.title}"] = why
     if left:
         about["left out"] = "; ".join(cell.title for cell in left)
-    (out / "results.md").write_text(make_table(groups, bars, about), encoding="utf-8")
+    (out / "results.md").write_text(make_table(groups, goals, about), encoding="utf-8")
     write_json(
         out / "results.json",
-        {"about": about, "costs": costs, "bars": [asdict(b) | {"met": b.met} for b in bars], "records": records},
+        {"about": about, "costs": costs, "bars": [asdict(b) | {"met": b.met} for b in goals], "records": records},
     )
     draw(groups, out)
     return records

@@ -1,4 +1,4 @@
-"""What a clinician finds who looks at a tenth of the foreground band: in our order, by entropy, and at best."""
+"""The label errors found by reviewing a tenth of the foreground band: in our order, by entropy, and at best."""
 
 from __future__ import annotations
 
@@ -11,32 +11,32 @@ from DALESegmentLib.engine.dale.candidates import REACH_MM, expected_uncertainty
 from DALESegmentLib.engine.dale.issues import find_regions, rank_regions
 from DALESegmentLib.engine.geometry.distance import boundary_distance, bounding_box, margin_voxels
 
-from .judged import Judged
-from .trusting import foreground_band
+from .scored_label import ScoredLabel
+from .trusted_voxels import foreground_band
 
 SHARE = 0.1
 
 
-def review_found(judged: Sequence[Judged]) -> dict[str, Any]:
+def review_found(scored: Sequence[ScoredLabel]) -> dict[str, Any]:
     """Shares of all wrong band voxels found in the first tenth of the band, over all cases together.
 
     review_found_10pct: region after region as the review lists them, then excess doubt; ..._doubt: excess doubt alone;
     ..._entropy: the model's entropy; ..._best: all that a tenth of the band can hold. In a fixed random order among
     equals.
     """
-    bands = [foreground_band(j.label, j.geometry.array_spacing, j.probabilities.argmax(0)) for j in judged]
-    wrong = np.concatenate([(j.label != j.truth)[b] for j, b in zip(judged, bands, strict=True)])
+    bands = [foreground_band(j.label, j.geometry.array_spacing, j.probabilities.argmax(0)) for j in scored]
+    wrong = np.concatenate([(j.label != j.truth)[b] for j, b in zip(scored, bands, strict=True)])
     if not wrong.any():
         return {}
 
     def pooled(maps: list[np.ndarray]) -> float:
         return found_share(np.concatenate([m[b] for m, b in zip(maps, bands, strict=True)]), wrong)
 
-    excess = [excess_doubt(j) for j in judged]
+    excess = [excess_doubt(j) for j in scored]
     return {
-        "review_found_10pct": pooled(review_order(judged, excess)),
+        "review_found_10pct": pooled(review_order(scored, excess)),
         "review_found_10pct_doubt": pooled(excess),
-        "review_found_10pct_entropy": pooled([entropy(j.probabilities) for j in judged]),
+        "review_found_10pct_entropy": pooled([entropy(j.probabilities) for j in scored]),
         "review_found_10pct_best": min(1.0, int(SHARE * len(wrong)) / int(wrong.sum())),
     }
 
@@ -54,30 +54,30 @@ def entropy(probabilities: np.ndarray) -> np.ndarray:
     return -(p * np.log(p)).sum(0)
 
 
-def excess_doubt(judged: Judged) -> np.ndarray:
+def excess_doubt(scored: ScoredLabel) -> np.ndarray:
     """(*grid) doubt of the label beyond what is usual at that distance from a boundary; 0 or less where trusted."""
-    spacing = judged.geometry.array_spacing
-    doubt = 1.0 - judged.confidence
-    trusted = np.zeros(doubt.shape, bool) if judged.trusted is None else judged.trusted
+    spacing = scored.geometry.array_spacing
+    doubt = 1.0 - scored.confidence
+    trusted = np.zeros(doubt.shape, bool) if scored.trusted is None else scored.trusted
     excess = doubt.copy()
-    near = bounding_box(judged.label > 0, margin_voxels(REACH_MM, spacing))
+    near = bounding_box(scored.label > 0, margin_voxels(REACH_MM, spacing))
     if near is not None:
-        distance, nearest = boundary_distance(judged.label[near], spacing, REACH_MM)
+        distance, nearest = boundary_distance(scored.label[near], spacing, REACH_MM)
         excess[near] -= expected_uncertainty(doubt[near], distance, nearest, min(spacing), ~trusted[near])
     excess[trusted] = -1.0
     return excess
 
 
-def review_order(judged: Sequence[Judged], excess: Sequence[np.ndarray]) -> list[np.ndarray]:
+def review_order(scored: Sequence[ScoredLabel], excess: Sequence[np.ndarray]) -> list[np.ndarray]:
     """Scores that put listed regions first, in the order of the list over all cases, and excess doubt after them."""
     listed, maps = [], []
-    for j in judged:
+    for j in scored:
         names = {c: f"class {c}" for c in range(1, len(j.probabilities))}
         regions, where = find_regions(j.name, j.label, j.confidence, j.probabilities, j.geometry, names, j.trusted)
         listed.append(regions)
         maps.append(where)
-    place = {j.name: np.zeros(21) for j in judged}
+    place = {j.name: np.zeros(21) for j in scored}
     ranked = rank_regions(listed)
     for region in ranked:
         place[region.case][region.region_id] = 2.0 + len(ranked) - region.rank
-    return [place[j.name][m] + np.where(m > 0, 0.0, e) for j, m, e in zip(judged, maps, excess, strict=True)]
+    return [place[j.name][m] + np.where(m > 0, 0.0, e) for j, m, e in zip(scored, maps, excess, strict=True)]

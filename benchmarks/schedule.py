@@ -1,4 +1,4 @@
-"""Run the cells that are not there yet, several at once, and say how long it will take."""
+"""Run the cells that are not there yet, several at once, and print how long it will take."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .keys import key_of
 from .store import Store
 from .tiers import SECONDS, expected_work
 
-Say = Callable[[str], None]
+Print = Callable[[str], None]
 Outcome = tuple[Cell, dict[str, Any] | None, str]
 """The cell, its result, or None and why there is none."""
 
@@ -60,7 +60,7 @@ def expected_seconds(cells: Sequence[Cell], store: Store, known: Sequence[Cell],
 
 
 def run(
-    cells: Sequence[Cell], store: Store, data: Path, device: str, workers: int, minutes: float | None, say: Say
+    cells: Sequence[Cell], store: Store, data: Path, device: str, workers: int, minutes: float | None, say: Print
 ) -> Report:
     """workers 0: in this process. After `minutes` no further cell is started."""
     todo = missing(cells, store)
@@ -118,7 +118,7 @@ def _begin() -> None:
     import torch
 
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C reaches every process; a stopped worker has nothing to say
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C reaches every process; a stopped worker prints nothing
     torch.set_num_threads(1)
     warnings.filterwarnings("ignore")
 
@@ -131,7 +131,7 @@ def _end_with_parent() -> None:
 
 
 def _attempt(cell: Cell, data: Path, device: str) -> Outcome:
-    """One cell that fails (a training that diverged, say) must not cost the others."""
+    """One cell that fails (for instance, a training that diverged) must not cost the others."""
     from .scoring import run_cell
 
     try:

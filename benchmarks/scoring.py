@@ -16,12 +16,12 @@ from DALESegmentLib.engine.metrics.segmentation import agreement, mean_dice, mea
 from DALESegmentLib.engine.planning.preprocessing import label_classes, native_disagreement, prepare_label
 
 from .cell import Cell
-from .judged import Judged
 from .loading import load
 from .machine import machine
 from .methods.cleanlab_filter import label_quality
 from .methods.registry import EVEN_ODDS, REMEMBERS
 from .review_found import review_found
+from .scored_label import ScoredLabel
 from .training import Trained, train
 
 VOXELS_SCORED = 200_000
@@ -35,7 +35,7 @@ def run_cell(cell: Cell, data: Path, device: str = "auto") -> dict[str, Any]:
     started, cpu = time.monotonic(), time.process_time()
     trained = train(cell, data, device)
     result = test_scores(trained, cell, data)
-    result |= label_scores([*judge(trained, cell)], cell)
+    result |= label_scores([*score_labels(trained, cell)], cell)
     return result | {
         "train_seconds": round(trained.seconds, 2),
         "train_cpu_seconds": round(trained.cpu_seconds, 2),
@@ -68,8 +68,8 @@ def test_scores(trained: Trained, cell: Cell, data: Path) -> dict[str, Any]:
     }
 
 
-def judge(trained: Trained, cell: Cell):
-    """What the trained model holds of every training label, one `Judged` a case."""
+def score_labels(trained: Trained, cell: Cell):
+    """Every training label with the model's probabilities and confidence, one `ScoredLabel` a case."""
     for sample, case, prepared in zip(trained.samples, trained.cases, trained.prepared, strict=True):
         p = trained.predictor.probabilities(case, Progress())
         s = None
@@ -82,14 +82,14 @@ def judge(trained: Trained, cell: Cell):
         truth = np.vectorize(table.__getitem__, otypes=[np.int64])(sample.case.label)
         confidence = confidence_map(case, trained.plan, p, s, even_odds=cell.method in EVEN_ODDS)
         trusted = None if case.trusted is None else np.asarray(case.trusted, bool)
-        yield Judged(case.name, classes, truth, p, confidence, case.geometry, trusted)
+        yield ScoredLabel(case.name, classes, truth, p, confidence, case.geometry, trusted)
 
 
-def label_scores(judged: list[Judged], cell: Cell) -> dict[str, Any]:
-    """How well the training labels' errors are told: ranking, calibration, review."""
-    ours = pooled([_errors(j, j.confidence) for j in judged], VOXELS_SCORED)
+def label_scores(scored: list[ScoredLabel], cell: Cell) -> dict[str, Any]:
+    """How well the training labels' errors are found: ranking, calibration, review."""
+    ours = pooled([_errors(j, j.confidence) for j in scored], VOXELS_SCORED)
     result = {
-        "label_dice": mean_of(mean_dice(j.label, j.truth) for j in judged),
+        "label_dice": mean_of(mean_dice(j.label, j.truth) for j in scored),
         "label_error_prevalence": ours["overall"]["prevalence"],
         "label_error_auroc": ours["overall"]["auroc"],
         "label_error_auroc_band": ours["band"]["auroc"],
@@ -102,11 +102,11 @@ def label_scores(judged: list[Judged], cell: Cell) -> dict[str, Any]:
     if ours["overall"]["auroc"] is None:
         return result
     if cell.trained_as == "plain":
-        quality = label_quality([j.label for j in judged], [j.probabilities for j in judged])
-        theirs = pooled([_errors(j, q) for j, q in zip(judged, quality, strict=True)], VOXELS_SCORED)
+        quality = label_quality([j.label for j in scored], [j.probabilities for j in scored])
+        theirs = pooled([_errors(j, q) for j, q in zip(scored, quality, strict=True)], VOXELS_SCORED)
         result |= {"cleanlab_auroc": theirs["overall"]["auroc"], "cleanlab_auroc_band": theirs["band"]["auroc"]}
-    return result | (review_found(judged) if cell.trained_as in REVIEWED else {})
+    return result | (review_found(scored) if cell.trained_as in REVIEWED else {})
 
 
-def _errors(judged: Judged, confidence: np.ndarray) -> ErrorSample:
-    return error_sample(judged.label, judged.truth, confidence, judged.geometry.array_spacing)
+def _errors(scored: ScoredLabel, confidence: np.ndarray) -> ErrorSample:
+    return error_sample(scored.label, scored.truth, confidence, scored.geometry.array_spacing)

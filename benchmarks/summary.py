@@ -1,4 +1,4 @@
-"""The methods side by side, each as its mean over cells: what a reader looks for first."""
+"""The methods side by side, each as its mean over cells: the first table to read."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from .bars import APART
+from .goals import APART
 from .groups import RANKED, Group
 from .methods.registry import ABLATIONS
 from .statistics import mean, paired_interval

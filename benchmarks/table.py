@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from .bars import Bar
+from .goals import Goal
 from .groups import Group
 from .methods.registry import METHODS
 from .summary import ablation_rows, markdown, method_rows
@@ -16,9 +16,9 @@ HEAD = (
 )
 
 
-def make_table(groups: Sequence[Group], bars: Sequence[Bar], about: dict[str, Any]) -> str:
+def make_table(groups: Sequence[Group], goals: Sequence[Goal], about: dict[str, Any]) -> str:
     lines = ["# Benchmark", "", *(f"- {name}: {value}" for name, value in about.items()), "", "## Bars", ""]
-    lines += ["| | goal | figure | met |", "|---|---|---|---|", *map(_bar_row, bars)]
+    lines += ["| | goal | figure | met |", "|---|---|---|---|", *map(_goal_row, goals)]
     lines += ["", "## Methods", "", METHOD_NOTES, "", *markdown(method_rows(groups))]
     lines += ["", "## Parts of DALE", "", PART_NOTES, "", *markdown(ablation_rows(groups))]
     lines += ["", "## Every cell", "", NOTES, "", HEAD, "|" + "---|" * HEAD.count(" | ") + "---|"]
@@ -43,7 +43,7 @@ AUROC and ECE are those of the label confidence on the training cases. “Best p
 that a tenth of the band can hold."""
 
 
-def _bar_row(bar: Bar) -> str:
+def _goal_row(bar: Goal) -> str:
     goal = f"{'≥' if bar.at_least else '≤'} {bar.goal:g} {bar.unit}".strip()
     figure = number(bar.figure, 3)
     if bar.interval is not None:

@@ -21,7 +21,7 @@ _NETWORK_WORK = {"UNet": 1.0, "AttentionUnet": 2.0, "SegResNet": 2.0, "DynUNet":
 @dataclass(frozen=True)
 class Tier:
     """The first network does everything; others only clean, plain and DALE. The parts of DALE, and the other
-    networks, are looked at on `part_sets` with `part_noise`."""
+    networks, are run on `part_sets` with `part_noise`."""
 
     sets: tuple[str, ...]
     networks: tuple[str, ...]
@@ -55,7 +55,7 @@ class Wanted:
 
 
 def cells(wanted: Wanted) -> list[Cell]:
-    """All cells, seed by seed, so that a run that was stopped has looked at everything at least once."""
+    """All cells, seed by seed, so that a run that was stopped has run everything at least once."""
     tier = TIERS[wanted.tier]
     sets = tuple(wanted.sets or tier.sets)
     part_sets = wanted.sets or tier.part_sets

@@ -26,7 +26,7 @@ from .loading import Sample, load
 from .methods.registry import callbacks, dale_settings, objective
 from .noise import noisy_label
 from .small_plan import plan_for
-from .trusting import trusted_masks
+from .trusted_voxels import trusted_masks
 
 TRUSTED_SHARE = 0.2
 """Of the loss of a batch that holds trusted voxels, at least so much is theirs; as in the engine's fine-tuning."""
@@ -53,7 +53,7 @@ def noisy_cases(samples: list[Sample], cell: Cell) -> list[Case]:
 
 
 def corrected_cases(samples: list[Sample], noisy: list[Case], cell: Cell) -> list[Case]:
-    """Corrected and trusted where the clinician looked."""
+    """Corrected and trusted where the clinician reviewed."""
     if not cell.trusted:
         return noisy
     labels = [np.asarray(case.label) for case in noisy]

@@ -23,7 +23,7 @@ from .data_set import Normalise
 from .loading import load
 from .noise import noisy_label
 from .review_found import excess_doubt, review_order
-from .scoring import REVIEWED, judge, label_scores, test_scores
+from .scoring import REVIEWED, label_scores, score_labels, test_scores
 from .training import Trained, train
 from .trial_set import kind_of, trial_set, write_trial_set
 
@@ -44,7 +44,7 @@ def behaviour(cell: Cell) -> dict[str, str]:
             tried = _tried(normalise, *asked)
         else:
             tried = _tried(None, *asked) | {kind: _trained(kind, normalise, *asked)}
-    except Exception as error:  # a method that fails must not cost the others; the cell itself will tell
+    except Exception as error:  # a method that fails must not cost the others; the cell's own run shows the error
         tried = {"failed": f"{cell.trained_as}: {type(error).__name__}: {error}"}
     return {**tried, "noise": _noise(kind, *cell.spoiled_by)}
 
@@ -64,11 +64,11 @@ def _tried(normalise: Normalise | None, network: str, method: str, trusted: bool
     cell, folder = _in_miniature("pictures", normalise, network, method, trusted)
     with _alone():
         trained = train(cell, folder, "cpu")
-        judged = [*judge(trained, cell)]
-        figures = test_scores(trained, cell, folder) | label_scores(judged, cell)
-    found = {"training": digest(_learned(trained)), "confidence": digest(j.confidence for j in judged)}
+        scored = [*score_labels(trained, cell)]
+        figures = test_scores(trained, cell, folder) | label_scores(scored, cell)
+    found = {"training": digest(_learned(trained)), "confidence": digest(j.confidence for j in scored)}
     if method in REVIEWED:
-        found["review"] = digest(review_order(judged, [excess_doubt(j) for j in judged]))
+        found["review"] = digest(review_order(scored, [excess_doubt(j) for j in scored]))
     return found | {"scores": digest([np.array([*_numbers(figures)])])}
 
 
@@ -82,7 +82,7 @@ def _trained(kind: str, normalise: Normalise | None, network: str, method: str, 
 def _in_miniature(
     kind: str, normalise: Normalise | None, network: str, method: str, trusted: bool
 ) -> tuple[Cell, Path]:
-    """The cell, and the folder of its set. Trusted voxels tell something only of one who always errs the same way."""
+    """The cell, and the folder of its set. Trusted voxels show a bias only where an annotator always errs alike."""
     cell = Cell(
         data=trial_set(kind, normalise, trusted),
         noise="biased" if trusted else "raters",

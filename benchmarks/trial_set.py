@@ -15,7 +15,7 @@ from .data_set import DataSet, Normalise
 
 NAME = "made-up"
 TRAIN, TRUSTED, TEST, FEW = 12, 18, 2, 6
-"""How many to learn from: more where a clinician looked at one place in each, since few places say nothing."""
+"""How many to learn from: more where a clinician reviewed one place in each, since few places show no bias."""
 EMPTY = 4
 """Every so many of the cases to learn from, the rater drew nothing."""
 WRONG = (0.7, 1.35)

@@ -12,10 +12,10 @@ from ..engine.core.errors import EngineError
 from ..engine.rpc.client import EngineClient
 from .data_brain import brain_data
 from .data_folder import folder_data
-from .narrator import Narrator
+from .demonstration import EXPECTED, Demonstration, Effort
 from .output_folder import output_folder
+from .progress_printer import ProgressPrinter
 from .report import write_report
-from .rounds import EXPECTED, Demonstration, Effort
 from .scene import write_scene
 from .tables import as_markdown, as_text, results
 
@@ -36,25 +36,25 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def run(out: Path, source: Path | None, image: str | None, seed: int, effort: Effort) -> None:
-    """Play it into an empty folder. source: a folder of cases, None for the image that comes along."""
-    say = Narrator(EXPECTED)
-    say.step("data", "Laying out the images")
+    """Run the demonstration into an empty folder. source: a folder of cases, None for the image that comes along."""
+    report = ProgressPrinter(EXPECTED)
+    report.step("data", "Laying out the images")
     folder = out / "data"
     data = brain_data(folder, seed) if source is None else folder_data(source, folder, seed, image)
     data.describe()
     for note in data.notes:
         print(f"       {note}", flush=True)
     with EngineClient() as engine:
-        done = Demonstration(data, out, seed, engine, say, effort).play()
-    say.end()
-    found = results(data, done, seed, say.seconds)
+        done = Demonstration(data, out, seed, engine, report, effort).run()
+    report.end()
+    found = results(data, done, seed, report.seconds)
     (out / "results.json").write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     (out / "results.md").write_text(as_markdown(found), encoding="utf-8")
-    say.step("pictures", "Drawing the report and the scene")
+    report.step("pictures", "Drawing the report and the scene")
     write_report(data, done, found, out)
-    write_scene(data, done, out, say)
+    write_scene(data, done, out, report)
     print(f"\n{as_text(found)}\n", flush=True)
-    say(f"Done. Everything lies in {out}; open report.png first, and scene.mrb in 3D Slicer.")
+    report(f"Done. Everything lies in {out}; open report.png first, and scene.mrb in 3D Slicer.")
 
 
 def _arguments(arguments: list[str] | None) -> argparse.Namespace:

@@ -17,7 +17,7 @@ from ..engine.geometry.distance import Box
 from ..engine.geometry.grid import Geometry
 from ..engine.io.images import read_image
 from .data import DemoData, cut, extension_for, lay_out
-from .spoil import Spoiling
+from .label_noise import LabelNoise
 
 TEMPLATE = "mni_icbm152_{}_tal_nlin_sym_09a_converted.nii.gz"
 
@@ -44,18 +44,18 @@ def brain_data(folder: Path, seed: int) -> DemoData:
     (t1, geometry), (probability, _) = _template("t1"), _template("wm")
     truth = (probability > 127).astype(np.int16)
     boxes = [box for box in _blocks() if truth[box].mean() >= LEAST_SHARE]
-    spoiling = Spoiling(seed, WANDER_MM)
+    noise = LabelNoise(seed, WANDER_MM)
     train, test = [], []
     for number, box in enumerate(boxes):
         name = f"block{number + 1:02d}"
         (test if number % HELD_OUT == 1 else train).append(name)
         place = cut(geometry, box)
-        label = spoiling.spoil(name, truth[box], place)
+        label = noise.apply(name, truth[box], place)
         lay_out(folder, name, t1[box][None], label, truth[box], place)
     soft = np.concatenate([probability[box][truth[box] > 0] < 0.8 * 255 for box in boxes]).mean()
     size = " × ".join(str(n) for n in reversed(BLOCK))
     facts = {"blocks": len(boxes), "train": len(train), "test": len(test), "soft": 100 * soft, "size": size}
-    notes = (*(note.format(**facts) for note in NOTES), spoiling.note())
+    notes = (*(note.format(**facts) for note in NOTES), noise.note())
     return DemoData(
         folder, extension_for(geometry), tuple(train), tuple(test), {1: "white matter"}, "spoiled label", notes
     )

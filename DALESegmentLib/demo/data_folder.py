@@ -1,4 +1,4 @@
-"""A folder of the user's own: with several raters the labels are real, without them they are spoiled."""
+"""A folder of the user's own: with several raters the labels are theirs, without them noise is added."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ..engine.io.find_cases import find_cases
 from ..engine.io.folders import cases_of
 from ..engine.metrics.segmentation import mean_dice
 from .data import DemoData, cut, extension_for, lay_out
-from .spoil import Spoiling
+from .label_noise import LabelNoise
 
 RATER = re.compile(r"(rater|reader|annotator|observer|r)_?\d+(_\w+)?")
 TRAIN_CASES, TEST_CASES = 40, 20
@@ -49,12 +49,12 @@ def folder_data(source: Path, folder: Path, seed: int, image: str | None = None)
     Raises EngineError("too-few-cases", "no-label") and what finding and reading cases raises.
     """
     raters = _raters(source, image)
-    spoiling = Spoiling(seed, WANDER, relative=True)
+    noise = LabelNoise(seed, WANDER, relative=True)
     found = _Read()
     for split, sources in _split(_sources(source, bool(raters), seed, image), seed).items():
         room = TRAIN_VOXELS if split == "train" else TEST_VOXELS
         for case_source in sources:
-            room -= _lay_out_case(case_source, split, raters.get(case_source.name), folder, spoiling, found)
+            room -= _lay_out_case(case_source, split, raters.get(case_source.name), folder, noise, found)
             if room < 0:
                 break
     names = found.class_names
@@ -67,7 +67,7 @@ def folder_data(source: Path, folder: Path, seed: int, image: str | None = None)
         tuple(found.names["test"]),
         names,
         "one rater's label" if raters else "spoiled label",
-        tuple(_notes(source, raters, seed, found, spoiling)),
+        tuple(_notes(source, raters, seed, found, noise)),
         "slice" if found.scaled_slices else None,
     )
 
@@ -100,7 +100,7 @@ def _split(sources: list[CaseSource], seed: int) -> dict[str, list[CaseSource]]:
 
 
 def _lay_out_case(
-    source: CaseSource, split: str, raters: list[Path] | None, folder: Path, spoiling: Spoiling, found: _Read
+    source: CaseSource, split: str, raters: list[Path] | None, folder: Path, noise: LabelNoise, found: _Read
 ) -> int:
     """Write one case and note what it is like; returns its number of voxels."""
     case = read_case(source)
@@ -114,7 +114,7 @@ def _lay_out_case(
         truth, drawn = _vote(raters, case)
     box = _around(drawn, case)
     place, truth = cut(case.geometry, box), truth[box]
-    label = np.asarray(case.label)[box] if raters else spoiling.spoil(source.name, truth, place)
+    label = np.asarray(case.label)[box] if raters else noise.apply(source.name, truth, place)
     lay_out(folder, source.name, case.image[np.index_exp[:] + box], label, truth, place)
     found.names[split].append(source.name)
     found.class_names |= case.class_names
@@ -149,7 +149,7 @@ def _every_slice_alike(case: Case) -> bool:
     return all(bool((values == values[0]).all()) for values in ends)
 
 
-def _notes(source: Path, raters: dict[str, list[Path]], seed: int, found: _Read, spoiling: Spoiling) -> Iterable[str]:
+def _notes(source: Path, raters: dict[str, list[Path]], seed: int, found: _Read, noise: LabelNoise) -> Iterable[str]:
     train, test = (len(found.names[split]) for split in ("train", "test"))
     yield f"Images: {train + test} cases of {source.resolve().name}, {train} to learn from and {test} held out."
     if raters:
@@ -161,7 +161,7 @@ def _notes(source: Path, raters: dict[str, list[Path]], seed: int, found: _Read,
         )
     else:
         yield "Reference: the labels that came with the images, whatever their own faults."
-        yield spoiling.note()
+        yield noise.note()
     if found.cropped:
         yield (
             f"The images were cut to {MARGIN_MM:g} mm around what anyone drew: outlining what was found is the "

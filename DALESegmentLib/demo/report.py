@@ -17,9 +17,9 @@ from matplotlib.ticker import MaxNLocator
 
 from ..engine.dale.issues import Region
 from .data import DemoData
+from .demonstration import DemoResults
 from .planes import AxialPlane
 from .report_case import GIVEN, MODEL, REFERENCE, REGION, ReportCase
-from .rounds import Rounds
 from .tables import Rows, agreement_rows, label_rows, verdict
 
 # Inches; a page is 1600 points wide, and as high as the shape of the image wants.
@@ -48,7 +48,7 @@ class Page:
         self.figure.text(left / WIDTH, 1 - top / self.height, words, va="top", **style)
 
 
-def write_report(data: DemoData, done: Rounds, found: dict[str, Any], out: Path) -> Path:
+def write_report(data: DemoData, done: DemoResults, found: dict[str, Any], out: Path) -> Path:
     """Needs all that the rounds wrote under `out`. Returns the path of the picture."""
     cases = {region.case: ReportCase(data, out, region.case) for region in done.worst}
     plane = cases[done.worst[0].case].plane(done.worst[0]) if cases else None
@@ -129,7 +129,7 @@ def _sides(ax: Axes, plane: AxialPlane) -> None:
         mark.set_path_effects([withStroke(linewidth=2.5, foreground="black")])
 
 
-def _tiles(page: Page, cases: dict[str, ReportCase], done: Rounds, top: float) -> None:
+def _tiles(page: Page, cases: dict[str, ReportCase], done: DemoResults, top: float) -> None:
     title = f"The {len(done.worst)} worst regions of all training cases, in the order of the review list"
     page.text(EDGE, top, title, **TITLE)
     for n, (region, share) in enumerate(zip(done.worst, done.review["truly_wrong_each"], strict=True)):
@@ -162,7 +162,7 @@ def _caption(region: Region, truly_wrong: float, case: ReportCase) -> str:
     return "\n".join(lines)
 
 
-def _curves(page: Page, done: Rounds, top: float) -> None:
+def _curves(page: Page, done: DemoResults, top: float) -> None:
     page.text(EDGE, top, "Training loss", **TITLE)
     ax = page.axes(EDGE + 0.4, top + 0.4, 3.2, 1.65)
     for name, colour, words in (("plain", BLUE, "plain"), ("dale", VERMILION, "DALE")):

@@ -10,9 +10,9 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.patheffects import withStroke
 
 from ..engine.dale.issues import Region
-from .clinician import load, read_map
 from .data import DemoData
 from .planes import AxialPlane
+from .simulated_review import load, read_map
 
 # Told apart with any colour vision, and on a grey print by their lightness.
 GIVEN, REFERENCE, MODEL, REGION = "#FFB000", "#4FC3F7", "#35F0B0", "#E0218A"

@@ -7,24 +7,24 @@ from pathlib import Path
 from typing import Any
 
 from .data import DemoData
-from .narrator import Narrator
+from .demonstration import DemoResults
+from .progress_printer import ProgressPrinter
 from .report_case import ReportCase
-from .rounds import Rounds
 
 PIXELS, FRAME_MM = 500, 60.0  # what each slice view has along its edge
 
 
-def write_scene(data: DemoData, done: Rounds, out: Path, say: Narrator) -> None:
-    """The case with the worst region. What is missing for it is said in one sentence."""
+def write_scene(data: DemoData, done: DemoResults, out: Path, report: ProgressPrinter) -> None:
+    """The case with the worst region. Prints one sentence where something is missing for it."""
     if not done.worst:
-        say("No doubtful place was found, so there is no scene to show.")
+        report("No doubtful place was found, so there is no scene to show.")
     elif find_spec("slicer") is None or find_spec("trame_slicer") is None:
-        say("Slicer's scene classes (pip package slicer-core) are not installed: scene.mrb was left out.")
+        report("Slicer's scene classes (pip package slicer-core) are not installed: scene.mrb was left out.")
     else:
-        _write(data, done, ReportCase(data, out, done.worst[0].case), out, say)
+        _write(data, done, ReportCase(data, out, done.worst[0].case), out, report)
 
 
-def _write(data: DemoData, done: Rounds, case: ReportCase, out: Path, say: Narrator) -> None:
+def _write(data: DemoData, done: DemoResults, case: ReportCase, out: Path, report: ProgressPrinter) -> None:
     import vtk
 
     from ..mrml.charts import updateCurves
@@ -52,7 +52,7 @@ def _write(data: DemoData, done: Rounds, case: ReportCase, out: Path, say: Narra
     updateCurves(done.histories["dale"])
     missing = missingForDrawing()
     if missing:
-        say(f"Slicer's views cannot be drawn here, so slicer-views.png was left out. {missing}")
+        report(f"Slicer's views cannot be drawn here, so slicer-views.png was left out. {missing}")
     else:
         picture = renderSlices(volumes[0], segmentations[:1], heat, regions[0].centre_ras, PIXELS, FRAME_MM)
         writePicture(out / "slicer-views.png", picture)

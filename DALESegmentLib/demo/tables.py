@@ -1,4 +1,4 @@
-"""The figures of a demonstration as JSON and as tables people read; bad results stay in."""
+"""The figures of a demonstration as JSON and as tables people read; bad results included."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from importlib.metadata import version
 from typing import Any
 
 from .data import DemoData
-from .rounds import Rounds
+from .demonstration import DemoResults
 
 NAMES = {"plain": "plain training", "dale": "DALE", "tuned": "DALE, after the corrections"}
 SCORES = {"dice": ("Dice", 3), "hd95_mm": ("HD95, mm", 2), "nsd": ("NSD, 2 mm", 3)}
@@ -17,7 +17,7 @@ LEVEL = 0.005  # Dice; below this two models are called level
 Rows = list[list[str]]
 
 
-def results(data: DemoData, done: Rounds, seed: int, seconds: dict[str, float]) -> dict[str, Any]:
+def results(data: DemoData, done: DemoResults, seed: int, seconds: dict[str, float]) -> dict[str, Any]:
     """Everything in the tables, and what they were made with. seconds: by step."""
     effort = done.effort
     return {
@@ -60,7 +60,7 @@ def _agreement(scores: dict[str, dict[str, Any]]) -> dict[str, Any]:
 
 
 def verdict(found: dict[str, Any]) -> list[str]:
-    """What the table says, in three sentences, whichever way it went."""
+    """The results in three sentences, whether the method gained or lost."""
     dice = {name: scores["dice"] for name, scores in found["held_out"].items()}
     gain, tuned = dice["dale"] - dice["plain"], dice["tuned"] - dice["dale"]
     if abs(gain) < LEVEL:

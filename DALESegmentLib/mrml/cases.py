@@ -11,7 +11,7 @@ import numpy as np
 from ..engine.geometry.grid import Geometry
 from ..engine.io.case import Case
 from .labelmap_snapshot import LabelmapSnapshot
-from .segmentations import drawnNow
+from .segmentations import segmentationSnapshot
 from .volumes import asImage, asList, copiesOf, geometryFromVolume, gridArray
 
 
@@ -60,5 +60,5 @@ def takeSnapshot(
     """What `caseFromNodes` makes a case of, taken in as little time as can be. Raises as that does."""
     nodes = asList(volumeNodes)
     volumes = copiesOf(nodes)
-    drawn = None if segmentationNode is None else drawnNow(segmentationNode, nodes[0], segmentIds)
+    drawn = None if segmentationNode is None else segmentationSnapshot(segmentationNode, nodes[0], segmentIds)
     return Snapshot(name or nodes[0].GetName(), volumes, geometryFromVolume(nodes[0]), drawn)

@@ -88,7 +88,7 @@ def endCorrection(kept: OpenCorrection) -> None:
     editor.EndModify(modified)
 
 
-def takeBack(kept: OpenCorrection) -> bool:
+def undoCorrection(kept: OpenCorrection) -> bool:
     """Give the segments the voxels they had before the correction; False where segments came or went since."""
     segmentation = kept.segmentationNode.GetSegmentation()
     if kept.segmentationNode.GetScene() is None or segmentation.GetSegmentIDs() != kept.before.GetSegmentIDs():

@@ -32,7 +32,7 @@ def undoDecision(tableNode: Any) -> tuple[Region, str, int | None] | None:
     """Take back the last decision about a region of the table; returns the region, what had been decided and its
     number in the review log, or None where there is nothing to take back.
 
-    The log keeps both, so that it always says what happened.
+    The log keeps both.
     """
     last = lastDecision(tableNode)
     if last is None:

@@ -1,4 +1,4 @@
-"""What one segmentation has and another has not, as segments to look at, and in millilitres."""
+"""The difference of two segmentations, as segments and in millilitres."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ def _loads(name: str, load: Callable[[str], Any]) -> bool:
 
 
 def _devices(library: Any) -> int | None:
-    """How many devices EGL knows, the processor among them (EGL_EXT_device_enumeration); None where it cannot say."""
+    """How many devices EGL knows, the processor among them (EGL_EXT_device_enumeration); None if unknown."""
     library.eglGetProcAddress.restype = ctypes.c_void_p
     address = library.eglGetProcAddress(b"eglQueryDevicesEXT")
     if not address:

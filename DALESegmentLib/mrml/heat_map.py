@@ -52,7 +52,7 @@ def showConfidence(confidence: np.ndarray, geometry: Geometry, name: str, label:
 def addHeatMap(image: Any, geometry: Geometry, name: str) -> Any:
     """The same with the voxels made already, by `vtkImage`; they are not copied."""
     scene = currentScene()
-    # Display first: a volume that gets its default one looks through all its voxels for a good window.
+    # Display first: a volume that gets its default one reads all its voxels to find a window.
     display = scene.AddNewNodeByClass("vtkMRMLScalarVolumeDisplayNode")
     display.SetAutoWindowLevel(False)
     display.SetWindowLevelMinMax(0.0, 1.0)

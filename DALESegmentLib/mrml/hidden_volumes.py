@@ -14,12 +14,12 @@ from .volumes import geometryFromVolume, vtkImage
 KEPT = "kept"
 
 
-def keepArray(array: np.ndarray, geometry: Geometry, name: str, node: Any = None) -> Any:
+def setHiddenArray(array: np.ndarray, geometry: Geometry, name: str, node: Any = None) -> Any:
     """Put a (k, j, i) array into a hidden volume, a new one or `node`; no selector and no view shows it."""
-    return keepImage(vtkImage(array, geometry), geometry, name, node)
+    return setHiddenImage(vtkImage(array, geometry), geometry, name, node)
 
 
-def keepImage(image: Any, geometry: Geometry, name: str, node: Any = None) -> Any:
+def setHiddenImage(image: Any, geometry: Geometry, name: str, node: Any = None) -> Any:
     """The same with the voxels made already, by `vtkImage`; they are not copied."""
     if node is None:
         node = currentScene().CreateNodeByClass("vtkMRMLScalarVolumeNode")
@@ -33,11 +33,11 @@ def keepImage(image: Any, geometry: Geometry, name: str, node: Any = None) -> An
     return node
 
 
-def keptArray(node: Any) -> np.ndarray:
+def hiddenArray(node: Any) -> np.ndarray:
     """The array as it was kept, (k, j, i)."""
     return slicer.util.arrayFromVolume(node).copy()
 
 
-def keptGeometry(node: Any) -> Geometry:
+def hiddenGeometry(node: Any) -> Geometry:
     """The grid that the array lies on."""
     return geometryFromVolume(node)

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..engine.core.errors import EngineError
 from .i18n import tr as _
-from .segmentations import lastingSegmentIds
+from .segmentations import userSegmentIds
 from .volumes import geometryFromVolume
 
 MOST_NAMES = 6
@@ -16,7 +16,7 @@ MOST_NAMES = 6
 
 @dataclass
 class Facts:
-    """Lines to show, and problems as sentences that say what to do."""
+    """Lines to show, and problems as sentences with what to do."""
 
     lines: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
@@ -57,7 +57,7 @@ def _describeImages(images: list[Any], facts: Facts) -> None:
 
 
 def _describeSegments(node: Any, image: Any, facts: Facts) -> None:
-    ids = lastingSegmentIds(node)
+    ids = userSegmentIds(node)
     names = [node.GetSegmentation().GetSegment(i).GetName() for i in ids]
     if not ids:
         facts.problems.append(

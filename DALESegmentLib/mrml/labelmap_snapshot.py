@@ -67,7 +67,9 @@ class LabelmapSnapshot:
         return label, overlap
 
 
-def takeDrawn(segmentationNode: Any, referenceVolumeNode: Any, segmentIds: Sequence[str]) -> LabelmapSnapshot:
+def takeLabelmapSnapshot(
+    segmentationNode: Any, referenceVolumeNode: Any, segmentIds: Sequence[str]
+) -> LabelmapSnapshot:
     """The segments as they are now, which have labelmaps. Segments on another grid are resampled by Slicer (nearest).
 
     Raises EngineError as `geometryFromVolume` does.

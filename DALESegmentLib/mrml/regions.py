@@ -28,7 +28,7 @@ OPEN = "open"
 FRAME = 4.0  # field of view, as a multiple of the region's box
 SMALLEST_FRAME_MM = 30.0
 
-# Column name, VTK array class, value. The table shows rounded values; the node carries the exact regions.
+# Column name, VTK array class, value. The table shows rounded values; the node's attribute holds the exact regions.
 COLUMNS = (
     ("rank", vtk.vtkIntArray, lambda r: r.rank),
     ("case", vtk.vtkStringArray, lambda r: r.case),

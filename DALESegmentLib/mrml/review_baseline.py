@@ -9,7 +9,7 @@ import numpy as np
 
 from ..engine.geometry.grid import Geometry
 from ..engine.io.case import Case
-from .hidden_volumes import keepImage, keptArray, keptGeometry
+from .hidden_volumes import hiddenArray, hiddenGeometry, setHiddenImage
 from .scene import currentScene
 from .volumes import vtkImage
 
@@ -17,49 +17,49 @@ LABEL, TRUSTED, REGIONS = "DALESegment.Opened", "DALESegment.OpenedTrusted", "DA
 NAMES = "DALESegment.OpenedNames"
 
 
-def openedImages(case: Case, regionMap: np.ndarray) -> dict[str, Any]:
+def baselineImages(case: Case, regionMap: np.ndarray) -> dict[str, Any]:
     """The case's label, its trusted voxels and the region map (k, j, i), ready to be kept; on any thread."""
     arrays = {LABEL: case.label, TRUSTED: case.trusted, REGIONS: regionMap}
     return {role: None if a is None else vtkImage(np.asarray(a), case.geometry) for role, a in arrays.items()}
 
 
-def keepOpened(tableNode: Any, images: dict[str, Any], geometry: Geometry, classNames: dict[int, str]) -> None:
-    """Keep what `openedImages` made with the table."""
+def setBaseline(tableNode: Any, images: dict[str, Any], geometry: Geometry, classNames: dict[int, str]) -> None:
+    """Keep what `baselineImages` made with the table."""
     for role, image in images.items():
         there = tableNode.GetNodeReference(role)
         if image is None:
             if there is not None:
                 currentScene().RemoveNode(there)
             continue
-        node = keepImage(image, geometry, f"{tableNode.GetName()} {role.split('.')[1]}", there)
+        node = setHiddenImage(image, geometry, f"{tableNode.GetName()} {role.split('.')[1]}", there)
         tableNode.SetNodeReferenceID(role, node.GetID())
     tableNode.SetAttribute(NAMES, json.dumps(classNames))
 
 
-def isOpened(tableNode: Any) -> bool:
+def hasBaseline(tableNode: Any) -> bool:
     """Whether the scene knows what was drawn when the list was made."""
     return tableNode.GetNodeReference(LABEL) is not None
 
 
-def openedNames(tableNode: Any) -> dict[int, str]:
+def baselineClassNames(tableNode: Any) -> dict[int, str]:
     """{label value: name of the segment} when the list was made."""
     return {int(value): name for value, name in json.loads(tableNode.GetAttribute(NAMES) or "{}").items()}
 
 
-def openedCase(tableNode: Any) -> Case | None:
+def baselineCase(tableNode: Any) -> Case | None:
     """The case as it was when the list was made, without its image; None where it is not in the scene."""
     label, trusted = (tableNode.GetNodeReference(role) for role in (LABEL, TRUSTED))
     if label is None:
         return None
-    geometry = keptGeometry(label)
+    geometry = hiddenGeometry(label)
     nothing = np.zeros((0, *geometry.array_shape), np.float32)
-    case = Case(label.GetName(), nothing, geometry, class_names=openedNames(tableNode))
-    case.label = keptArray(label)
-    case.trusted = None if trusted is None else keptArray(trusted).astype(bool)
+    case = Case(label.GetName(), nothing, geometry, class_names=baselineClassNames(tableNode))
+    case.label = hiddenArray(label)
+    case.trusted = None if trusted is None else hiddenArray(trusted).astype(bool)
     return case
 
 
 def regionMap(tableNode: Any) -> np.ndarray | None:
     """(k, j, i) region IDs; None where they are not in the scene."""
     node = tableNode.GetNodeReference(REGIONS)
-    return None if node is None else keptArray(node)
+    return None if node is None else hiddenArray(node)

@@ -66,7 +66,7 @@ def ensureNodeWithRole(className: str, role: str, name: str) -> Any:
     return node
 
 
-def lastingId(node: Any) -> str:
+def persistentId(node: Any) -> str:
     """An ID that a node keeps when it is saved, loaded and imported, where MRML may give it another; a copy gets
     one of its own."""
     own = node.GetAttribute(LASTING_ID)
@@ -78,13 +78,13 @@ def lastingId(node: Any) -> str:
     return own
 
 
-def setMadeFor(node: Any, image: Any, segmentation: Any) -> None:
+def setReferencedNodes(node: Any, image: Any, segmentation: Any) -> None:
     """Note on a result which image and segmentation it is about. It survives saving, loading and renaming."""
     for role, source in ((IMAGE, image), (SEGMENTATION, segmentation)):
         node.SetNodeReferenceID(role, source.GetID() if source is not None else None)
 
 
-def madeFor(node: Any) -> tuple[Any, Any]:
+def referencedNodes(node: Any) -> tuple[Any, Any]:
     """The image and the segmentation a result is about; None for one that is no longer in the scene."""
     if node is None:
         return None, None

@@ -44,7 +44,7 @@ def loadScene(path: str | Path) -> None:
     if not source.is_file():
         raise EngineError("not-found", f"There is no file “{source}”; choose a saved scene (.mrb).")
     with _sameFolder():
-        # Slicer clears the scene before it looks into the file, so it has to be looked into first.
+        # Slicer clears the scene before it reads the file, so the file has to be checked first.
         if not _isBundle(source) or not currentScene().ReadFromMRB(source.as_posix(), True):
             raise EngineError("not-a-scene", f"“{source}” is not a Slicer scene; choose a saved scene (.mrb).")
 

@@ -11,7 +11,7 @@ from vtk.util.numpy_support import numpy_to_vtk
 
 from ..engine.core.errors import EngineError
 from ..engine.geometry.grid import Geometry
-from .labelmap_snapshot import LabelmapSnapshot, labelmapName, takeDrawn
+from .labelmap_snapshot import LabelmapSnapshot, labelmapName, takeLabelmapSnapshot
 from .scene import ROLE, currentScene, saveForUndo
 from .volumes import gridArray, parentToWorld
 
@@ -32,20 +32,20 @@ def labelFromSegmentation(
     segment, where the later one wins. Segments drawn on another grid are resampled by Slicer (nearest).
     Raises EngineError "no-segment", "surface-segmentation", and those of `geometryFromVolume`.
     """
-    drawn = drawnNow(segmentationNode, referenceVolumeNode, segmentIds)
+    drawn = segmentationSnapshot(segmentationNode, referenceVolumeNode, segmentIds)
     label, overlap = drawn.label()
     return label, drawn.classNames, list(drawn.segmentIds), overlap
 
 
-def drawnNow(
+def segmentationSnapshot(
     segmentationNode: Any, referenceVolumeNode: Any, segmentIds: Sequence[str] | None = None
 ) -> LabelmapSnapshot:
     """What `labelFromSegmentation` makes a label of, which may be done on another thread. Raises as that does."""
-    ids = lastingSegmentIds(segmentationNode) if segmentIds is None else list(segmentIds)
+    ids = userSegmentIds(segmentationNode) if segmentIds is None else list(segmentIds)
     _requireSegments(segmentationNode, ids)
     source = _asLabelmaps(segmentationNode, referenceVolumeNode)
     try:
-        return takeDrawn(source, referenceVolumeNode, ids)
+        return takeLabelmapSnapshot(source, referenceVolumeNode, ids)
     finally:
         if source is not segmentationNode:
             currentScene().RemoveNode(source)
@@ -118,7 +118,7 @@ def updateSegments(segmentationNode: Any, label: np.ndarray, geometry: Geometry,
         logic.SetBinaryLabelmapToSegment(labelmap, segmentationNode, segmentId, logic.MODE_REPLACE)
 
 
-def lastingSegmentIds(segmentationNode: Any) -> list[str]:
+def userSegmentIds(segmentationNode: Any) -> list[str]:
     """The segments in their order, without those that this module put there for a while."""
     segmentation = segmentationNode.GetSegmentation()
     return [i for i in segmentation.GetSegmentIDs() if not segmentation.GetSegment(i).HasTag(PASSING)]
@@ -141,7 +141,7 @@ def renewSegmentation(node: Any, label: np.ndarray, geometry: Geometry, classNam
 
 
 def segmentIdOf(segmentationNode: Any, value: int, name: str) -> str:
-    """ID of the segment of that name, or ""; where several have it, the one at the place the value says."""
+    """ID of the segment of that name, or ""; where several have it, the one whose place is the value."""
     if segmentationNode is None:
         return ""
     segmentation = segmentationNode.GetSegmentation()

@@ -13,7 +13,7 @@ from vtk.util.numpy_support import numpy_to_vtk, vtk_to_numpy
 from .heat_map import confidenceColours
 from .i18n import tr as _
 from .scene import ensureNodeWithRole, nodeWithRole, removeWithDisplay
-from .segmentations import lastingSegmentIds
+from .segmentations import userSegmentIds
 from .volumes import parentToWorld
 
 SURFACE = "confidenceSurface"
@@ -26,7 +26,7 @@ def showSurface(heatMapNode: Any, segmentationNode: Any, segmentIds: Sequence[st
     """One model of the segments' surfaces (default: all), coloured like the heat map, in every 3D view.
 
     A surface lies between voxels, those of the segment and those around it, and either can be wrong: it has the
-    colour of the least sure ones. With a mean of both, an object that should not be there would look half sure.
+    colour of the least sure ones. With a mean of both, an object that should not be there would get a middle colour.
     The user's segmentation is not touched: the surfaces are made in a copy. Returns the vtkMRMLModelNode.
     """
     surface = _coloured(_surfaceOf(segmentationNode, segmentIds), heatMapNode)
@@ -71,7 +71,7 @@ def _surfaceOf(segmentationNode: Any, segmentIds: Sequence[str] | None) -> vtk.v
     copy.CreateRepresentation(name)
     append = vtk.vtkAppendPolyData()
     append.AddInputData(vtk.vtkPolyData())
-    for segmentId in lastingSegmentIds(segmentationNode) if segmentIds is None else segmentIds:
+    for segmentId in userSegmentIds(segmentationNode) if segmentIds is None else segmentIds:
         part = copy.GetSegment(segmentId).GetRepresentation(name)
         if part is not None:
             append.AddInputData(part)

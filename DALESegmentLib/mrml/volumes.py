@@ -64,11 +64,11 @@ def imageFromVolumes(volumeNodes: Any | Sequence[Any]) -> np.ndarray:
     Raises EngineError "no-volume", or "geometry-mismatch" where the volumes do not share one grid.
     """
     nodes = asList(volumeNodes)
-    requireOneGrid(nodes)
+    requireSameGrid(nodes)
     return asImage([slicer.util.arrayFromVolume(node) for node in nodes])
 
 
-def requireOneGrid(nodes: Sequence[Any]) -> None:
+def requireSameGrid(nodes: Sequence[Any]) -> None:
     """Raises EngineError "no-volume", or "geometry-mismatch" where the volumes do not share one grid."""
     if not nodes:
         raise EngineError("no-volume", "No volume is chosen; choose the image to work on.")
@@ -93,7 +93,7 @@ def asImage(volumes: Sequence[np.ndarray]) -> np.ndarray:
 def copiesOf(volumeNodes: Any | Sequence[Any]) -> list[np.ndarray]:
     """The volumes' arrays as they are stored, copied. Raises as `imageFromVolumes` does."""
     nodes = asList(volumeNodes)
-    requireOneGrid(nodes)
+    requireSameGrid(nodes)
     return [slicer.util.arrayFromVolume(node).copy() for node in nodes]
 
 

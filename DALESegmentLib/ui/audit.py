@@ -65,7 +65,7 @@ class Audit:
             self._keep()
 
     def sentence(self) -> str:
-        """What is to be done, or what the audit says."""
+        """What is to be done, or the result of the audit."""
         if not self.fits():
             return ""
         verdicts, places = self._data["verdicts"], self._data["places"]

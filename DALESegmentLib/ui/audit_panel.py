@@ -28,9 +28,9 @@ class AuditPanel:
             button.enabled = audit.running
         ui.auditLabel.setText(audit.sentence())
         ui.auditLabel.visible = audit.fits()
-        self._sayProgress()
+        self._showProgress()
 
-    def _sayProgress(self) -> None:
+    def _showProgress(self) -> None:
         review = self._workflow.review
         listed, known = review.regions(), review.decisions()
         waiting = [r for r in listed if known.get(regionIdentity(r), "open") == "open"]
@@ -44,7 +44,7 @@ class AuditPanel:
 
     def _start(self) -> None:
         case = self._workflow.session.sceneCase()
-        if self._workflow.review.begun and not self._workflow.review.outOfPlace:
+        if self._workflow.review.begun and not self._workflow.review.isForOtherNodes:
             case.trusted = self._workflow.review.decided(case)
         audit = Audit(self._workflow.state)
         audit.start(case, seed=int(time.time()) % 2**31)

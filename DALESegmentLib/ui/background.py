@@ -1,4 +1,4 @@
-"""Work on copies beside the user interface: arrays are converted, hashed, written and read, the viewer stays usable."""
+"""Work on copies in another thread: arrays are converted, hashed, written and read, and the viewer stays usable."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ HANDED_OVER_S = 0.004  # of each tick; the rest is the user interface's
 class Background:
     """One piece of work at a time. It must touch neither the scene nor a widget.
 
-    A timer looks whether it is done, and waits for it a few milliseconds each time: an application need not let go of
+    A timer checks whether it is done, and waits for it a few milliseconds each time: an application need not let go of
     Python's lock while it waits for events, and the work would then stand still.
     """
 
@@ -67,7 +67,7 @@ class Background:
         self._thread = None
 
 
-def importInTime() -> None:
+def importInAdvance() -> None:
     """Import what a correction needs beforehand: scipy takes up to a second, too long for the answer to a key."""
 
     def bring() -> None:

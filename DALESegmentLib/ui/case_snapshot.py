@@ -10,14 +10,14 @@ from ..engine.geometry.grid import Geometry
 from ..engine.io.array_cases import save_array_case
 from ..engine.io.case import Case, image_fingerprint
 from ..mrml.cases import Snapshot
-from .reviewed_store import keepTrust, trustKept
+from .reviewed_store import loadTrusted, storeTrusted
 
 
 class CaseSnapshot:
     """Its methods touch no scene and may run on another thread, one at a time.
 
     trustFolder: where trusted voxels are kept between steps; owner: the lasting ID of the segmentation, None for
-    images alone; folder: where the case is written, not made yet; earlier: folders of cases handed over before.
+    images alone; folder: where the case is written, not made yet; earlier: folders of cases written before.
     """
 
     def __init__(
@@ -34,12 +34,12 @@ class CaseSnapshot:
 
     @property
     def name(self) -> str:
-        """Of the case, as the engine is told it."""
+        """Of the case, as the engine gets it."""
         return self._snapshot.name
 
     @property
     def fingerprint(self) -> str:
-        """What tells its image from any other. Of the first channel: a second image may be chosen or left out while
+        """The hash of its image. Of the first channel: a second image may be chosen or left out while
         the trust stays."""
         if not self._fingerprint:
             self._fingerprint = image_fingerprint(self.case().image)
@@ -50,14 +50,14 @@ class CaseSnapshot:
         if self._case is None:
             self._case = self._snapshot.case()
             if self._owner is not None:
-                self._case.trusted = trustKept(self._trustFile, self._case)
+                self._case.trusted = loadTrusted(self._trustedFile, self._case)
         return self._case
 
-    def keepTrust(self) -> None:
+    def storeTrusted(self) -> None:
         """Remember the case's trusted voxels for this segmentation, of this image."""
-        keepTrust(self._trustFile, self.case())
+        storeTrusted(self._trustedFile, self.case())
 
-    def handOver(self) -> dict[str, Any]:
+    def writeCase(self) -> dict[str, Any]:
         """Write the case into a folder of its own for the engine; returns the request's `cases`.
 
         Never over an earlier one: the engine may still have that mapped, and Windows then refuses to replace
@@ -69,6 +69,6 @@ class CaseSnapshot:
         return {"items": [{"name": self.case().name, "arrays": str(self._folder)}]}
 
     @property
-    def _trustFile(self) -> Path:
+    def _trustedFile(self) -> Path:
         """Not in the scene's own folder: an import brings segmentations, and changes the scene's token."""
         return self._trustFolder / f"{self._owner}-{self.fingerprint}.npz"

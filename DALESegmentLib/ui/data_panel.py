@@ -8,7 +8,7 @@ from slicer.i18n import tr as _
 
 from ..mrml.heat_map import heatMapIds
 from ..mrml.input_summary import describe
-from ..mrml.segmentations import lastingSegmentIds
+from ..mrml.segmentations import userSegmentIds
 from .combo_box import Choices
 from .path_field import PathField
 from .signals import connect
@@ -76,5 +76,5 @@ def segmentChoices(segmentation: Any) -> list[tuple[str, str]]:
     choices = [("", _("All segments"))]
     if segmentation is not None:
         held = segmentation.GetSegmentation()
-        choices += [(i, held.GetSegment(i).GetName()) for i in lastingSegmentIds(segmentation)]
+        choices += [(i, held.GetSegment(i).GetName()) for i in userSegmentIds(segmentation)]
     return choices

@@ -51,17 +51,17 @@ def missingRequirements(requirementsFile: str | Path) -> list[str]:
     return [line for line in _requirements(requirementsFile) if not _satisfied(line)]
 
 
-def lookAhead(requirementsFile: str | Path) -> None:
-    """Look for one requirement after the other while the application is idle, so that the first step need not."""
+def checkWhenIdle(requirementsFile: str | Path) -> None:
+    """Check one requirement after the other while the application is idle, so that the first step need not."""
     left = iter(_requirements(requirementsFile))
 
-    def lookForNext() -> None:
+    def checkNext() -> None:
         line = next(left, None)
         if line is not None:
             _satisfied(line)
-            qt.QTimer.singleShot(LOOK_EVERY_MS, lookForNext)
+            qt.QTimer.singleShot(LOOK_EVERY_MS, checkNext)
 
-    qt.QTimer.singleShot(LOOK_EVERY_MS, lookForNext)
+    qt.QTimer.singleShot(LOOK_EVERY_MS, checkNext)
 
 
 def _requirements(requirementsFile: str | Path) -> list[str]:
@@ -69,7 +69,7 @@ def _requirements(requirementsFile: str | Path) -> list[str]:
     return [requirement for line in lines if (requirement := line.split("#")[0].strip())]
 
 
-def whatIsMissing(requirementsFile: str | Path) -> list[str]:
+def missingSentences(requirementsFile: str | Path) -> list[str]:
     """A sentence for each thing that has to be installed before the engine can run; installs nothing."""
     lines = []
     if installedVersion("torch") is None:
@@ -84,7 +84,7 @@ def whatIsMissing(requirementsFile: str | Path) -> list[str]:
 
 
 def describe(missing: list[str], requirementsFile: str | Path) -> list[str]:
-    """The missing lines with what the file says about them: the size to download."""
+    """The missing lines with the file's comments: the size to download."""
     about = {}
     for line in Path(requirementsFile).read_text(encoding="utf-8").splitlines():
         requirement, _hash, comment = line.partition("#")
@@ -142,7 +142,7 @@ def _installTorch() -> None:
 
 
 def _installPackages(missing: list[str], requirementsFile: str | Path) -> None:
-    """Ask, install, look whether it is there. A Slicer under test is never changed."""
+    """Ask, install, check whether it is there. A Slicer under test is never changed."""
     wheels = wheelFolder()
     where = _("the folder {folder}").format(folder=wheels) if wheels else _("the internet")
     question = _(

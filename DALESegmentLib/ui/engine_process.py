@@ -1,4 +1,4 @@
-"""The engine process seen from Slicer: requests out, progress and answers back, never a wait."""
+"""The engine process as Qt runs it: sends requests, receives progress and answers, never blocks."""
 
 from __future__ import annotations
 

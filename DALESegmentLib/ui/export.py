@@ -1,4 +1,4 @@
-"""What leaves the scene: decisions, maps, the model. Only where the reader asked, into the folder they chose."""
+"""Exports decisions, maps and the model into the folder that the reader chose."""
 
 from __future__ import annotations
 
@@ -16,14 +16,15 @@ from ..engine.core.errors import EngineError
 from ..engine.core.files import not_written
 from ..engine.geometry.grid import Geometry
 from ..engine.io.images import write_image
+from ..engine.io.segmentations import Segment, Segmentation, write_segmentation
 from ..engine.review.decisions import write_decisions_csv, write_decisions_json
-from ..mrml import hidden_volumes as kept
+from ..mrml import hidden_volumes, label_source
 from ..mrml.decisions import decisionLog, decisionRows
 from .audit import Audit
 from .workflow import Workflow
 
 
-class Exporting:
+class Exporter:
     def __init__(self, workflow: Workflow) -> None:
         self._workflow = workflow
 
@@ -49,7 +50,8 @@ class Exporting:
         workflow.onMessage(_("Written: {name}.csv and {name}.json.").format(name=stem))
 
     def maps(self, folder: Path) -> None:
-        """The confidence as it is, and the probability of each class under the model in use, as NRRD."""
+        """The confidence as it is, and the probability of each class under the model in use, as NRRD; what was learned
+        otherwise than given as a segmentation (.seg.nrrd) whose segments are named by their source."""
         workflow = self._workflow
         taken = workflow.session.takeImages(workflow.session.images)
         stem = _fileName(workflow.state.image.GetName())
@@ -60,7 +62,7 @@ class Exporting:
             **workflow.device(),
         }
 
-        confidence = self._confidence()
+        confidence, learned = self._confidence(), self._labelSource()
 
         def write(answer: dict) -> int:
             item = answer["items"][0]
@@ -71,14 +73,16 @@ class Exporting:
                 write_image(file, np.asarray(values, np.float32), taken.geometry)
             if confidence is not None:
                 write_image(folder / f"{stem}-confidence.nrrd", *confidence)
-            return len(maps) + (confidence is not None)
+            if learned is not None:
+                write_segmentation(folder / f"{stem}-learned-otherwise.seg.nrrd", learned)
+            return len(maps) + (confidence is not None) + (learned is not None)
 
         def done(written: int) -> None:
-            said = _("{count} maps were written to “{folder}”.").format(count=written, folder=folder.name)
+            sentence = _("{count} maps were written to “{folder}”.").format(count=written, folder=folder.name)
             none = _("No confidence of this image is shown, so none is among them; press Show confidence first.")
-            workflow.onMessage(said if confidence is not None else f"{said} {none}")
+            workflow.onMessage(sentence if confidence is not None else f"{sentence} {none}")
 
-        workflow.request("predict", parameters, done, taken.handOver, write)
+        workflow.request("predict", parameters, done, taken.writeCase, write)
 
     def model(self, folder: Path) -> None:
         """A copy of the bundle. Raises EngineError "folder-not-empty", "cannot-write", "disk-full"."""
@@ -102,7 +106,20 @@ class Exporting:
         state = self._workflow.state
         if state.confidence is None or not self._workflow.review.fits(state.heatMap):
             return None
-        return kept.keptArray(state.confidence), kept.keptGeometry(state.confidence)
+        return hidden_volumes.hiddenArray(state.confidence), hidden_volumes.hiddenGeometry(state.confidence)
+
+    def _labelSource(self) -> Segmentation | None:
+        """The voxels that are not learned as given, if that of the chosen image is there, a segment for each source."""
+        node = self._workflow.state.labelSource
+        if node is None or not self._workflow.review.fits(node):
+            return None
+        numbers, geometry = label_source.labelSourceArray(node)
+        segments = [
+            Segment(f"Source_{number}", name, label_source.sourceColour(node, number), label_value=number)
+            for number, name in label_source.sourceNamesOf(node).items()
+            if number
+        ]
+        return Segmentation(segments, numbers[None], geometry)
 
 
 def _fileName(name: Any) -> str:

@@ -1,11 +1,11 @@
-"""Review, first part: the heat map over the slices and on the 3D surface, and its legend."""
+"""Review, first part: the heat map over the slices and on the 3D surface, its legend, and what was learned otherwise
+than given."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from ..mrml import heat_map, surface
-from ..mrml import hidden_volumes as kept
+from ..mrml import heat_map, hidden_volumes, surface
 from ..mrml.segmentations import labelFromSegmentation
 from .combo_box import Choices
 from .data_panel import segmentChoices
@@ -36,6 +36,7 @@ class HeatMapPanel:
         for control in (ui.opacitySlider, ui.thresholdSlider, ui.heatMapCheckBox, ui.surfaceCheckBox):
             control.enabled = there
         ui.heatMapSegmentComboBox.enabled = there
+        ui.labelSourceCheckBox.enabled = review.fits(state.labelSource)
         self._segments.show(segmentChoices(state.segmentation), state.heatMapSegment)
         review.matchViews()
         self._drawSegment()
@@ -54,7 +55,8 @@ class HeatMapPanel:
         before, self._drawn = self._drawn, now
         if before == now or (now[1] == "" and (before is None or before[0] != now[0])):
             return  # a new heat map shows all segments already
-        confidence, geometry = kept.keptArray(state.confidence), kept.keptGeometry(state.confidence)
+        confidence = hidden_volumes.hiddenArray(state.confidence)
+        geometry = hidden_volumes.hiddenGeometry(state.confidence)
         chosen = [now[1]] if now[1] else None
         label = labelFromSegmentation(state.segmentation, state.image, chosen)[0]
         if chosen:

@@ -74,11 +74,11 @@ class LearnPanel:
     def _showInstallation(self, answer: dict) -> None:
         wrong = [check for check in answer["checks"] if not check["ok"]]
         lines = [f"{check['name']}: {check['value']}. {check['advice']}" for check in wrong]
-        told = ("GPU", "Memory", "Processor cores", "torch", "monai")
+        shown = ("GPU", "Memory", "Processor cores", "torch", "monai")
         lines += [
             f"{check['name']}: {check['value']}. {check['advice']}".strip()
             for check in answer["checks"]
-            if check["ok"] and (check["name"] in told or check["name"].startswith("GPU"))
+            if check["ok"] and (check["name"] in shown or check["name"].startswith("GPU"))
         ]
         first = _("Problems found: {count}.").format(count=len(wrong)) if wrong else _("Everything needed is there.")
         self._show(self._ui.installationLabel, "\n".join([first, *lines]))

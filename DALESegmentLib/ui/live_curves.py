@@ -20,7 +20,7 @@ class LiveCurves:
         self._drawn = 0.0
 
     def take(self, event: dict[str, Any]) -> None:
-        """One progress event; those that are not of a training say nothing here."""
+        """One progress event; those of other steps are ignored."""
         values = event.get("values") or {}
         if "epoch" not in values:
             return

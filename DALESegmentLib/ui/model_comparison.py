@@ -16,7 +16,7 @@ from .training_messages import confirmed
 from .workflow import Workflow
 
 
-class Comparing:
+class ModelComparison:
     """Two predictions, one after the other, and the difference in the scene."""
 
     def __init__(self, workflow: Workflow) -> None:
@@ -32,12 +32,12 @@ class Comparing:
         if not before:
             raise EngineError("no-previous-model", "There is no earlier model to compare with; fine-tune first.")
         taken, image, decided = workflow.session.takeScene(), state.image, None
-        if workflow.review.begun and not workflow.review.outOfPlace:
-            decided = workflow.review.takeDecided()
+        if workflow.review.begun and not workflow.review.isForOtherNodes:
+            decided = workflow.review.deferTrustedVoxels()
 
         def ask(model: str, onDone: Any, read: Any) -> None:
             parameters = {"model": model, "out": str(workflow.session.newFolder("prediction")), **workflow.device()}
-            workflow.request("predict", parameters, onDone, taken.handOver, read)
+            workflow.request("predict", parameters, onDone, taken.writeCase, read)
 
         def first(was: np.ndarray) -> None:
             ask(after, lambda found: self._show(*found, taken.geometry, image), lambda answer: second(was, answer))

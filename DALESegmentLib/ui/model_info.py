@@ -34,7 +34,7 @@ def modelInfo(model: str) -> str:
 
 
 def _training(bundle: Path) -> list[str]:
-    """What the bundle and the run that it lies in say about the training, as far as they are there."""
+    """About the training, from the bundle's files and those of its run folder where it has one."""
     file = bundle / "docs" / "training.json"
     parts = []
     if file.is_file():

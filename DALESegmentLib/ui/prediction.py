@@ -15,7 +15,7 @@ from .review import requireUnmoved
 from .workflow import Workflow
 
 
-class Predicting:
+class Prediction:
     """Each image gets a new segmentation of its own; nothing that exists is touched."""
 
     def __init__(self, workflow: Workflow) -> None:
@@ -94,4 +94,4 @@ class Predicting:
             found = extents(item) or _("nothing was found")
             say(_("New segmentation “{name}”: {found}.").format(name=node.GetName(), found=found))
 
-        workflow.request("predict", parameters, done, taken.handOver, read)
+        workflow.request("predict", parameters, done, taken.writeCase, read)

@@ -45,16 +45,16 @@ class Correction:
     def open(self, region: Region) -> None:
         """Take the reader to the Segment Editor, on the region's segment."""
         workflow = self._workflow
-        drawn = workflow.session.drawnNow()
+        drawn = workflow.session.segmentationSnapshot()
         geometry = geometryFromVolume(workflow.state.image)
         segmentId = segmentIdOf(workflow.state.segmentation, region.label_value, region.class_name)
-        place = _placeOf(region, workflow.review.regionMap(), geometry)
+        place = editableVoxels(region, workflow.review.regionMap(), geometry)
         kept = editing.openCorrection(workflow.state.image, workflow.state.segmentation, segmentId, place, geometry)
         self._open = _Open(region, kept, drawn)
         slicer.util.selectModule("SegmentEditor")
-        self._aimEditor(region, segmentId)
+        self._setUpEditor(region, segmentId)
 
-    def _aimEditor(self, region: Region, segmentId: str) -> None:
+    def _setUpEditor(self, region: Region, segmentId: str) -> None:
         """The editor's own widget, which takes the nodes when its panel is shown."""
         state = self._workflow.state
         editor = getattr(getattr(slicer.modules, "SegmentEditorWidget", None), "editor", None)
@@ -81,14 +81,14 @@ class Correction:
         workflow = self._workflow
         if workflow.session is None or workflow.state.segmentation is None:
             return
-        drawn = workflow.session.drawnNow()
+        drawn = workflow.session.segmentationSnapshot()
         changed = drawn.changedVoxels(one.drawn)
         if not changed:
             workflow.onMessage(_("Nothing was changed in region {rank}.").format(rank=one.region.rank))
             return
         try:
             workflow.review.decide(one.region, "corrected")
-        except EngineError:  # the disk is full, say: coming back again tries again
+        except EngineError:  # for instance, the disk is full: the next return to the module tries again
             self._open = one
             raise
         self._drawn.append((regionIdentity(one.region), one.kept, drawn))
@@ -118,10 +118,10 @@ class Correction:
             self._waiting = None
         _identity, kept, after = self._drawn.pop()
         try:
-            now = self._workflow.session.drawnNow()
+            now = self._workflow.session.segmentationSnapshot()
         except EngineError:
             return
-        if now.changedVoxels(after) == 0 and editing.takeBack(kept):
+        if now.changedVoxels(after) == 0 and editing.undoCorrection(kept):
             self._workflow.onMessage(_("The correction of region {rank} was taken back.").format(rank=region.rank))
         else:
             self._workflow.onMessage(
@@ -141,7 +141,7 @@ class Correction:
         self._open, self._drawn, self._waiting = None, [], None
 
 
-def _placeOf(region: Region, regionMap: np.ndarray | None, geometry: Geometry) -> np.ndarray:
+def editableVoxels(region: Region, regionMap: np.ndarray | None, geometry: Geometry) -> np.ndarray:
     """(k, j, i) bool: the region and a margin; its box where the region map does not fit the image."""
     from ..engine.geometry.distance import grow_mm  # brings scipy
 

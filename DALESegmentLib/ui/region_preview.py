@@ -1,4 +1,4 @@
-"""The heat map of the region that was just corrected, renewed while the engine still looks at the rest of the image."""
+"""The heat map of the region that was just corrected, updated while the engine still predicts the rest of the image."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ..mrml import heat_map
 from .review import Review
 
 
-class RegionFirst:
+class RegionPreview:
     """For the heat map that is there when the step begins."""
 
     def __init__(self, review: Review) -> None:
@@ -27,8 +27,8 @@ class RegionFirst:
         box = tuple(slice(a, b + 1) for a, b in zip(reversed(first), reversed(last), strict=True))
         self._before = box, heat_map.updatePart(self._heatMap, box, np.load(region["shown"]))
 
-    def takeBack(self) -> None:
-        """The step came to nothing: the heat map is again that of the model in use."""
+    def restore(self) -> None:
+        """The step failed: the heat map is again that of the model in use."""
         if self._before is not None and self._stillThere():
             heat_map.updatePart(self._heatMap, *self._before)
         self._before = None

@@ -11,12 +11,12 @@ from typing import Any
 from slicer.i18n import tr as _
 
 from ..engine.core.errors import EngineError
-from .background import Background, importInTime
+from .background import Background, importInAdvance
 from .engine_process import EngineProcess
 from .session import Session
 from .signals import showProblemSoon
 
-BESIDE = "beside"  # in the place of a request's id while arrays are written or read beside the user interface
+BACKGROUND = "beside"  # in the place of a request's id while arrays are written or read beside the user interface
 
 
 @dataclass
@@ -43,7 +43,7 @@ class Requests:
         self.engine = engine
         self.prepare = prepare
         self.session: Session | None = None
-        self.running: str | None = None  # id of the request under way, or BESIDE
+        self.running: str | None = None  # id of the request under way, or BACKGROUND
         self.applying = False  # whether an answer is being put into the scene: its parts are shown together
         self.onChanged: Callable[[], None] = lambda: None
         self.onProgress: Callable[[dict], None] = lambda event: None
@@ -65,14 +65,14 @@ class Requests:
         return self.session.state
 
     def cancel(self) -> None:
-        if self.running == BESIDE:
+        if self.running == BACKGROUND:
             self._step.cancelled = True
         elif self.running is not None:
             self.engine.cancel(self.running)
 
     def abandon(self) -> None:
         """End the step where asking did not help: the engine is stopped, and the next step starts a fresh one."""
-        if self.running == BESIDE:
+        if self.running == BACKGROUND:
             self._step.cancelled = True
         elif self.running is not None:
             self.engine.kill()
@@ -87,7 +87,7 @@ class Requests:
         command: str,
         parameters: dict[str, Any],
         onDone: Callable[[Any], None],
-        handOver: Callable[[], dict[str, Any]] | None = None,
+        writeCase: Callable[[], dict[str, Any]] | None = None,
         read: Callable[[dict], Any] | None = None,
         onProgress: Callable[[dict], None] = lambda event: None,
         onFailed: Callable[[], None] = lambda: None,
@@ -95,18 +95,18 @@ class Requests:
         """Ask the engine; onDone(answer) is called while the same scene is open, and may ask again; so are
         onProgress(event) before it and, in its place, onFailed().
 
-        handOver() writes what the engine needs and returns the request's `cases`; read(answer) makes of the answer
+        writeCase() writes what the engine needs and returns the request's `cases`; read(answer) makes of the answer
         what onDone then gets. Both run beside the user interface: they touch neither the scene nor a widget.
         """
         if self.busy:
             raise EngineError("busy", "A step is still running; wait for it or cancel it.")
         self.prepare()
         step = self._step = _Step(command, parameters, onDone, read, self.state.token, onProgress, onFailed)
-        if handOver is None:
+        if writeCase is None:
             self._send(step)
         else:
-            importInTime()
-            self._beside(step, handOver, lambda cases: self._handedOver(step, cases))
+            importInAdvance()
+            self._runInBackground(step, writeCase, lambda cases: self._sendWithCases(step, cases))
         self.onChanged()
 
     def waitFor(self, condition: Callable[[], bool], seconds: float) -> bool:
@@ -115,14 +115,14 @@ class Requests:
         while not condition():
             if time.monotonic() > end or not self.busy:
                 return condition()
-            if self.running == BESIDE:
+            if self.running == BACKGROUND:
                 self._background.poll()
             else:
-                self.engine.waitFor(lambda: condition() or self.running in (BESIDE, None), 0.2)
+                self.engine.waitFor(lambda: condition() or self.running in (BACKGROUND, None), 0.2)
         return True
 
-    def _beside(self, step: _Step, work: Callable[[], Any], onDone: Callable[[Any], None]) -> None:
-        self.running = BESIDE
+    def _runInBackground(self, step: _Step, work: Callable[[], Any], onDone: Callable[[Any], None]) -> None:
+        self.running = BACKGROUND
 
         def done(value: Any) -> None:
             if step.cancelled:
@@ -138,7 +138,7 @@ class Requests:
 
         self._background.start(work, done, error)
 
-    def _handedOver(self, step: _Step, cases: dict[str, Any]) -> None:
+    def _sendWithCases(self, step: _Step, cases: dict[str, Any]) -> None:
         step.parameters = {**step.parameters, "cases": cases}
         try:
             self._send(step)
@@ -150,7 +150,7 @@ class Requests:
             if step.read is None:
                 self._deliver(step, answer)
             else:
-                self._beside(step, lambda: step.read(answer), lambda value: self._deliver(step, value))
+                self._runInBackground(step, lambda: step.read(answer), lambda value: self._deliver(step, value))
 
         self.running = self.engine.request(
             step.command, step.parameters, lambda event: self._progressed(step, event), result, self._failed

@@ -9,9 +9,9 @@ from typing import Any
 from slicer.i18n import tr as _
 
 from . import folders
-from .export import Exporting
-from .model_comparison import Comparing
-from .prediction import Predicting
+from .export import Exporter
+from .model_comparison import ModelComparison
+from .prediction import Prediction
 from .signals import connect
 from .workflow import Workflow
 
@@ -19,7 +19,7 @@ from .workflow import Workflow
 class ResultPanel:
     def __init__(self, ui: Any, workflow: Workflow) -> None:
         self._ui, self._workflow = ui, workflow
-        comparing, exporting, predicting = Comparing(workflow), Exporting(workflow), Predicting(workflow)
+        comparing, exporting, predicting = ModelComparison(workflow), Exporter(workflow), Prediction(workflow)
         self._predicting = predicting
         for button, slot in (
             (ui.predictButton, predicting.chosen),

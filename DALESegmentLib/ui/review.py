@@ -1,9 +1,9 @@
-"""The review in the scene: the heat map and the region list, whose they are, and what is decided about them."""
+"""The review in the scene: heat map and region list, which nodes they are about, and the decisions."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -14,14 +14,12 @@ from ..engine.dale.issues import Region
 from ..engine.geometry.grid import Geometry
 from ..engine.io.case import Case
 from ..engine.review.decisions import Decision
-from ..mrml import decisions, heat_map, regions
-from ..mrml import hidden_volumes as kept
-from ..mrml import review_baseline as opened
-from ..mrml.scene import FINGERPRINT, madeFor, setMadeFor
+from ..mrml import decisions, heat_map, hidden_volumes, label_source, regions, review_baseline
+from ..mrml.scene import FINGERPRINT, referencedNodes, setReferencedNodes
 from ..mrml.segmentations import segmentIdOf
 from ..mrml.volumes import geometryFromVolume, vtkImage
 from .case_snapshot import CaseSnapshot
-from .review_log_writer import Journal, byIdentity, journalFolder
+from .review_log_writer import ReviewLogWriter, regionsByIdentity, reviewLogFolder
 from .reviewed_regions import trustedVoxels
 
 Sources = tuple[Any, Any]  # the image and the segmentation that a result is about
@@ -29,16 +27,23 @@ Sources = tuple[Any, Any]  # the image and the segmentation that a result is abo
 
 @dataclass(frozen=True)
 class Maps:
-    """What an answer says about the case, ready to be shown: the heat map as it is drawn, and the exact confidence."""
+    """What an answer says about the case, ready to be shown: the heat map as it is drawn, the exact confidence, and why
+    voxels were learned as they were."""
 
     shown: Any  # vtkImageData
     confidence: Any
+    labelSource: Any = None  # vtkImageData; None where every voxel was learned as given, or it is not known
+    sourceNames: dict[int, str] = field(default_factory=dict)
 
     @staticmethod
     def read(item: dict[str, Any], geometry: Geometry) -> Maps:
         """From the files that the engine wrote; on any thread."""
         shown = np.clip(np.load(item["shown"]), 0.0, 1.0).astype(np.float32, copy=False)
-        return Maps(vtkImage(shown, geometry), vtkImage(np.load(item["confidence"]), geometry))
+        maps = vtkImage(shown, geometry), vtkImage(np.load(item["confidence"]), geometry)
+        if item.get("label_source") is None:
+            return Maps(*maps)
+        names = {int(number): source for number, source in item["source_names"].items()}
+        return Maps(*maps, vtkImage(np.load(item["label_source"]), geometry), names)
 
 
 class Review:
@@ -46,55 +51,59 @@ class Review:
 
     def __init__(self, state: Any) -> None:
         self.state = state
-        self._shown: tuple[bool, bool] | None = None  # heat map, list: whether they were to be seen at last
-        self._journal: Journal | None = None
+        self._shown: tuple[bool, ...] | None = None  # heat map, list, label source: whether they were shown last
+        self._writer: ReviewLogWriter | None = None
 
     def close(self) -> None:
         """The scene goes, or another review begins: let the log on disk go."""
-        if self._journal is not None:
-            self._journal.close()
-            self._journal = None
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
 
-    def journal(self) -> Journal | None:
+    def logWriter(self) -> ReviewLogWriter | None:
         """The log on disk of the list's image; None where there is no list, or one of an earlier version."""
         image = self.state.regionTable.GetAttribute(FINGERPRINT) if self.state.regionTable is not None else None
         if not image:
             return None
-        folder = journalFolder(self.state)
-        if self._journal is None or self._journal.file != folder / f"{image}.log":
+        folder = reviewLogFolder(self.state)
+        if self._writer is None or self._writer.file != folder / f"{image}.log":
             self.close()
-            self._journal = Journal(folder, image)
-        return self._journal
+            self._writer = ReviewLogWriter(folder, image)
+        return self._writer
 
     def fits(self, result: Any) -> bool:
         """Whether a result (heat map, region table) is about the image and the segmentation now chosen."""
         return _isFor(result, (self.state.image, self.state.segmentation))
 
     @property
-    def outOfPlace(self) -> bool:
+    def isForOtherNodes(self) -> bool:
         """Whether there is a region list, and it is about other nodes than the chosen ones."""
         return self.state.regionTable is not None and not self.fits(self.state.regionTable)
 
     @property
     def begun(self) -> bool:
         """Whether the scene knows what was drawn when the list was made."""
-        return self.state.regionTable is not None and opened.isOpened(self.state.regionTable)
+        return self.state.regionTable is not None and review_baseline.hasBaseline(self.state.regionTable)
 
     def reviewedNames(self) -> list[str]:
         """The names of the image and the segmentation that the region list is about, as far as they are left."""
-        return [node.GetName() for node in madeFor(self.state.regionTable) if node is not None]
+        return [node.GetName() for node in referencedNodes(self.state.regionTable) if node is not None]
 
     def reviewedSegments(self) -> list[str]:
         """IDs of the segments that the list is about."""
-        names = opened.openedNames(self.state.regionTable)
-        segmentation = madeFor(self.state.regionTable)[1]
+        names = review_baseline.baselineClassNames(self.state.regionTable)
+        segmentation = referencedNodes(self.state.regionTable)[1]
         return [i for i in (segmentIdOf(segmentation, value, name) for value, name in names.items()) if i]
 
     def matchViews(self) -> None:
-        """Take the heat map and the marks of another image out of sight, and bring them back with theirs."""
-        self._takeOwnTable()
+        """Take the maps and the marks of another image out of sight, and bring them back with theirs."""
+        self._useListOfChosenNodes()
         state = self.state
-        now = self.fits(state.heatMap) and state.heatMapShown, self.fits(state.regionTable)
+        now = (
+            self.fits(state.heatMap) and state.heatMapShown,
+            self.fits(state.regionTable),
+            self.fits(state.labelSource) and state.labelSourceShown,
+        )
         before, self._shown = self._shown, now
         if before is None:
             return
@@ -102,6 +111,8 @@ class Review:
             self.placeHeatMap()
         if before[1] != now[1] and state.regionMarkups is not None:
             state.regionMarkups.SetDisplayVisibility(now[1])
+        if before[2] != now[2] and state.labelSource is not None:
+            self.placeLabelSource()
 
     def showHeatMap(self, maps: Maps, geometry: Geometry, sources: Sources) -> None:
         """Put a new heat map in the place of the old one. Raises EngineError "image-gone"."""
@@ -110,20 +121,21 @@ class Review:
             heat_map.removeHeatMap(self.state.heatMap)
         name = _("{image} label confidence").format(image=sources[0].GetName())
         node = heat_map.addHeatMap(maps.shown, geometry, name)
-        setMadeFor(node, *sources)
+        setReferencedNodes(node, *sources)
         hidden = f"Exact confidence of {sources[0].GetName()}"
-        self.state.confidence = kept.keepImage(maps.confidence, geometry, hidden, self.state.confidence)
+        self.state.confidence = hidden_volumes.setHiddenImage(maps.confidence, geometry, hidden, self.state.confidence)
         self.state.heatMap = node
         self.placeHeatMap()
+        self._renewLabelSource(maps, geometry, sources)
 
     def showRegions(self, found: list[Region], images: dict[str, Any], taken: CaseSnapshot, sources: Sources) -> None:
         """Put a new region list in the place of the old one of the same image and segmentation. images: what
-        `openedImages` made."""
+        `baselineImages` made."""
         state = self.state
         table = regions.updateRegionTable(found, _tableFor(sources) or regions.addRegionTable())
-        setMadeFor(table, *sources)
+        setReferencedNodes(table, *sources)
         table.SetAttribute(FINGERPRINT, taken.fingerprint)
-        opened.keepOpened(table, images, taken.geometry, taken.case().class_names)
+        review_baseline.setBaseline(table, images, taken.geometry, taken.case().class_names)
         state.regionTable = table
         state.regionMarkups = regions.updateRegionMarkups(found, state.regionMarkups)
         state.regionMarkups.SetDisplayVisibility(self.fits(table))
@@ -141,17 +153,19 @@ class Review:
 
         Raises EngineError "disk-full", "cannot-write", and nothing is decided then.
         """
-        journal, who = self.journal(), self.state.reviewer
-        number = journal.note(region, decision, who) if journal is not None else None
+        writer, who = self.logWriter(), self.state.reviewer
+        number = writer.record(region, decision, who) if writer is not None else None
         decisions.decide(self.state.regionTable, region, decision, who, number)
 
     def earlier(self) -> list[tuple[Region, int, Decision]]:
         """Decisions in the log on disk that this list does not know, because the scene was never saved with them."""
-        journal = self.journal() if self.fits(self.state.regionTable) else None
-        if journal is None:
+        writer = self.logWriter() if self.fits(self.state.regionTable) else None
+        if writer is None:
             return []
-        listed = byIdentity(self.regions())
-        return [(listed[identity], number, one) for identity, number, one in journal.unknownTo(self.decisions())]
+        listed = regionsByIdentity(self.regions())
+        return [
+            (listed[identity], number, one) for identity, number, one in writer.decisionsMissingFrom(self.decisions())
+        ]
 
     def takeOver(self) -> int:
         """Put these into the list; how many there were."""
@@ -171,27 +185,27 @@ class Review:
         if last is None:
             return None
         region, decision, number = last
-        if self.journal() is not None:
-            self.journal().takeBack(number, region)
+        if self.logWriter() is not None:
+            self.logWriter().undo(number, region)
         decisions.undoDecision(self.state.regionTable)
         return region, decision
 
     def regionMap(self) -> np.ndarray | None:
         """(k, j, i) IDs of the listed regions."""
-        return opened.regionMap(self.state.regionTable) if self.state.regionTable is not None else None
+        return review_baseline.regionMap(self.state.regionTable) if self.state.regionTable is not None else None
 
     def decided(self, case: Case) -> np.ndarray:
-        """As `takeDecided`, made at once. Raises EngineError "review-outdated"."""
-        return self.takeDecided()(case)
+        """As `deferTrustedVoxels`, made at once. Raises EngineError "review-outdated"."""
+        return self.deferTrustedVoxels()(case)
 
-    def takeDecided(self) -> Callable[[Case], np.ndarray]:
-        """A function, for any thread, that says which voxels of the reviewed case, as it is now, were confirmed or
+    def deferTrustedVoxels(self) -> Callable[[Case], np.ndarray]:
+        """A function, for any thread, that returns which voxels of the reviewed case, as it is now, were confirmed or
         corrected, or trusted before; it raises EngineError "review-outdated" where other segments or another grid
         came. Raises EngineError "no-review".
         """
         then, regionMap = None, self.regionMap()
         if regionMap is not None:
-            then = opened.openedCase(self.state.regionTable)
+            then = review_baseline.baselineCase(self.state.regionTable)
         if then is None:
             raise EngineError("no-review", "List the doubtful regions, correct or confirm some, then fine-tune.")
         known = self.decisions()
@@ -200,7 +214,7 @@ class Review:
         return lambda case: trustedVoxels(then, case, regionMap, confirmed)
 
     def placeHeatMap(self) -> None:
-        """Over the slices as the controls say, or out of sight while it is switched off or not of the chosen image."""
+        """Show it with the controls' opacity and threshold; hide it while switched off or not of the chosen image."""
         node = self.state.heatMap
         if not self.fits(node) or not self.state.heatMapShown:
             heat_map.hideHeatMap(node)
@@ -209,9 +223,30 @@ class Review:
         heat_map.setHeatMapOpacity(node, self.state.heatMapOpacity)
         heat_map.setHeatMapThreshold(node, self.state.heatMapThreshold)
 
-    def _takeOwnTable(self) -> None:
+    def placeLabelSource(self) -> None:
+        """In the label layer of the slices, or out of sight while it is switched off or not of the chosen image."""
+        node = self.state.labelSource
+        if self.fits(node) and self.state.labelSourceShown:
+            label_source.showLabelSource(node)
+        else:
+            label_source.hideLabelSource(node)
+
+    def _renewLabelSource(self, maps: Maps, geometry: Geometry, sources: Sources) -> None:
+        """Put a new one in the place of the old one, or none where the new model learned every voxel as given."""
+        before, self.state.labelSource = self.state.labelSource, None
+        if before is not None:
+            label_source.removeLabelSource(before)
+        if maps.labelSource is None:
+            return
+        name = _("{image} learned otherwise").format(image=sources[0].GetName())
+        node = label_source.addLabelSource(maps.labelSource, geometry, name, maps.sourceNames)
+        setReferencedNodes(node, *sources)
+        self.state.labelSource = node
+        self.placeLabelSource()
+
+    def _useListOfChosenNodes(self) -> None:
         """Where the chosen image and segmentation have a list of their own, go on with that one."""
-        if not self.outOfPlace:
+        if not self.isForOtherNodes:
             return
         table = _tableFor((self.state.image, self.state.segmentation))
         if table is not None:
@@ -221,7 +256,7 @@ class Review:
 
 
 def _isFor(result: Any, sources: Sources) -> bool:
-    pairs = zip(madeFor(result), sources, strict=True)
+    pairs = zip(referencedNodes(result), sources, strict=True)
     return all(of is not None and now is not None and of.GetID() == now.GetID() for of, now in pairs)
 
 

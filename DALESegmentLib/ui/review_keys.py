@@ -22,7 +22,7 @@ KEYS = {
 
 
 class ReviewKeys:
-    """Shortcuts of the whole window: they work while the reader looks at a view, and not while a text is typed."""
+    """Shortcuts of the whole window: they work while a view has the focus, and not while a text is typed."""
 
     def __init__(self, window: Any, actions: dict[str, Callable[[], None]]) -> None:
         self._shortcuts = []

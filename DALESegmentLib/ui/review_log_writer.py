@@ -18,7 +18,7 @@ from ..engine.review.log import ReviewLog, open_log
 from ..mrml.regions import OPEN, regionIdentity
 
 
-class Journal:
+class ReviewLogWriter:
     """The log of one image, open from the first use until `close`. image: its `image_fingerprint`."""
 
     def __init__(self, folder: Path, image: str) -> None:
@@ -35,18 +35,18 @@ class Journal:
         self._open.close()
         self._log = None
 
-    def note(self, region: Region, verdict: str, who: str) -> int | None:
+    def record(self, region: Region, verdict: str, who: str) -> int | None:
         """Write a decision; its number, or None where there is no log. Raises EngineError "disk-full"."""
         return None if self._log is None else self._log.decide(region, verdict, who)
 
-    def takeBack(self, number: int | None, region: Region) -> None:
+    def undo(self, number: int | None, region: Region) -> None:
         """Note that a decision about the region was undone; one that this log does not know is passed over: the scene
         may come from another computer, which numbers its own."""
         standing = {} if self._log is None else self._log.state.standing
         if number in standing and _identity(standing[number]) == regionIdentity(region):
             self._log.undo(number)
 
-    def unknownTo(self, states: dict[tuple, str]) -> list[tuple[tuple, int, Decision]]:
+    def decisionsMissingFrom(self, states: dict[tuple, str]) -> list[tuple[tuple, int, Decision]]:
         """(identity, number, decision) of what stands in the log about regions that are still open in the list.
 
         states: of each listed region, by `regionIdentity`.
@@ -65,11 +65,11 @@ def _identity(decision: Decision) -> tuple:
     return decision.case, decision.label_value, decision.suspicion, decision.centre_voxel
 
 
-def byIdentity(found: list[Region]) -> dict[tuple, Region]:
+def regionsByIdentity(found: list[Region]) -> dict[tuple, Region]:
     return {regionIdentity(region): region for region in found}
 
 
-def journalFolder(state: Any) -> Path:
+def reviewLogFolder(state: Any) -> Path:
     """Beside the work where the reader chose a place for it, else beside Slicer's settings, which no clean-up takes."""
     import slicer
 

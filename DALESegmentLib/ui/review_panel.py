@@ -11,7 +11,8 @@ from slicer.i18n import tr as _
 from ..engine.core.errors import EngineError
 from ..engine.dale.issues import Region
 from ..mrml.regions import jumpToRegion, regionIdentity
-from .background import importInTime
+from .background import importInAdvance
+from .learned_otherwise import whyLearned
 from .region_editing import Correction
 from .region_table import RegionTable
 from .review_keys import ReviewKeys, legend
@@ -45,7 +46,7 @@ class ReviewPanel:
             connect(sender, signal, slot)
         window = slicer.util.mainWindow() or ui.regionsTable
         self._keys = ReviewKeys(window, actions)
-        self._wayBack = ReviewKeys(window, {"done": _comeBack})
+        self._returnKey = ReviewKeys(window, {"done": _returnToModule})
         self._entered = False
         self._journalProblem = ""
         ui.keysLabel.setText(legend())
@@ -56,21 +57,22 @@ class ReviewPanel:
         judgeable = bool(state.model) and state.image is not None and state.segmentation is not None
         ui.regionsButton.enabled = free and judgeable
         ui.fineTuneButton.enabled = free and judgeable and review.fits(state.regionTable)
-        self._sayWhose()
+        self._showReviewedNodes()
         self._offerEarlier()
         known = review.decisions()
         self.table.show([(r, known.get(regionIdentity(r), "open")) for r in review.regions()])
         self._enableDecisions()
+        self._explainRegion()
         try:
             self.correction.learn()
-        except EngineError as problem:  # another image was chosen meanwhile, say
+        except EngineError as problem:  # for instance, another image was chosen meanwhile
             self._workflow.onMessage(problem.sentence)
 
     def entered(self) -> None:
         """The module is on screen: an open correction ends, and the keys work."""
         self._entered = True
-        importInTime()  # now rather than at the first click, which the imports' own tidying would hold up
-        self._wayBack.setEnabled(False)
+        importInAdvance()  # now rather than at the first click, which the imports' own tidying would hold up
+        self._returnKey.setEnabled(False)
         self._matchKeys()
         try:
             self.correction.leave()
@@ -82,7 +84,7 @@ class ReviewPanel:
         """Another module is on screen; during a correction one key leads back."""
         self._entered = False
         self._matchKeys()
-        self._wayBack.setEnabled(self.correction.isOpen and self._ui.keysCheckBox.checked)
+        self._returnKey.setEnabled(self.correction.isOpen and self._ui.keysCheckBox.checked)
 
     def close(self) -> None:
         """Slicer quits or the module is reloaded."""
@@ -90,7 +92,7 @@ class ReviewPanel:
             self.correction.leave()
         except EngineError as problem:  # the rest has to be closed all the same
             logging.warning("DALESegment: the open correction was not noted. %s", problem.sentence)
-        for keys in (self._keys, self._wayBack):
+        for keys in (self._keys, self._returnKey):
             keys.remove()
 
     def _matchKeys(self) -> None:
@@ -101,7 +103,7 @@ class ReviewPanel:
     def _offerEarlier(self) -> None:
         """Decisions on the disk that the scene does not know, because it was not saved with them."""
         review = self._workflow.review
-        count, journal = len(review.earlier()), review.journal()
+        count, journal = len(review.earlier()), review.logWriter()
         self._ui.takeOverButton.visible = bool(count)
         many = _("Take over {count} earlier decisions").format(count=count)
         self._ui.takeOverButton.text = _("Take over 1 earlier decision") if count == 1 else many
@@ -115,15 +117,15 @@ class ReviewPanel:
         self._workflow.onMessage(_("{count} earlier decisions were taken over.").format(count=count))
         self._workflow.onChanged()
 
-    def _sayWhose(self) -> None:
+    def _showReviewedNodes(self) -> None:
         """Where the list is about other nodes than the chosen ones: of which, and how it comes back."""
         review = self._workflow.review
         names = " / ".join(f"“{name}”" for name in review.reviewedNames())
         lost = _("The list was made for an image or a segmentation that is no longer here. List the regions again.")
         hidden = _("The list was made for {names}. Choose these under Data to go on with it.").format(names=names)
         whole = len(review.reviewedNames()) == 2
-        self._ui.reviewNote.setText((hidden if whole else lost) if review.outOfPlace else "")
-        self._ui.reviewNote.visible = review.outOfPlace
+        self._ui.reviewNote.setText((hidden if whole else lost) if review.isForOtherNodes else "")
+        self._ui.reviewNote.visible = review.isForOtherNodes
 
     def _enableDecisions(self) -> None:
         chosen = self.table.selected() is not None and not self._listing
@@ -133,9 +135,17 @@ class ReviewPanel:
 
     def _jump(self) -> None:
         self._enableDecisions()
+        self._explainRegion()
         region = self.table.selected()
         if region is not None:
             jumpToRegion(region)
+
+    def _explainRegion(self) -> None:
+        """Why the chosen region was learned as it was, where that is known."""
+        region = self.table.selected()
+        text = whyLearned(region) if region is not None else ""
+        self._ui.whyLearnedLabel.setText(text)
+        self._ui.whyLearnedLabel.visible = bool(text)
 
     @property
     def _listing(self) -> bool:
@@ -175,5 +185,5 @@ class ReviewPanel:
         self.table.goTo(region)
 
 
-def _comeBack() -> None:
+def _returnToModule() -> None:
     slicer.util.selectModule("DALESegment")

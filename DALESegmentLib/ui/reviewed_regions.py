@@ -1,4 +1,4 @@
-"""Which voxels the clinician has vouched for."""
+"""Which voxels of a reviewed case are trusted: changed, confirmed, or trusted before."""
 
 from __future__ import annotations
 

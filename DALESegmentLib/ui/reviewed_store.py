@@ -1,4 +1,4 @@
-"""What was trusted of a case, kept from one step to the next."""
+"""The trusted voxels of a case, stored from one step to the next."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from ..engine.geometry.grid import Geometry
 from ..engine.io.case import Case, image_fingerprint
 
 
-def keepTrust(file: Path, case: Case) -> None:
-    """Write case.trusted with the label it is about, and with what tells its image from any other.
+def storeTrusted(file: Path, case: Case) -> None:
+    """Write case.trusted with the label it is about, and the hash of its image.
 
     Raises EngineError "cannot-write" and "disk-full".
     """
@@ -31,7 +31,7 @@ def keepTrust(file: Path, case: Case) -> None:
         )
 
 
-def trustKept(file: Path, case: Case) -> np.ndarray | None:
+def loadTrusted(file: Path, case: Case) -> np.ndarray | None:
     """(k, j, i) bool as kept for this very image on these very voxels, where the label is still the one that was
     trusted; else None."""
     if not file.is_file():

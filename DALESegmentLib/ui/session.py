@@ -1,4 +1,4 @@
-"""The files of one scene's work: cases handed over, models, results."""
+"""The files of one scene's work: cases written for the engine, models, results."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from ..engine.io.case import Case
 from ..mrml.cases import Snapshot, takeSnapshot
 from ..mrml.heat_map import heatMapIds
 from ..mrml.labelmap_snapshot import LabelmapSnapshot
-from ..mrml.scene import lastingId
-from ..mrml.segmentations import drawnNow, lastingSegmentIds
+from ..mrml.scene import persistentId
+from ..mrml.segmentations import segmentationSnapshot, userSegmentIds
 from .case_snapshot import CaseSnapshot
 
-HANDED_OVER = "case"
+CASE_FOLDER = "case"
 
 
 class Session:
-    """Where the work on the present scene lies, and what is handed to the engine.
+    """Where the work on the present scene lies, and what is written for the engine.
 
     state: the module's parameter node. A scene has a token of its own: two scenes never share a folder.
     """
@@ -65,7 +65,7 @@ class Session:
     @property
     def segmentIds(self) -> list[str]:
         """The segments to judge: the chosen one, or all."""
-        there = lastingSegmentIds(self.state.segmentation)
+        there = userSegmentIds(self.state.segmentation)
         return [self.state.segment] if self.state.segment in there else there
 
     def takeScene(self) -> CaseSnapshot:
@@ -85,15 +85,15 @@ class Session:
     def takeLabelled(self, images: list[Any], segmentation: Any, segmentIds: list[str] | None = None) -> CaseSnapshot:
         """The case of these nodes, with the voxels trusted so far."""
         snapshot = takeSnapshot(images, segmentation, segmentIds, _caseName(images[0]))
-        return self._taken(snapshot, lastingId(segmentation))
+        return self._taken(snapshot, persistentId(segmentation))
 
     def sceneCase(self) -> Case:
         """As `takeScene`, made at once."""
         return self.takeScene().case()
 
-    def drawnNow(self) -> LabelmapSnapshot:
+    def segmentationSnapshot(self) -> LabelmapSnapshot:
         """The segments to judge as they are drawn now."""
-        return drawnNow(self.state.segmentation, self.images[0], self.segmentIds)
+        return segmentationSnapshot(self.state.segmentation, self.images[0], self.segmentIds)
 
     @property
     def root(self) -> Path:
@@ -101,7 +101,7 @@ class Session:
         return Path(self.state.workFolder or Path(slicer.app.temporaryPath) / "DALESegment")
 
     def _taken(self, snapshot: Snapshot, owner: str | None) -> CaseSnapshot:
-        folder, earlier = self.newFolder(HANDED_OVER), self._folders(HANDED_OVER)
+        folder, earlier = self.newFolder(CASE_FOLDER), self._folders(CASE_FOLDER)
         return CaseSnapshot(snapshot, self.root / "trusted", owner, folder, earlier)
 
     def _folders(self, kind: str) -> list[Path]:
@@ -109,7 +109,7 @@ class Session:
 
 
 def loginName() -> str:
-    """Who is logged in at this computer; "" where it does not say."""
+    """Who is logged in at this computer; "" where that is not known."""
     try:
         return getpass.getuser()
     except (OSError, KeyError, ImportError):

@@ -1,4 +1,4 @@
-"""Connecting signals so that a mistake is heard."""
+"""Connects signals to slots, and raises where PythonQt would connect nothing."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def connect(sender: Any, signal: str, slot: Callable[..., Any]) -> None:
 
 
 def showProblem(sentence: str) -> None:
-    """Tell the user what is wrong and what to do; in the log alone where there is nobody to read a dialog."""
+    """Show what is wrong and what to do, in a dialog; where nobody can read one, in the log alone."""
     if slicer.app.testingEnabled():
         logging.warning(sentence)
     else:

@@ -1,4 +1,4 @@
-"""What the engine says about a model it trained, in words: loud where it contradicts what a reader confirmed."""
+"""Messages about a trained model; one that contradicts what a reader confirmed begins with ATTENTION."""
 
 from __future__ import annotations
 
@@ -57,8 +57,8 @@ def isAccepted(answer: dict[str, Any]) -> bool:
     return bool(answer.get("accepted", True))
 
 
-def verdict(answer: dict[str, Any]) -> str:
-    """What has to be said about a fine-tuned model; "" where nothing was confirmed."""
+def assessment(answer: dict[str, Any]) -> str:
+    """The assessment of a fine-tuned model, in sentences; "" where nothing was confirmed."""
     lines = [bias(answer), confirmed(answer.get("confirmed_violated") or 0, answer.get("confirmed_voxels") or 0)]
     if not isAccepted(answer):
         lines = [

@@ -14,29 +14,30 @@ from ..engine.core.errors import EngineError
 from ..engine.dale.issues import Region
 from ..engine.geometry.grid import Geometry
 from ..mrml import charts, segmentations
-from ..mrml.review_baseline import openedImages
-from ..mrml.scene import madeFor
+from ..mrml.review_baseline import baselineImages
+from ..mrml.scene import referencedNodes
 from .case_snapshot import CaseSnapshot
 from .engine_process import EngineProcess
+from .learned_otherwise import learnedOtherwise
 from .measurements import extents
-from .region_preview import RegionFirst
+from .region_preview import RegionPreview
 from .requests import Requests
 from .review import Maps, Review
 from .session import Session
 from .signals import showProblemSoon
-from .training_messages import isAccepted, trained, verdict
+from .training_messages import assessment, isAccepted, trained
 
 REFRESH_SECONDS = 3.0  # of learning after each correction
 NOT_KEPT = "DALESegment: earlier decisions were not kept. %s"
 
 
 class Workflow(Requests):
-    """Train, look, review, fine-tune, predict. One step at a time; none of them waits."""
+    """Train, show the confidence, review, fine-tune, predict. One step at a time; none blocks."""
 
     def __init__(self, engine: EngineProcess, prepare: Callable[[], Any]) -> None:
         super().__init__(engine, prepare)
         self.review: Review | None = None
-        self.whatIsMissing: Callable[[], list[str]] = list  # sentences about what has to be installed first
+        self.missingSentences: Callable[[], list[str]] = list  # sentences about what has to be installed first
 
     def open(self, parameterNode: Any) -> None:
         """Work on the scene of this parameter node; on nothing with None."""
@@ -54,8 +55,8 @@ class Workflow(Requests):
         self.request("plan", self.device(), onDone, self._trainingCases())
 
     def checkInstallation(self, onDone: Callable[[dict], None]) -> None:
-        """Ask the engine what this machine can do; where it cannot run yet, say why and install nothing."""
-        missing = self.whatIsMissing()
+        """Ask the engine what this machine can do; where it cannot run yet, show why and install nothing."""
+        missing = self.missingSentences()
         if missing:
             self.onMessage("\n".join(missing))
             return
@@ -97,7 +98,7 @@ class Workflow(Requests):
             "seconds": REFRESH_SECONDS,
             **self.device(),
         }
-        first = RegionFirst(self.review)
+        first = RegionPreview(self.review)
         if region is not None:
             box = {"first_voxel": list(region.first_voxel), "last_voxel": list(region.last_voxel)}
             parameters["region"] = {"case": taken.name, **box}
@@ -114,7 +115,7 @@ class Workflow(Requests):
                 self.showResult(label, answer["items"][0], taken.geometry, sources, name, renew=True)
             self.judgeModel(answer)
 
-        self.request("refresh", parameters, done, self._decided(taken), read, first.show, first.takeBack)
+        self.request("refresh", parameters, done, self._decided(taken), read, first.show, first.restore)
 
     def showConfidence(self) -> None:
         """Colour the slices by how far each voxel's label can be trusted."""
@@ -128,32 +129,32 @@ class Workflow(Requests):
             item, maps = answered
             self.review.showHeatMap(maps, taken.geometry, sources)
             mean = _("Mean label confidence {value:.2f}.").format(value=item["mean_confidence"])
-            self.onMessage(f"{mean}\n{extents(item)}".strip())
+            self.onMessage(_lines(mean, learnedOtherwise(item), extents(item)))
 
-        self.request("confidence", parameters, done, taken.handOver, read)
+        self.request("confidence", parameters, done, taken.writeCase, read)
 
     def listRegions(self) -> None:
         """Rank the places where the label is doubtful; corrections count from here on."""
         parameters, keepEarlier = self._applied("review"), self._earlierDecisions()
         taken, sources = self.session.takeScene(), self.sources()
 
-        def handOver() -> dict:
+        def writeCase() -> dict:
             keepEarlier()  # first: they are trusted in the case that goes to the engine
-            return taken.handOver()
+            return taken.writeCase()
 
         def read(answer: dict) -> tuple:
             item = answer["items"][0]
             found = [Region.from_dict(region) for region in answer["regions"]]
-            images = openedImages(taken.case(), np.load(item["regions_map"]))
-            return found, Maps.read(item, taken.geometry), images, extents(item)
+            images = baselineImages(taken.case(), np.load(item["regions_map"]))
+            return found, Maps.read(item, taken.geometry), images, item
 
         def done(answered: tuple) -> None:
-            found, maps, images, sizes = answered
+            found, maps, images, item = answered
             self.review.showHeatMap(maps, taken.geometry, sources)
             self.review.showRegions(found, images, taken, sources)
-            self.onMessage(f"{_found(len(found))}\n{sizes}".strip())
+            self.onMessage(_lines(_found(len(found)), learnedOtherwise(item), extents(item)))
 
-        self.request("review", parameters, done, handOver, read)
+        self.request("review", parameters, done, writeCase, read)
 
     def rollBack(self) -> None:
         """Take the previous model back into use, the newer one becomes the previous; a model that waits to be kept
@@ -190,10 +191,10 @@ class Workflow(Requests):
         return self.state.image, self.state.segmentation
 
     def useModel(self, answer: dict) -> None:
-        """Take a trained model into use, and say how it went."""
+        """Take a trained model into use, and show a message about it."""
         state = self.state
         state.previousModel, state.model, state.candidate = state.model, answer["model"], ""
-        state.comparison = verdict(answer)
+        state.comparison = assessment(answer)
         charts.updateCurves(answer["history"])
         self.onMessage("\n".join(part for part in (trained(answer), state.comparison) if part))
 
@@ -202,7 +203,7 @@ class Workflow(Requests):
         if isAccepted(answer):
             self.useModel(answer)
             return
-        self.state.candidate, self.state.comparison = answer["model"], verdict(answer)
+        self.state.candidate, self.state.comparison = answer["model"], assessment(answer)
         charts.updateCurves(answer["history"])
         self.onMessage(f"{trained(answer)}\n{self.state.comparison}")
 
@@ -229,29 +230,29 @@ class Workflow(Requests):
         return {"model": self.model(), "out": str(self.session.newFolder(kind)), **self.device()}
 
     def _decided(self, taken: CaseSnapshot) -> Callable[[], dict]:
-        """Hands the scene's case over with what was decided about it, which is remembered from here on."""
-        if self.review.outOfPlace:
+        """A function that writes the scene's case for the engine with its trusted voxels, and stores these."""
+        if self.review.isForOtherNodes:
             raise EngineError("no-review", "The list belongs to another image; list the doubtful regions of this one.")
-        decided = self.review.takeDecided()
+        decided = self.review.deferTrustedVoxels()
 
-        def handOver() -> dict:
+        def writeCase() -> dict:
             case = taken.case()
             case.trusted = decided(case)
             if not case.trusted.any():
                 raise EngineError("nothing-trusted", "Nothing was corrected or confirmed yet; do so, then fine-tune.")
-            taken.keepTrust()
-            return taken.handOver()
+            taken.storeTrusted()
+            return taken.writeCase()
 
-        return handOver
+        return writeCase
 
     def _earlierDecisions(self) -> Callable[[], None]:
-        """Remembers what the review in hand has decided, before another list takes its place."""
-        image, segmentation = madeFor(self.state.regionTable)
+        """A function that stores the trusted voxels of the present review, before another list takes its place."""
+        image, segmentation = referencedNodes(self.state.regionTable)
         if image is None or segmentation is None or not self.review.begun:
             return lambda: None
         try:
             taken = self.session.takeLabelled([image], segmentation, self.review.reviewedSegments())
-            decided = self.review.takeDecided()
+            decided = self.review.deferTrustedVoxels()
         except EngineError as problem:  # the reviewed segments are no more
             logging.warning(NOT_KEPT, problem.sentence)
             return lambda: None
@@ -262,17 +263,21 @@ class Workflow(Requests):
             except EngineError as problem:
                 logging.warning(NOT_KEPT, problem.sentence)
             else:
-                taken.keepTrust()
+                taken.storeTrusted()
 
         return keep
 
     def _trainingCases(self) -> Callable[[], dict]:
         if self.state.source.name != "folder":
-            return self.session.takeScene().handOver
+            return self.session.takeScene().writeCase
         folder = self.state.casesFolder
         if not Path(folder).is_dir() or not folder:
             raise EngineError("no-folder", "Choose the folder of cases under Data first.")
         return lambda: {"folder": folder}  # the engine knows which of them are kept for tests
+
+
+def _lines(*sentences: str) -> str:
+    return "\n".join(sentence for sentence in sentences if sentence)
 
 
 def _found(count: int) -> str:

@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from benchmarks.bars import make_bars, pooled_recovery
+from benchmarks.goals import make_goals, pooled_recovery
 from benchmarks.groups import make_groups
 from benchmarks.records import merge_quality
 from benchmarks.review_found import entropy, found_share
@@ -56,29 +56,29 @@ def test_the_interval_holds_the_mean_and_shrinks_with_agreement():
     assert paired_interval([np.zeros((1, 50)), np.ones((1, 2))]) == pytest.approx((0.5, 0.5))
 
 
-def test_bars_hold_the_figures_and_say_whether_they_are_met():
-    bars = {b.name: b for b in make_bars(make_groups(some_records()))}
-    assert bars["gap recovery (mean gain over mean gap)"].figure == pytest.approx(0.75)
-    assert bars["gap recovery (mean gain over mean gap)"].met is False
-    gain = bars["gain over plain where labels lost 10 points or more"]
+def test_goals_have_the_figures_and_whether_they_are_met():
+    goals = {b.name: b for b in make_goals(make_groups(some_records()))}
+    assert goals["gap recovery (mean gain over mean gap)"].figure == pytest.approx(0.75)
+    assert goals["gap recovery (mean gain over mean gap)"].met is False
+    gain = goals["gain over plain where labels lost 10 points or more"]
     assert gain.figure == pytest.approx(15)
     assert gain.met is True
     assert gain.interval[0] < 15 < gain.interval[1]
-    assert bars["label-error AUROC, overall"].figure == pytest.approx(0.96)
-    assert bars["AUROC above cleanlab's, overall"].figure == pytest.approx(0.06)
-    assert bars["no noise: DALE - plain"].met is None
+    assert goals["label-error AUROC, overall"].figure == pytest.approx(0.96)
+    assert goals["AUROC above cleanlab's, overall"].figure == pytest.approx(0.06)
+    assert goals["no noise: DALE - plain"].met is None
 
 
 def test_the_quarter_with_most_disagreement_is_the_right_one():
     raters = [r | {"noise": "raters"} for r in some_records()]
-    bars = {b.name: b for b in make_bars(make_groups(raters))}
+    goals = {b.name: b for b in make_goals(make_groups(raters))}
     # of the two cases the second has most disagreement: gains 0.0 and 0.2
-    assert bars["real raters: DALE - plain, quarter with most disagreement"].figure == pytest.approx(10)
+    assert goals["real raters: DALE - plain, quarter with most disagreement"].figure == pytest.approx(10)
 
 
 def test_the_table_shows_the_gain_in_points():
     groups = make_groups(some_records())
-    text = make_table(groups, make_bars(groups), {"tier": "quick"})
+    text = make_table(groups, make_goals(groups), {"tier": "quick"})
     row = next(line for line in text.splitlines() if line.startswith("| s |") and "| dale |" in line)
     assert "| 0.850 | 0.071 | +15.0 (" in row
     assert "| 0.75 |" in row

@@ -40,7 +40,7 @@ def test_the_same_is_called_the_same(tmp_path, capsys):
     assert told[-1] == "3 of 3 cells have the same Dice to the last digit"
 
 
-def test_the_last_digit_counts_and_the_largest_difference_is_told(tmp_path, capsys):
+def test_the_last_digit_counts_and_the_largest_difference_is_printed(tmp_path, capsys):
     a = folder(tmp_path / "a", row("plain", 0.3), row("dale", 0.7), row("gce", 0.5))
     b = folder(tmp_path / "b", row("plain", 0.1 + 0.2), row("dale", 0.69), row("gce", 0.5))
     assert main([a, b]) == 1
@@ -92,7 +92,7 @@ def test_renamed_methods_are_matched(tmp_path, capsys):
 
 
 @pytest.mark.parametrize("more", [["--rename", "dale"], ["--rename", "=dale"]])
-def test_what_is_asked_wrongly_is_said_in_words(tmp_path, capsys, more):
+def test_wrong_arguments_give_one_sentence(tmp_path, capsys, more):
     a = folder(tmp_path / "a", row("plain", 0.3))
     with pytest.raises(SystemExit):
         main([a, str(tmp_path / "nowhere")])

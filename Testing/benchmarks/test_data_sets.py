@@ -9,7 +9,7 @@ from benchmarks.data_set import DataSet
 from benchmarks.loading import Sample, _blocks, _cropped, _shrunk, load
 from benchmarks.noise import KINDS, level_of, noisy_label
 from benchmarks.small_plan import plan_for, slimmed
-from benchmarks.trusting import foreground_band, trusted_masks
+from benchmarks.trusted_voxels import foreground_band, trusted_masks
 from DALESegmentLib.engine.geometry.grid import Geometry
 from DALESegmentLib.engine.io.case import Case
 from DALESegmentLib.engine.metrics.segmentation import mean_dice

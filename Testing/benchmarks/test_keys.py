@@ -109,7 +109,7 @@ def trial_trainer(method: str, folder: Path, share: float = 0.0):
     return make_trainer(asked, folder, "cpu")[0]
 
 
-def test_in_the_trial_outlines_move_empty_labels_are_completed_and_trusted_places_tell(tmp_path):
+def test_in_the_trial_outlines_move_empty_labels_are_completed_and_trusted_places_show_a_bias(tmp_path):
     trainer = trial_trainer("dale-image-evidence", tmp_path)
     trainer.fit()
     labels = [case.labels for case in trainer.cases]

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from benchmarks.speed.large_training import Sizes, ct_like, measured, written_again
-from benchmarks.speed.watched import Watched, Write, anonymous_bytes, checkpoint_files
+from benchmarks.speed.monitored_training import MonitoredTraining, Write, anonymous_bytes, checkpoint_files
 
 MIB = 2**20
 pytestmark = [
@@ -40,7 +40,7 @@ def test_the_memory_of_a_process_and_its_children_without_mapped_files(tmp_path)
         process.communicate("\n")
 
 
-def test_only_what_holds_a_checkpoint_is_looked_at(tmp_path):
+def test_only_files_of_a_checkpoint_are_counted(tmp_path):
     kept = ("checkpoint.safetensors", "checkpoint/case1.safetensors")
     others = (
         "run.json",
@@ -57,10 +57,10 @@ def test_only_what_holds_a_checkpoint_is_looked_at(tmp_path):
 
 @pytest.mark.parametrize(("again", "share"), [(("a", "b", "c", "d"), 1.0), (("a",), 0.25)])
 def test_what_is_written_again_by_hand(again, share, tmp_path):
-    watched = Watched(None, tmp_path)
-    watched.writes = [Write(0.0, name, 100) for name in "abcd"]
-    watched.writes += [Write(float(epoch), name, 100) for epoch in (1, 2) for name in again]
-    assert written_again(watched, 3) == pytest.approx(share)
+    monitored = MonitoredTraining(None, tmp_path)
+    monitored.writes = [Write(0.0, name, 100) for name in "abcd"]
+    monitored.writes += [Write(float(epoch), name, 100) for epoch in (1, 2) for name in again]
+    assert written_again(monitored, 3) == pytest.approx(share)
 
 
 def test_made_volumes_are_like_a_ct():

@@ -44,7 +44,7 @@ def test_a_run_writes_everything_and_a_second_one_trains_nothing(tiny_data, tiny
     assert "0 to train" in capsys.readouterr().out
 
 
-def test_a_failed_cell_is_told_and_costs_the_others_nothing(tiny_data, tiny_set, tmp_path, monkeypatch):
+def test_a_failed_cell_is_printed_and_the_others_are_run(tiny_data, tiny_set, tmp_path, monkeypatch):
     def attempt(cell, *_):
         return (cell, None, "no luck") if cell.method == "clean" else (cell, {"dice": 0.5, "seconds": 1.0}, "")
 
@@ -116,7 +116,7 @@ def test_cost_compares_time_and_memory(tiny_data, tiny_set):
     assert found["plain_peak_mib"] > 0
 
 
-def test_what_is_asked_wrongly_is_said_in_words(tmp_path, capsys):
+def test_wrong_arguments_give_one_sentence(tmp_path, capsys):
     here = ["--data", str(tmp_path)]
     for wrong in (["--data", str(tmp_path / "nowhere")], [*here, "--methods", "magic"], [*here, "--sets", "moon"]):
         with pytest.raises(SystemExit):

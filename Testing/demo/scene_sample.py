@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from DALESegmentLib.demo.data import DemoData, lay_out
-from DALESegmentLib.demo.narrator import Narrator
-from DALESegmentLib.demo.rounds import Effort, Rounds
+from DALESegmentLib.demo.demonstration import DemoResults, Effort
+from DALESegmentLib.demo.progress_printer import ProgressPrinter
 from DALESegmentLib.demo.scene import write_scene
 from DALESegmentLib.engine.dale.issues import Region
 from DALESegmentLib.engine.io.images import write_image
@@ -33,7 +33,7 @@ def write_sample(out: Path) -> None:
         GEOMETRY.index_to_ras(centre), centre, (25, 22, 4), (43, 40, 12),
     )  # fmt: skip
     history = [{"epoch": 1, "loss": 1.0}, {"epoch": 2, "loss": 0.5}]
-    write_scene(data, Rounds(Effort(), histories={"dale": history}, regions=[region]), out, Narrator({}))
+    write_scene(data, DemoResults(Effort(), histories={"dale": history}, regions=[region]), out, ProgressPrinter({}))
 
 
 if __name__ == "__main__":

@@ -63,7 +63,7 @@ def test_the_label_is_as_bad_as_the_note_says(brain):
     assert 0.6 < min(scores) < max(scores) < 0.95
 
 
-def test_with_raters_nothing_is_spoiled(three_raters, rater_folder):
+def test_with_raters_no_noise_is_added(three_raters, rater_folder):
     for name in (*three_raters.train, *three_raters.test):
         label, place = read_label(three_raters.path(name, "label"))
         reference, _ = read_label(three_raters.path(name, "reference"))
@@ -119,7 +119,7 @@ def without_raters(folder, cases, image=None):
     return folder
 
 
-def test_without_raters_the_label_is_spoiled_and_the_note_says_so(tmp_path):
+def test_without_raters_noise_is_added_to_the_label_and_the_note_names_it(tmp_path):
     data = folder_data(without_raters(tmp_path / "source", 3), tmp_path / "data", seed=0)
     for name in (*data.train, *data.test):
         label, reference = (read_label(data.path(name, role))[0] for role in ("label", "reference"))

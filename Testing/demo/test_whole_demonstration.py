@@ -7,8 +7,8 @@ import json
 import pytest
 
 from DALESegmentLib.demo.__main__ import run
+from DALESegmentLib.demo.demonstration import Effort
 from DALESegmentLib.demo.output_folder import RECORD, output_folder
-from DALESegmentLib.demo.rounds import Effort
 from DALESegmentLib.engine.bundle.run_folder import find_bundle
 from DALESegmentLib.engine.io.find_cases import find_cases
 from DALESegmentLib.engine.review.regions_io import read_regions_json

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from DALESegmentLib.mrml.correction import brushMm, endCorrection, openCorrection, segmentEditorNode, takeBack
+from DALESegmentLib.mrml.correction import brushMm, endCorrection, openCorrection, segmentEditorNode, undoCorrection
 from DALESegmentLib.mrml.segmentations import labelFromSegmentation, updateSegments
 
 
@@ -80,14 +80,14 @@ def test_what_was_drawn_can_be_taken_back(a_correction, a_segmentation_node, a_v
     updateSegments(a_segmentation_node, np.zeros_like(a_label), a_geometry, {1: lesion})
     endCorrection(a_correction)
     assert not (label_of(a_segmentation_node, a_volume_node) == 1).any()
-    assert takeBack(a_correction)
+    assert undoCorrection(a_correction)
     np.testing.assert_array_equal(label_of(a_segmentation_node, a_volume_node), a_label)
 
 
 def test_nothing_is_taken_back_where_a_segment_came_since(a_correction, a_segmentation_node):
     endCorrection(a_correction)
     a_segmentation_node.GetSegmentation().AddEmptySegment("new", "new")
-    assert not takeBack(a_correction)
+    assert not undoCorrection(a_correction)
     assert a_segmentation_node.GetSegmentation().GetNumberOfSegments() == 3
 
 

@@ -61,7 +61,7 @@ def test_a_decision_about_a_region_that_is_no_longer_listed_cannot_be_taken_back
     assert not canUndo(a_table)
 
 
-def test_the_files_say_who_decided_what(a_table, some_regions, tmp_path):
+def test_the_files_hold_who_decided_what(a_table, some_regions, tmp_path):
     decide(a_table, some_regions[0], "confirmed", "Ä. Leser")
     rows = decisionRows(a_table)
     write_decisions_csv(rows, tmp_path / "review.csv")

@@ -5,6 +5,7 @@ import pytest
 import SimpleITK as sitk
 from scene_helpers import node_counts
 
+from DALESegmentLib.engine.geometry.grid import Geometry
 from DALESegmentLib.mrml.heat_map import (
     confidenceAround,
     hideHeatMap,
@@ -90,7 +91,7 @@ def test_the_threshold_chooses_what_is_coloured(a_volume_node, a_heat_map, a_sce
     assert shares[0] == 0 < shares[1] < shares[2]
 
 
-def test_doubt_looks_stronger_than_near_certainty(a_heat_map):
+def test_doubt_is_drawn_darker_than_near_certainty(a_heat_map):
     """Lightness rises with confidence, for any colour vision."""
     colours = a_heat_map.GetDisplayNode().GetColorNode().GetLookupTable()
     lightness = []
@@ -108,6 +109,35 @@ def test_far_from_the_label_only_what_is_more_likely_wrong_shows(a_volume_node, 
     np.testing.assert_allclose(shown[0, :5, :5], 0.2)
     assert shown[0, 55, 60] == 1
     np.testing.assert_allclose(shown[10, 30, 14:17], 0.7)
+
+
+THICK = Geometry((40, 24, 20), (0.8, 1.5, 2.5), (5.0, -7.0, 30.0), (0.0, 1.0, 0.0, -1.0, 0.0, 0.0, 0.0, 0.0, -1.0))
+
+
+@pytest.fixture
+def a_thick_label() -> np.ndarray:
+    """One object whose outlines lie between the voxels 18 and 19, 11 and 12, 8 and 9 of the axes i, j, k."""
+    label = np.zeros(THICK.array_shape, np.uint8)
+    label[9:11, 12:14, 19:21] = 1
+    return label
+
+
+def drawn_from(shown: np.ndarray) -> tuple[int, int, int]:
+    """The first voxel along i, j and k that has a colour, on the lines through the middle of the object."""
+    lines = shown[9, 12, :], shown[9, :, 19], shown[:, 12, 19]
+    return tuple(int(np.flatnonzero(line < 1)[0]) for line in lines)
+
+
+def test_uncertainty_is_drawn_up_to_10_mm_from_the_outline_along_each_axis(a_scene, a_thick_label):
+    confidence = np.full(THICK.array_shape, 0.7, np.float32)
+    shown = imageFromVolumes(showConfidence(confidence, THICK, "confidence", a_thick_label))[0]
+    # 12.5 * 0.8 mm is 10 mm, and not drawn any more; 11.5 * 0.8 = 9.2; 6.5 * 1.5 = 9.75; 3.5 * 2.5 = 8.75
+    assert drawn_from(shown) == (7, 5, 5)
+
+
+def test_a_segment_alone_is_drawn_with_10_mm_around_its_box_along_each_axis(a_thick_label):
+    shown = confidenceAround(np.full(THICK.array_shape, 0.2, np.float32), THICK, a_thick_label == 1)
+    assert drawn_from(shown) == (19 - 13, 12 - 7, 9 - 4)  # whole voxels that hold 10 mm
 
 
 @pytest.mark.usefixtures("the_views")

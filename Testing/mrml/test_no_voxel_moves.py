@@ -151,7 +151,7 @@ def test_pictures(picture_model, tmp_path_factory, width, height, seed, extensio
     assert np.array_equal(written, truth)
 
 
-def test_the_known_network_is_what_it_says(volume_model):
+def test_the_known_network_answers_voxel_by_voxel(volume_model):
     """If the hand-set weights stopped answering voxel by voxel, the tests above would prove nothing."""
     from DALESegmentLib.engine.bundle.bundle import load_bundle
     from DALESegmentLib.engine.inference.predictor import Predictor

@@ -96,10 +96,20 @@ def finetune(request: dict, parameters: dict) -> dict:
 
 
 def confidence(request: dict, parameters: dict) -> dict:
-    name, _predicted, label, sure = guess(parameters)
+    name, predicted, label, sure = guess(parameters)
     path = save(parameters["out"], "confidence.npy", sure)
     item = {"name": name, "confidence": path, "shown": path, "mean_confidence": float(sure.mean())}
+    item |= label_source(parameters, label != predicted)
     return {"items": [{**item, "extents": extents(int((label > 0).sum()))}]}
+
+
+def label_source(parameters: dict, moved: np.ndarray) -> dict:
+    """With a file beside the model, what the label lacks under it was learned all the same."""
+    if not (Path(parameters["model"]) / "learned-otherwise").exists():
+        return {"label_source": None, "source_names": {}, "learned_otherwise": {}}
+    path = save(parameters["out"], "label_source.npy", np.where(moved, 5, 0).astype(np.uint8))
+    counts = {"missed_objects": int(moved.sum())}
+    return {"label_source": path, "source_names": {"0": "given", "5": "missed_objects"}, "learned_otherwise": counts}
 
 
 def extents(voxels: int) -> dict:
@@ -144,6 +154,9 @@ def review(request: dict, parameters: dict) -> dict:
         )
     item = confidence(request, parameters)["items"][0]
     item["regions_map"] = save(parameters["out"], "regions.npy", region_map)
+    if item["label_source"]:
+        learned = {"label_source": "missed_objects", "learned_value": 1, "learned_class": "ball"}
+        regions = [{**region, **learned, "learned_voxels": region["voxels"]} for region in regions]
     return {"regions": regions, "csv": "", "json": "", "items": [item]}
 
 

@@ -24,14 +24,14 @@ def test_the_outcome_comes_on_the_main_thread(background):
     assert main == threading.get_ident() != worker
 
 
-def test_an_error_is_told(background):
+def test_an_error_reaches_its_callback(background):
     told = []
     background.start(lambda: 1 / 0, lambda value: told.append("done"), told.append)
     assert wait_until(lambda: told, 5)
     assert isinstance(told[0], ZeroDivisionError)
 
 
-def test_what_is_forgotten_is_not_told(background):
+def test_the_result_of_forgotten_work_is_dropped(background):
     told, go = [], threading.Event()
     background.start(lambda: go.wait(5), told.append, told.append)
     background.forget()

@@ -6,7 +6,7 @@ from panel_steps import step
 from slicer_window import click
 
 
-def test_check_data_says_what_is_there(widget):
+def test_check_data_lists_the_cases(widget):
     step(widget, widget.ui.checkButton)
     assert "Cases: 1. Segments: ball." in widget.ui.dataLabel.text
 
@@ -18,7 +18,7 @@ def test_test_images_without_a_label_are_not_trained_on(widget, tmp_path):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
     sent = {}
-    widget.logic.workflow.request = lambda command, parameters, onDone, handOver: sent.update({command: handOver()})
+    widget.logic.workflow.request = lambda command, parameters, onDone, writeCase: sent.update({command: writeCase()})
     widget.ui.sourceComboBox.currentIndex = 1
     widget.ui.casesFolderEdit.currentPath = str(tmp_path)
     click(widget.ui.trainButton)
@@ -43,8 +43,8 @@ def test_checking_a_folder_names_the_empty_labels(widget, tmp_path):
     widget.ui.sourceComboBox.currentIndex = 1
     widget.ui.casesFolderEdit.currentPath = str(tmp_path)
 
-    def request(_command, _parameters, onDone, handOver):  # the stand-in for the engine knows no folders
-        onDone(inspect.run({"cases": handOver()}, Progress()))
+    def request(_command, _parameters, onDone, writeCase):  # the stand-in for the engine knows no folders
+        onDone(inspect.run({"cases": writeCase()}, Progress()))
 
     widget.logic.workflow.request = request
     click(widget.ui.checkButton)

@@ -9,6 +9,9 @@ import pytest
 from panel_steps import label_of
 from slicer_window import click, click_row, enter, leave, press, wait_until
 
+from DALESegmentLib.engine.dale.issues import Region
+from DALESegmentLib.engine.geometry.grid import Geometry
+
 
 def erase_region(widget, region):
     """What the reader does in the Segment Editor; returns the voxels, (k, j, i)."""
@@ -57,6 +60,20 @@ def test_the_key_opens_the_editor_limited_to_the_region(reviewed):
     where = np.argwhere(place)
     far = np.argwhere(mask).max(axis=0) - where.max(axis=0)
     assert (far <= (5 // 2, 5, 5)).all()  # 5 mm on voxels of 2, 1, 1 mm
+
+
+def test_5_mm_around_the_region_can_be_edited_along_each_axis(desktop):
+    from DALESegmentLib.ui.region_editing import editableVoxels
+
+    geometry = Geometry((15, 9, 9), (0.9, 2.0, 4.0), (0.0, 0.0, 0.0), (1, 0, 0, 0, 1, 0, 0, 0, 1))
+    regions = np.zeros(geometry.array_shape, int)
+    regions[4, 4, 7] = 1
+    one = Region(1, "a", 1, 1, "ball", "extra", 0, 1, 7.2, 0.1, 0.1, 1.0, (0,) * 3, (7, 4, 4), (7, 4, 4), (7, 4, 4))
+    for known in (regions, None):
+        place = editableVoxels(one, known, geometry)
+        assert np.flatnonzero(place[4, 4, :]).tolist() == list(range(2, 13))
+        assert np.flatnonzero(place[4, :, 7]).tolist() == [2, 3, 4, 5, 6]
+        assert np.flatnonzero(place[:, 4, 7]).tolist() == [3, 4, 5]
 
 
 def test_what_was_changed_is_corrected_and_trusted(corrected):
@@ -243,7 +260,7 @@ def test_one_that_was_undone_meanwhile_is_not_learned_from(left_meanwhile):
     assert workflow.state.model == model
 
 
-def test_where_another_image_was_chosen_meanwhile_a_sentence_says_so(left_meanwhile):
+def test_where_another_image_was_chosen_meanwhile_a_sentence_is_shown(left_meanwhile):
     import slicer
 
     workflow = left_meanwhile.logic.workflow

@@ -88,7 +88,7 @@ def test_another_segmentation_takes_the_list_away(listed):
     assert listed.ui.regionsTable.rowCount == 0
 
 
-def test_a_list_whose_image_was_deleted_says_so(listed):
+def test_a_list_whose_image_was_deleted_shows_a_sentence(listed):
     import slicer
 
     slicer.mrmlScene.RemoveNode(listed.case[0])
@@ -248,7 +248,7 @@ def editor_calls(desktop, monkeypatch):
     return calls
 
 
-def test_correct_hands_the_reviewed_segment_to_the_segment_editor(listed, editor_calls):
+def test_correct_opens_the_reviewed_segment_in_the_segment_editor(listed, editor_calls):
     """By its name: the model's value 1 is `ball`, whatever place that has in this segmentation."""
     image, segmentation = listed.case
     segmentation.GetSegmentation().AddEmptySegment("other", "other")
@@ -271,14 +271,14 @@ def test_a_segment_that_was_renamed_meanwhile_is_left_for_the_reader_to_choose(l
     assert "No segment is called “ball” any more" in listed.ui.statusLabel.text
 
 
-def test_cases_are_handed_over_with_the_names_of_their_segments(widget):
+def test_cases_are_written_with_the_names_of_their_segments(widget):
     from DALESegmentLib.engine.io.array_cases import load_array_case
 
     session = widget.logic.workflow.session
     segmentation = widget.case[1].GetSegmentation()
     segmentation.AddEmptySegment("other", "other")
     assert segmentation.SetSegmentIndex("other", 0)
-    folder = session.takeScene().handOver()["items"][0]["arrays"]
+    folder = session.takeScene().writeCase()["items"][0]["arrays"]
     assert load_array_case(folder).class_names == {1: "other", 2: "ball"}
     label = load_array_case(folder, known_names={1: "ball"}).label
     assert np.array_equal(label, label_of(widget.case[1], widget.case[0]) > 0)

@@ -45,7 +45,7 @@ def test_the_file_names_nothing_that_slicer_brings(dependencies):
     assert not any("==" in line for line in lines)
 
 
-def test_what_the_doctor_looks_for_is_installed_or_kept(dependencies):
+def test_what_the_doctor_checks_is_installed_or_kept(dependencies):
     from DALESegmentLib.engine.commands.doctor import PACKAGES
 
     listed = {re.match(r"[\w.-]+", line)[0] for line in REQUIREMENTS.read_text().splitlines() if line[:1] != "#"}
@@ -95,11 +95,11 @@ def problem_of(call) -> tuple[str, str]:
     return caught.value.code, caught.value.sentence
 
 
-def test_looking_ahead_leaves_nothing_to_look_for(dependencies, monkeypatch):
+def test_checking_when_idle_leaves_nothing_to_check(dependencies, monkeypatch):
     from slicer_window import wait_until
 
     monkeypatch.setattr(dependencies, "_found", set())
-    dependencies.lookAhead(REQUIREMENTS)
+    dependencies.checkWhenIdle(REQUIREMENTS)
     assert not dependencies._found, "not at once: the panel is being opened"
     wanted = {line.split("#")[0].strip() for line in REQUIREMENTS.read_text().splitlines()} - {""}
     assert wait_until(lambda: dependencies._found == wanted, 10)
@@ -111,7 +111,7 @@ def test_looking_ahead_leaves_nothing_to_look_for(dependencies, monkeypatch):
     assert dependencies.missingRequirements(REQUIREMENTS) == []
 
 
-def test_what_is_missing_is_looked_for_every_time(dependencies, requirements):
+def test_what_is_missing_is_checked_every_time(dependencies, requirements):
     file = requirements("no-such-package>=1", "numpy>=999.0")
     assert dependencies.missingRequirements(file) == dependencies.missingRequirements(file) != []
 
@@ -140,7 +140,7 @@ def test_slicer_5_10_installs_through_slicer_util(dependencies, requirements, cl
     assert (option, wanted) == ("-c", ["no-such-package>=1"])
 
 
-def test_who_declines_is_told_what_is_missing(dependencies, requirements, clinician, packaging, monkeypatch):
+def test_who_declines_gets_a_list_of_what_is_missing(dependencies, requirements, clinician, packaging, monkeypatch):
     import slicer
 
     monkeypatch.setattr(slicer.util, "confirmOkCancelDisplay", lambda *a, **k: False)
@@ -229,7 +229,7 @@ def test_offline_it_installs_from_a_folder_of_wheels(dependencies, tmp_path, req
     assert (target / "dale_offline_probe.py").is_file()
 
 
-def test_a_wheel_that_is_not_in_the_folder_is_said(dependencies, tmp_path, requirements, clinician, monkeypatch):
+def test_a_wheel_that_is_not_in_the_folder_is_named(dependencies, tmp_path, requirements, clinician, monkeypatch):
     import slicer
 
     def fail(arguments):
@@ -243,14 +243,14 @@ def test_a_wheel_that_is_not_in_the_folder_is_said(dependencies, tmp_path, requi
     assert f"put the missing wheels into “{tmp_path}”" in sentence
 
 
-def test_checking_installs_nothing_and_says_what_is_missing(dependencies, requirements, packaging, monkeypatch):
+def test_checking_installs_nothing_and_lists_what_is_missing(dependencies, requirements, packaging, monkeypatch):
     installed = dependencies.installedVersion
     monkeypatch.setattr(dependencies, "installedVersion", lambda name: None if name == "torch" else installed(name))
-    lines = dependencies.whatIsMissing(requirements("no-such-package>=1  # about 9 MB", "numpy"))
+    lines = dependencies.missingSentences(requirements("no-such-package>=1  # about 9 MB", "numpy"))
     assert "PyTorch is missing" in lines[0]
     assert lines[-1].strip() == "no-such-package>=1 (about 9 MB)"
     assert not packaging
-    assert dependencies.whatIsMissing(requirements("numpy")) == lines[:1]
+    assert dependencies.missingSentences(requirements("numpy")) == lines[:1]
 
 
 def test_with_the_extension_torch_itself_comes_with_the_first_step(dependencies, requirements, monkeypatch):
@@ -260,4 +260,4 @@ def test_with_the_extension_torch_itself_comes_with_the_first_step(dependencies,
     here.__spec__ = types.SimpleNamespace()
     monkeypatch.setitem(sys.modules, "PyTorchUtils", here)
     monkeypatch.setattr(dependencies, "installedVersion", lambda name: None if name == "torch" else installed(name))
-    assert dependencies.whatIsMissing(requirements("numpy")) == [dependencies.TORCH_COMES]
+    assert dependencies.missingSentences(requirements("numpy")) == [dependencies.TORCH_COMES]

@@ -53,7 +53,7 @@ def wait(engine, *answers) -> None:
     assert engine.waitFor(lambda: all(a.ended for a in answers), 10)
 
 
-def test_starts_at_the_first_request_and_says_that_it_is_ready(engine):
+def test_starts_at_the_first_request_and_reports_that_it_is_ready(engine):
     assert not engine.running
     answers = ask(engine, "ping")
     wait(engine, answers)
@@ -133,7 +133,7 @@ def test_a_refused_command_is_an_error_and_the_process_lives_on(engine):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals")
-def test_a_killed_process_is_noticed_and_said_and_the_next_request_starts_another(engine):
+def test_a_killed_process_is_reported_and_the_next_request_starts_another(engine):
     answers = ask(engine, "slow")
     assert engine.waitFor(lambda: bool(answers.progress), 10)
     killed = engine.processId
@@ -171,7 +171,7 @@ def test_restart_gives_a_new_process(engine):
     assert engine.processId != first
 
 
-def test_a_missing_program_is_said_in_a_sentence(desktop):
+def test_a_missing_program_is_reported_in_a_sentence(desktop):
     from DALESegmentLib.engine.core.errors import EngineError
     from DALESegmentLib.ui.engine_process import EngineProcess
 

@@ -159,14 +159,14 @@ def test_nothing_is_decided_about_a_list_that_is_being_replaced(reviewed):
     assert states(reviewed)[0] == "confirmed"
 
 
-def test_a_dead_engine_is_said_and_the_next_step_works(widget):
+def test_an_engine_that_ended_is_reported_and_the_next_step_works(widget):
     widget.logic.workflow.request("die", {}, lambda answer: None)
     assert wait_until(lambda: not widget.logic.workflow.busy)
     assert "stopped unexpectedly" in widget.ui.statusLabel.text
     assert "Trained" in step(widget, widget.ui.trainButton)
 
 
-def test_a_users_mistake_is_said_in_a_sentence_and_nothing_runs(widget, caplog):
+def test_a_users_mistake_is_reported_in_a_sentence_and_nothing_runs(widget, caplog):
     widget.logic.workflow.state.model = "/nowhere"
     click(widget.ui.confidenceButton)
     assert "Train a model, or choose one under Learn, first." in caplog.text

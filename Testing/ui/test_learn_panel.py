@@ -13,13 +13,13 @@ from slicer_window import click, wait_until
 def sent(widget) -> dict:
     """What the next request asks of the engine."""
     asked = {}
-    widget.logic.workflow.request = lambda command, parameters, onDone, handOver: asked.update(
+    widget.logic.workflow.request = lambda command, parameters, onDone, writeCase: asked.update(
         {"command": command, **parameters}
     )
     return asked
 
 
-def test_the_plan_is_told_before_training(widget):
+def test_the_plan_is_shown_before_training(widget):
     step(widget, widget.ui.planButton)
     assert widget.ui.planLabel.text == (
         "Threshold in 3D, patches of 32 × 32 × 16 voxels, as scanned, on the processor; time budget 5 min."
@@ -27,7 +27,7 @@ def test_the_plan_is_told_before_training(widget):
     assert widget.ui.planLabel.isVisible()
 
 
-def test_a_model_tells_what_it_was_made_from(widget, tmp_path):
+def test_a_model_is_described_by_what_it_was_made_from(widget, tmp_path):
     run = tmp_path / "run"
     for name, content in {
         "bundle/configs/metadata.json": {
@@ -45,7 +45,7 @@ def test_a_model_tells_what_it_was_made_from(widget, tmp_path):
 
 
 @pytest.mark.parametrize("content", [None, "{}", "no JSON"])
-def test_a_folder_that_is_no_model_is_said_to_be_none(widget, tmp_path, content):
+def test_a_folder_that_is_no_model_is_reported(widget, tmp_path, content):
     if content is not None:
         (tmp_path / "configs").mkdir()
         (tmp_path / "configs" / "metadata.json").write_text(content)
@@ -73,7 +73,7 @@ def test_the_installation_is_checked_on_request(widget):
 def test_a_check_where_something_is_missing_starts_and_installs_nothing(widget):
     workflow = widget.logic.workflow
     workflow.prepare = lambda: pytest.fail("a check installs nothing")
-    workflow.whatIsMissing = lambda: ["PyTorch is missing; install it."]
+    workflow.missingSentences = lambda: ["PyTorch is missing; install it."]
     click(widget.ui.installationButton)
     assert widget.ui.statusLabel.text == "PyTorch is missing; install it."
     assert not workflow.engine.running
@@ -134,7 +134,7 @@ def test_a_killed_engine_is_noticed_within_two_seconds_and_the_review_stays(widg
     assert "Mean label confidence" in step(widget, widget.ui.confidenceButton)
 
 
-def test_the_model_is_saved_where_the_reader_says_and_never_over_another(widget, tmp_path, monkeypatch, caplog):
+def test_the_model_is_saved_into_the_chosen_folder_and_never_over_another(widget, tmp_path, monkeypatch, caplog):
     from DALESegmentLib.ui import folders
 
     step(widget, widget.ui.trainButton)

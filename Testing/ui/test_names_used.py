@@ -55,7 +55,7 @@ def test_every_name_exists(file, desktop):
     assert not unknown
 
 
-def test_the_names_are_looked_at_at_all():
+def test_the_names_are_checked_at_all():
     assert "qt.QProcess.NotRunning" in chains(REPOSITORY / "DALESegmentLib/ui/engine_process.py")
 
 

@@ -62,11 +62,11 @@ def test_a_closed_scene_keeps_nothing_of_the_work(widget):
     # singletons, which Slicer keeps: their settings are not of a scene
     assert set(after) <= {"vtkMRMLSegmentEditorNode", "vtkMRMLSelectionNode", "vtkMRMLInteractionNode"}, after
     assert len(widget.Observations) == observers
-    assert widget.logic.workflow.review._journal is None
+    assert widget.logic.workflow.review._writer is None
     assert np.all([r is None for r in (widget.logic.workflow.state.heatMap, widget.logic.workflow.state.result)])
 
 
-def test_every_control_says_what_it_is_for():
+def test_every_control_has_a_tooltip():
     """Captions apart, which are labels with a fixed text."""
     tree = ET.parse(REPOSITORY / "Resources" / "UI" / "DALESegment.ui")
     silent, spoken = [], 0

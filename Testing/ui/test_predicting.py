@@ -1,4 +1,4 @@
-"""Predicting on more than the chosen image."""
+"""Prediction on more than the chosen image."""
 
 from __future__ import annotations
 

@@ -50,14 +50,14 @@ def test_before_and_after_in_segments_and_millilitres(tuned):
     assert (label > 0).sum() == before - after
 
 
-def test_contradicted_confirmations_are_said_loudly(tuned):
+def test_contradicted_confirmations_begin_with_attention(tuned):
     """The confirmed region is one that the model would cut away, so the new model contradicts it."""
     text = compare(tuned)
     assert "ATTENTION: " in text
     assert "confirmed voxels are contradicted by the new model" in text
 
 
-def test_followed_confirmations_are_said_too(tuned):
+def test_followed_confirmations_are_counted_too(tuned):
     """The label is redrawn as the new model segments, so that all that counts as confirmed agrees with it."""
     import slicer
 
@@ -108,7 +108,7 @@ def test_another_volume_is_segmented_on_its_own_grid(tuned):
     assert np.array_equal(label_of(result, other), (array == 400).astype(np.uint8))
 
 
-def test_maps_are_written_where_the_reader_says(tuned, tmp_path, monkeypatch):
+def test_maps_are_written_into_the_chosen_folder(tuned, tmp_path, monkeypatch):
     from DALESegmentLib.engine.io.images import read_image
     from DALESegmentLib.mrml.volumes import geometryFromVolume
     from DALESegmentLib.ui import folders
@@ -129,8 +129,8 @@ def test_maps_are_written_where_the_reader_says(tuned, tmp_path, monkeypatch):
 
 def test_a_sentence_where_there_is_nothing_to_compare(widget, caplog):
     from DALESegmentLib.engine.core.errors import EngineError
-    from DALESegmentLib.ui.model_comparison import Comparing
+    from DALESegmentLib.ui.model_comparison import ModelComparison
 
     with pytest.raises(EngineError) as caught:
-        Comparing(widget.logic.workflow).compare()
+        ModelComparison(widget.logic.workflow).compare()
     assert "fine-tune first" in caught.value.sentence

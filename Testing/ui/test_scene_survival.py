@@ -51,7 +51,7 @@ def test_the_review_goes_on_where_only_the_scene_is_left(reviewed, tmp_path):
     assert set(states(reviewed)) == {"open"}
 
 
-def test_a_model_that_is_gone_is_said_in_a_sentence(reviewed, tmp_path, caplog):
+def test_a_model_that_is_gone_is_reported_in_a_sentence(reviewed, tmp_path, caplog):
     saved_and_opened(reviewed, tmp_path)
     click(reviewed.ui.regionsButton)
     assert "Train a model, or choose one under Learn, first." in caplog.text

@@ -189,7 +189,7 @@ def test_a_deleted_object_is_an_error(qt, desktop):
         label.text
 
 
-def test_a_process_speaks_in_bytes(qt):
+def test_a_process_answers_in_bytes(qt):
     process, ended = qt.QProcess(), []
     assert process.connect("finished(int,QProcess::ExitStatus)", lambda code, status: ended.append((code, status)))
     process.start("PythonSlicer", ["-c", "print(input())"])

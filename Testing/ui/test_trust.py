@@ -8,38 +8,38 @@ from slicer_window import leave
 
 
 def test_trust_is_for_the_image_it_was_given_to(widget, tmp_path):
-    from DALESegmentLib.ui.reviewed_store import keepTrust, trustKept
+    from DALESegmentLib.ui.reviewed_store import loadTrusted, storeTrusted
 
     case = widget.logic.workflow.session.sceneCase()
     case.trusted = case.label > 0
-    keepTrust(tmp_path / "trust.npz", case)
-    assert np.array_equal(trustKept(tmp_path / "trust.npz", case), case.trusted)
+    storeTrusted(tmp_path / "trust.npz", case)
+    assert np.array_equal(loadTrusted(tmp_path / "trust.npz", case), case.trusted)
     case.image = case.image + 1
-    assert trustKept(tmp_path / "trust.npz", case) is None
+    assert loadTrusted(tmp_path / "trust.npz", case) is None
     (tmp_path / "trust.npz").write_bytes(b"half a file")
-    assert trustKept(tmp_path / "trust.npz", case) is None
+    assert loadTrusted(tmp_path / "trust.npz", case) is None
 
 
 def test_trust_is_for_the_label_that_was_there(widget, tmp_path):
     """Also where the segments have another order by now; what was redrawn or renamed is not vouched for."""
-    from DALESegmentLib.ui.reviewed_store import keepTrust, trustKept
+    from DALESegmentLib.ui.reviewed_store import loadTrusted, storeTrusted
 
     case = widget.logic.workflow.session.sceneCase()
     case.label = np.array(case.label)
     case.label[:, :20] *= 2
     case.class_names = {1: "ball", 2: "cap"}
     case.trusted = np.ones(case.label.shape, bool)
-    keepTrust(tmp_path / "trust.npz", case)
+    storeTrusted(tmp_path / "trust.npz", case)
 
     case.label[case.label > 0] = 3 - case.label[case.label > 0]
     case.class_names = {1: "cap", 2: "ball"}
     case.label[0, 0, 0] = 2
-    trusted = trustKept(tmp_path / "trust.npz", case)
+    trusted = loadTrusted(tmp_path / "trust.npz", case)
     assert not trusted[0, 0, 0]
     assert np.count_nonzero(~trusted) == 1
 
     case.class_names = {1: "cap", 2: "renamed"}
-    assert np.array_equal(trustKept(tmp_path / "trust.npz", case), (case.label != 2) & trusted)
+    assert np.array_equal(loadTrusted(tmp_path / "trust.npz", case), (case.label != 2) & trusted)
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def trusting(widget):
     taken = session.takeScene()
     trusted = taken.case().trusted = np.zeros(taken.case().label.shape, bool)
     trusted[:, :, :24] = True
-    taken.keepTrust()
+    taken.storeTrusted()
     return session, trusted
 
 
@@ -70,7 +70,7 @@ def test_trust_survives_an_import_that_renumbers_the_nodes(widget, trusting, tmp
     taken = session.takeLabelled([image], segmentation)
     assert taken.case().trusted is None
     taken.case().trusted = ~trusting[1]
-    taken.keepTrust()
+    taken.storeTrusted()
 
     token = session.state.token
     assert slicer.mrmlScene.ReadFromMRB(saved.as_posix(), False)  # False: beside what is there

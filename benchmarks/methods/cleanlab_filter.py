@@ -40,7 +40,7 @@ def label_issues(labels: Sequence[np.ndarray], probabilities: Sequence[np.ndarra
 
 
 def _one_picture(labels: Sequence[np.ndarray], probabilities: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """All voxels as one picture of one row: cleanlab knows only 2D, but looks at each pixel by itself."""
+    """All voxels as one picture of one row: cleanlab knows only 2D, but takes each pixel by itself."""
     label = np.concatenate([np.asarray(a, int).ravel() for a in labels])
     p = np.concatenate([a.reshape(len(a), -1) for a in probabilities], axis=1)
     return label[None, None], p[None, :, None]

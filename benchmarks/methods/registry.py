@@ -12,7 +12,7 @@ from DALESegmentLib.engine.training.callbacks import Callback
 from .adele import Adele, AdeleLoss
 from .baseline import Baseline
 from .cleanlab_filter import CleanlabFilter
-from .correcting import CorrectAfterEpochs
+from .correct_after_epochs import CorrectAfterEpochs
 from .coteaching import CoTeaching
 from .gce import GeneralisedCrossEntropy
 
@@ -30,13 +30,13 @@ DALE: dict[str, dict[str, bool]] = {
     "dale-no-bias-correction": {"bias_correction": False},
 }
 EVEN_ODDS = ("dale-no-agreement",)
-"""Methods whose confidence leaves out how much an agreement says; they train as DALE does."""
+"""Methods whose confidence is without the prior of agreement; they train as DALE does."""
 BASELINES = ("gce", "adele", "cleanlab", "coteaching")
 CORE = ("clean", "plain", *BASELINES, "dale")
 TRUSTING = ("plain", "dale-no-bias-correction", "dale")
-"""Methods that are looked at with trusted voxels, without which no bias is known."""
+"""Methods that are run with trusted voxels, without which no bias is known."""
 MISSING = ("dale-no-missed-objects",)
-"""Methods that are looked at where objects were missed; elsewhere they do what DALE does."""
+"""Methods that are run where objects were missed; elsewhere they do what DALE does."""
 ABLATIONS = tuple(name for name in DALE if name not in (*TRUSTING, *MISSING))
 METHODS = (*CORE, *ABLATIONS, *MISSING, "dale-no-bias-correction")
 WORK = {"coteaching": 2.0}

@@ -153,7 +153,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--kills", type=int, default=KILLS)
     parser.add_argument("--cycles", type=int, default=CYCLES, help="of the soak")
     parser.add_argument("--minutes", type=float, default=MINUTES, help="of fuzzing")
-    parser.add_argument("--seconds", type=float, default=1800.0, help="of training before the coverage is looked at")
+    parser.add_argument("--seconds", type=float, default=1800.0, help="of training before the coverage is measured")
     parser.add_argument("--model", help="a model trained on LIDC's training part, instead of training one")
     parser.add_argument("--data", help="folder that holds lidc_4rater (default: DALESEGMENT_DATA)")
     parser.add_argument("--out", type=Path, default=OUT)

@@ -135,7 +135,7 @@ def _faults(entry: Entry, answer: dict[str, Any], folder: str) -> Iterator[str]:
     if not sentence.endswith(".") or len(sentence) > 700 or _MARKS.search(sentence):
         yield f"no sentence for people: {sentence[:200]!r}"
     if folder in sentence:
-        yield "the sentence tells a path"
+        yield "the sentence contains a path"
 
 
 def _files(folder: Path) -> set[tuple[str, int, int]]:

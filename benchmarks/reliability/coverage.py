@@ -1,5 +1,5 @@
 """How often the 90 % interval of the volume holds the volume that at least two of four radiologists outlined. Cases
-nobody learned from; the label judged is one radiologist's, drawn by lot, and so were the labels of the validation cases
+nobody learned from; the label scored is one radiologist's, drawn by lot, and so were the labels of the validation cases
 that the interval was calibrated on: the vote is never used but to judge."""
 
 from __future__ import annotations

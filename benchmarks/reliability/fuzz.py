@@ -83,7 +83,7 @@ def _rounds(folder: Path, seconds: float, seed_examples: int) -> Fuzzed:
         for name, target in targets.items():
             try:
                 target(seed_examples)
-            except Exception as problem:  # what is looked for
+            except Exception as problem:  # what the fuzzing is for
                 outcome.crashes.append(f"{name}: {type(problem).__name__}: {str(problem)[:200]}")
             outcome.seconds = time.monotonic() - started
             if outcome.seconds >= seconds:

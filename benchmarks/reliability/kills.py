@@ -19,8 +19,8 @@ from DALESegmentLib.engine.bundle.run_folder import BUNDLE_FOLDER, RUN_FILE
 from DALESegmentLib.engine.core.errors import EngineError
 from DALESegmentLib.engine.core.files import read_json
 
-from .confirming import Confirming
 from .lines_engine import LinesEngine, NoAnswer
+from .review_log_process import ReviewLogProcess
 from .small_cases import small_cases
 
 SHORT = {"epochs": 12, "steps_per_epoch": 2, "device": "cpu"}
@@ -73,7 +73,7 @@ def _kill_one(
     if kind != "resume":
         shutil.rmtree(out, ignore_errors=True)
     _warm(engine, root, cases)
-    confirming = Confirming(root / f"review{outcome.kills // KILLS_A_LOG}.log")
+    confirming = ReviewLogProcess(root / f"review{outcome.kills // KILLS_A_LOG}.log")
     engine.begin(*_request(kind, root, cases, out))
     time.sleep(chance.random() * LONGEST_SECONDS)
     engine.process.kill()

@@ -1,4 +1,4 @@
-"""A real engine process spoken to in bare lines, and what the system says about it."""
+"""A real engine process, its requests and answers as bare lines, and its memory and processor time."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ BY_A_PARENT = (sys.executable, "-c", "import subprocess, sys; sys.exit(subproces
 
 
 class NoAnswer(Exception):
-    """The engine is gone, or said nothing in time."""
+    """The engine ended, or did not answer in time."""
 
 
 class LinesEngine:
@@ -40,7 +40,7 @@ class LinesEngine:
         self.events: list[dict[str, Any]] = []  # all that came, progress too
         self._answers: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
         self._count = 0
-        for target in (self._listen, self._hear):
+        for target in (self._listen, self._read_lines):
             threading.Thread(target=target, daemon=True).start()
         self.pid: int = self.answer(120.0, "ready")["pid"]
 
@@ -134,7 +134,7 @@ class LinesEngine:
             self._answers.put(event)
         self._answers.put(None)
 
-    def _hear(self) -> None:
+    def _read_lines(self) -> None:
         assert self.process.stderr is not None
         for line in self.process.stderr:
             self.messages.append(line.decode("utf-8", "replace"))

@@ -1,4 +1,4 @@
-"""Planted identifiers: none may be found in anything the engine writes or says, but in what its user asked for by name.
+"""Planted identifiers: none may be found in what the engine writes or prints, but in what its user asked for by name.
 
 A DICOM series with a marked patient, in folders with marked names, is trained on, reviewed, fine-tuned, predicted, and
 made to fail. Then everything written is searched: the model, the results, progress, errors, standard error.

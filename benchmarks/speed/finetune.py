@@ -1,10 +1,10 @@
 """A fine-tune after five corrected regions against a training from nothing on the same corrected labels: the time that
 each takes to the Dice the training from nothing ends with, on cases neither has seen, and to contradict no more of the
-confirmed voxels than it does, and clearly fewer than before. Dice alone would say little: the model before the
+confirmed voxels than it does, and clearly fewer than before. Dice alone would show little: the model before the
 fine-tune may be level already.
 
 The cases, their spoiled labels, the review and the corrections are the demonstration's; the time of both is that of
-their steps and of reading, without the looks at the held-out cases that say when they have arrived.
+their steps and of reading, without the validations on held-out cases that show when they have arrived.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from DALESegmentLib.demo.clinician import load, play
 from DALESegmentLib.demo.data import DemoData
 from DALESegmentLib.demo.data_folder import folder_data
+from DALESegmentLib.demo.simulated_review import load, simulate_review
 from DALESegmentLib.engine.bundle.bundle import load_bundle
 from DALESegmentLib.engine.commands import finetune, review, train
 from DALESegmentLib.engine.core.progress import Progress
@@ -87,7 +87,7 @@ def _corrected(data: DemoData, model: str, work: Path, given: Given) -> list[dic
         "device": str(given.device),
     }
     regions = [Region.from_dict(region) for region in review.run(asked, Progress())["regions"]]
-    return play(data, regions[:WORST], work).items
+    return simulate_review(data, regions[:WORST], work).items
 
 
 def _contradicted(items: list[dict[str, Any]], model: str, given: Given) -> int:

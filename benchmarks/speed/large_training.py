@@ -1,13 +1,13 @@
 """A DALE training on large volumes: its memory over what its cases take, and what its checkpoints cost.
 
-The job is the engine's own, in a process of its own, and looked at from outside (`watched`). Three trainings:
+The job is the engine's own, in a process of its own, monitored from outside (`monitored_training`). Three trainings:
 
 - small: a few small volumes, for what any training with this network has: imports, weights, activations;
 - large: so many large volumes, with the defaults, but few epochs and none held out, whose prediction takes minutes;
 - sparse: some of the large ones with one patch an epoch, so that one case's map changes between two checkpoints.
 
 The cache's own memory is what is held when all cases are prepared and nothing has been learned: whether cases lie in
-memory or in files is the cache's decision, not what is measured. The last look before that may miss the last case.
+memory or in files is the cache's decision, not what is measured. The last sample before that may miss the last case.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from DALESegmentLib.engine.io.images import write_image
 
 from ..reliability.lines_engine import LinesEngine
 from .models import IDENTITY
+from .monitored_training import MonitoredTraining
 from .rows import Found, Given, Measured
 from .timing import middle
-from .watched import Watched
 
 Size = tuple[int, int, int]
 SPACING = (0.8, 0.8, 1.0)
@@ -77,8 +77,8 @@ def measured(sizes: Sizes, work: Path) -> Found:
     return _memory(small, large, sizes) | _checkpoints(large, sparse, sizes)
 
 
-def _memory(small: Watched, large: Watched, sizes: Sizes) -> Found:
-    over = [_over_the_cache(watched) for watched in (large, small)]
+def _memory(small: MonitoredTraining, large: MonitoredTraining, sizes: Sizes) -> Found:
+    over = [_over_the_cache(monitored) for monitored in (large, small)]
     voxels = sizes.voxels - 3 * int(np.prod(SMALL))
     each = (over[0] - over[1]) / voxels
     peak = large.most() / 1e9
@@ -94,16 +94,16 @@ def _memory(small: Watched, large: Watched, sizes: Sizes) -> Found:
     }
 
 
-def _with_cache(watched: Watched) -> int:
+def _with_cache(monitored: MonitoredTraining) -> int:
     """Bytes when all cases are prepared."""
-    return watched.least(watched.reports("reading")[-1], watched.reports("training")[0])
+    return monitored.least(monitored.reports("reading")[-1], monitored.reports("training")[0])
 
 
-def _over_the_cache(watched: Watched) -> int:
-    return watched.most(since=watched.reports("reading")[-1]) - _with_cache(watched)
+def _over_the_cache(monitored: MonitoredTraining) -> int:
+    return monitored.most(since=monitored.reports("reading")[-1]) - _with_cache(monitored)
 
 
-def _checkpoints(large: Watched, sparse: Watched, sizes: Sizes) -> Found:
+def _checkpoints(large: MonitoredTraining, sparse: MonitoredTraining, sizes: Sizes) -> Found:
     taken = [_seconds(large, epoch) for epoch in range(2, sizes.epochs)]
     writing, learning = (middle([each[n] for each in taken]) for n in (0, 1))
     share = writing / learning
@@ -117,31 +117,31 @@ def _checkpoints(large: Watched, sparse: Watched, sizes: Sizes) -> Found:
     }
 
 
-def _seconds(watched: Watched, epoch: int) -> tuple[float, float]:
+def _seconds(monitored: MonitoredTraining, epoch: int) -> tuple[float, float]:
     """Of the checkpoint after this epoch, and of the epoch itself. A report comes a tenth of a second late at most."""
-    ended, begins = watched.reports("training", epoch)[-1], watched.reports("training", epoch + 1)[0]
-    written = [write.at for write in watched.writes if ended <= write.at <= begins]
-    first = watched.reports("training", epoch)[0]
-    began = max((write.at for write in watched.writes if write.at < first), default=first)
+    ended, begins = monitored.reports("training", epoch)[-1], monitored.reports("training", epoch + 1)[0]
+    written = [write.at for write in monitored.writes if ended <= write.at <= begins]
+    first = monitored.reports("training", epoch)[0]
+    began = max((write.at for write in monitored.writes if write.at < first), default=first)
     return max(written, default=ended) - ended, ended - began
 
 
-def written_again(watched: Watched, epochs: int) -> float:
+def written_again(monitored: MonitoredTraining, epochs: int) -> float:
     """Bytes a checkpoint after the first writes, of those that a whole one has."""
-    whole = 1e9 * _whole(watched)
-    return (sum(write.size for write in watched.writes) / whole - 1.0) / (epochs - 1)
+    whole = 1e9 * _whole(monitored)
+    return (sum(write.size for write in monitored.writes) / whole - 1.0) / (epochs - 1)
 
 
-def _whole(watched: Watched) -> float:
+def _whole(monitored: MonitoredTraining) -> float:
     """GB of a checkpoint, all its files; their names end with the number of the checkpoint that wrote them."""
-    return sum({re.sub(r"-\d+(?=\.)", "", write.path): write.size for write in watched.writes}.values()) / 1e9
+    return sum({re.sub(r"-\d+(?=\.)", "", write.path): write.size for write in monitored.writes}.values()) / 1e9
 
 
-def _train(cases: list[dict[str, Any]], run: Path, asked: Mapping[str, Any]) -> Watched:
+def _train(cases: list[dict[str, Any]], run: Path, asked: Mapping[str, Any]) -> MonitoredTraining:
     common = {"cases": {"items": cases}, "out": str(run), "validation": 0.0, "device": "cpu"}
-    with LinesEngine() as engine, Watched(engine, run) as watched:
+    with LinesEngine() as engine, MonitoredTraining(engine, run) as monitored:
         engine.ask("train", {**common, **asked}, LONGEST)
-    return watched
+    return monitored
 
 
 def _folder_of_volumes(folder: Path, seeds: range, size: Size) -> list[dict[str, Any]]:

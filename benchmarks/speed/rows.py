@@ -1,4 +1,4 @@
-"""The rows of docs/results/speed.json, and what a part of the measurement hands in for them."""
+"""The rows of docs/results/speed.json, and what each part of the measurement returns for them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..published import Row
 
 @dataclass(frozen=True)
 class Given:
-    """What every part is told. work: where models and volumes are kept from run to run; quick: smaller and fewer
+    """The settings of every part. work: where models and volumes are kept from run to run; quick: smaller and fewer
     repeats, to see that a part works; nothing is then called met."""
 
     data: Path | None

@@ -96,7 +96,7 @@ def _compared(
 
 
 def _memory(ours: list[dict[str, float]], theirs: list[dict[str, float]]) -> Measured:
-    """Over what the process with network and image holds; the whole process is told, too."""
+    """Over what the process with network and image holds; that of the whole process is printed, too."""
     grown = [middle([one["peak"] - one["before"] for one in side]) / 2**20 for side in (ours, theirs)]
     whole = [middle([one["peak"] for one in side]) / 2**20 for side in (ours, theirs)]
     ratio = grown[0] / grown[1]

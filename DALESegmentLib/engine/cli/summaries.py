@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -91,6 +92,7 @@ def confidences(result: Result) -> None:
         ("Case", "Mean confidence", "Map"),
         [(item["name"], item["mean_confidence"], item["confidence"]) for item in result["items"]],
     )
+    learned_otherwise(result)
     extents(result)
 
 
@@ -110,9 +112,26 @@ def regions(result: Result) -> None:
     ]
     _table(("Rank", "Case", "Class", "Suspected", "mm³", "Confidence", "Centre R, A, S"), rows)
     console.print(f"List: {result['csv']}")
+    learned_otherwise(result)
     extents(result)
     if "audit" in result:
         console.print(f"Places to judge: {result['audit']}; write right, wrong or unsure, then evaluate --audit")
+
+
+def learned_otherwise(result: Result) -> None:
+    """Over all cases; nothing where every voxel was learned as it was given."""
+    counts: Counter[str] = Counter()
+    for item in result["items"]:
+        counts.update(item["learned_otherwise"])
+    if not counts:
+        return
+    cases = sum(bool(item["learned_otherwise"]) for item in result["items"])
+    sources = ", ".join(f"{name.replace('_', ' ')} {count:,}" for name, count in counts.most_common())
+    voxels = "1 voxel" if counts.total() == 1 else f"{counts.total():,} voxels"
+    console.print(
+        f"{voxels} learned otherwise than given: {sources} "
+        f"(where: label_source in the folder of {'the case' if cases == 1 else f'each of {cases} cases'})"
+    )
 
 
 def extents(result: Result) -> None:

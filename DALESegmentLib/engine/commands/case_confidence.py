@@ -19,7 +19,7 @@ from monai.data import MetaTensor
 from ..bundle.run_folder import find_bundle
 from ..core.device import choose_device
 from ..core.errors import EngineError, checkpoint
-from ..core.files import replacing
+from ..core.files import not_written, replacing, write_json
 from ..core.progress import Progress
 from ..dale.label_state import LabelDisagreement, LabelState
 from ..dale.quality import Recalibration, RegionContext, quality_of
@@ -37,7 +37,10 @@ from ..review.display_mask import shown_confidence
 from ..training.calibration_store import load_recalibration
 from ..training.checkpoint import load_labels
 from .dataset import read_labelled
+from .label_source import LabelSource, native_source
 from .parameters import ModelParameters
+
+LABEL_SOURCE = "label_source"
 
 
 @dataclass
@@ -52,19 +55,38 @@ class CaseConfidence:
     calibrations: Calibrations
     unseen: bool
     """Whether the model did not learn from this case."""
+    label_source: LabelSource | None
+    """None where each voxel was learned as it was given, and where it is not known how it was learned."""
     progress: Progress
     """For what is still done with this case, from 60 % on."""
     position: str
     """"case 3 of 7": names of cases are often those of patients, and progress is logged and shown around."""
 
-    def write_confidence(self, out: Path) -> dict[str, str]:
-        """The paths of what was written: the confidence and, for the application, what of it is to be drawn."""
+    def write_maps(self, out: Path) -> dict[str, Any]:
+        """The paths of what was written: the confidence, for the application what of it is to be drawn, and what the
+        voxels were learned from, with the number of voxels learned otherwise than given."""
         case = self.case
-        paths = {"confidence": write_map(self.source, out, "confidence", self.confidence, case.geometry)}
+        paths: dict[str, Any] = {
+            "confidence": write_map(self.source, out, "confidence", self.confidence, case.geometry)
+        }
         if self.source.arrays is not None:
             shown = shown_confidence(self.confidence, np.asarray(case.label), case.geometry.array_spacing)
             paths["shown"] = write_map(self.source, out, "shown", shown, case.geometry)
-        return paths
+        return paths | self._write_label_source(out)
+
+    def _write_label_source(self, out: Path) -> dict[str, Any]:
+        """Where nothing was learned otherwise than given nothing is written, and what an earlier call wrote goes."""
+        folder, found = out / self.source.name, self.label_source
+        names = folder / f"{LABEL_SOURCE}.json"
+        if found is None:
+            _check_free(self.source, folder, LABEL_SOURCE)
+            if names.is_file():
+                _remove(folder, LABEL_SOURCE)
+            return {LABEL_SOURCE: None, "source_names": {}, "learned_otherwise": {}}
+        path = write_map(self.source, out, LABEL_SOURCE, found.sources, self.case.geometry)
+        known = {"source_names": found.numbered(), "learned_otherwise": found.counts()}
+        write_json(names, known)
+        return {LABEL_SOURCE: path, **known}
 
     def extents(self) -> dict[str, Any]:
         """Volume and diameter of each class in the label, with intervals."""
@@ -106,7 +128,7 @@ def case_confidences(
         part.check()
         image = predictor.prepare(case, part)
         part.check()
-        disagreement = _native(labels.get(source.name), case, plan, part)
+        disagreement, label_source = _native(labels.get(source.name), case, plan, part)
         part.check()
         if first is not None:
             first(PreparedInput(source, case, image, disagreement, recalibration, predictor, part))
@@ -117,8 +139,10 @@ def case_confidences(
         part.check()
         part.report(60, "confidence", message)
         unseen = source.name not in labels
-        yield CaseConfidence(source, case, plan, probabilities, confidence, calibrations, unseen, part, message.lower())
-        del case, image, disagreement, probabilities, confidence  # before the next case takes as much again
+        yield CaseConfidence(
+            source, case, plan, probabilities, confidence, calibrations, unseen, label_source, part, message.lower()
+        )
+        del case, image, disagreement, probabilities, confidence, label_source  # before the next takes as much again
 
 
 def confidence_map(
@@ -151,14 +175,21 @@ def confidence_map(
     )
 
 
-def _native(labels: LabelState | None, case: Case, plan: Plan, progress: Progress) -> LabelDisagreement | None:
-    """What training found about this label, on the case's own grid; None where it saw no such case."""
+def _native(
+    labels: LabelState | None, case: Case, plan: Plan, progress: Progress
+) -> tuple[LabelDisagreement | None, LabelSource | None]:
+    """What training found about this label and learned in its place, on the case's own grid; None where it saw no such
+    case, and in place of the second where every voxel was learned as given."""
     if labels is None:
-        return None
+        return None, None
     label, affine = prepare_label(case, plan)
     progress.check()
     known = labels.disagreement_of(label)
-    return None if known is None else native_disagreement(known, affine, case.geometry)
+    if known is None:
+        return None, None
+    source = native_source(labels, affine, case.geometry)
+    progress.check()
+    return native_disagreement(known, affine, case.geometry), source
 
 
 def summary(doubt: CaseConfidence, paths: dict[str, str]) -> dict[str, Any]:
@@ -196,6 +227,14 @@ def _check_free(source: CaseSource, folder: Path, stem: str) -> None:
             "would-overwrite",
             f"The {stem} of {source.name} would replace the one it is made from; choose another results folder.",
         )
+
+
+def _remove(folder: Path, stem: str) -> None:
+    try:
+        for path in folder.glob(f"{stem}.*"):
+            path.unlink()
+    except OSError as error:
+        raise not_written(stem, folder, error) from error
 
 
 TABLE = "extents.csv"

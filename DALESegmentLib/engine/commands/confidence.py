@@ -13,6 +13,6 @@ def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
     asked = ModelParameters.model_validate(parameters)
     items = []
     for doubt in case_confidences(asked, progress):
-        items.append({**summary(doubt, doubt.write_confidence(asked.out)), "extents": doubt.extents()})
+        items.append({**summary(doubt, doubt.write_maps(asked.out)), "extents": doubt.extents()})
         del doubt  # which holds the case and its maps, before the next is made
     return {"items": items, "extents_csv": write_measurements(items, asked.out)}

@@ -58,7 +58,7 @@ def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
     items = []
     for doubt in case_confidences(looking, progress.part(70, 100), first):
         segmentation = label_values(doubt.probabilities, doubt.plan)
-        item = summary(doubt, doubt.write_confidence(looking.out))
+        item = summary(doubt, doubt.write_maps(looking.out))
         item["segmentation"] = write_map(doubt.source, looking.out, "segmentation", segmentation, doubt.case.geometry)
         item["classes"] = {str(value): name for value, name in doubt.plan.class_names.items()}
         items.append(item)

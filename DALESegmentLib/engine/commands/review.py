@@ -46,9 +46,11 @@ def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
             asked.limit,
             class_values=plan.class_values,
         )
+        if doubt.label_source is not None:
+            regions = [doubt.label_source.described(region, region_map, plan, names) for region in regions]
         progress.check()
         doubt.progress.report(85, "writing", f"Writing the maps, {doubt.position}")
-        item = summary(doubt, doubt.write_confidence(asked.out))
+        item = summary(doubt, doubt.write_maps(asked.out))
         progress.check()
         item["extents"] = doubt.extents()
         progress.check()

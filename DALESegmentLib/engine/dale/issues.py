@@ -64,6 +64,9 @@ class Region:
     centre_voxel: (i, j(, k)) of a voxel *inside* the region; centre_ras: its RAS mm.
     first_voxel, last_voxel: (i, j(, k)) corners of the bounding box, both inside.
     region_id: value of the region in the case's region map.
+    label_source: why its voxels were learned as they were (`LabelState.source`), "" where that is not known or the
+    whole case was learned as given; the most frequent one where some were learned otherwise than given, and
+    learned_voxels, learned_value, learned_class: how many of them, and as what; None and "" where nothing was learned.
     """
 
     rank: int
@@ -82,6 +85,10 @@ class Region:
     centre_voxel: tuple[int, ...]
     first_voxel: tuple[int, ...]
     last_voxel: tuple[int, ...]
+    label_source: str = ""
+    learned_value: int | None = None
+    learned_class: str = ""
+    learned_voxels: int = 0
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)

@@ -136,7 +136,7 @@ def _with_split(cases: list[FoundCase], path: Path) -> list[FoundCase]:
     return [replace(case, split=split.get(case.name, case.split)) for case in cases]
 
 
-RESULTS = {"segmentation", "probabilities", "confidence", "regions"}  # what predict and review write
+RESULTS = {"segmentation", "probabilities", "confidence", "label_source", "regions"}  # what predict and review write
 _ROLES = {**dict.fromkeys(SUFFIXES, LABEL), **{f"_{name}": name for name in NEVER_IMAGES}}
 _SEQUENCE = r"0\d{3}|t1\w{0,2}|t2\w?|flair|pd|adc|dwi|swi|mra?|mri|cta?|pet"  # of one patient, or nnU-Net channels
 _PART = re.compile(rf"(?:(.*)[_-])?({_SEQUENCE})$", re.I)

@@ -32,6 +32,7 @@ COLUMNS = (
     *("mean_confidence", "lowest_confidence", "expected_wrong"),
     *("centre_r_mm", "centre_a_mm", "centre_s_mm", "centre_i", "centre_j", "centre_k"),
     *("first_i", "first_j", "first_k", "last_i", "last_j", "last_k"),
+    *("label_source", "learned_value", "learned_class", "learned_voxels"),
 )
 
 

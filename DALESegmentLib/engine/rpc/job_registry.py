@@ -27,10 +27,13 @@ PATHS: dict[str, tuple[str, ...]] = {
     "train": ("model", "run"),
     "finetune": ("model", "run"),
     "predict": ("extents_csv", "items.segmentation", "items.probabilities"),
-    "confidence": ("extents_csv", "items.confidence", "items.shown"),
-    "review": ("csv", "json", "extents_csv", "audit", "items.confidence", "items.shown", "items.regions_map"),
+    "confidence": ("extents_csv", "items.confidence", "items.shown", "items.label_source"),
+    "review": (
+        *("csv", "json", "extents_csv", "audit"),
+        *("items.confidence", "items.shown", "items.label_source", "items.regions_map"),
+    ),
     "simulate": ("items.label",),
-    "refresh": ("model", "run", "items.confidence", "items.shown", "items.segmentation"),
+    "refresh": ("model", "run", "items.confidence", "items.shown", "items.label_source", "items.segmentation"),
 }
 """Where the result of a job holds paths, all below its `out`: names of values, "items.x" for x of each of the items.
 Any other text in a result is no path, whatever it looks like. A job that is not named returns none."""

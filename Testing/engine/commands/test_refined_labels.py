@@ -135,9 +135,13 @@ def test_objects_that_labels_left_out_are_learned_and_said(tmp_path):
 
     model, out = str(tmp_path / "run"), str(tmp_path / "review")
     asked_for = {"model": model, "cases": {"folder": str(tmp_path / "cases")}, "out": out, "device": "cpu"}
-    listed = review.run(asked_for, Progress())["regions"]
-    missing = {region["case"] for region in listed if region["suspicion"] == "missing"}
-    assert missing == {"case0", "case1", "case2"}
+    reviewed = review.run(asked_for, Progress())
+    missing = [region for region in reviewed["regions"] if region["suspicion"] == "missing"]
+    assert {region["case"] for region in missing} == {"case0", "case1", "case2"}
+    assert {(region["label_source"], region["learned_class"]) for region in missing} == {("missed_objects", "disc")}
+    added = {name: int(found.sum()) for name, found in learned(tmp_path, "run").items() if not before[name].any()}
+    counts = {item["name"]: item["learned_otherwise"] for item in reviewed["items"] if item["label_source"]}
+    assert counts == {name: {"missed_objects": voxels} for name, voxels in added.items()}
 
     off = train.run(asked(tmp_path, "off", dale={"missed_objects": False}), Progress())
     assert off["completed"] == 0

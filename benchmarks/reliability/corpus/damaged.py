@@ -1,4 +1,4 @@
-"""Files cut short, with changed bits, or with another content than their name says."""
+"""Files cut short, with changed bits, or with another content than their extension."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ def changed_bits(folder: Path) -> Iterator[Entry]:
         changed = bytearray(content)
         middle = len(content) // 2
         changed[middle : middle + 40] = bytes(255 - byte for byte in changed[middle : middle + 40])
-        told: Expected = "refused" if compressed and extension not in ("tif", "jpg") else "either"
-        yield reading(f"{extension}, 40 bytes changed", _with(whole, bytes(changed)), label, told)
+        expected: Expected = "refused" if compressed and extension not in ("tif", "jpg") else "either"
+        yield reading(f"{extension}, 40 bytes changed", _with(whole, bytes(changed)), label, expected)
 
 
 def other_content(folder: Path) -> Iterator[Entry]:

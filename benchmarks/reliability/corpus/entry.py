@@ -12,7 +12,7 @@ import numpy as np
 import SimpleITK as sitk
 
 Expected = Literal["refused", "right", "either"]
-"""either: no reader can tell, such as a changed bit in voxels that have no checksum."""
+"""either: no reader can detect it, such as a changed bit in voxels that have no checksum."""
 SHAPE = (8, 30, 40)
 
 

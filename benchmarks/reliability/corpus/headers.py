@@ -1,4 +1,4 @@
-"""Headers that say what cannot be: dimensions, spacing, axes and types of no image."""
+"""Headers with impossible values: dimensions, spacing, axes and types of no image."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def nifti_headers(folder: Path) -> Iterator[Entry]:
         struct.pack_into("<" + code, changed, place, *values)
         path = folder / f"{name}.nii"
         path.write_bytes(changed)
-        # a type or a place the reader passes over because another field says it, too, is no fault
+        # a type or a place the reader passes over because another field has it, too, is no fault
         sure = name.startswith(("no axes", "200", "minus", "size", "unknown", "type of", "complex", "offset"))
         yield reading(f"NIfTI, {name}", path, label, "refused" if sure else "either")
         yield reading(f"NIfTI label, {name}", image, path, "refused")

@@ -1,4 +1,4 @@
-"""The goals the method is held to, each with its true figure."""
+"""The goals of the method, each with the figure that was measured."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ Figure = float | None
 
 
 @dataclass(frozen=True)
-class Bar:
-    """figure: None where the run has nothing to say about it. at_least: else the goal is an upper limit."""
+class Goal:
+    """figure: None where the run did not measure it. at_least: else the goal is an upper limit."""
 
     name: str
     goal: float
@@ -36,7 +36,7 @@ class Bar:
         return self.figure >= self.goal if self.at_least else self.figure <= self.goal
 
 
-def make_bars(groups: Sequence[Group]) -> list[Bar]:
+def make_goals(groups: Sequence[Group]) -> list[Goal]:
     """Means over groups, each a mean over seeds, so that every set, noise and network counts alike."""
     plain = [g for g in groups if not g.trusted and g.of("dale") and g.of("plain")]
     noisy = [g for g in plain if g.noise not in APART]
@@ -45,25 +45,25 @@ def make_bars(groups: Sequence[Group]) -> list[Bar]:
     voted = [g for g in raters if data_set(g.set, "quick").truth.startswith("votes")]
     damaged = [g for g in noisy if (g.mean("dale", "label_dice") or 1.0) <= DAMAGED]
     return [
-        Bar("gap recovery (mean gain over mean gap)", 0.9, pooled_recovery(noisy)),
-        Bar("gap recovery (mean of the cells' ratios)", 0.9, mean([g.recovery("dale") for g in noisy])),
-        Bar("DALE first in the table", 80, _share_first(noisy), "% of the cells"),
+        Goal("gap recovery (mean gain over mean gap)", 0.9, pooled_recovery(noisy)),
+        Goal("gap recovery (mean of the cells' ratios)", 0.9, mean([g.recovery("dale") for g in noisy])),
+        Goal("DALE first in the table", 80, _share_first(noisy), "% of the cells"),
         _gain("gain over plain where labels lost 10 points or more", 5, damaged),
         _gain("no noise: DALE - plain", -0.5, [g for g in plain if g.noise == "none"]),
         _gain("real raters: DALE - plain", 0, raters),
-        Bar("real raters: DALE - plain, quarter with most disagreement", 0, _worst_quarter(raters), "Dice points"),
-        Bar("label-error AUROC, overall", 0.95, _mean(noisy, "label_error_auroc")),
-        Bar("label-error AUROC, within 3 mm of the boundary", 0.85, _mean(noisy, "label_error_auroc_band")),
-        Bar("AUROC above cleanlab's, overall", 0.05, _above_cleanlab(noisy, "")),
-        Bar("AUROC above cleanlab's, within 3 mm", 0.05, _above_cleanlab(noisy, "_band")),
-        Bar("one rater against the vote of several: AUROC for “differs”", 0.90, _mean(voted, "label_error_auroc")),
-        Bar("all sets with raters: the same", 0.90, _mean(raters, "label_error_auroc")),
-        Bar("review: label errors found in the first 10 %", 60, _percent(_mean(noisy, "review_found_10pct")), "%"),
-        Bar("review: the same against prediction entropy's", 2, _times_entropy(noisy), "times"),
-        Bar("ECE of the confidence", 0.05, _mean(noisy, "ece"), at_least=False),
-        Bar("step time against plain", 1.10, _mean(plain, "step_time_ratio"), "times", at_least=False),
-        Bar("peak memory against plain", 1.10, _mean(plain, "memory_ratio"), "times", at_least=False),
-        Bar("biased annotator, 5 % trusted: gap recovery", 0.7, pooled_recovery(biased)),
+        Goal("real raters: DALE - plain, quarter with most disagreement", 0, _worst_quarter(raters), "Dice points"),
+        Goal("label-error AUROC, overall", 0.95, _mean(noisy, "label_error_auroc")),
+        Goal("label-error AUROC, within 3 mm of the boundary", 0.85, _mean(noisy, "label_error_auroc_band")),
+        Goal("AUROC above cleanlab's, overall", 0.05, _above_cleanlab(noisy, "")),
+        Goal("AUROC above cleanlab's, within 3 mm", 0.05, _above_cleanlab(noisy, "_band")),
+        Goal("one rater against the vote of several: AUROC for “differs”", 0.90, _mean(voted, "label_error_auroc")),
+        Goal("all sets with raters: the same", 0.90, _mean(raters, "label_error_auroc")),
+        Goal("review: label errors found in the first 10 %", 60, _percent(_mean(noisy, "review_found_10pct")), "%"),
+        Goal("review: the same against prediction entropy's", 2, _times_entropy(noisy), "times"),
+        Goal("ECE of the confidence", 0.05, _mean(noisy, "ece"), at_least=False),
+        Goal("step time against plain", 1.10, _mean(plain, "step_time_ratio"), "times", at_least=False),
+        Goal("peak memory against plain", 1.10, _mean(plain, "memory_ratio"), "times", at_least=False),
+        Goal("biased annotator, 5 % trusted: gap recovery", 0.7, pooled_recovery(biased)),
     ]
 
 
@@ -75,13 +75,13 @@ def pooled_recovery(groups: Sequence[Group]) -> Figure:
     return sum(d - p for d, p, _ in known) / gap if gap > 0 else None
 
 
-def _gain(name: str, goal: float, groups: Sequence[Group]) -> Bar:
+def _gain(name: str, goal: float, groups: Sequence[Group]) -> Goal:
     differences = [d for g in groups if (d := g.differences("dale")) is not None]
     if not differences:
-        return Bar(name, goal, None, "Dice points")
+        return Goal(name, goal, None, "Dice points")
     low, high = paired_interval(differences)
     figure = float(np.mean([d.mean() for d in differences]))
-    return Bar(name, goal, 100 * figure, "Dice points", interval=(100 * low, 100 * high))
+    return Goal(name, goal, 100 * figure, "Dice points", interval=(100 * low, 100 * high))
 
 
 def _share_first(groups: Sequence[Group]) -> Figure:

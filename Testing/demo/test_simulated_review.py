@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from demo_cases import GEOMETRY, ball
 
-from DALESegmentLib.demo.clinician import play
 from DALESegmentLib.demo.data import DemoData, lay_out
+from DALESegmentLib.demo.simulated_review import simulate_review
 from DALESegmentLib.engine.dale.issues import Region
 from DALESegmentLib.engine.io.images import read_label, write_image
 
@@ -33,7 +33,7 @@ def reviewed(tmp_path):
 
 def test_only_what_was_looked_at_is_corrected_and_trusted(reviewed):
     data, out, label, reference, region = reviewed
-    played = play(data, [REGION], out)
+    played = simulate_review(data, [REGION], out)
     first, second = played.items
     corrected, trusted = (read_label(first[role])[0] for role in ("label", "trusted"))
     assert (trusted[region] == 1).all()
@@ -46,7 +46,7 @@ def test_only_what_was_looked_at_is_corrected_and_trusted(reviewed):
 
 def test_the_review_is_worth_what_can_be_counted(reviewed):
     data, out, label, reference, region = reviewed
-    facts = play(data, [REGION], out).facts
+    facts = simulate_review(data, [REGION], out).facts
     wrong = label != reference
     assert facts["voxels"] == region.sum()
     assert facts["truly_wrong"] == pytest.approx(wrong[region].mean())
@@ -57,14 +57,14 @@ def test_the_review_is_worth_what_can_be_counted(reviewed):
 
 def test_without_regions_everything_stays(reviewed):
     data, out, *_ = reviewed
-    played = play(data, [], out)
+    played = simulate_review(data, [], out)
     assert played.facts["truly_wrong"] is None
     assert played.facts["label_dice_before"] == played.facts["label_dice_after"]
     assert not (out / "corrected").exists()
-    assert play(data, [replace(REGION, case="b")], out).items[0] == data.items(["a"])[0]
+    assert simulate_review(data, [replace(REGION, case="b")], out).items[0] == data.items(["a"])[0]
 
 
 def test_a_case_without_a_doubtful_region_is_left_as_it_is(reviewed):
     data, out, label, *_ = reviewed
     write_image(out / "review" / "b" / "regions.nii.gz", np.zeros(label.shape, np.int32), GEOMETRY)
-    assert play(data, [REGION], out).items[1]["label"] == str(data.path("b", "label").absolute())
+    assert simulate_review(data, [REGION], out).items[1]["label"] == str(data.path("b", "label").absolute())

@@ -1,4 +1,4 @@
-"""A training label, what is true, and what a model holds of it."""
+"""A training label with its truth and the probabilities and confidence of a model."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from DALESegmentLib.engine.geometry.grid import Geometry
 
 
 @dataclass
-class Judged:
+class ScoredLabel:
     """label, truth: (*grid) network classes; probabilities: (K, *grid); confidence: (*grid) in [0, 1]."""
 
     name: str

@@ -1,4 +1,4 @@
-"""Trusted voxels: in every case a clinician looked at the worst stretch of the outline, and redrew it."""
+"""Trusted voxels: in every case a clinician reviewed the worst stretch of the outline, and redrew it."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def foreground_band(label: np.ndarray, spacing: Sequence[float], predicted: np.n
 def trusted_masks(
     labels: Sequence[np.ndarray], truths: Sequence[np.ndarray], spacings: Sequence[Sequence[float]], share: float
 ) -> list[np.ndarray]:
-    """What was looked at, (*grid) bool a case: the worst stretch of its outline, until `share` of its foreground-band
-    voxels is spent. As in a review, what lies between the outline as drawn and as it should be is looked at with a
+    """The reviewed voxels, (*grid) bool a case: the worst stretch of its outline, until `share` of its foreground-band
+    voxels is spent. As in a review, what lies between the outline as drawn and as it should be is reviewed with a
     margin on both sides; where a case has no error, a stretch of it is confirmed.
     """
     return [

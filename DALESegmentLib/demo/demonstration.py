@@ -1,4 +1,4 @@
-"""The whole job once, spoken to one engine process: train, doubt, correct, fine-tune, compare."""
+"""The whole job once, by one engine process: train, review, correct, fine-tune, compare."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Any
 
 from ..engine.dale.issues import Region
 from ..engine.rpc.client import EngineClient
-from .clinician import play
 from .data import DemoData
-from .narrator import Narrator
+from .progress_printer import ProgressPrinter
+from .simulated_review import simulate_review
 
 WORST = 5  # regions that are corrected
 
@@ -40,11 +40,11 @@ EXPECTED = {
 
 
 @dataclass
-class Rounds:
-    """What came of it, by "plain", "dale" and "tuned" (DALE after the corrections).
+class DemoResults:
+    """The results, by "plain", "dale" and "tuned" (DALE after the corrections).
 
     held_out, training: the means of `evaluate` against the reference. labels: the same for the labels learned from,
-    with their label errors. review: what the played review was worth. tuned: the confirmed voxels.
+    with their label errors. review: what the simulated review was worth. tuned: the confirmed voxels.
     """
 
     effort: Effort
@@ -69,12 +69,12 @@ class Demonstration:
     out: Path
     seed: int
     engine: EngineClient
-    say: Narrator
+    report: ProgressPrinter
     effort: Effort = field(default_factory=Effort)
 
-    def play(self) -> Rounds:
-        done = Rounds(self.effort)
-        self._train(done, "plain", "plain Dice + cross-entropy, which believes every label")
+    def run(self) -> DemoResults:
+        done = DemoResults(self.effort)
+        self._train(done, "plain", "plain Dice + cross-entropy, with every label at full weight")
         self._train(done, "dale", "DALE, which learns on the way how far each label can be trusted")
         self._review(done)
         corrected = self._correct(done)
@@ -82,9 +82,9 @@ class Demonstration:
         self._compare(done)
         return done
 
-    def _train(self, done: Rounds, method: str, words: str) -> None:
+    def _train(self, done: DemoResults, method: str, words: str) -> None:
         steps = self.effort.epochs * self.effort.steps
-        self.say.step(method, f"Training on {len(self.data.train)} cases, {steps} steps, with {words}")
+        self.report.step(method, f"Training on {len(self.data.train)} cases, {steps} steps, with {words}")
         result = self._ask(
             "train",
             cases=self._cases(self.data.train),
@@ -100,24 +100,24 @@ class Demonstration:
         done.models[method], done.histories[method] = result["run"], result["history"]
         done.device = result["device"]
 
-    def _review(self, done: Rounds) -> None:
-        self.say.step("review", "Looking for doubtful places in the labels of the training cases")
+    def _review(self, done: DemoResults) -> None:
+        self.report.step("review", "Finding doubtful regions in the labels of the training cases")
         cases, maps = self._cases(self.data.train), str(self.out / "review")
         result = self._ask("review", model=done.models["dale"], cases=cases, out=maps)
         done.regions = [Region.from_dict(region) for region in result["regions"]]
         done.labels = self._ask("evaluate", cases=cases, confidence=maps)["mean"]
 
-    def _correct(self, done: Rounds) -> list[dict[str, Any]]:
+    def _correct(self, done: DemoResults) -> list[dict[str, Any]]:
         count = len(done.worst)
-        self.say.step("correct", f"Correcting the {count} worst places from the reference, as a clinician would")
-        played = play(self.data, done.worst, self.out)
-        done.review = played.facts
-        return played.items
+        self.report.step("correct", f"Correcting the {count} worst places from the reference, as a clinician would")
+        reviewed = simulate_review(self.data, done.worst, self.out)
+        done.review = reviewed.facts
+        return reviewed.items
 
-    def _fine_tune(self, done: Rounds, corrected: list[dict[str, Any]]) -> None:
+    def _fine_tune(self, done: DemoResults, corrected: list[dict[str, Any]]) -> None:
         effort = self.effort
         steps = effort.tune_epochs * effort.tune_steps
-        self.say.step("tune", f"Fine-tuning DALE's model on the corrected labels, {steps} steps")
+        self.report.step("tune", f"Fine-tuning DALE's model on the corrected labels, {steps} steps")
         result = self._ask(
             "finetune",
             model=done.models["dale"],
@@ -130,8 +130,8 @@ class Demonstration:
         done.models["tuned"], done.histories["tuned"] = result["run"], result["history"]
         done.tuned = {key: result[key] for key in ("confirmed_voxels", "confirmed_violated")}
 
-    def _compare(self, done: Rounds) -> None:
-        self.say.step("compare", "Segmenting all cases with the three models and comparing with the reference")
+    def _compare(self, done: DemoResults) -> None:
+        self.report.step("compare", "Segmenting all cases with the three models and comparing with the reference")
         for name, model in done.models.items():
             done.held_out[name] = self._score(name, model, self.data.test)
             done.training[name] = self._score(name, model, self.data.train)
@@ -145,4 +145,4 @@ class Demonstration:
         return {"items": self.data.items(names)}
 
     def _ask(self, command: str, **parameters: Any) -> dict[str, Any]:
-        return self.engine.call(command, parameters, self.say.progress)
+        return self.engine.call(command, parameters, self.report.progress)

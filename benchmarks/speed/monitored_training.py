@@ -1,4 +1,4 @@
-"""A training watched from outside: what it says, what memory it has, which files it writes, and when."""
+"""The progress reports, memory and written files of a training in another process, with their times."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from DALESegmentLib.engine.bundle.run_folder import BUNDLE_FOLDER
 from ..reliability.lines_engine import LinesEngine
 
 EVERY = 0.02
-"""Seconds between two looks. A write is dated by the look that first saw it."""
+"""Seconds between two samples. A write gets the time of the sample that first found it."""
 NO_CHECKPOINT = (BUNDLE_FOLDER,)
 
 
@@ -30,24 +30,24 @@ class Write:
 
 
 @dataclass
-class Watched:
-    """For a `with` block: a thread looks at the engine and at the run folder. Times are of time.monotonic.
+class MonitoredTraining:
+    """For a `with` block: a thread samples the engine's memory and its run folder. Times are of time.monotonic.
 
     anonymous: (time, bytes) of the engine and the processes it started, without what is mapped from files, which the
-    machine can drop; said: (time, stage, epoch or 0) of its reports; writes: of files that hold a checkpoint.
+    machine can drop; progress: (time, stage, epoch or 0) of its reports; writes: of files that hold a checkpoint.
     """
 
     engine: LinesEngine
     run: Path
     anonymous: list[tuple[float, int]] = field(default_factory=list)
-    said: list[tuple[float, str, int]] = field(default_factory=list)
+    progress: list[tuple[float, str, int]] = field(default_factory=list)
     writes: list[Write] = field(default_factory=list)
     _files: dict[str, tuple[int, int, int]] = field(default_factory=dict)
-    _heard: int = 0
+    _events_read: int = 0
     _over: threading.Event = field(default_factory=threading.Event)
 
-    def __enter__(self) -> Watched:
-        self._thread = threading.Thread(target=self._watch, daemon=True)
+    def __enter__(self) -> MonitoredTraining:
+        self._thread = threading.Thread(target=self._sample_until_end, daemon=True)
         self._thread.start()
         return self
 
@@ -56,30 +56,30 @@ class Watched:
     ) -> None:
         self._over.set()
         self._thread.join()
-        self._look()
+        self._sample()
 
     def reports(self, stage: str, epoch: int | None = None) -> list[float]:
-        """When they came."""
-        return [at for at, of, number in self.said if of == stage and epoch in (None, number)]
+        """Their times."""
+        return [at for at, of, number in self.progress if of == stage and epoch in (None, number)]
 
     def most(self, since: float = 0.0) -> int:
         return max(held for at, held in self.anonymous if at >= since)
 
     def least(self, since: float, until: float) -> int:
-        """Of the looks from the last one before `since` to the first one after `until`."""
+        """Of the samples from the last one before `since` to the first one after `until`."""
         before = max((at for at, _ in self.anonymous if at <= since), default=since)
         after = min((at for at, _ in self.anonymous if at >= until), default=until)
         return min(held for at, held in self.anonymous if before <= at <= after)
 
-    def _watch(self) -> None:
+    def _sample_until_end(self) -> None:
         while not self._over.wait(EVERY):
-            self._look()
+            self._sample()
 
-    def _look(self) -> None:
+    def _sample(self) -> None:
         now = time.monotonic()
-        events = self.engine.events[self._heard :]
-        self._heard += len(events)
-        self.said += [(now, *_stage_and_epoch(event)) for event in events if event.get("event") == "progress"]
+        events = self.engine.events[self._events_read :]
+        self._events_read += len(events)
+        self.progress += [(now, *_stage_and_epoch(event)) for event in events if event.get("event") == "progress"]
         with suppress(psutil.NoSuchProcess):
             self.anonymous.append((now, anonymous_bytes(self.engine.pid)))
         for name, state in checkpoint_files(self.run).items():
@@ -93,7 +93,7 @@ def _stage_and_epoch(event: Mapping[str, Any]) -> tuple[str, int]:
 
 
 def anonymous_bytes(pid: int) -> int:
-    """RssAnon of a process and those it started, as Linux tells it. Raises psutil.NoSuchProcess."""
+    """RssAnon of a process and those it started, as Linux reports it. Raises psutil.NoSuchProcess."""
     first = psutil.Process(pid)
     total = 0
     for process in (first, *first.children(recursive=True)):

@@ -1,4 +1,4 @@
-"""The clinician's part, played: the worst regions are redrawn from the reference, and trusted from then on."""
+"""A simulated review: the worst regions are redrawn from the reference, and trusted from then on."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ BAND_MM = 3.0
 
 
 @dataclass
-class Played:
+class SimulatedReview:
     """items: all training cases, the corrected ones with their new label and trusted mask. facts: what the review
     was worth, for the tables."""
 
@@ -32,7 +32,7 @@ class Played:
 
 
 @dataclass
-class _Walk:
+class _Voxels:
     """The training cases one behind the other, voxel by voxel: regions (by rank), label errors, near an outline."""
 
     ranks: list[np.ndarray] = field(default_factory=list)
@@ -54,9 +54,9 @@ def read_map(path: Path) -> np.ndarray:
     return read_image(path)[0][0]
 
 
-def play(data: DemoData, worst: list[Region], out: Path) -> Played:
-    """Correct these regions. Writes corrected/<case>/label and trusted under `out`, where something was looked at."""
-    items, walk = data.items(data.train), _Walk()
+def simulate_review(data: DemoData, worst: list[Region], out: Path) -> SimulatedReview:
+    """Correct these regions. Writes corrected/<case>/label and trusted under `out`, where a region was corrected."""
+    items, voxels = data.items(data.train), _Voxels()
     for item in items:
         case, reference = load(item)
         label = np.asarray(case.label)
@@ -65,8 +65,8 @@ def play(data: DemoData, worst: list[Region], out: Path) -> Played:
         ranks = np.zeros_like(region_map)
         for region_id, rank in here.items():
             ranks[region_map == region_id] = rank
-        _take_down(walk, case, reference, ranks)
-        walk.before.append(_dice(label, reference))
+        _add_case(voxels, case, reference, ranks)
+        voxels.before.append(_dice(label, reference))
         if here:
             spacing = case.geometry.array_spacing
             label, trusted = correct_from_reference(label, reference, region_map, list(here), spacing)
@@ -74,22 +74,22 @@ def play(data: DemoData, worst: list[Region], out: Path) -> Played:
                 path = out / "corrected" / case.name / (role + data.extension)
                 write_image(path, array, case.geometry)
                 item[role] = str(path.absolute())
-        walk.after.append(_dice(label, reference))
-    return Played(items, _facts(walk, [region.rank for region in worst]))
+        voxels.after.append(_dice(label, reference))
+    return SimulatedReview(items, _facts(voxels, [region.rank for region in worst]))
 
 
-def _take_down(walk: _Walk, case: Case, reference: np.ndarray, ranks: np.ndarray) -> None:
+def _add_case(voxels: _Voxels, case: Case, reference: np.ndarray, ranks: np.ndarray) -> None:
     label = np.asarray(case.label)
     distance, _ = boundary_distance(label, case.geometry.array_spacing, BAND_MM + 1)
-    walk.ranks.append(ranks.ravel())
-    walk.wrong.append((label != reference).ravel())
-    walk.near.append((np.abs(distance) <= BAND_MM).ravel())
+    voxels.ranks.append(ranks.ravel())
+    voxels.wrong.append((label != reference).ravel())
+    voxels.near.append((np.abs(distance) <= BAND_MM).ravel())
 
 
-def _facts(walk: _Walk, ranks: list[int]) -> dict[str, Any]:
+def _facts(voxels: _Voxels, ranks: list[int]) -> dict[str, Any]:
     """truly_wrong: share of label errors among the voxels of each region, and of all; by_chance: what as many
     voxels drawn at random hold, from the whole images and from the band round the outlines."""
-    rank, wrong, near = (np.concatenate(parts) for parts in (walk.ranks, walk.wrong, walk.near))
+    rank, wrong, near = (np.concatenate(parts) for parts in (voxels.ranks, voxels.wrong, voxels.near))
     value = review_value(rank, ranks, wrong, near)
     found, share = value["found"], [float(wrong[rank == r].mean()) for r in ranks]
     return {
@@ -101,8 +101,8 @@ def _facts(walk: _Walk, ranks: list[int]) -> dict[str, Any]:
         "by_chance_near_outline": float(wrong[near].mean()) if near.any() else None,
         "gain_near_outline": value["gain"],
         "share_of_all_errors": found[-1] if found else None,
-        "label_dice_before": float(np.mean(walk.before)),
-        "label_dice_after": float(np.mean(walk.after)),
+        "label_dice_before": float(np.mean(voxels.before)),
+        "label_dice_after": float(np.mean(voxels.after)),
         "band_mm": BAND_MM,
     }
 

@@ -8,8 +8,13 @@ import numpy as np
 import pytest
 
 from DALESegmentLib.engine.geometry.grid import Geometry
-from DALESegmentLib.mrml.labelmap_snapshot import _resampled, takeDrawn
-from DALESegmentLib.mrml.segmentations import addSegmentation, drawnNow, labelFromSegmentation, updateSegments
+from DALESegmentLib.mrml.labelmap_snapshot import _resampled, takeLabelmapSnapshot
+from DALESegmentLib.mrml.segmentations import (
+    addSegmentation,
+    labelFromSegmentation,
+    segmentationSnapshot,
+    updateSegments,
+)
 
 
 def exported(node, volume):
@@ -48,19 +53,19 @@ def test_a_copy_does_not_follow_the_scene_and_counts_what_changed(
     a_segmentation_node, a_volume_node, a_label, a_geometry
 ):
     lesion = a_segmentation_node.GetSegmentation().GetSegmentIDs()[0]
-    before = drawnNow(a_segmentation_node, a_volume_node)
+    before = segmentationSnapshot(a_segmentation_node, a_volume_node)
     edited = np.array(a_label)
     edited[0, 0, :7] = 1
     updateSegments(a_segmentation_node, edited, a_geometry, {1: lesion})
-    now = drawnNow(a_segmentation_node, a_volume_node)
+    now = segmentationSnapshot(a_segmentation_node, a_volume_node)
     np.testing.assert_array_equal(before.label()[0], a_label)
     assert now.changedVoxels(before) == before.changedVoxels(now) == 7
     assert now.changedVoxels(now) == 0
-    assert takeDrawn(a_segmentation_node, a_volume_node, [lesion]).changedVoxels(before) is None
+    assert takeLabelmapSnapshot(a_segmentation_node, a_volume_node, [lesion]).changedVoxels(before) is None
 
 
 def test_the_label_is_made_on_another_thread(a_segmentation_node, a_volume_node, a_label):
-    drawn, made = drawnNow(a_segmentation_node, a_volume_node), []
+    drawn, made = segmentationSnapshot(a_segmentation_node, a_volume_node), []
     thread = threading.Thread(target=lambda: made.append(drawn.label()[0]))
     thread.start()
     thread.join(20)
@@ -69,11 +74,11 @@ def test_the_label_is_made_on_another_thread(a_segmentation_node, a_volume_node,
 
 def test_a_segment_that_came_or_left_its_layer_is_counted_too(a_segmentation_node, a_volume_node, a_label, a_geometry):
     lesion = a_segmentation_node.GetSegmentation().GetSegmentIDs()[0]
-    before = drawnNow(a_segmentation_node, a_volume_node)
+    before = segmentationSnapshot(a_segmentation_node, a_volume_node)
     a_segmentation_node.GetSegmentation().SeparateSegmentLabelmap(lesion)
-    now = drawnNow(a_segmentation_node, a_volume_node)
+    now = segmentationSnapshot(a_segmentation_node, a_volume_node)
     assert len(now.pieces) == 2
     assert now.changedVoxels(before) == 0
     updateSegments(a_segmentation_node, np.zeros_like(a_label), a_geometry, {1: lesion})
-    emptied = drawnNow(a_segmentation_node, a_volume_node)
+    emptied = segmentationSnapshot(a_segmentation_node, a_volume_node)
     assert emptied.changedVoxels(before) == emptied.changedVoxels(now) == np.count_nonzero(a_label == 1)

@@ -12,7 +12,7 @@ from DALESegmentLib.engine.review.log import read_log
 
 
 def log_of(widget) -> Path:
-    return widget.logic.workflow.review.journal().file
+    return widget.logic.workflow.review.logWriter().file
 
 
 def verdicts(widget) -> list[str]:

@@ -1,4 +1,4 @@
-"""Labels spoiled on purpose, where the data bring only one label a case, and a sentence that admits it."""
+"""Simulated label noise, for data with only one label a case, and the sentence that says so in the report."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from DALESegmentLib.engine.metrics.simulated_annotators import simulate_annotato
 
 
 @dataclass
-class Spoiling:
-    """An annotator in a hurry, whose contour wanders in and out by `amount` (standard deviation).
+class LabelNoise:
+    """Moves each outline smoothly in and out by `amount` (standard deviation).
 
     amount: mm, or with `relative` a share of the radius of each case's largest object.
     """
@@ -24,8 +24,8 @@ class Spoiling:
     relative: bool = False
     dice: list[float] = field(default_factory=list)
 
-    def spoil(self, name: str, truth: np.ndarray, geometry: Geometry) -> np.ndarray:
-        """The label (*grid) as this annotator draws it; depends on the seed and the case's name alone."""
+    def apply(self, name: str, truth: np.ndarray, geometry: Geometry) -> np.ndarray:
+        """The noisy label (*grid); depends on the seed and the case's name alone."""
         random = np.random.default_rng([self.seed, zlib.crc32(name.encode())])
         label = simulate_annotator(truth, geometry.array_spacing, "walk", self.amount, random, relative=self.relative)
         agreement = mean_dice(label, truth)

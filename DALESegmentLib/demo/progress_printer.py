@@ -1,4 +1,4 @@
-"""Says in plain words what is being done, and how long the whole will take still."""
+"""Prints the step that is running and the time that is left in all."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ QUIET = 15.0  # seconds between two lines on the same step
 PRIOR = 60.0  # the expected pace counts as much as this many seconds of a measured one
 
 
-class Narrator:
+class ProgressPrinter:
     """expected: the steps to come, in order, with their seconds on a machine with two free cores.
 
     How fast this machine is follows from the steps already done.
@@ -20,14 +20,14 @@ class Narrator:
         self.expected = dict(expected)
         self.seconds: dict[str, float] = {}
         self._started = time.monotonic()
-        self._step, self._step_started, self._spoke = "", self._started, self._started
+        self._step, self._step_started, self._printed = "", self._started, self._started
 
     @property
     def elapsed(self) -> float:
         return time.monotonic() - self._started
 
     def __call__(self, sentence: str) -> None:
-        self._spoke = time.monotonic()
+        self._printed = time.monotonic()
         print(f"[{_clock(self.elapsed)}] {sentence}", flush=True)
 
     def step(self, name: str, sentence: str) -> None:
@@ -38,7 +38,7 @@ class Narrator:
 
     def progress(self, report: dict[str, Any]) -> None:
         """A progress line of the engine; most are passed over."""
-        if time.monotonic() - self._spoke >= QUIET:
+        if time.monotonic() - self._printed >= QUIET:
             left = in_words(self.left(report.get("seconds_left")))
             self(f"    {report['message']}, {report['percent']:.0f} % of this step ({left} left in all)")
 

@@ -82,20 +82,20 @@ def test_a_refresh_that_is_not_accepted_changes_neither_model_nor_maps(reviewed)
 
 
 def test_contradicted_voxels_of_an_accepted_model_are_said():
-    from DALESegmentLib.ui.training_messages import verdict
+    from DALESegmentLib.ui.training_messages import assessment
 
-    said = verdict({"confirmed_voxels": 500, "confirmed_violated": 3, "accepted": True, "objections": []})
+    said = assessment({"confirmed_voxels": 500, "confirmed_violated": 3, "accepted": True, "objections": []})
     assert said == "ATTENTION: 3 of 500 confirmed voxels are contradicted by the new model."
-    assert verdict({"accepted": True}) == ""
+    assert assessment({"accepted": True}) == ""
 
 
 def test_the_annotator_bias_found_is_reported(widget):
-    from DALESegmentLib.ui.training_messages import verdict
+    from DALESegmentLib.ui.training_messages import assessment
 
     found = "18 of 18 reviewed places were drawn too large, most by 1.4 mm or more"
-    said = verdict({"bias": found, "confirmed_voxels": 5, "confirmed_violated": 0})
+    said = assessment({"bias": found, "confirmed_voxels": 5, "confirmed_violated": 0})
     assert said.splitlines()[0].startswith(found)
-    assert verdict({"bias": None}) == ""
+    assert assessment({"bias": None}) == ""
 
 
 def test_outlines_that_were_refined_are_said(desktop):

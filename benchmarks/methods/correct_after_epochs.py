@@ -1,4 +1,4 @@
-"""When a competitor's corrector works: at the end of epochs, not at DALE's times."""
+"""Runs a competitor's corrector at the end of epochs, not at DALE's times."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A process that confirms region after region in a review log, to be killed: what it told must be there."""
+"""A process to be killed, which confirms regions in a review log: every decision it printed must be in the log."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .small_cases import region, voxels
 PAUSE_SECONDS = 0.01
 
 
-class Confirming:
+class ReviewLogProcess:
     """For one kill. The log may hold decisions of earlier ones."""
 
     def __init__(self, log: Path) -> None:
@@ -29,8 +29,8 @@ class Confirming:
     def killed(self) -> int:
         """Kill it; how many of the decisions that counted are lost. Raises EngineError for a log that does not open."""
         self._process.kill()
-        told = len(self._process.communicate()[0].splitlines())
-        return max(0, self._before + 1 + told - len(read_log(self._log).standing))
+        printed = len(self._process.communicate()[0].splitlines())
+        return max(0, self._before + 1 + printed - len(read_log(self._log).standing))
 
 
 def main() -> None:
