@@ -54,7 +54,7 @@ SAFETY = 1.2
 WRITING = 0.3
 """Seconds for the model's files."""
 UNLIMITED = 9_999
-"""Epochs, and steps in each, odd so that stable and fuzzy steps go on in turn from one to the next."""
+"""Epochs, and steps in each."""
 
 
 class FinetuneParameters(Parameters):

@@ -121,8 +121,8 @@ class CrossFittingConfig:
     """Standard errors of a mean difference from which on it counts: one in twenty by chance, seen from one side."""
     evaluations: int = 20
     """Of the agreement along a training, at most."""
-    patience: float = 0.25
-    """Share of a training after which it is no longer followed, if its best lies so far back, and half of it."""
+    long_past: float = 3.0
+    """Standard errors by which agreement lies below its best, twice as late, from where a training is not followed."""
     windows: int = 8
     """Of a case, at most, on which agreement is computed: as many steps as that cost."""
     cases: int = 40

@@ -157,8 +157,9 @@ class DaleLoss(nn.Module):
         ce = upweight_reviewed(ce, labels.reviewed, self.reviewed_share)
         loss = weighted_dice_ce(logits, labels.target, ce, dice, labels.valid)
         if config.alignment and features is not None:
-            kinds = (not is_fuzzy_step or not config.alternates, is_fuzzy_step)
-            loss = loss + self.alignment(features, logits.detach(), labels, f > 0.5, kinds, progress, config)
+            is_stable_step = not is_fuzzy_step or not config.alternates
+            steps = (is_stable_step, is_fuzzy_step)
+            loss = loss + self.alignment(features, logits.detach(), labels, f > 0.5, *steps, progress, config)
         fuzzy, voxels = all_reduce_sum((f * labels.valid).sum(), labels.valid.sum())
         self.fuzzy_share = fuzzy / voxels.clamp_min(1)
         return loss

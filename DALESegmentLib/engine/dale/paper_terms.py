@@ -126,7 +126,8 @@ class FeatureAlignment(nn.Module):
         logits: Tensor,
         labels: PatchLabels,
         fuzzy: Tensor,
-        is_step: tuple[bool, bool],
+        is_stable_step: bool,
+        is_fuzzy_step: bool,
         progress: float,
         config: DaleConfig,
     ) -> Tensor:
@@ -135,8 +136,8 @@ class FeatureAlignment(nn.Module):
         Args:
             features: (B, F, *coarser), with gradient; logits: (B, K, *patch) without.
             fuzzy: (B, *patch) bool.
-            is_step: whether the step is a stable one, which feeds the statistics, and a fuzzy one, which pays the
-                distance.
+            is_stable_step: whether the step feeds the statistics.
+            is_fuzzy_step: whether it pays the distance; without alternation every step does both.
         """
         zero = features.new_zeros(())
         if progress <= config.alignment_start - SETTLING:
@@ -151,10 +152,10 @@ class FeatureAlignment(nn.Module):
         fuzzy, inside, label = (
             drawn(values.unsqueeze(1)).squeeze(1) for values in (fuzzy, labels.valid > 0, labels.target)
         )
-        flat, (is_stable, is_fuzzy) = drawn(features), is_step
-        if is_stable and self.training:
+        flat = drawn(features)
+        if is_stable_step and self.training:
             self.observe(flat, label.long(), inside & ~fuzzy)
-        if not is_fuzzy or progress <= config.alignment_start:
+        if not is_fuzzy_step or progress <= config.alignment_start:
             return zero
         ramp = (progress - config.alignment_start) / max(1.0 - config.alignment_start, 1e-6)
         predicted = drawn(logits).argmax(1)

@@ -37,7 +37,7 @@ class Coverage:
         return F.pad(values, self.pads, mode=mode, value=value if mode == "constant" else None)
 
 
-@dataclass(frozen=True)
+@dataclass  # not frozen, since Lightning copies what is in a batch field by field
 class PatchIndex:
     """A patch of a case, 2D or 3D.
 

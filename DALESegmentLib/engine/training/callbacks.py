@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 VALIDATIONS = 10
 """At most so many validations in a training, evenly spaced, the last at its end."""
-LOOKS = 12
-"""Epochs of a time budget, each ending with a look at whether the fine-tune helps."""
+SCORED = 12
+"""Epochs of a time budget, each ending with a score that tells whether the fine-tune helps."""
 PATIENCE = 5
-"""Looks without a better model, after which a fine-tune ends."""
+"""Scores that are not the best, one after another, after which a fine-tune ends."""
 SAVED_EVERY = 20.0
 """Seconds between writing the best model so far, so that a kill does not cost it."""
 
@@ -138,10 +138,9 @@ def report(trainer: Trainer, message: str, **values: float) -> None:
 
 
 class BestOnReview(Callback):
-    """Of a fine-tune: looks every now and then at what it is for, keeps the best model seen and puts it back at the
-    end, and ends early where looking on no longer helps (early stopping by patience).
+    """Of a fine-tune: scores the model after each epoch, keeps the best one, puts it back at the end, and stops early.
 
-    Rows get confirmed_wrong, the share of the confirmed voxels looked at that the model contradicts, and replay_dice,
+    Rows get confirmed_wrong, the share of the confirmed voxels scored that the model contradicts, and replay_dice,
     its Dice with the labels on patches without them. With a budget an epoch is a twelfth of it.
     """
 
@@ -158,22 +157,22 @@ class BestOnReview(Callback):
 
     def on_epoch_start(self, trainer: Trainer) -> None:
         seconds = self.budget.seconds
-        self.epoch_ends = None if seconds is None else time.monotonic() + seconds / LOOKS
+        self.epoch_ends = None if seconds is None else time.monotonic() + seconds / SCORED
 
     def on_step_end(self, trainer: Trainer) -> None:
-        look = self.best
-        report(trainer, f"Learning; {look.wrong} of {look.confirmed} confirmed voxels are not followed yet")
+        score = self.best
+        report(trainer, f"Learning; {score.wrong} of {score.confirmed} confirmed voxels are not followed yet")
         if self.epoch_ends is not None and time.monotonic() >= self.epoch_ends:
             trainer.ends_epoch = True
 
     def on_epoch_end(self, trainer: Trainer) -> None:
-        look = score_on_review(trainer.network, self.patches)
-        if is_better(look, self.best, self.before):
-            self.best, self.kept, self.since_best = look, _copied(trainer.network), 0
+        score = score_on_review(trainer.network, self.patches)
+        if is_better(score, self.best, self.before):
+            self.best, self.kept, self.since_best = score, _copied(trainer.network), 0
         else:
             self.since_best += 1
         trainer.should_stop = trainer.should_stop or self.since_best >= PATIENCE
-        trainer.history[-1] |= look.row()
+        trainer.history[-1] |= score.row()
 
     def on_fit_end(self, trainer: Trainer) -> None:
         trainer.network.load_state_dict(self.kept)

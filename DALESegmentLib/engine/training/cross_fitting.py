@@ -268,9 +268,9 @@ class UnseenAgreement(Callback):
         if not self.follow or done % every or done == epochs:
             return
         self._evaluate(trainer, done)
-        means = [float(np.mean(row)) for row in self.scores]
-        best = self.epochs[int(np.argmax(means))]
-        if done >= max(2 * best, best + self.config.patience * epochs):
+        best = int(np.argmax([np.mean(row) for row in self.scores]))
+        lost = Gain.of(np.array(self.scores[best]), np.array(self.scores[-1]))
+        if done >= 2 * self.epochs[best] and lost.is_clear(self.config.long_past):
             trainer.should_stop = True
 
     def on_fit_end(self, trainer: Trainer) -> None:

@@ -66,7 +66,7 @@ REPLAY_MARGIN = 0.01
 
 @dataclass(frozen=True)
 class ReviewScore:
-    """wrong: confirmed voxels contradicted, of `confirmed` looked at; replay: Dice with the labels, away from them."""
+    """wrong: confirmed voxels contradicted, of `confirmed` scored; replay: Dice with the labels, away from them."""
 
     wrong: int
     confirmed: int
@@ -77,11 +77,11 @@ class ReviewScore:
         return {"confirmed_wrong": round(share, 4), "replay_dice": round(self.replay, 4)}
 
 
-def is_better(look: ReviewScore, best: ReviewScore, before: ReviewScore) -> bool:
+def is_better(score: ReviewScore, best: ReviewScore, before: ReviewScore) -> bool:
     """Fewer confirmed voxels contradicted, and nothing lost on the replay against the model before; where the voxels
     are equal, the better replay."""
-    kept = look.replay >= before.replay - REPLAY_MARGIN
-    return kept and (look.wrong, -look.replay) < (best.wrong, -best.replay)
+    kept = score.replay >= before.replay - REPLAY_MARGIN
+    return kept and (score.wrong, -score.replay) < (best.wrong, -best.replay)
 
 
 def scoring_patches(sampler: FinetuneSampler, seed: int, device: torch.device) -> list[Batch]:

@@ -46,7 +46,7 @@ class Outline:
     points: tuple[int, ...]
 
 
-@dataclass(frozen=True)
+@dataclass
 class DrawnPatch(PatchIndex):
     """case: its number among those of all ranks; augmented: whether its intensities may be changed."""
 

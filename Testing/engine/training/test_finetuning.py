@@ -29,7 +29,7 @@ BEFORE = ReviewScore(100, 1000, 0.80)
 
 
 @pytest.mark.parametrize(
-    ("look", "best", "wanted"),
+    ("score", "best", "wanted"),
     [
         (ReviewScore(90, 1000, 0.80), BEFORE, True),
         (ReviewScore(90, 1000, 0.791), BEFORE, True),
@@ -39,8 +39,8 @@ BEFORE = ReviewScore(100, 1000, 0.80)
         (ReviewScore(95, 1000, 0.85), ReviewScore(90, 1000, 0.80), False),
     ],
 )
-def test_the_best_has_the_fewest_contradictions_of_those_that_lost_nothing(look, best, wanted):
-    assert is_better(look, best, BEFORE) is wanted
+def test_the_best_has_the_fewest_contradictions_of_those_that_lost_nothing(score, best, wanted):
+    assert is_better(score, best, BEFORE) is wanted
 
 
 @pytest.fixture
@@ -79,7 +79,7 @@ def test_a_patch_as_it_is_keeps_its_brightness(cases):
                 assert torch.equal(image, patch.take(prepared[patch.case].image))
 
 
-def test_looking_is_the_same_every_time_and_counts_the_confirmed(cases):
+def test_scoring_is_the_same_every_time_and_counts_the_confirmed(cases):
     prepared, plan = cases
     patches = scoring_patches(FinetuneSampler(prepared, plan), 3, CPU)
     again = scoring_patches(FinetuneSampler(prepared, plan), 3, CPU)
@@ -129,16 +129,16 @@ def test_the_model_left_is_the_best_one_and_not_the_last(cases, monkeypatch):
     torch.manual_seed(0)
     network = build(plan.network, plan.network_arguments)
     settings = TrainSettings(method="plain", epochs=3, steps_per_epoch=1)
-    looks = iter(
+    scores = iter(
         [ReviewScore(50, 100, 0.8), ReviewScore(20, 100, 0.8), ReviewScore(10, 100, 0.5), ReviewScore(30, 100, 0.8)]
     )
     weights = []
 
-    def look(seen, _patches):
+    def score(seen, _patches):
         weights.append(copy.deepcopy(seen.state_dict()))
-        return next(looks)
+        return next(scores)
 
-    monkeypatch.setattr("DALESegmentLib.engine.training.callbacks.score_on_review", look)
+    monkeypatch.setattr("DALESegmentLib.engine.training.callbacks.score_on_review", score)
     tuner = finetuning(plan, settings, network, prepared, [], None, CPU, Progress())
     assert len(tuner.fit()) == 3
     assert all(torch.equal(value, weights[1][name]) for name, value in network.state_dict().items())

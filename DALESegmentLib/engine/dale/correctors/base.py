@@ -91,7 +91,8 @@ class PredictedBy:
         return self.kept[case.name]
 
     def probabilities(self, case: LabelledImage) -> np.ndarray:
-        found: np.ndarray = torch.as_tensor(self.predict(case.name)).detach().float().cpu().numpy()
+        with torch.no_grad():
+            found: np.ndarray = torch.as_tensor(self.predict(case.name)).float().cpu().numpy()
         if found.ndim != len(case.labels.shape) + 1 or found.shape[1:] != case.labels.shape:
             raise EngineError(
                 "bad-shape",
