@@ -11,10 +11,7 @@ from monai.networks.nets import UNet
 from own_loop import make_cases
 from torch.utils.data import DataLoader, Dataset
 
-from DALESegmentLib.engine.dale.config import DaleConfig
-from DALESegmentLib.engine.dale.label_memory import LabelMemory, label_correctors
-from DALESegmentLib.engine.dale.loss import DaleLoss
-from DALESegmentLib.engine.dale.patches import PatchIndex
+from dalesegment import DaleConfig, DaleLoss, LabelMemory, PatchIndex, label_correctors
 
 
 class Patches(Dataset):

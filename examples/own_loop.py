@@ -12,10 +12,7 @@ import torch
 from monai.data import create_test_image_2d
 from monai.networks.nets import UNet
 
-from DALESegmentLib.engine.dale.config import DaleConfig
-from DALESegmentLib.engine.dale.label_memory import LabelMemory, label_correctors
-from DALESegmentLib.engine.dale.loss import DaleLoss
-from DALESegmentLib.engine.dale.patches import PatchIndex
+from dalesegment import DaleConfig, DaleLoss, LabelMemory, PatchIndex, label_correctors
 
 
 def make_cases(seed):

@@ -10,31 +10,57 @@ from typing import TYPE_CHECKING, Any
 from ..core.errors import needed_by
 
 if TYPE_CHECKING:
-    from .config import AnnotatorBiasConfig, DaleConfig, ImageEvidenceConfig, MissedObjectsConfig
+    from .config import AnnotatorBiasConfig, CrossFittingConfig, DaleConfig, ImageEvidenceConfig, MissedObjectsConfig
+    from .correctors.annotator_bias import AnnotatorBias, correct_bias
+    from .correctors.base import LabelCorrector
+    from .correctors.image_evidence import ImageEvidence
+    from .correctors.missed_objects import MissedObjects
     from .issues import LabelIssue, find_label_issues
-    from .label_state import LabelDisagreement
+    from .label_memory import LabelMemory, label_correctors
+    from .label_state import LabelDisagreement, LabelState
+    from .loss import DaleLoss
     from .metrics import CalibrationError, LabelErrorAUROC
+    from .patches import PatchIndex, PatchLabels
     from .quality import Recalibration, label_quality
 
 __all__ = [
+    "AnnotatorBias",
     "AnnotatorBiasConfig",
     "CalibrationError",
+    "CrossFittingConfig",
     "DaleConfig",
+    "DaleLoss",
+    "ImageEvidence",
     "ImageEvidenceConfig",
+    "LabelCorrector",
     "LabelDisagreement",
     "LabelErrorAUROC",
     "LabelIssue",
+    "LabelMemory",
+    "LabelState",
+    "MissedObjects",
     "MissedObjectsConfig",
+    "PatchIndex",
+    "PatchLabels",
     "Recalibration",
+    "correct_bias",
     "find_label_issues",
+    "label_correctors",
     "label_quality",
 ]
 
 _MODULES = {
-    "config": ("AnnotatorBiasConfig", "DaleConfig", "ImageEvidenceConfig", "MissedObjectsConfig"),
+    "config": ("AnnotatorBiasConfig", "CrossFittingConfig", "DaleConfig", "ImageEvidenceConfig", "MissedObjectsConfig"),
+    "correctors.annotator_bias": ("AnnotatorBias", "correct_bias"),
+    "correctors.base": ("LabelCorrector",),
+    "correctors.image_evidence": ("ImageEvidence",),
+    "correctors.missed_objects": ("MissedObjects",),
     "issues": ("LabelIssue", "find_label_issues"),
-    "label_state": ("LabelDisagreement",),
+    "label_memory": ("LabelMemory", "label_correctors"),
+    "label_state": ("LabelDisagreement", "LabelState"),
+    "loss": ("DaleLoss",),
     "metrics": ("CalibrationError", "LabelErrorAUROC"),
+    "patches": ("PatchIndex", "PatchLabels"),
     "quality": ("Recalibration", "label_quality"),
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}

@@ -29,8 +29,6 @@ from ..core.errors import EngineError, checkpoint
 from .class_voxels import class_voxels
 from .config import DaleConfig
 from .correctors.base import LabelCorrector, LabelledImage, Predict, PredictedBy, Predictions
-from .correctors.image_evidence import ImageEvidence
-from .correctors.missed_objects import MissedObjects
 from .label_state import IGNORED, LabelState
 from .partition import stride
 from .patches import CaseName, PatchIndex, PatchLabels, unknown_class
@@ -242,9 +240,13 @@ def label_correctors(
     found: list[LabelCorrector] = []
     evidence = config.image_evidence_config
     if config.image_evidence and len(drawn) * (num_classes - 1) >= evidence.min_cases:
+        from .correctors.image_evidence import ImageEvidence  # brings scipy and scikit-image
+
         found.append(ImageEvidence(evidence, slice_axis, gather))
     lacking = {value for value in range(1, num_classes) if any(value not in each for each in drawn)}
     if config.missed_objects and lacking:
+        from .correctors.missed_objects import MissedObjects  # brings scipy
+
         found.append(MissedObjects(lacking, config.missed_objects_config, gather))
     return found
 

@@ -1,7 +1,8 @@
-"""How far labels can be trusted: find label errors in the arrays of any segmentation model.
+"""How far labels can be trusted: find label errors in arrays of any segmentation model, and train despite them.
 
 `label_quality` and `find_label_issues` take labels and softmax probabilities; `LabelErrorAUROC` and `CalibrationError`
-measure them against a reference. A name is imported when it is asked for; importing this package needs nothing more.
+measure them against a reference. `LabelMemory`, `DaleLoss` and the correctors are for a training loop. A name is
+imported when it is asked for; importing this package needs nothing more.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -10,31 +11,55 @@ from DALESegmentLib.engine import __version__, dale
 
 if TYPE_CHECKING:
     from DALESegmentLib.engine.dale import (
+        AnnotatorBias,
         AnnotatorBiasConfig,
         CalibrationError,
+        CrossFittingConfig,
         DaleConfig,
+        DaleLoss,
+        ImageEvidence,
         ImageEvidenceConfig,
+        LabelCorrector,
         LabelDisagreement,
         LabelErrorAUROC,
         LabelIssue,
+        LabelMemory,
+        LabelState,
+        MissedObjects,
         MissedObjectsConfig,
+        PatchIndex,
+        PatchLabels,
         Recalibration,
+        correct_bias,
         find_label_issues,
+        label_correctors,
         label_quality,
     )
 
 __all__ = [
+    "AnnotatorBias",
     "AnnotatorBiasConfig",
     "CalibrationError",
+    "CrossFittingConfig",
     "DaleConfig",
+    "DaleLoss",
+    "ImageEvidence",
     "ImageEvidenceConfig",
+    "LabelCorrector",
     "LabelDisagreement",
     "LabelErrorAUROC",
     "LabelIssue",
+    "LabelMemory",
+    "LabelState",
+    "MissedObjects",
     "MissedObjectsConfig",
+    "PatchIndex",
+    "PatchLabels",
     "Recalibration",
     "__version__",
+    "correct_bias",
     "find_label_issues",
+    "label_correctors",
     "label_quality",
 ]
 
