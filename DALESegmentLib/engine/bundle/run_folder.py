@@ -1,11 +1,11 @@
-"""The run folder of a training: what lies where.
+"""The run folder of a training: what lies where, and one training at a time in it.
 
 run.json                 settings, plan, split, history, status
 checkpoint.json          what the checkpoint consists of, see `checkpoint`
 checkpoint/              its files: the labels, what was learned about them, and all that a resume takes
 recalibration.json       what review has found out about the confidence, where there was one, see `calibration_store`
 held_out.json            hashes of the images that are validated on, see `training.validation`
-run.lock                 who is training there, while somebody is, see `run_lock`
+run.lock                 who is training there, while somebody is, see `only_training_in`
 bundle/                  the model, a MONAI bundle; whole at every moment from the first epoch on
 """
 
@@ -14,9 +14,13 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
+from ..core.distributed import current
 from ..core.errors import EngineError
+from ..core.lock import only_owner
 
 RUN_FILE = "run.json"
 CHECKPOINT_FILE = "checkpoint.json"
@@ -79,3 +83,45 @@ def find_bundle(model: Path) -> Path:
         "no-model",
         f"{model.name} holds no finished model; name a run folder or a bundle with configs and models.",
     )
+
+
+@contextmanager
+def run_folder(folder: Path, *, resume: bool = False, overwrite: bool = False) -> Iterator[None]:
+    """A folder that a training may write to, and no other one meanwhile. Where it is refused, or ends before its first
+    file, the folders that were made for it go again.
+
+    Raises the errors of `check_run_folder` and `only_training_in`.
+    """
+    if not current().is_main:
+        yield
+        return
+    made = [path for path in (folder, *folder.parents) if not path.exists()]
+    try:
+        check_run_folder(folder, resume=resume, overwrite=overwrite)
+        with only_training_in(folder):
+            yield
+    finally:
+        with suppress(OSError):  # not empty, or gone
+            for path in made:
+                path.rmdir()
+
+
+@contextmanager
+def only_training_in(folder: Path) -> Iterator[None]:
+    """Keep every other training out of the folder, for as long as this process lives.
+
+    Raises EngineError("run-in-use") where another one is there, ("cannot-write").
+    """
+
+    def in_use(owner: str) -> EngineError:
+        return EngineError(
+            "run-in-use",
+            f"{folder.name} is being trained by {owner}; wait for its end, stop it, or choose another folder.",
+        )
+
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(only_owner(folder / LOCK_FILE, in_use))
+        except OSError as error:
+            raise cannot_write(folder, error) from error
+        yield

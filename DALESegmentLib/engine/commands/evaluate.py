@@ -17,9 +17,8 @@ from ..io.case_files import read_case, read_label_result, read_map_result, read_
 from ..io.class_names import names_in_folder
 from ..io.formats import stem_of
 from ..io.segmentations import segment_values
-from ..metrics.contour_bias import Offset, bias_report, contour_offset
 from ..metrics.label_errors import ErrorSample, error_sample, pooled, scores
-from ..metrics.segmentation import SCORES, agreement, mean_of
+from ..metrics.segmentation import SCORES, Offset, agreement, bias_report, contour_offset, mean_of
 from ..review.audit import errors_left_by, read_audit
 from .parameters import CasesParameter, Parameters
 

@@ -19,7 +19,7 @@ from pydantic import Field, ValidationError
 from torch import Tensor
 
 from ..bundle.bundle import load_bundle
-from ..bundle.run_folder import RUN_FILE, find_bundle
+from ..bundle.run_folder import RUN_FILE, find_bundle, run_folder
 from ..core.device import choose_device
 from ..core.errors import EngineError
 from ..core.files import read_json
@@ -36,7 +36,6 @@ from ..planning.preprocessing import CaseCache, PreparedCase, prepare_case
 from ..training.build_trainer import finetuning
 from ..training.calibration_store import load_recalibration, save_recalibration, with_outcome
 from ..training.checkpoint import Checkpoint, load_labels
-from ..training.run_lock import run_folder
 from ..training.trainer import Trainer
 from ..training.validation import load_held_out, validation_dice
 from .dataset import read_labelled, report_held_out_for_test

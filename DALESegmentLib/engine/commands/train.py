@@ -14,7 +14,7 @@ import torch
 from pydantic import Field, ModelWrapValidatorHandler, PrivateAttr, ValidationError, model_validator
 
 from .. import __version__
-from ..bundle.run_folder import RUN_FILE
+from ..bundle.run_folder import RUN_FILE, run_folder
 from ..core.device import choose_device
 from ..core.distributed import current
 from ..core.errors import EngineError
@@ -27,7 +27,6 @@ from ..planning.plan import LARGEST_SEED, Normalise, Plan, TrainSettings, make_p
 from ..planning.preprocessing import PreparedCase
 from ..training.build_trainer import training
 from ..training.checkpoint import Checkpoint
-from ..training.run_lock import run_folder
 from ..training.trainer import Trainer
 from ..training.validation import held_out_of_run
 from .dataset import report_held_out_for_test, survey

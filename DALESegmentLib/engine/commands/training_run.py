@@ -20,6 +20,7 @@ from ..io.case import Case, CaseSource, patient_of
 from ..planning.plan import Plan, TrainSettings
 from ..planning.preprocessing import CaseCache, PreparedCase, label_classes, prepare_case
 from ..training.callbacks import RunOutputs
+from ..training.cross_fitting import CrossFitting
 from ..training.trainer import Trainer
 from ..training.validation import HeldOut, save_held_out
 from .dataset import read_labelled
@@ -164,7 +165,14 @@ def train_and_record(
         "device": str(trainer.device),
         "held_out_for_test": held_out_for_test,
         **_learned_otherwise(cases, ranks),
+        **_cross_fitting(trainer),
     }
+
+
+def _cross_fitting(trainer: Trainer) -> dict[str, Any]:
+    """What was decided on unseen cases, in figures and in words; nothing where nothing was asked for."""
+    decision = next((c.decision for c in trainer.callbacks if isinstance(c, CrossFitting)), None)
+    return {} if decision is None else {"cross_fitting": {**decision.to_json(), "sentences": decision.sentences()}}
 
 
 def _learned_otherwise(cases: list[PreparedCase], ranks: Ranks) -> dict[str, int]:

@@ -117,12 +117,12 @@ class CrossFittingConfig:
 
     min_cases: int = 10
     """With fewer, five to a half, nothing is compared: the error of a mean would be as large as what is to be found."""
-    clear: float = 1.64
-    """Standard errors of a mean difference from which on it counts: one in twenty by chance, seen from one side."""
+    level: float = 0.05
+    """p-value below which a difference over unseen cases counts; the usual one."""
     evaluations: int = 20
     """Of the agreement along a training, at most."""
-    long_past: float = 3.0
-    """Standard errors by which agreement lies below its best, twice as late, from where a training is not followed."""
+    long_past: float = 0.001
+    """p-value of the agreement lying below its best, twice as late, from where a training is no longer followed."""
     windows: int = 8
     """Of a case, at most, on which agreement is computed: as many steps as that cost."""
     cases: int = 40
@@ -151,7 +151,7 @@ class DaleConfig:
 
     __pydantic_config__: ClassVar = _STRICT
 
-    cross_fitting: bool = True
+    cross_fitting: bool = False
     confidence: bool = True
     consistency: bool = True
     partition: bool = True

@@ -26,12 +26,11 @@ from torch import Tensor
 
 from ..core.distributed import Ranks, current
 from ..core.errors import EngineError, checkpoint
-from .class_voxels import class_voxels
 from .config import DaleConfig
 from .correctors.base import LabelCorrector, LabelledImage, Predict, PredictedBy, Predictions
 from .label_state import IGNORED, LabelState
 from .partition import stride
-from .patches import CaseName, PatchIndex, PatchLabels, unknown_class
+from .patches import CaseName, PatchIndex, PatchLabels, class_voxels, unknown_class
 
 
 @dataclass

@@ -1,4 +1,5 @@
-"""Patches: where one lies in its case and how it is turned (`PatchIndex`), and the labels of a batch (`PatchLabels`).
+"""Patches: where one lies in its case and how it is turned (`PatchIndex`), the labels of a batch (`PatchLabels`),
+and voxels of each class that patches can be centred on (`class_voxels`).
 
 Only flips and quarter turns are used, so every voxel of a patch is one voxel of the case, and what is learned about it
 can be written back to exactly where it came from. A patch may stick out of its case on any side.
@@ -6,16 +7,17 @@ can be written back to exactly where it came from. A patch may stick out of its 
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from ..core.errors import EngineError
-from .label_state import LabelState
+from .label_state import LabelState, Where
 
 CaseName = Hashable
 """What a case is called in a `LabelMemory`, most often a string."""
@@ -167,3 +169,47 @@ def unknown_class(whose: str, largest: int, num_classes: int) -> EngineError:
         f"The label of {whose} has the class {largest}, but the loss knows {num_classes} classes, 0 to "
         f"{num_classes - 1}; give it more classes, or the label the numbers of these.",
     )
+
+
+def class_voxels(
+    labels: LabelState, every: Mapping[int, int], passed: Mapping[int, int] | None = None
+) -> dict[int, Tensor]:
+    """(N,) int64 indices into the flattened grid, in its order, by class of the target.
+
+    every: by class, n where every n-th of its voxels is taken, beginning with the first; passed: how many voxels of the
+    class, of other cases, are counted before.
+    """
+    return _taken(labels, labels.target, every, dict(passed or {}))
+
+
+def reviewed_voxels(labels: LabelState, most: int) -> np.ndarray:
+    """(N, dims) int32, so many reviewed voxels at most, or up to twice as many."""
+    count = sum(int(labels.reviewed[where].sum()) for where in labels.slabs())
+    found = _taken(labels, lambda where: labels.reviewed[where], {1: max(1, count // most)}, {})
+    return points(found[1], labels.shape)
+
+
+def points(flat: Tensor, shape: tuple[int, ...]) -> np.ndarray:
+    """(N, dims) int32 of (N,) flat indices."""
+    return np.stack(np.unravel_index(flat.numpy(), shape), axis=1).astype(np.int32)
+
+
+def _taken(
+    labels: LabelState, label: Callable[[Where], Tensor], every: Mapping[int, int], passed: dict[int, int]
+) -> dict[int, Tensor]:
+    taken: dict[int, list[Tensor]] = {value: [torch.zeros(0, dtype=torch.int64)] for value in every}
+    start = 0
+    for where in labels.slabs():
+        part = label(where).flatten()
+        for value in _present(part, every):
+            at = (part == value).nonzero().squeeze(1)
+            before = passed.get(value, 0)
+            taken[value].append(at[-before % every[value] :: every[value]] + start)
+            passed[value] = before + len(at)
+        start += len(part)
+    return {value: torch.cat(parts) for value, parts in taken.items()}
+
+
+def _present(part: Tensor, values: Iterable[int]) -> list[int]:
+    there = set(torch.unique(part).tolist())
+    return [value for value in values if value in there]

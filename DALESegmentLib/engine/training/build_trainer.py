@@ -11,9 +11,7 @@ from torch import nn
 
 from ..core.distributed import current
 from ..core.progress import Progress
-from ..dale.config import DaleConfig
-from ..dale.label_memory import label_correctors
-from ..dale.loss import DaleLoss
+from ..dale import DaleConfig, DaleLoss, label_correctors
 from ..planning.plan import Plan, TrainSettings
 from ..planning.preprocessing import PreparedCase
 from .callbacks import BestOnReview, Callback, PartitionThresholds, RunOutputs, StepReports, TimeBudget, Validation

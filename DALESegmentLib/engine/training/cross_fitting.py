@@ -9,8 +9,9 @@ and less. Two things follow:
 - Label refinement (DALE). Networks of this length learn from each half, plainly and with refinement. Refinement is kept
   only where it agrees clearly better with the unseen labels; otherwise the training is plain.
 
-"Clearly" is a mean difference over the cases of `clear` standard errors. The two are blind to an annotator who errs in
-the same way everywhere, and to cases unlike those at hand; with few cases the training is plain and as long as asked.
+"Clearly" is a mean above 0 and a signed-rank test over the cases (Wilcoxon, one-sided) below `level`; a mean alone
+would hang on the few cases where everything was lost or won. Both decisions are blind to an annotator who errs in the
+same way everywhere, and to cases unlike those at hand; with few cases the training is plain and as long as asked.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
+from scipy import stats
 from torch import Tensor, nn
 
 from ..core.distributed import Ranks
@@ -39,20 +41,23 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Gain:
-    """Mean difference of Dice over unseen cases and its standard error, both in points of 100; cases: how many."""
+    """Differences of Dice over unseen cases, in points of 100: their mean, its standard error, how many cases, and the
+    one-sided p-value of Wilcoxon's signed-rank test (1 where nothing differs)."""
 
     mean: float
     standard_error: float
     cases: int
+    p_value: float
 
     @classmethod
     def of(cls, after: np.ndarray, before: np.ndarray) -> Gain:
         """after, before: (cases,) Dice from 0 to 1, of the same cases. At least two."""
-        points = 100.0 * np.subtract(after, before)
-        return cls(float(points.mean()), float(points.std(ddof=1) / len(points) ** 0.5), len(points))
+        points = 100.0 * (np.asarray(after) - np.asarray(before))
+        p = stats.wilcoxon(points, alternative="greater", zero_method="zsplit").pvalue if points.any() else 1.0
+        return cls(float(points.mean()), float(points.std(ddof=1) / len(points) ** 0.5), len(points), float(p))
 
-    def is_clear(self, factor: float) -> bool:
-        return self.mean > factor * self.standard_error and self.mean > 0
+    def is_clear(self, level: float) -> bool:
+        return self.mean > 0 and self.p_value < level
 
     def __str__(self) -> str:
         return f"{self.mean:+.1f} ± {self.standard_error:.1f} points of Dice on {self.cases} cases"
@@ -160,13 +165,13 @@ class CrossFitting(Callback):
         full = trials.run(asked, refines=False, part=0, follow=True)
         best = full.best_epoch()
         stop = Gain.of(full.at(best), full.last)
-        epochs = min(asked, 2 * best) if stop.is_clear(self.config.clear) else asked
+        epochs = min(asked, 2 * best) if stop.is_clear(self.config.level) else asked
         if not self.refines:
             return Decision(epochs, asked, refines=False, stop=stop, refinement=None)
         plain = full if epochs == asked else trials.run(epochs, refines=False, part=1)
         refined = trials.run(epochs, refines=True, part=2)
         gain = Gain.of(refined.last, plain.last)
-        return Decision(epochs, asked, gain.is_clear(self.config.clear), stop, gain)
+        return Decision(epochs, asked, gain.is_clear(self.config.level), stop, gain)
 
 
 def _halves(cases: Sequence[PreparedCase], ranks: Ranks) -> tuple[list[PreparedCase], list[PreparedCase]]:
@@ -297,8 +302,9 @@ def unseen_batches(
         labels = cases[n].labels
         inside = [w for w in windows if bool((labels.initial(w.coverage(labels.shape).where) > 0).any())]
         if len(windows) > config.windows:
-            windows = list(dict.fromkeys([*_evenly(inside, config.windows // 2), *_evenly(windows, config.windows)]))
-            windows = windows[: config.windows]
+            some = _evenly(inside, config.windows // 2)
+            others = [w for w in windows if w not in some]
+            windows = [*some, *_evenly(others, config.windows - len(some))]
         size = max(plan.batch_size, 1)
         cpu = torch.device("cpu")
         found.append([sampler.take(windows[i : i + size], cpu) for i in range(0, len(windows), size)])

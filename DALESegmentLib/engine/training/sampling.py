@@ -24,10 +24,9 @@ from monai.transforms import (
 from torch import Tensor
 
 from ..core.distributed import Ranks
-from ..dale.class_voxels import class_voxels, points, reviewed_voxels
 from ..dale.label_memory import LabelMemory
 from ..dale.label_state import LabelState
-from ..dale.patches import PatchIndex, PatchLabels
+from ..dale.patches import PatchIndex, PatchLabels, class_voxels, points, reviewed_voxels
 from ..planning.plan import Plan
 from ..planning.preprocessing import PreparedCase
 from ..planning.windows import PADDING, windows_of

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from DALESegmentLib.engine.metrics.contour_bias import Offset, bias_report, contour_offset
+from DALESegmentLib.engine.metrics.segmentation import Offset, bias_report, contour_offset
 
 
 def box(margin: int = 0, shape=(20, 24, 28)) -> np.ndarray:

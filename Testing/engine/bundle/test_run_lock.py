@@ -11,12 +11,11 @@ import sys
 
 import pytest
 
-from DALESegmentLib.engine.bundle.run_folder import LOCK_FILE
+from DALESegmentLib.engine.bundle.run_folder import LOCK_FILE, only_training_in
 from DALESegmentLib.engine.commands import finetune, train
 from DALESegmentLib.engine.core.errors import Cancelled, EngineError
 from DALESegmentLib.engine.core.progress import Progress
 from DALESegmentLib.engine.io.array_cases import save_array_case
-from DALESegmentLib.engine.training.run_lock import only_training_in
 from Testing.phantoms import ball_case
 
 pytestmark = pytest.mark.slow
@@ -24,7 +23,7 @@ pytestmark = pytest.mark.slow
 HOLDER = """
 import sys, time
 from pathlib import Path
-from DALESegmentLib.engine.training.run_lock import only_training_in
+from DALESegmentLib.engine.bundle.run_folder import only_training_in
 with only_training_in(Path(sys.argv[1])):
     print("in", flush=True)
     time.sleep(300)
@@ -33,7 +32,7 @@ COUNTER = """
 import sys
 from pathlib import Path
 from DALESegmentLib.engine.core.errors import EngineError
-from DALESegmentLib.engine.training.run_lock import only_training_in
+from DALESegmentLib.engine.bundle.run_folder import only_training_in
 folder, done = Path(sys.argv[1]), 0
 while done < 100:
     try:
