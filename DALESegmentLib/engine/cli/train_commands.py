@@ -79,6 +79,14 @@ OptionalPart = Annotated[
         rich_help_panel=METHOD,
     ),
 ]
+CrossFitting = Annotated[
+    bool | None,
+    typer.Option(
+        help="First find out on cases not learned from whether DALE helps and how long to train; takes up to three "
+        "times as long. Off by default.",
+        rich_help_panel=METHOD,
+    ),
+]
 BiasCorrection = Annotated[
     bool | None,
     typer.Option(
@@ -129,6 +137,7 @@ def train(
         Normalise | None,
         typer.Option(help="How intensities are scaled; chosen by default.", rich_help_panel=METHOD),
     ] = None,
+    cross_fitting: CrossFitting = None,
     partition: Part = None,
     confidence: Part = None,
     consistency: Part = None,
@@ -157,6 +166,7 @@ def train(
     """Train a model that learns how far each label voxel can be trusted."""
     named = cases(data, case_list, image, label, None, split, limit, rater_seed, optional=resume)
     switches = given(
+        cross_fitting=cross_fitting,
         partition=partition,
         confidence=confidence,
         consistency=consistency,

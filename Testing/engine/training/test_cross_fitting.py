@@ -1,0 +1,211 @@
+"""Whether labels are refined and how long a training lasts is decided on cases that were not learned from."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from DALESegmentLib.engine.core.distributed import Ranks
+from DALESegmentLib.engine.core.progress import Progress
+from DALESegmentLib.engine.dale.config import CrossFittingConfig, DaleConfig
+from DALESegmentLib.engine.planning.networks import build
+from DALESegmentLib.engine.planning.plan import CaseFingerprint, TrainSettings, make_plan
+from DALESegmentLib.engine.planning.preprocessing import prepare_case
+from DALESegmentLib.engine.training.build_trainer import training
+from DALESegmentLib.engine.training.cross_fitting import (
+    Agreement,
+    CrossFitting,
+    Decision,
+    Gain,
+    _halves,
+    case_dice,
+    unseen_batches,
+)
+from Testing.phantoms import ball_case
+
+CPU = torch.device("cpu")
+
+
+def made(cases: int = 12, **dale):
+    """Balls in a single slice, and a plan with a tiny network."""
+    made = [replace(ball_case(size=(24, 24, 1), seed=n), name=f"ball{n}") for n in range(cases)]
+    plan = make_plan([CaseFingerprint.of(case) for case in made])
+    plan = plan.model_copy(
+        update={
+            "batch_size": 2,
+            "network_arguments": {**plan.network_arguments, "channels": [4, 8], "strides": [[2, 2]]},
+        }
+    )
+    settings = TrainSettings(epochs=4, steps_per_epoch=3, seed=1, dale=DaleConfig(cross_fitting=True, **dale))
+    return [prepare_case(case, plan) for case in made], plan, settings
+
+
+def a_training(prepared, plan, settings):
+    torch.manual_seed(0)
+    network = build(plan.network, plan.network_arguments)
+    return training(plan, settings, network, prepared, [], None, CPU, Progress())
+
+
+def decision_of(trainer) -> Decision:
+    (found,) = (callback for callback in trainer.callbacks if isinstance(callback, CrossFitting))
+    return found.decision
+
+
+def test_a_gain_is_clear_where_most_cases_gain():
+    before = np.linspace(0.5, 0.8, 12)
+    gain = Gain.of(before + 0.01, before)
+    assert (gain.mean, gain.cases) == (pytest.approx(1.0), 12)
+    assert gain.standard_error == pytest.approx(0.0, abs=1e-9)
+    assert gain.is_clear(0.05)
+    assert not Gain.of(before - 0.01, before).is_clear(0.05)
+    assert not Gain.of(before, before).is_clear(0.05)
+    # a few that lose everything outweigh many small gains
+    lost = before + 0.01
+    lost[:2] = 0.0
+    assert not Gain.of(lost, before).is_clear(0.05)
+    # chance: as many up as down
+    assert not Gain.of(before + 0.02 * (-1.0) ** np.arange(12) + 0.001, before).is_clear(0.05)
+
+
+def test_the_best_epoch_is_that_of_the_smoothed_mean():
+    means = [0.1, 0.5, 0.6, 0.9, 0.6, 0.5, 0.2]  # a single peak of chance would be epoch 8
+    assert Agreement([2, 4, 6, 8, 10, 12, 14], np.array(means)[:, None] + np.zeros((1, 3))).best_epoch() == 8
+    spiky = [0.1, 0.5, 0.6, 0.55, 0.1, 0.7, 0.1]
+    assert Agreement([2, 4, 6, 8, 10, 12, 14], np.array(spiky)[:, None] + np.zeros((1, 3))).best_epoch() == 6
+
+
+def test_halves_share_no_patient_and_know_nothing_of_the_labels():
+    prepared, _, _ = made(7)
+    patients = ["a", "a", "b", "c", "c", "d", "e"]
+    cases = [replace(case, patient=patient) for case, patient in zip(prepared, patients, strict=True)]
+    cases[0].labels.record(..., torch.ones(cases[0].labels.shape))
+    first, second = _halves(cases, Ranks())
+    assert [case.patient for case in first] == ["a", "a", "c", "c", "e"]
+    assert [case.patient for case in second] == ["b", "d"]
+    assert not first[0].labels.seen.any()
+    assert cases[0].labels.seen.all()
+    assert torch.equal(first[0].labels.target(), cases[0].labels.target())
+
+
+def test_a_decision_is_kept_and_said_in_words():
+    stop, refinement = Gain(3.2, 1.1, 12, 0.01), Gain(-0.4, 0.3, 12, 0.9)
+    decision = Decision(20, 80, refines=False, stop=stop, refinement=refinement)
+    assert Decision.from_json(decision.to_json()) == decision
+    length, refined = decision.sentences()
+    assert "ends after 20 of 80 epochs" in length
+    assert "(+3.2 ± 1.1 points of Dice on 12 cases)" in length
+    assert "declined, the training is plain" in refined
+    assert "(-0.4 ± 0.3 points of Dice on 12 cases)" in refined
+    assert "used" in Decision(80, 80, True, stop, stop).sentences()[0]
+
+
+def test_too_few_cases_are_learned_plainly_and_as_long_as_asked():
+    prepared, plan, settings = made(9)
+    trainer = a_training(prepared, plan, settings)
+    history = trainer.fit()
+    assert len(history) == 4
+    assert trainer.loss.config is None
+    assert "too few cases" in decision_of(trainer).sentences()[0]
+
+
+def test_it_decides_on_unseen_cases_before_the_training_and_leaves_the_labels_alone():
+    prepared, plan, settings = made()
+    seen = []
+
+    trainer = a_training(prepared, plan, settings)
+    crossing = next(c for c in trainer.callbacks if isinstance(c, CrossFitting))
+    make = crossing.make
+
+    def watched(settings, network, cases, progress, callbacks):
+        assert not any(case.labels.seen.any() for case in prepared)
+        seen.append(({case.name for case in cases}, settings.method, settings.epochs))
+        return make(settings, network, cases, progress, callbacks)
+
+    crossing.make = watched
+    history = trainer.fit()
+    decision = decision_of(trainer)
+    assert len(history) == decision.epochs <= 4
+    assert (trainer.loss.config is not None) == decision.refines
+    names = {case.name for case in prepared}
+    for (a, *how), (b, *same) in zip(seen[::2], seen[1::2], strict=True):
+        assert (a | b, a & b, how) == (names, set(), same)
+    assert [method for _, method, _ in seen][-2:] == ["dale", "dale"]
+    assert decision.refinement.cases == decision.stop.cases == 12
+
+
+def test_the_same_seed_decides_the_same():
+    runs = [a_training(*made()) for _ in range(2)]
+    rows = [trainer.fit() for trainer in runs]
+    assert decision_of(runs[0]) == decision_of(runs[1])
+    assert [row["loss"] for row in rows[0]] == [row["loss"] for row in rows[1]]
+
+
+def test_a_resumed_training_keeps_its_decision():
+    prepared, plan, settings = made()
+    whole = a_training(prepared, plan, settings)
+    whole.fit()
+    state = whole.progress_so_far()
+    again = a_training(made()[0], plan, settings)
+    crossing = next(c for c in again.callbacks if isinstance(c, CrossFitting))
+    crossing.make = lambda *_: pytest.fail("decided anew")
+    again.load_tensors(whole.tensors())
+    state["history"] = state["history"][:1]
+    again.load_progress(state)
+    assert len(again.fit()) == decision_of(whole).epochs
+    assert decision_of(again) == decision_of(whole)
+    assert again.loss.config == whole.loss.config
+
+
+def test_a_time_budget_holds_for_the_trials_and_the_training_together():
+    prepared, plan, settings = made()
+    settings = settings.model_copy(update={"epochs": 1000, "steps_per_epoch": 1000, "seconds": 6.0})
+    trainer = a_training(prepared, plan, settings)
+    shares = []
+    last = trainer.callbacks[-1]
+    last.on_step_end = lambda trainer: shares.append(trainer.time_share)
+    trainer.fit()
+    crossing = next(c for c in trainer.callbacks if isinstance(c, CrossFitting))
+    assert 0.5 < crossing.seconds < 5.0
+    assert crossing.seconds + trainer.elapsed == pytest.approx(6.0, abs=1.5)
+    assert shares[0] < 0.1  # the whole training's learning rate, though half of the budget is gone
+    assert shares[-1] >= 1.0
+
+
+def test_agreement_is_that_of_the_windows_it_was_computed_on():
+    prepared, plan, _ = made(2)
+    (batches, _) = unseen_batches(prepared, plan, Ranks(), CrossFittingConfig())
+    target = prepared[0].labels.target()
+
+    class Knows(torch.nn.Module):
+        """Gives the target itself, moved by so many pixels."""
+
+        def __init__(self, shift: int) -> None:
+            super().__init__()
+            self.shift = shift
+
+        def forward(self, image):
+            moved = torch.roll(target, self.shift, 0).squeeze(-1)
+            return torch.stack([moved == 0, moved > 0]).float()[None].expand(len(image), -1, -1, -1)
+
+    assert case_dice(Knows(0), batches, CPU) == 1.0
+    moved = torch.roll(target, 3, 0)
+    both, sizes = int(((moved > 0) & (target > 0)).sum()), int((moved > 0).sum() + (target > 0).sum())
+    assert case_dice(Knows(3), batches, CPU) == pytest.approx(2 * both / sizes)
+
+
+def test_it_is_blind_to_an_annotator_who_errs_the_same_way_everywhere():
+    """The network that draws all too large, as the annotator did, agrees better than one that knows the truth."""
+    prepared, plan, _ = made(2)
+    truth = prepared[0].labels.target().clone()
+    grown = torch.nn.functional.max_pool2d(truth.squeeze(-1)[None].float(), 5, 1, 2)[0].to(truth.dtype).unsqueeze(-1)
+    prepared[0].labels.given.copy_(grown)
+    (batches, _) = unseen_batches(prepared, plan, Ranks(), CrossFittingConfig())
+
+    def drawing(label):
+        classes = torch.stack([label == 0, label > 0]).float().squeeze(-1)
+        return type("Drawing", (torch.nn.Module,), {"forward": lambda _, image: classes[None]})()
+
+    assert case_dice(drawing(grown), batches, CPU) > case_dice(drawing(truth), batches, CPU)
