@@ -14,6 +14,7 @@ import sys
 import torch
 
 from DALESegmentLib.engine.cli import main
+from DALESegmentLib.engine.commands import plan, train  # noqa: F401  (commands import themselves late)
 
 
 def free_port() -> int:
