@@ -69,6 +69,7 @@ def test_a_shift_moves_by_so_many_mm_and_keeps_the_volume(spacing):
     assert np.std(directions, axis=0).max() > 0.3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("spacing", SPACINGS)
 def test_a_wandering_contour_has_the_standard_deviation_asked_for(spacing):
     label = ball(spacing)
