@@ -16,6 +16,10 @@ GPU := $(shell nvidia-smi -L >/dev/null 2>&1 && echo yes)
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check \
 	$(if $(GPU),,-c constraints-cpu.txt) $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 
+# Compiled tests are kept whatever the surroundings say: pytest rewrites 3000 asserts once, not at each worker's start.
+PYTEST := OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -q \
+	-n $(WORKERS) --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+
 .PHONY: demo test test-quick libraries bench bench-speed bench-reliability soak combinations coverage check format clean help
 
 help:
@@ -50,11 +54,11 @@ demo: $(VENV)/ready libraries
 
 test-quick: $(VENV)/ready
 	@echo "== Running the tests that are not marked slow"
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(WORKERS) --maxprocesses 4 --dist loadfile --no-loadscope-reorder -m "not slow"
+	@$(PYTEST) -m "not slow"
 
 test: $(VENV)/ready check libraries
 	@echo "== Running every test, several files at a time"
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(WORKERS) --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+	@$(PYTEST)
 
 $(VENV)/bench-ready: $(VENV)/ready
 	@echo "== Installing what the benchmark compares with" && $(PIP) -e '.[benchmark]'
