@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV ?= .venv
 DATA ?=
 OUT ?= demo-output
+# Processes that run tests; auto is one a core
+WORKERS ?= auto
 # More options of the benchmark, such as ARGS="--tier full --seeds 0"
 ARGS ?=
 # Where PyTorch's CPU releases are to be had, if pip's own index has only CUDA ones (see README, "Developers").
@@ -14,12 +16,16 @@ GPU := $(shell nvidia-smi -L >/dev/null 2>&1 && echo yes)
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check \
 	$(if $(GPU),,-c constraints-cpu.txt) $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 
+# Compiled tests are kept whatever the surroundings say: pytest rewrites 3000 asserts once, not at each worker's start.
+PYTEST := OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -q \
+	-n $(WORKERS) --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+
 .PHONY: demo test test-quick libraries bench bench-speed bench-reliability soak combinations coverage check format clean help
 
 help:
 	@echo "make demo [DATA=folder]   the whole job once, on a real image, into $(OUT)"
 	@echo "make test                 every test"
-	@echo "make test-quick           the tests that are not marked slow"
+	@echo "make test-quick           the tests that take about a second at most: under a minute on two cores"
 	@echo "make bench [DATA=folder] [ARGS=...]   the published tables, about an hour and a quarter on two cores; goes on where it stopped"
 	@echo "make bench-speed          time and memory against their references, a quarter of an hour on two cores"
 	@echo "make bench-reliability    kills, bad input, fuzzing, soak, coverage: hours; ARGS=\"--only corpus\" for a part"
@@ -48,11 +54,11 @@ demo: $(VENV)/ready libraries
 
 test-quick: $(VENV)/ready
 	@echo "== Running the tests that are not marked slow"
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder -m "not slow"
+	@$(PYTEST) -m "not slow"
 
 test: $(VENV)/ready check libraries
 	@echo "== Running every test, several files at a time"
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+	@$(PYTEST)
 
 $(VENV)/bench-ready: $(VENV)/ready
 	@echo "== Installing what the benchmark compares with" && $(PIP) -e '.[benchmark]'

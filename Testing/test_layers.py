@@ -130,6 +130,7 @@ def test_what_slicer_loads_imports_only_what_slicer_has():
     assert not wrong, "\n".join(wrong)
 
 
+@pytest.mark.slow
 def test_the_scene_layer_runs_without_torch():
     """Every module of the scene layer, imported in a process of its own."""
     pytest.importorskip("slicer", reason="the scene layer needs slicer-core")

@@ -89,6 +89,7 @@ def test_the_numbers_of_the_engine(small):
     assert found.longest == (9, "lib.engine.dale.alone")
 
 
+@pytest.mark.slow
 def test_the_command_prints_the_numbers():
     done = subprocess.run(
         [sys.executable, "-m", "Testing.structure"], capture_output=True, encoding="utf-8", cwd=REPOSITORY, timeout=120

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+import Testing.lean_monai  # noqa: F401 - before what imports MONAI
 from benchmarks import data_set as sets
 from benchmarks.data_set import DataSet
 from DALESegmentLib.engine.geometry.grid import Geometry

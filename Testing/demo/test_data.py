@@ -31,6 +31,7 @@ def three_raters(rater_folder, tmp_path):
     return data
 
 
+@pytest.mark.slow
 def test_blocks_share_no_voxel_and_no_mirror_image(brain):
     boxes = []
     for name in (*brain.train, *brain.test):
@@ -87,6 +88,7 @@ def test_the_cut_leaves_the_margin_it_names(three_raters, rater_folder):
     assert any(f"{MARGIN_MM:g} mm" in note for note in three_raters.notes)
 
 
+@pytest.mark.slow
 def test_the_same_seed_draws_the_same_labels(rater_folder, tmp_path):
     first, again, other = (folder_data(rater_folder, tmp_path / n, s) for n, s in (("a", 1), ("b", 1), ("c", 2)))
     assert (first.train, first.test) == (again.train, again.test)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+import Testing.lean_monai  # noqa: F401 - before what imports MONAI
 from DALESegmentLib.engine.io.case import Case
 from Testing.phantoms import ball_case
 

@@ -46,6 +46,7 @@ def composites(scene) -> list:
     return slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode", scene)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("the_views")
 def test_it_is_seen_at_the_boundary_and_nowhere_else(a_volume_node, a_heat_map, a_distance):
     centre = geometryFromVolume(a_volume_node).index_to_ras((30, 30, 10))

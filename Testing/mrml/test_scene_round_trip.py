@@ -53,6 +53,7 @@ def rigid(draw) -> np.ndarray:
     return matrix
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(geometries(), st.lists(rigid(), max_size=2), st.integers(0, 2**32 - 1))
 def test_no_voxel_moves(a_scene, geometry, transforms, seed):

@@ -202,6 +202,7 @@ def test_every_package_has_a_size(dependencies):
     assert all(re.search(r"\(about \d+ MB\)$", line) for line in described)
 
 
+@pytest.mark.slow
 def test_offline_it_installs_from_a_folder_of_wheels(dependencies, tmp_path, requirements, clinician, monkeypatch):
     """pip itself, on a wheel made here: no index is asked, and the package is there afterwards."""
     import subprocess

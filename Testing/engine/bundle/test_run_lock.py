@@ -34,7 +34,7 @@ from pathlib import Path
 from DALESegmentLib.engine.core.errors import EngineError
 from DALESegmentLib.engine.bundle.run_folder import only_training_in
 folder, done = Path(sys.argv[1]), 0
-while done < 100:
+while done < 30:
     try:
         with only_training_in(folder):
             count = int((folder / "count").read_text())
@@ -154,7 +154,7 @@ def test_however_many_come_at_once_one_at_a_time_is_in(tmp_path):
     (tmp_path / "count").write_text("0")
     crowd = [subprocess.Popen([sys.executable, "-c", COUNTER, str(tmp_path)]) for _ in range(4)]
     assert [process.wait(timeout=120) for process in crowd] == [0] * 4
-    assert (tmp_path / "count").read_text() == "400"
+    assert (tmp_path / "count").read_text() == "120"
 
 
 def test_a_folder_that_cannot_be_written_is_said_to_be_one(tmp_path):

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import random
 import shutil
-import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -25,14 +23,7 @@ from Testing.phantoms import ball_case
 
 pytestmark = pytest.mark.slow
 
-EPOCHS = 8
-CHILD = """
-import json, sys, torch
-torch.set_num_threads(1)
-from DALESegmentLib.engine.commands import train
-from DALESegmentLib.engine.core.progress import Progress
-train.run(json.loads(sys.argv[1]), Progress())
-"""
+EPOCHS = 6
 
 
 @pytest.fixture(scope="module")
@@ -46,14 +37,7 @@ def cases(tmp_path_factory) -> dict:
 
 
 def asked(cases: dict, out: Path, **more) -> dict:
-    return {"cases": cases, "out": str(out), "epochs": EPOCHS, "steps_per_epoch": 4, "device": "cpu", **more}
-
-
-@pytest.fixture(scope="module")
-def uninterrupted(cases, tmp_path_factory) -> dict:
-    out = tmp_path_factory.mktemp("runs") / "whole"
-    subprocess.run([sys.executable, "-c", CHILD, json.dumps(asked(cases, out))], check=True)
-    return torch.load(out / BUNDLE_FOLDER / "models" / "model.pt", weights_only=True)
+    return {"cases": cases, "out": str(out), "epochs": EPOCHS, "steps_per_epoch": 2, "device": "cpu", **more}
 
 
 def rows_on_disk(out: Path) -> int:
@@ -62,26 +46,52 @@ def rows_on_disk(out: Path) -> int:
     return len(json.loads((out / CHECKPOINT_FILE).read_text())["progress"]["history"])
 
 
-def start(cases: dict, out: Path, **more) -> subprocess.Popen:
-    return subprocess.Popen([sys.executable, "-c", CHILD, json.dumps(asked(cases, out, **more))])
+def train_alone(parameters: dict) -> None:
+    torch.set_num_threads(1)
+    train.run(parameters, Progress())
+
+
+@pytest.fixture(scope="module")
+def start(cases):
+    """Starts a training in a process of its own, forked from one that has imported the engine."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([train.__name__, "torch._dynamo"])  # the optimizer imports it late
+
+    def begin(out: Path, **more) -> multiprocessing.process.BaseProcess:
+        process = context.Process(target=train_alone, args=(asked(cases, out, **more),))
+        process.start()
+        return process
+
+    return begin
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(start, tmp_path_factory) -> dict:
+    out = tmp_path_factory.mktemp("runs") / "whole"
+    training = start(out)
+    training.join()
+    assert training.exitcode == 0
+    return torch.load(out / BUNDLE_FOLDER / "models" / "model.pt", weights_only=True)
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_killed_and_resumed_it_ends_as_if_nothing_had_happened(seed, cases, uninterrupted, tmp_path):
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="forks processes to kill them")
+def test_killed_and_resumed_it_ends_as_if_nothing_had_happened(seed, start, uninterrupted, tmp_path):
     out = tmp_path / "run"
-    process = start(cases, out)
-    wanted = random.Random(seed).randint(1, EPOCHS - 2)
-    while rows_on_disk(out) < wanted and process.poll() is None:
+    process = start(out)
+    wanted = random.Random(seed).randint(2, EPOCHS - 2)  # the first epoch's model comes after its checkpoint
+    while rows_on_disk(out) < wanted and process.is_alive():
         time.sleep(0.005)
     time.sleep(random.Random(seed).random() * 0.1)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
+    process.kill()
+    process.join()
     before = rows_on_disk(out)
     assert wanted <= before  # at most the running epoch is lost
     load_bundle(out, torch.device("cpu"))  # and the model of the last epoch is whole
 
-    resumed = start(cases, out, resume=True)
-    assert resumed.wait(timeout=120) == 0
+    resumed = start(out, resume=True)
+    resumed.join(timeout=120)
+    assert resumed.exitcode == 0
     record = json.loads((out / RUN_FILE).read_text())
     assert record["status"] == "finished"
     assert len(record["history"]) == EPOCHS

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.slow
 
 CASES = 10
 ON = {"image_evidence": True}
-LONG = {"epochs": 20, "steps_per_epoch": 12, "device": "cpu", "dims": 2, "validation": 0, "batch_size": 4}
+LONG = {"epochs": 16, "steps_per_epoch": 12, "device": "cpu", "dims": 2, "validation": 0, "batch_size": 4}
 
 
 def write_cases(folder: Path, beside: int = 3) -> dict[str, np.ndarray]:

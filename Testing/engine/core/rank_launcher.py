@@ -12,8 +12,10 @@ import socket
 import sys
 
 import torch
+import torch._dynamo
 
 from DALESegmentLib.engine.cli import main
+from DALESegmentLib.engine.commands import plan, train  # noqa: F401  (commands, as dynamo, are imported late)
 
 
 def free_port() -> int:

@@ -50,6 +50,7 @@ def test_another_thread_is_not_stopped():
     assert passed.is_set()
 
 
+@pytest.mark.slow
 def test_a_job_is_stopped_by_a_cancel_it_never_heard_of():
     """The job itself never looks at its progress; the next one is not cancelled."""
     began, answers = threading.Event(), Queue()

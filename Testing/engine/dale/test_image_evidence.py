@@ -92,6 +92,7 @@ def test_without_disputes_nobody_is_sided_with():
     assert preference_auc(few) == 0.5
 
 
+@pytest.mark.slow
 @settings(max_examples=50, deadline=None)
 @given(
     st.lists(st.integers(0, 40), min_size=300, max_size=300), st.lists(st.integers(0, 40), min_size=300, max_size=300)
@@ -132,6 +133,7 @@ def test_an_object_that_is_everywhere_or_too_small_is_left_alone():
         assert not list(class_evidence(seen(label), label.astype(np.int16), label.astype(np.int16), (1.0, 1.0)))
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(
     st.integers(0, 2**16),

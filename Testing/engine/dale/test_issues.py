@@ -342,6 +342,7 @@ def test_a_hole_cut_into_a_real_label_comes_first(name):
     assert (top & planted).sum() > 0.7 * max(top.sum(), planted.sum())
 
 
+@pytest.mark.slow
 @real_images
 def test_a_bulge_and_an_overlooked_part_of_a_large_tumour_come_first():
     folder = sorted((Path(DATA) / "sts_sarcoma").glob("STS_*"))[0]

@@ -119,6 +119,7 @@ steps = st.one_of(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(classes, masks, st.lists(steps, max_size=12), st.sampled_from([1, 7, 1000]))
 def test_any_history_ends_as_in_a_model_of_single_voxels(labels, reviewed, history, slab):

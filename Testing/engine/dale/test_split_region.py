@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 import numpy as np
+import pytest
 
 from DALESegmentLib.engine.dale.candidates import split_region
 
@@ -22,6 +23,7 @@ def test_pieces_cover_the_part_once_and_stay_compact():
     np.testing.assert_array_equal(count, part)
 
 
+@pytest.mark.slow
 def test_half_an_image_in_doubt_is_cut_in_seconds():
     """A model after two epochs doubts whole volumes; a distance from every voxel to every piece took minutes."""
     part = np.ones((40, 130, 130), bool)

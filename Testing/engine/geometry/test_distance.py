@@ -59,6 +59,7 @@ def test_it_is_half_way_between_the_voxels_on_either_side(case):
     np.testing.assert_allclose(signed_distance(mask, spacing), half_way(mask, spacing), rtol=1e-5)
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(masks())
 def test_the_nearest_face_is_within_the_documented_bounds(case):
@@ -152,6 +153,7 @@ def outlines_of_classes(label, spacing, reach):
     return np.clip(out, -reach, reach)
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(st.integers(0, 10**6), st.integers(2, 3), st.floats(1, 12))
 def test_the_distance_to_classes_is_that_to_the_nearest_outline(seed, dims, reach):

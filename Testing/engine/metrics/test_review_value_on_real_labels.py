@@ -33,6 +33,7 @@ def model_of(truth, spacing, rng):
     return odds / odds.sum(axis=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "gain"), [("hurried", 2.5), ("walk", 2.5), ("shift", 2.5), ("erode", 1.4)])
 def test_ten_regions_hold_far_more_errors_than_the_band_round_the_label(kind, gain):
     gains = []

@@ -69,12 +69,13 @@ def test_a_shift_moves_by_so_many_mm_and_keeps_the_volume(spacing):
     assert np.std(directions, axis=0).max() > 0.3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("spacing", SPACINGS)
 def test_a_wandering_contour_has_the_standard_deviation_asked_for(spacing):
     label = ball(spacing)
     distance = from_middle(spacing) - 14.0
     fields = []
-    for seed in range(10):
+    for seed in range(10 if len(spacing) == 2 else 4):  # of a ball, ten times as many voxels lie near the outline
         walked = to_face_points(drawn(label, spacing, "walk", 2.0, seed) > 0, spacing)
         fields.append(walked[np.abs(distance) < max(spacing)])
     assert np.std(fields) == pytest.approx(2.0, abs=0.9)

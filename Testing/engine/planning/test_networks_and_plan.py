@@ -26,7 +26,9 @@ def facts(size=(64, 60, 12), spacing=(0.7, 0.7, 3.0), **changes) -> CaseFingerpr
     return CaseFingerprint(**{**values, **changes})
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow) if name == "SwinUNETR" else name for name in NETWORKS]
+)
 @pytest.mark.parametrize("dims", [2, 3])
 def test_networks_keep_the_grid_and_give_features(name, dims):
     patch = np.array([40.0, 36.0, 9.0][:dims])

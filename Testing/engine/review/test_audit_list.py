@@ -96,6 +96,7 @@ def test_who_is_unsure_widens_the_interval():
     assert "and 2 unsure" in unsure["sentence"]
 
 
+@pytest.mark.slow
 def test_the_interval_holds_the_volume_that_is_wrong_as_often_as_it_says():
     """Two cases of unlike voxels and unlike shares of wrong ones."""
     random, held = np.random.default_rng(0), 0
