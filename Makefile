@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV ?= .venv
 DATA ?=
 OUT ?= demo-output
-# More options of the benchmark, such as ARGS="--tier full --seeds 0"
+# More options of the benchmark, such as ARGS="--tier full --draws 0"
 ARGS ?=
 # Where PyTorch's CPU releases are to be had, if pip's own index has only CUDA ones (see README, "Developers").
 TORCH_INDEX ?=
