@@ -6,7 +6,7 @@ DATA ?=
 OUT ?= demo-output
 # Processes that run tests; auto is one a core
 WORKERS ?= auto
-# More options of the benchmark, such as ARGS="--tier full --seeds 0"
+# More options of the benchmark, such as ARGS="--tier full --draws 0"
 ARGS ?=
 # Where PyTorch's CPU releases are to be had, if pip's own index has only CUDA ones (see README, "Developers").
 TORCH_INDEX ?=

@@ -1,7 +1,7 @@
 """`make bench`: train and score every cell that is not there yet, then write the table, the plots and the records.
 
 python -m benchmarks                                            the quick tier, an hour and a quarter on two cores
-python -m benchmarks --sets ph2_skin --noise morph --seeds 0    a part of it
+python -m benchmarks --sets ph2_skin --noise morph --draws 0    a part of it
 python -m benchmarks --cost                                     step time and memory against plain alone
 """
 
@@ -47,7 +47,8 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("--data", type=Path, default=os.environ.get("DALESEGMENT_DATA"), help="folder of the sets")
     p.add_argument("--sets", type=_words, help="names of folders in --data, with commas")
     p.add_argument("--methods", type=_words, help=", ".join(METHODS))
-    p.add_argument("--seeds", type=_numbers, help="such as 0,1,2")
+    p.add_argument("--draws", type=_numbers, help="of cases, noise and weights, such as 0,1,2")
+    p.add_argument("--lengths", type=_numbers, help="times the steps of the set, such as 1,4,16")
     p.add_argument("--noise", type=_words, help=", ".join(KINDS))
     p.add_argument("--networks", type=_words, help="the first does everything, the others clean, plain and dale")
     p.add_argument("--out", type=Path, default=Path("benchmark-output"))
@@ -63,7 +64,9 @@ def _parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     asked = _asked(arguments)
     warnings.filterwarnings("ignore")
-    chosen = cells(Wanted(asked.tier, asked.sets, asked.methods, asked.seeds, asked.noise, asked.networks))
+    chosen = cells(
+        Wanted(asked.tier, asked.sets, asked.methods, asked.draws, asked.noise, asked.networks, asked.lengths)
+    )
     store = Store(asked.out / "cells.jsonl")
     report = Report()
     if not asked.report:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from .data_set import DataSet
 
@@ -12,7 +12,8 @@ ROOT = Path(__file__).parents[1]
 
 
 class Cell(BaseModel):
-    """trusted: share of the foreground-band voxels that a clinician corrected before the training."""
+    """trusted: share of the foreground-band voxels that a clinician corrected before the training. length: how many
+    times as long as the set says it is trained. draw: of training and test cases, noise and weights."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -22,7 +23,8 @@ class Cell(BaseModel):
     network: str
     method: str
     trusted: float
-    seed: int
+    draw: int
+    length: int = Field(1, ge=1)
 
     @property
     def trained_as(self) -> str:
@@ -36,4 +38,8 @@ class Cell(BaseModel):
     @property
     def title(self) -> str:
         trusted = f" trusted {100 * self.trusted:g} %" if self.trusted else ""
-        return f"{self.data.name} {self.noise} {self.network} {self.method}{trusted} seed {self.seed}"
+        return f"{self.data.name} {self.noise} {self.network} {self.method}{trusted} {self.length}x draw {self.draw}"
+
+    @property
+    def steps(self) -> int:
+        return self.length * self.data.epochs * self.data.steps_per_epoch

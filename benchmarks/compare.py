@@ -72,7 +72,7 @@ def _matched(before: list[Row], after: list[Row], renamed: Mapping[str, str]) ->
 
 def _identity(cell: Row, settings: Sequence[str]) -> str:
     """clean is plain training on labels without noise, whatever noise it is shown beside."""
-    words = [cell[name] for name in ("noise", "level", "network", "method", "trusted", "seed")]
+    words = [cell[name] for name in ("noise", "level", "network", "method", "trusted", "draw", "length")]
     if cell["method"] == "clean" or (cell["method"] == "plain" and cell["noise"] == "none"):
         words[:2], words[3] = ["none", 0.0], "plain"
     return json.dumps([[cell["data"][name] for name in settings], *words])
@@ -81,7 +81,7 @@ def _identity(cell: Row, settings: Sequence[str]) -> str:
 def _title(row: Row) -> str:
     cell = row["cell"]
     words = (cell["data"]["name"], cell["noise"], cell["network"], cell["method"])
-    return f"{' '.join(words)} trusted {cell['trusted']:g} seed {cell['seed']}"
+    return f"{' '.join(words)} trusted {cell['trusted']:g} {cell['length']}x draw {cell['draw']}"
 
 
 def _line(before: Row, after: Row) -> str:

@@ -26,7 +26,7 @@ def cost(data: DataSet, network: str, folder: Path, device: str = "auto") -> dic
     """step_time_ratio and memory_ratio, DALE over plain, on the same cases with the same network."""
     trainers = {}
     for method in ("plain", "dale"):
-        cell = Cell(data=data, noise="morph", level=0.2, network=network, method=method, trusted=0.0, seed=0)
+        cell = Cell(data=data, noise="morph", level=0.2, network=network, method=method, trusted=0.0, draw=0)
         trainers[method], _, _ = make_trainer(cell, folder, device)
         trainers[method].sampler.seed(0, 0)
         trainers[method].network.train()

@@ -10,7 +10,9 @@ Normalise = Literal["case", "slice", "ct"]
 
 
 class DataSet(BaseModel):
-    """One set at one tier. All of it goes into the hash of a cell.
+    """One set at one tier. All of it but its role goes into the hash of a cell.
+
+    role: whether constants may be chosen on its training cases, or whether it only judges what was chosen.
 
     truth: the short name of the reference label, "votes:2" for at least 2 of the raters. raters: short names of the
     labels of single raters. volumes: images have slices; dims: of the network. crop: edge in voxels of the window in
@@ -22,6 +24,7 @@ class DataSet(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str
+    role: Literal["tuning", "judging"] = "judging"
     truth: str = "label"
     raters: tuple[str, ...] = ()
     dims: Literal[2, 3] | None = None
@@ -42,6 +45,7 @@ class DataSet(BaseModel):
 LIDC_RATERS = ("rater1", "rater2", "rater3", "rater4")
 _LIDC = {
     "name": "lidc_4rater",
+    "role": "tuning",
     "truth": "votes:2",
     "raters": LIDC_RATERS,
     "dims": 2,
@@ -61,9 +65,9 @@ QUICK = {
         steps_per_epoch=18,
         **_SMALL,
     ),
-    "ph2_skin": DataSet(name="ph2_skin", dims=2, shrink=4, batch=8, steps_per_epoch=15, **_SMALL),
+    "ph2_skin": DataSet(name="ph2_skin", role="tuning", dims=2, shrink=4, batch=8, steps_per_epoch=15, **_SMALL),
     "msd_hippocampus": DataSet(
-        name="msd_hippocampus", dims=3, volumes=True, shrink=2, batch=4, steps_per_epoch=15, **_SMALL
+        name="msd_hippocampus", role="tuning", dims=3, volumes=True, shrink=2, batch=4, steps_per_epoch=15, **_SMALL
     ),
     "padufes_2rater": DataSet(**_PADUFES, shrink=4, batch=8, steps_per_epoch=15, **_SMALL),
 }
@@ -76,11 +80,11 @@ FULL = {
         batch=32,
         **_LONG,
     ),
-    "ph2_skin": DataSet(name="ph2_skin", dims=2, shrink=2, batch=16, **_LONG),
+    "ph2_skin": DataSet(name="ph2_skin", role="tuning", dims=2, shrink=2, batch=16, **_LONG),
     "busi_breast_us": DataSet(name="busi_breast_us", dims=2, shrink=2, batch=16, **_LONG),
     "cvc_clinicdb": DataSet(name="cvc_clinicdb", dims=2, shrink=2, batch=16, **_LONG),
     "padufes_2rater": DataSet(**_PADUFES, shrink=2, batch=16, **_LONG),
-    "msd_hippocampus": DataSet(name="msd_hippocampus", dims=3, volumes=True, batch=4, **_LONG),
+    "msd_hippocampus": DataSet(name="msd_hippocampus", role="tuning", dims=3, volumes=True, batch=4, **_LONG),
     "sts_sarcoma": DataSet(name="sts_sarcoma", dims=3, volumes=True, shrink=2, batch=2, **_LONG),
 }
 

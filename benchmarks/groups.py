@@ -1,4 +1,4 @@
-"""Records of one set, noise, network and trusted share together: methods against each other, seed by seed."""
+"""Records of one set, noise, network and trusted share together: methods against each other, draw by draw."""
 
 from __future__ import annotations
 
@@ -16,12 +16,14 @@ RANKED = ("plain", "gce", "adele", "cleanlab", "coteaching", "dale")
 
 @dataclass(frozen=True)
 class Group:
-    """records: of this noise and trusted share; plain and clean are those without trusted voxels too."""
+    """records: of this noise, length and trusted share; plain and clean are those without trusted voxels too."""
 
     set: str
     noise: str
     network: str
     trusted: float
+    length: int
+    role: str
     records: tuple[Record, ...]
     plain: tuple[Record, ...]
     clean: tuple[Record, ...]
@@ -29,7 +31,8 @@ class Group:
     @property
     def title(self) -> str:
         trusted = f", {100 * self.trusted:g} % trusted" if self.trusted else ""
-        return f"{self.set}, {self.noise}, {self.network}{trusted}"
+        longer = f", {self.length}x" if self.length > 1 else ""
+        return f"{self.set}, {self.noise}, {self.network}{trusted}{longer}"
 
     def values(self, method: str, figure: str) -> list[Any]:
         return [r.get(figure) for r in self.of(method)]
@@ -56,11 +59,16 @@ class Group:
         return gap_recovery(ours, plain, clean)
 
     def differences(self, method: str, against: str = "plain") -> np.ndarray | None:
-        """(seeds, cases) test Dice of method - against, for the seeds that both have; None without any."""
-        ours = {r["seed"]: r["test_dice"] for r in self.of(method)}
-        theirs = {r["seed"]: r["test_dice"] for r in self.of(against)}
-        both = sorted(set(ours) & set(theirs))
+        """(draws, cases) test Dice of method - against, for the draws that both have; None without any."""
+        ours = {r["draw"]: r["test_dice"] for r in self.of(method)}
+        theirs = {r["draw"]: r["test_dice"] for r in self.of(against)}
+        both = self.draws_of(method, against)
         return np.array([np.subtract(ours[s], theirs[s]) for s in both]) if both else None
+
+    def draws_of(self, method: str, against: str = "plain") -> list[int]:
+        """The draws that both methods have."""
+        ours, theirs = ({r["draw"] for r in self.of(m)} for m in (method, against))
+        return sorted(ours & theirs)
 
     def interval(self, method: str) -> tuple[float, float] | None:
         d = self.differences(method)
@@ -75,16 +83,18 @@ class Group:
 
 
 def make_groups(records: Sequence[Record]) -> list[Group]:
-    places = dict.fromkeys((r["set"], r["noise"], r["network"], r["trusted"]) for r in records)
+    places = dict.fromkeys((r["set"], r["noise"], r["network"], r["trusted"], r["length"]) for r in records)
     groups = []
-    for name, noise, network, trusted in places:
-        here = select(records, set=name, noise=noise, network=network)
+    for name, noise, network, trusted, length in places:
+        here = select(records, set=name, noise=noise, network=network, length=length)
         groups.append(
             Group(
                 name,
                 noise,
                 network,
                 trusted,
+                length,
+                here[0]["role"],
                 tuple(select(here, trusted=trusted)),
                 tuple(select(here, method="plain", trusted=0.0)),
                 tuple(select(here, method="clean")),

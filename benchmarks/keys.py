@@ -29,7 +29,8 @@ def hashed(cell: Cell) -> dict[str, Any]:
         "noise": [noise, level],
         "network": cell.network,
         "trusted": cell.trusted,
-        "seed": cell.seed,
+        "draw": cell.draw,
+        "length": cell.length,
         "behaviour": behaviour(cell),
     }
 
@@ -43,7 +44,8 @@ def described(cell: Cell) -> dict[str, Any]:
         "network": cell.network,
         "method": cell.method,
         "trusted": cell.trusted,
-        "seed": cell.seed,
+        "draw": cell.draw,
+        "length": cell.length,
     }
 
 

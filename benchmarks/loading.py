@@ -35,16 +35,17 @@ class Sample:
 
 
 @lru_cache(maxsize=4)
-def load(wanted: DataSet, data: Path, split: str) -> tuple[Sample, ...]:
-    """The set's training or test samples, always the same ones: those whose names have the lowest checksums."""
+def load(wanted: DataSet, data: Path, split: str, draw: int) -> tuple[Sample, ...]:
+    """A draw of the set's training or test samples; a set keeps its patients apart by its own split."""
     threshold = ":" in wanted.truth
     label = {"reference": wanted.truth} if threshold else {"label": "" if wanted.truth == "label" else wanted.truth}
     folder = data / wanted.name
     sources = find_cases(folder, split=split, **label)
-    sources.sort(key=lambda s: zlib.crc32(s.name.encode()))
+    sources.sort(key=lambda s: s.name)
+    order = np.random.default_rng([draw, zlib.crc32(f"{wanted.name}/{split}".encode())]).permutation(len(sources))
     raters = [{s.name: s for s in find_cases(folder, split=split, label=r)} for r in wanted.raters]
     samples: list[Sample] = []
-    for source in sources:
+    for source in (sources[i] for i in order):
         if len(samples) == (wanted.train if split == "train" else wanted.test):
             break
         case = read_case(source)

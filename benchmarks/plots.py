@@ -46,7 +46,7 @@ def _axes(count: int, width: float, height: float) -> tuple[Any, list[Any]]:
 
 
 def _dice(groups: Sequence[Group]) -> Any:
-    """Test Dice by noise, one panel a set and network: a line is the mean, a dot a seed."""
+    """Test Dice by noise, one panel a set and network: a line is the mean, a dot a draw."""
     panels = list(dict.fromkeys((g.set, g.network) for g in groups))
     if not panels:
         return None
@@ -60,8 +60,8 @@ def _dice(groups: Sequence[Group]) -> Any:
             half = 0.35 / len(methods)
             axis.hlines(means, place - half, place + half, color=COLOURS[method], linewidth=3, label=method)
             for x, g in zip(place, here, strict=True):
-                seeds = [v for v in g.values(method, "dice") if v is not None]
-                axis.plot([x] * len(seeds), seeds, ".", color=COLOURS[method], markersize=5)
+                draws = [v for v in g.values(method, "dice") if v is not None]
+                axis.plot([x] * len(draws), draws, ".", color=COLOURS[method], markersize=5)
         axis.set_xticks(range(len(here)), [g.noise for g in here])
         axis.grid(axis="y", color="#dddddd", linewidth=0.6)
         axis.set_title(f"{name}, {network}")

@@ -14,7 +14,7 @@ from .keys import key_of
 from .store import Store
 
 Record = dict[str, Any]
-IDENTITY = ("tier", "set", "noise", "noise_level", "network", "method", "trusted", "seed")
+IDENTITY = ("tier", "set", "noise", "noise_level", "network", "method", "trusted", "draw", "steps", "path")
 BULKY = ("test_dice", "test_disagreement", "reliability", "reliability_band")
 """Kept in results.json alone."""
 _CLEANLAB = ("cleanlab_auroc", "cleanlab_auroc_band")
@@ -39,7 +39,11 @@ def make_records(
             "network": cell.network,
             "method": cell.method,
             "trusted": cell.trusted,
-            "seed": cell.seed,
+            "draw": cell.draw,
+            "length": cell.length,
+            "steps": cell.steps,
+            "role": cell.data.role,
+            "path": "bench",
             "key": key,
         }
         figures = {name: value for name, value in result.items() if name not in _CLEANLAB}

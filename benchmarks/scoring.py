@@ -49,7 +49,7 @@ def run_cell(cell: Cell, data: Path, device: str = "auto") -> dict[str, Any]:
 
 
 def test_scores(trained: Trained, cell: Cell, data: Path) -> dict[str, Any]:
-    samples = load(cell.data, data, "test")
+    samples = load(cell.data, data, "test", cell.draw)
     rows, sizes = [], []
     for sample in samples:
         found = trained.predictor.segmentation(trained.predictor.probabilities(sample.case, Progress()))

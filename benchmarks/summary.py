@@ -14,7 +14,7 @@ from .statistics import mean, paired_interval
 
 def method_rows(groups: Sequence[Group]) -> list[list[str]]:
     """Gain over plain in Dice points, of cells of the first network that have every method; a set, noise kind and
-    seed counts like any other."""
+    draw counts like any other."""
     network = groups[0].network if groups else ""
     here = [g for g in groups if g.network == network and not g.trusted and all(g.of(m) for m in RANKED)]
     columns = {

@@ -18,24 +18,52 @@ ONLY = {"padufes_2rater": ("none", "raters")}
 _NETWORK_WORK = {"UNet": 1.0, "AttentionUnet": 2.0, "SegResNet": 2.0, "DynUNet": 2.5, "SwinUNETR": 8.0}
 
 
+MAIN = ("clean", "plain", "dale")
+
+
 @dataclass(frozen=True)
 class Tier:
-    """The first network does everything; others only clean, plain and DALE. The parts of DALE, and the other
-    networks, are run on `part_sets` with `part_noise`."""
+    """clean, plain and DALE with the first network in every set, kind of noise and draw; the other methods in the first
+    `more_draws` of these; the parts of DALE and the other networks there too, on `part_sets` with `part_noise`.
+    long: what is trained longer, clean, plain and DALE alone."""
 
     sets: tuple[str, ...]
     networks: tuple[str, ...]
-    seeds: tuple[int, ...]
+    draws: tuple[int, ...]
+    more_draws: int
     part_sets: tuple[str, ...]
     part_noise: tuple[str, ...]
+    long: tuple[Longer, ...] = ()
+
+
+@dataclass(frozen=True)
+class Longer:
+    """length: times the set's own number of steps; draws: the first so many of the tier's."""
+
+    length: int
+    sets: tuple[str, ...]
+    noise: tuple[str, ...]
+    draws: int
 
 
 TIERS = {
-    "quick": Tier(tuple(QUICK), ("UNet", "SegResNet"), (0, 1, 2), ("lidc_4rater", "ph2_skin"), ("morph", "markov")),
+    "quick": Tier(
+        tuple(QUICK),
+        ("UNet", "SegResNet"),
+        (0, 1, 2, 3, 4),
+        1,
+        ("lidc_4rater", "ph2_skin"),
+        ("morph", "markov"),
+        (
+            Longer(4, ("lidc_4rater", "ph2_skin", "msd_hippocampus"), ("none", "markov", "missed"), 2),
+            Longer(16, ("ph2_skin",), ("none", "missed"), 1),
+        ),
+    ),
     "full": Tier(
         tuple(FULL),
         ("UNet", "SegResNet", "AttentionUnet", "DynUNet"),
         (0, 1, 2, 3, 4),
+        5,
         ("lidc_4rater", "ph2_skin", "msd_hippocampus", "busi_breast_us"),
         ("none", "morph", "markov", "raters"),
     ),
@@ -49,32 +77,47 @@ class Wanted:
     tier: str = "quick"
     sets: Sequence[str] | None = None
     methods: Sequence[str] | None = None
-    seeds: Sequence[int] | None = None
+    draws: Sequence[int] | None = None
     noise: Sequence[str] | None = None
     networks: Sequence[str] | None = None
+    lengths: Sequence[int] | None = None
 
 
 def cells(wanted: Wanted) -> list[Cell]:
-    """All cells, seed by seed, so that a run that was stopped has run everything at least once."""
+    """All cells, draw by draw, so that a run that was stopped has run everything at least once."""
     tier = TIERS[wanted.tier]
-    sets = tuple(wanted.sets or tier.sets)
-    part_sets = wanted.sets or tier.part_sets
-    part_noise = wanted.noise or tier.part_noise
-    networks = tuple(wanted.networks or tier.networks)
+    draws = tuple(tier.draws if wanted.draws is None else wanted.draws)
     methods = set(wanted.methods or METHODS)
     found: dict[Cell, None] = {}
-    for seed in wanted.seeds if wanted.seeds is not None else tier.seeds:
-        for name in sets:
-            parts = name in part_sets
+    for n, draw in enumerate(draws):
+        more = n < tier.more_draws or wanted.methods is not None
+        for name in wanted.sets or tier.sets:
             for noise in _noise_of(name, wanted):
-                here = parts and noise in part_noise
-                rows = [(networks[0], m, 0.0) for m in CORE]
-                rows += [(networks[0], m, 0.0) for m in ABLATIONS if here]
-                rows += [(networks[0], m, 0.0) for m in MISSING if noise == "missed"]
-                rows += [(n, m, 0.0) for n in networks[1:] for m in ("clean", "plain", "dale") if here]
-                rows += [(networks[0], m, t) for t in TRUSTED for m in TRUSTING if noise == "biased"]
-                found |= dict.fromkeys(_cell(name, noise, seed, row, wanted.tier) for row in rows if row[1] in methods)
+                for length, rows in _rows(name, noise, n, tier, wanted, more):
+                    chosen = (row for row in rows if row[1] in methods)
+                    found |= dict.fromkeys(_cell(name, noise, draw, length, row, wanted.tier) for row in chosen)
     return list(found)
+
+
+Row = tuple[str, str, float]
+"""Network, method, trusted share."""
+
+
+def _rows(name: str, noise: str, n: int, tier: Tier, wanted: Wanted, more: bool) -> Iterable[tuple[int, list[Row]]]:
+    """By length what is trained on a set with a kind of noise in the nth draw."""
+    networks = tuple(wanted.networks or tier.networks)
+    main = [(networks[0], m, 0.0) for m in MAIN]
+    for length in wanted.lengths or (1,):
+        here = name in (wanted.sets or tier.part_sets) and noise in (wanted.noise or tier.part_noise)
+        rows = [*main, *((networks[0], m, 0.0) for m in CORE if more)]
+        rows += [(networks[0], m, 0.0) for m in ABLATIONS if more and here]
+        rows += [(networks[0], m, 0.0) for m in MISSING if more and noise == "missed"]
+        rows += [(network, m, 0.0) for network in networks[1:] for m in MAIN if more and here]
+        rows += [(networks[0], m, t) for t in TRUSTED for m in TRUSTING if more and noise == "biased"]
+        yield length, rows
+    for longer in tier.long if wanted.lengths is None else ():
+        if name in longer.sets and noise in longer.noise and n < longer.draws:
+            yield longer.length, main
 
 
 def _noise_of(name: str, wanted: Wanted) -> Iterable[str]:
@@ -82,13 +125,22 @@ def _noise_of(name: str, wanted: Wanted) -> Iterable[str]:
     return [n for n in wanted.noise or ONLY.get(name, KINDS) if n != "raters" or raters]
 
 
-def _cell(name: str, noise: str, seed: int, row: tuple[str, str, float], tier: str) -> Cell:
+def _cell(name: str, noise: str, draw: int, length: int, row: Row, tier: str) -> Cell:
     network, method, trusted = row
     data = data_set(name, tier)
     level = level_of(noise, data.volumes)
-    return Cell(data=data, noise=noise, level=level, network=network, method=method, trusted=trusted, seed=seed)
+    return Cell(
+        data=data,
+        noise=noise,
+        level=level,
+        network=network,
+        method=method,
+        trusted=trusted,
+        draw=draw,
+        length=length,
+    )
 
 
 def expected_work(cell: Cell) -> float:
     """How much a cell costs against a plain one of its set with a UNet."""
-    return WORK.get(cell.method, 1.0) * _NETWORK_WORK.get(cell.network, 2.0)
+    return cell.length * WORK.get(cell.method, 1.0) * _NETWORK_WORK.get(cell.network, 2.0)

@@ -49,7 +49,7 @@ class Trained:
 def noisy_cases(samples: list[Sample], cell: Cell) -> list[Case]:
     """The training cases with the label as the annotator drew it."""
     noise, level = cell.spoiled_by
-    return [replace(s.case, label=noisy_label(s, noise, level, cell.seed)) for s in samples]
+    return [replace(s.case, label=noisy_label(s, noise, level, cell.draw)) for s in samples]
 
 
 def corrected_cases(samples: list[Sample], noisy: list[Case], cell: Cell) -> list[Case]:
@@ -70,9 +70,9 @@ def train_settings(cell: Cell) -> TrainSettings:
     return TrainSettings(
         method="plain" if dale is None else "dale",
         dale=dale or DaleConfig(),
-        epochs=cell.data.epochs,
+        epochs=cell.length * cell.data.epochs,
         steps_per_epoch=cell.data.steps_per_epoch,
-        seed=cell.seed,
+        seed=cell.draw,
         learning_rate=LEARNING_RATES.get(cell.network, LEARNING_RATE),
         trusted_share=TRUSTED_SHARE if cell.trusted else 0.0,
         focus_trusted=cell.trusted > 0,
@@ -81,12 +81,12 @@ def train_settings(cell: Cell) -> TrainSettings:
 
 def make_trainer(cell: Cell, data: Path, device_name: str = "auto") -> tuple[Trainer, list[Sample], list[Case]]:
     device = choose_device(device_name)
-    samples = list(load(cell.data, data, "train"))
+    samples = list(load(cell.data, data, "train", cell.draw))
     plan = plan_for(samples, cell.data, cell.network, device.type)
     noisy = noisy_cases(samples, cell)
     cases = corrected_cases(samples, noisy, cell)
     settings = train_settings(cell)
-    torch.manual_seed(cell.seed)
+    torch.manual_seed(cell.draw)
     network = build(plan.network, plan.network_arguments)
     loss = objective(cell.trained_as, plan, settings)
     prepared = [prepare_case(case, plan) for case in cases]
@@ -111,5 +111,5 @@ def train(cell: Cell, data: Path, device_name: str = "auto") -> Trained:
         trainer.predictor,
         time.monotonic() - started,
         time.process_time() - cpu,
-        cell.data.epochs * cell.data.steps_per_epoch,
+        cell.steps,
     )

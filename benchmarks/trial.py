@@ -90,14 +90,14 @@ def _in_miniature(
         network=network,
         method=method,
         trusted=TRUSTED if trusted else 0.0,
-        seed=0,
+        draw=0,
     )
     return cell, Path(_made_up(kind).name)
 
 
 @lru_cache(maxsize=1024)
 def _noise(kind: str, noise: str, level: float | None) -> str:
-    samples = load(trial_set(kind, None), Path(_made_up(kind).name), "train")
+    samples = load(trial_set(kind, None), Path(_made_up(kind).name), "train", 0)
     return digest(noisy_label(sample, noise, level, seed) for sample in samples for seed in (0, 1))
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 
-def record(method: str, seed: int, cases: list[float], noise: str = "morph", **more) -> dict:
+def record(method: str, draw: int, cases: list[float], noise: str = "morph", **more) -> dict:
     base = {"tier": "quick", "set": "s", "noise": noise, "noise_level": 0.4, "network": "UNet", "trusted": 0.0}
+    base |= {"length": 1, "steps": 300, "role": "judging", "path": "bench"}
     figures = {"dice": float(np.mean(cases)), "test_dice": cases, "label_dice": 0.7, "test_disagreement": [0.1, 0.4]}
-    return {**base, "method": method, "seed": seed, **figures, **more}
+    return {**base, "method": method, "draw": draw, **figures, **more}
 
 
 def some_records() -> list[dict]:

@@ -22,7 +22,7 @@ def test_gap_recovery_by_hand():
     assert gap_recovery(0.8, 0.895, 0.9) is None
 
 
-def test_a_group_pairs_seeds_and_cases():
+def test_a_group_pairs_draws_and_cases():
     (group,) = make_groups(some_records())
     assert group.mean("dale") == pytest.approx(0.85)
     assert group.spread("dale") == pytest.approx(spread([0.8, 0.9])) == pytest.approx(0.1 / 2**0.5)
@@ -58,15 +58,40 @@ def test_the_interval_holds_the_mean_and_shrinks_with_agreement():
 
 def test_goals_have_the_figures_and_whether_they_are_met():
     goals = {b.name: b for b in make_goals(make_groups(some_records()))}
-    assert goals["gap recovery (mean gain over mean gap)"].figure == pytest.approx(0.75)
-    assert goals["gap recovery (mean gain over mean gap)"].met is False
-    gain = goals["gain over plain where labels lost 10 points or more"]
+    recovery = goals["judging sets: gap recovery where noise costs 5 points or more"]
+    assert recovery.figure == pytest.approx(0.75)
+    assert recovery.met is True
+    gain = goals["judging sets: gain over plain, all noise"]
     assert gain.figure == pytest.approx(15)
-    assert gain.met is True
     assert gain.interval[0] < 15 < gain.interval[1]
-    assert goals["label-error AUROC, overall"].figure == pytest.approx(0.96)
-    assert goals["AUROC above cleanlab's, overall"].figure == pytest.approx(0.06)
+    assert goals["judging sets: label-error AUROC"].figure == pytest.approx(0.96)
+    assert goals["judging sets: AUROC above cleanlab's, worst set"].figure == pytest.approx(0.06)
+    assert goals["tuning sets: label-error AUROC"].met is None
     assert goals["no noise: DALE - plain"].met is None
+
+
+def test_harm_is_told_by_the_worst_cell_and_the_worst_draw():
+    lost = [r | {"noise": "none", "set": "t"} for r in some_records() if r["method"] != "dale"]
+    lost += [record("dale", 0, [0.55, 0.75], "none", set="t"), record("dale", 1, [0.6, 0.6], "none", set="t")]
+    goals = {b.name: b for b in make_goals(make_groups([*some_records(), *lost]))}
+    worst = goals["harm: worst cell whose interval excludes 0, DALE - plain"]
+    assert worst.figure == pytest.approx(-7.5)
+    assert worst.met is False
+    assert goals["harm: worst draw of any cell, DALE - plain"].figure == pytest.approx(-10)
+    # what chance explains is no harm
+    mixed = [r for r in lost if r["method"] != "dale"]
+    mixed += [record("dale", 0, [0.7, 0.7], "none", set="t"), record("dale", 1, [0.6, 0.8], "none", set="t")]
+    goals = {b.name: b for b in make_goals(make_groups(mixed))}
+    assert goals["harm: worst cell whose interval excludes 0, DALE - plain"].figure == 0.0
+
+
+def test_a_longer_training_is_set_against_the_short_one():
+    longer = [r | {"length": 4} for r in some_records()]
+    for r in longer:
+        if r["method"] == "dale":
+            r["dice"] = 0.775
+    goals = {b.name: b for b in make_goals(make_groups([*some_records(), *longer]))}
+    assert goals["4x: gap recovery against that of 1x"].figure == pytest.approx(0.375 / 0.75)
 
 
 def test_the_quarter_with_most_disagreement_is_the_right_one():

@@ -13,11 +13,11 @@ from benchmarks.data_set import DataSet
 from benchmarks.keys import described
 
 
-def row(method: str, dice: float | None, key: str = "", noise: str = "morph", seed: int = 0, **more: float) -> dict:
+def row(method: str, dice: float | None, key: str = "", noise: str = "morph", draw: int = 0, **more: float) -> dict:
     data = DataSet(name="discs", dims=2, epochs=6)
     level = 0.0 if noise == "none" else 0.6
-    cell = Cell(data=data, noise=noise, level=level, network="UNet", method=method, trusted=0.0, seed=seed)
-    return {"key": key or f"{method}{seed}", "cell": described(cell), "result": {"dice": dice, **more}}
+    cell = Cell(data=data, noise=noise, level=level, network="UNet", method=method, trusted=0.0, draw=draw)
+    return {"key": key or f"{method}{draw}", "cell": described(cell), "result": {"dice": dice, **more}}
 
 
 def folder(path: Path, *rows: dict) -> str:
@@ -27,16 +27,16 @@ def folder(path: Path, *rows: dict) -> str:
 
 
 def test_the_same_is_called_the_same(tmp_path, capsys):
-    rows = [row("plain", 1 / 3, label_error_auroc=0.9, ece=0.1), row("dale", 0.7), row("dale", None, seed=1)]
+    rows = [row("plain", 1 / 3, label_error_auroc=0.9, ece=0.1), row("dale", 0.7), row("dale", None, draw=1)]
     a = folder(tmp_path / "a", *rows)
     b = folder(tmp_path / "b", *(r | {"key": "another"} for r in reversed(rows)))
     assert main([a, b]) == 0
     told = capsys.readouterr().out.splitlines()
     assert told[0] == (
-        "discs morph UNet plain trusted 0 seed 0: Dice 0.3333333333333333 0.3333333333333333 (same); "
+        "discs morph UNet plain trusted 0 1x draw 0: Dice 0.3333333333333333 0.3333333333333333 (same); "
         "AUROC 0.9 0.9 (same); ECE 0.1 0.1 (same)"
     )
-    assert told[2] == "discs morph UNet dale trusted 0 seed 1: Dice none none"
+    assert told[2] == "discs morph UNet dale trusted 0 1x draw 1: Dice none none"
     assert told[-1] == "3 of 3 cells have the same Dice to the last digit"
 
 
@@ -56,12 +56,12 @@ def test_a_cell_that_has_no_dice_any_more_differs(tmp_path, capsys):
 
 def test_cells_of_one_run_are_listed_and_the_later_of_two_rows_counts(tmp_path, capsys):
     a = folder(tmp_path / "a", row("plain", 0.2, "old"), row("plain", 0.3, "new"), row("gce", 0.5))
-    b = folder(tmp_path / "b", row("plain", 0.3), row("plain", 0.4, seed=1))
+    b = folder(tmp_path / "b", row("plain", 0.3), row("plain", 0.4, draw=1))
     assert main([a, b]) == 0
     told = capsys.readouterr().out.splitlines()
     assert told[1:] == [
-        f"only in {a}: discs morph UNet gce trusted 0 seed 0",
-        f"only in {b}: discs morph UNet plain trusted 0 seed 1",
+        f"only in {a}: discs morph UNet gce trusted 0 1x draw 0",
+        f"only in {b}: discs morph UNet plain trusted 0 1x draw 1",
         "1 of 1 cells have the same Dice to the last digit",
     ]
 

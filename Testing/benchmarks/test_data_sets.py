@@ -14,6 +14,8 @@ from DALESegmentLib.engine.geometry.grid import Geometry
 from DALESegmentLib.engine.io.case import Case
 from DALESegmentLib.engine.metrics.segmentation import mean_dice
 
+SPLIT = {"train": {f"d{n:02d}" for n in range(6)}, "test": {f"d{n:02d}" for n in range(6, 10)}}
+
 
 def box_sample() -> Sample:
     """A box of 8 x 8 x 4 voxels off the middle, in a turned volume; the image counts voxels along i."""
@@ -115,9 +117,22 @@ def test_networks_are_slimmed_in_width_and_depth():
     assert slimmed({"init_filters": 16, "blocks_down": [1, 2]}, 0.3) == {"init_filters": 8, "blocks_down": [1, 2]}
 
 
+def test_each_draw_has_cases_of_its_own_and_keeps_to_the_split(tiny_data):
+    wanted = DataSet(name="discs", train=3, test=2)
+    parts = {
+        split: [[s.case.name for s in load(wanted, tiny_data, split, draw)] for draw in range(6)] for split in SPLIT
+    }
+    for split, names in SPLIT.items():
+        assert all(set(drawn) <= names for drawn in parts[split])
+        assert len({tuple(sorted(drawn)) for drawn in parts[split]}) > 2
+        assert set().union(*parts[split]) == names
+    load.cache_clear()
+    assert [s.case.name for s in load(wanted, tiny_data, "train", 3)] == parts["train"][3]
+
+
 def test_a_folder_that_is_in_no_list_is_loaded_and_planned(tiny_data):
     wanted = DataSet(name="discs", train=4, test=9, batch=3)
-    training, test = load(wanted, tiny_data, "train"), load(wanted, tiny_data, "test")
+    training, test = load(wanted, tiny_data, "train", 0), load(wanted, tiny_data, "test", 0)
     assert (len(training), len(test)) == (4, 4)
     assert not {s.case.name for s in training} & {s.case.name for s in test}
     plan = plan_for(training, wanted, "UNet", "cpu")

@@ -11,7 +11,7 @@ GAINS = dict(zip(RANKED, (0.0, -0.1, 0.02, 0.03, 0.04, 0.05), strict=True))
 
 
 def every_method(noise: str, network: str = "UNet") -> list[dict]:
-    return [record(m, seed, [0.7 + g, 0.7 + g], noise, network=network) for m, g in GAINS.items() for seed in (0, 1)]
+    return [record(m, draw, [0.7 + g, 0.7 + g], noise, network=network) for m, g in GAINS.items() for draw in (0, 1)]
 
 
 def test_methods_are_set_against_plain_by_noise_and_over_all():

@@ -19,7 +19,7 @@ from benchmarks.training import make_trainer
 
 pytestmark = pytest.mark.slow
 
-TWO = ["--sets", "discs", "--noise", "morph", "--methods", "clean,plain", "--networks", "UNet", "--seeds", "0"]
+TWO = ["--sets", "discs", "--noise", "morph", "--methods", "clean,plain", "--networks", "UNet", "--draws", "0"]
 
 
 def arguments(data, out) -> list[str]:
@@ -50,7 +50,7 @@ def test_a_failed_cell_is_printed_and_the_others_are_run(tiny_data, tiny_set, tm
 
     monkeypatch.setattr(schedule, "_attempt", attempt)
     store, said = Store(tmp_path / "cells.jsonl"), []
-    chosen = cells(Wanted(sets=["discs"], noise=["morph"], methods=["clean", "plain"], seeds=[0], networks=["UNet"]))
+    chosen = cells(Wanted(sets=["discs"], noise=["morph"], methods=["clean", "plain"], draws=[0], networks=["UNet"]))
     report = run(chosen, store, tiny_data, "cpu", 0, None, said.append)
     assert [(c.method, why) for c, why in report.failed] == [("clean", "no luck")]
     assert [c.method for c in missing(chosen, Store(store.path))] == ["clean"]
@@ -58,14 +58,14 @@ def test_a_failed_cell_is_printed_and_the_others_are_run(tiny_data, tiny_set, tm
 
 
 def test_no_cell_is_started_after_the_time_and_all_are_named(tiny_data, tiny_set, tmp_path):
-    chosen = cells(Wanted(sets=["discs"], noise=["none"], methods=["plain", "gce"], seeds=[0, 1], networks=["UNet"]))
+    chosen = cells(Wanted(sets=["discs"], noise=["none"], methods=["plain", "gce"], draws=[0, 1], networks=["UNet"]))
     report = run(chosen, Store(tmp_path / "cells.jsonl"), tiny_data, "cpu", 0, 0.0, print)
     assert report.left == chosen
     assert not report.failed
 
 
 def test_half_a_line_costs_one_cell_only(tiny_set, tmp_path):
-    first, second = cells(Wanted(sets=["discs"], noise=["none"], methods=["gce"], seeds=[0, 1], networks=["UNet"]))
+    first, second = cells(Wanted(sets=["discs"], noise=["none"], methods=["gce"], draws=[0, 1], networks=["UNet"]))
     store = Store(tmp_path / "cells.jsonl")
     store.add(first, {"dice": 0.5})
     with store.path.open("a") as file:
@@ -81,17 +81,23 @@ def test_the_quick_tier_meets_its_targets():
     assert {c.data.name for c in chosen} >= {"lidc_4rater", "ph2_skin", "msd_hippocampus"}
     assert {c.data.dims for c in chosen} == {2, 3}
     assert len({c.network for c in chosen}) >= 2
-    for seed in (0, 1, 2):
+    for draw in range(5):
         for noise in ("none", "morph", "affine", "markov", "missed", "biased", "raters"):
-            here = {c.method for c in chosen if (c.data.name, c.noise, c.seed) == ("lidc_4rater", noise, seed)}
+            here = {c.method for c in chosen if (c.data.name, c.noise, c.draw) == ("lidc_4rater", noise, draw)}
+            assert here >= {"clean", "plain", "dale"}
+    for draw in (0,):
+        for noise in ("none", "morph", "affine", "markov", "missed", "biased", "raters"):
+            here = {c.method for c in chosen if (c.data.name, c.noise, c.draw) == ("lidc_4rater", noise, draw)}
             assert here >= {"clean", "plain", "gce", "adele", "cleanlab", "coteaching", "dale"}
     assert {c.trusted for c in chosen if c.noise == "biased" and c.method == "dale"} == {0.0, 0.01, 0.05}
     assert not any(c.noise == "raters" for c in chosen if c.data.name == "ph2_skin")
+    assert {c.data.role for c in chosen} == {"tuning", "judging"}
+    assert {c.length for c in chosen} == {1, 4, 16}
 
 
 def test_the_time_left_follows_finished_cells(tiny_set, tmp_path):
     one, two = cells(
-        Wanted(sets=["discs"], noise=["none"], methods=["gce", "coteaching"], seeds=[0], networks=["UNet"])
+        Wanted(sets=["discs"], noise=["none"], methods=["gce", "coteaching"], draws=[0], networks=["UNet"])
     )
     store = Store(tmp_path / "cells.jsonl")
     assert expected_seconds([two], store, [one, two], 1) is None
@@ -100,7 +106,7 @@ def test_the_time_left_follows_finished_cells(tiny_set, tmp_path):
 
 
 def test_trusted_cells_learn_from_corrected_labels(tiny_data, tiny_set):
-    cell = Cell(data=tiny_set, noise="biased", level=0.3, network="UNet", method="dale", trusted=0.05, seed=0)
+    cell = Cell(data=tiny_set, noise="biased", level=0.3, network="UNet", method="dale", trusted=0.05, draw=0)
     trainer, samples, cases = make_trainer(cell, tiny_data, "cpu")
     trusted = [c.trusted for c in cases]
     assert sum(t.sum() for t in trusted) > 0

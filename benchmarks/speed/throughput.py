@@ -43,7 +43,7 @@ BOTH = ("image", "label")
 def measure(given: Given) -> Found:
     if given.set_folder(SET) is None or given.data is None:
         return {}
-    cell = Cell(data=data_set(SET, "quick"), noise="none", level=0.0, network="UNet", method="plain", trusted=0, seed=0)
+    cell = Cell(data=data_set(SET, "quick"), noise="none", level=0.0, network="UNet", method="plain", trusted=0, draw=0)
     trainer, _, _ = make_trainer(cell, given.data, str(given.device))
     trainer.sampler.seed(0, 0)
     trainer.network.train()
