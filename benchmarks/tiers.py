@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from .cell import Cell
 from .data_set import FULL, QUICK, data_set
-from .methods.registry import ABLATIONS, CORE, METHODS, MISSING, TRUSTING, WORK
+from .methods.registry import ABLATIONS, CORE, DECIDED, METHODS, MISSING, TRUSTING, WORK
 from .noise import KINDS, level_of
 
 TRUSTED = (0.01, 0.05)
@@ -25,7 +25,7 @@ MAIN = ("clean", "plain", "dale")
 class Tier:
     """clean, plain and DALE with the first network in every set, kind of noise and draw; the other methods in the first
     `more_draws` of these; the parts of DALE and the other networks there too, on `part_sets` with `part_noise`.
-    long: what is trained longer, clean, plain and DALE alone."""
+    long: what is trained longer: these three, and what DALE decides between."""
 
     sets: tuple[str, ...]
     networks: tuple[str, ...]
@@ -109,7 +109,7 @@ def _rows(name: str, noise: str, n: int, tier: Tier, wanted: Wanted, more: bool)
     main = [(networks[0], m, 0.0) for m in MAIN]
     for length in wanted.lengths or (1,):
         here = name in (wanted.sets or tier.part_sets) and noise in (wanted.noise or tier.part_noise)
-        rows = [*main, *((networks[0], m, 0.0) for m in CORE if more)]
+        rows = [*main, *((networks[0], m, 0.0) for m in (*CORE, *DECIDED) if more)]
         rows += [(networks[0], m, 0.0) for m in ABLATIONS if more and here]
         rows += [(networks[0], m, 0.0) for m in MISSING if more and noise == "missed"]
         rows += [(network, m, 0.0) for network in networks[1:] for m in MAIN if more and here]
@@ -117,7 +117,7 @@ def _rows(name: str, noise: str, n: int, tier: Tier, wanted: Wanted, more: bool)
         yield length, rows
     for longer in tier.long if wanted.lengths is None else ():
         if name in longer.sets and noise in longer.noise and n < longer.draws:
-            yield longer.length, main
+            yield longer.length, [*main, *((networks[0], m, 0.0) for m in DECIDED)]
 
 
 def _noise_of(name: str, wanted: Wanted) -> Iterable[str]:

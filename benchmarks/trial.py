@@ -38,15 +38,21 @@ def behaviour(cell: Cell) -> dict[str, str]:
     All of it in pictures, where every part of a method has something to do; images of another kind are learned, too.
     """
     kind, normalise = kind_of(cell.data), cell.data.normalise
-    asked = (cell.network, cell.trained_as, cell.trusted > 0)
+    found = _behaviour(kind, normalise, cell.network, cell.trained_as, cell.trusted > 0)
+    if cell.trained_as == "dale":  # whose decision in the trial need not be the cell's
+        always = _behaviour(kind, normalise, cell.network, "dale-always", cell.trusted > 0)
+        found |= {f"always {part}": value for part, value in always.items()}
+    return {**found, "noise": _noise(kind, *cell.spoiled_by)}
+
+
+def _behaviour(kind: str, normalise: Normalise | None, network: str, method: str, trusted: bool) -> dict[str, str]:
+    asked = (network, method, trusted)
     try:
         if kind == "pictures":
-            tried = _tried(normalise, *asked)
-        else:
-            tried = _tried(None, *asked) | {kind: _trained(kind, normalise, *asked)}
+            return _tried(normalise, *asked)
+        return _tried(None, *asked) | {kind: _trained(kind, normalise, *asked)}
     except Exception as error:  # a method that fails must not cost the others; the cell's own run shows the error
-        tried = {"failed": f"{cell.trained_as}: {type(error).__name__}: {error}"}
-    return {**tried, "noise": _noise(kind, *cell.spoiled_by)}
+        return {"failed": f"{method}: {type(error).__name__}: {error}"}
 
 
 def forget() -> None:

@@ -117,6 +117,8 @@ class CrossFittingConfig:
 
     min_cases: int = 10
     """With fewer, five to a half, nothing is compared: the error of a mean would be as large as what is to be found."""
+    refine: bool = True
+    """Whether refinement is tried; without it the length alone is decided, and the training is plain."""
     level: float = 0.05
     """p-value below which a difference over unseen cases counts; the usual one."""
     evaluations: int = 20

@@ -76,7 +76,7 @@ class Decision:
 
     def sentences(self) -> list[str]:
         """What was decided and why, for people."""
-        if self.refinement is None:
+        if self.stop is None:
             return [
                 "Label refinement declined, the training is plain: there are too few cases to try it on unseen ones."
             ]
@@ -86,6 +86,8 @@ class Decision:
                 f"The training ends after {self.epochs} of {self.asked} epochs: networks trained longer learned label "
                 f"errors by heart; stopped there they agree better with labels they have not seen ({self.stop})."
             )
+        if self.refinement is None:
+            return told
         how = "used" if self.refines else "declined, the training is plain"
         better = "better" if self.refines else "not clearly better"
         told.append(f"Label refinement {how}: it agrees {better} with labels it has not seen ({self.refinement}).")
@@ -120,19 +122,15 @@ class MakeTrainer(Protocol):
 class CrossFitting(Callback):
     """Decides before the first epoch, see above, and sets the trainer accordingly.
 
-    make: of the trainings on halves; budget: the trainer's, of which at most `time_share` is spent here; refines: False
-    decides the length alone.
+    make: of the trainings on halves; budget: the trainer's, of which at most `time_share` is spent here.
     """
 
     name = "cross_fitting"
 
-    def __init__(
-        self, make: MakeTrainer, budget: TimeBudget, config: CrossFittingConfig, *, refines: bool = True
-    ) -> None:
+    def __init__(self, make: MakeTrainer, budget: TimeBudget, config: CrossFittingConfig) -> None:
         self.make = make
         self.budget = budget
         self.config = config
-        self.refines = refines
         self.decision: Decision | None = None
         self.seconds = 0.0
 
@@ -166,7 +164,7 @@ class CrossFitting(Callback):
         best = full.best_epoch()
         stop = Gain.of(full.at(best), full.last)
         epochs = min(asked, 2 * best) if stop.is_clear(self.config.level) else asked
-        if not self.refines:
+        if not self.config.refine:
             return Decision(epochs, asked, refines=False, stop=stop, refinement=None)
         plain = full if epochs == asked else trials.run(epochs, refines=False, part=1)
         refined = trials.run(epochs, refines=True, part=2)
