@@ -70,6 +70,19 @@ QUICK = {
         name="msd_hippocampus", role="tuning", dims=3, volumes=True, shrink=2, batch=4, steps_per_epoch=15, **_SMALL
     ),
     "padufes_2rater": DataSet(**_PADUFES, shrink=4, batch=8, steps_per_epoch=15, **_SMALL),
+    "busi_breast_us": DataSet(
+        name="busi_breast_us", dims=2, shrink=4, batch=8, steps_per_epoch=15, **_SMALL | {"train": 100, "test": 40}
+    ),
+    "sts_sarcoma": DataSet(
+        name="sts_sarcoma",
+        truth="mr_t1_label",
+        dims=3,
+        volumes=True,
+        shrink=3,
+        batch=4,
+        steps_per_epoch=15,
+        **_SMALL | {"train": 17, "test": 7},
+    ),
 }
 
 _LONG = {"train": 200, "test": 70, "epochs": 60, "steps_per_epoch": 50}
@@ -85,7 +98,7 @@ FULL = {
     "cvc_clinicdb": DataSet(name="cvc_clinicdb", dims=2, shrink=2, batch=16, **_LONG),
     "padufes_2rater": DataSet(**_PADUFES, shrink=2, batch=16, **_LONG),
     "msd_hippocampus": DataSet(name="msd_hippocampus", role="tuning", dims=3, volumes=True, batch=4, **_LONG),
-    "sts_sarcoma": DataSet(name="sts_sarcoma", dims=3, volumes=True, shrink=2, batch=2, **_LONG),
+    "sts_sarcoma": DataSet(name="sts_sarcoma", truth="mr_t1_label", dims=3, volumes=True, shrink=2, batch=2, **_LONG),
 }
 
 

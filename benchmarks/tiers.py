@@ -11,7 +11,14 @@ from .methods.registry import ABLATIONS, CORE, DECIDED, METHODS, MISSING, TRUSTI
 from .noise import KINDS, level_of
 
 TRUSTED = (0.01, 0.05)
-SECONDS = {"lidc_4rater": 15.0, "ph2_skin": 11.0, "msd_hippocampus": 12.0, "padufes_2rater": 12.0}
+SECONDS = {
+    "lidc_4rater": 15.0,
+    "ph2_skin": 11.0,
+    "msd_hippocampus": 12.0,
+    "padufes_2rater": 12.0,
+    "busi_breast_us": 16.0,
+    "sts_sarcoma": 36.0,
+}
 """Core seconds of a quick plain cell, as measured on a busy 2-core machine; finished cells replace them."""
 ONLY = {"padufes_2rater": ("none", "raters")}
 """Sets that are there for their raters; what --noise names, they have as well."""

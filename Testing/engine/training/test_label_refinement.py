@@ -19,6 +19,7 @@ from DALESegmentLib.engine.dale.correctors.annotator_bias import AnnotatorBias, 
 from DALESegmentLib.engine.dale.correctors.base import Predictions
 from DALESegmentLib.engine.dale.label_memory import LabelMemory, label_correctors
 from DALESegmentLib.engine.dale.label_state import LabelState
+from DALESegmentLib.engine.dale.loss import DaleLoss
 from DALESegmentLib.engine.metrics.segmentation import mean_dice
 from DALESegmentLib.engine.planning.plan import CaseFingerprint, make_plan
 from DALESegmentLib.engine.planning.preprocessing import prepare_case
@@ -162,6 +163,7 @@ def test_each_time_comes_once_and_a_resumed_training_knows_which_have_passed():
     corrector, seen = Recording(), []
     refinement = LabelRefinement()
     trainer = types.SimpleNamespace(
+        loss=DaleLoss(2),
         correctors=[corrector],
         sampler=types.SimpleNamespace(memory=LabelMemory()),
         ranks=Ranks(),
