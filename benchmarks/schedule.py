@@ -35,9 +35,10 @@ class Report:
 
 def missing(cells: Sequence[Cell], store: Store) -> list[Cell]:
     """One cell a key that has no result yet."""
-    by_key = {key_of(c): c for c in reversed(cells)}
-    wanted = [k for k in dict.fromkeys(key_of(c) for c in cells) if k not in store.results]
-    return [by_key[k] for k in wanted]
+    by_key: dict[str, Cell] = {}
+    for cell in cells:
+        by_key.setdefault(key_of(cell), cell)
+    return [cell for key, cell in by_key.items() if key not in store.results]
 
 
 def expected_seconds(cells: Sequence[Cell], store: Store, known: Sequence[Cell], workers: int) -> float | None:
