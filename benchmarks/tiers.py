@@ -32,7 +32,7 @@ MAIN = ("clean", "plain", "dale")
 class Tier:
     """clean, plain and DALE with the first network in every set, kind of noise and draw; the other methods in the first
     `more_draws` of these; the parts of DALE and the other networks there too, on `part_sets` with `part_noise`.
-    long: what is trained longer: these three, and what DALE decides between."""
+    long: what is trained longer: these three, and those that decide on unseen cases."""
 
     sets: tuple[str, ...]
     networks: tuple[str, ...]

@@ -39,8 +39,8 @@ def behaviour(cell: Cell) -> dict[str, str]:
     """
     kind, normalise = kind_of(cell.data), cell.data.normalise
     found = _behaviour(kind, normalise, cell.network, cell.trained_as, cell.trusted > 0)
-    if cell.trained_as == "dale":  # whose decision in the trial need not be the cell's
-        always = _behaviour(kind, normalise, cell.network, "dale-always", cell.trusted > 0)
+    if cell.trained_as == "dale-cross-fitted":  # whose decision in the trial need not be the cell's
+        always = _behaviour(kind, normalise, cell.network, "dale", cell.trusted > 0)
         found |= {f"always {part}": value for part, value in always.items()}
     return {**found, "noise": _noise(kind, *cell.spoiled_by)}
 

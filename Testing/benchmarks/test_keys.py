@@ -19,7 +19,7 @@ from benchmarks.cell import ROOT, Cell
 from benchmarks.data_set import DataSet
 from benchmarks.keys import hashed, key_of
 from benchmarks.methods import gce
-from benchmarks.methods.registry import METHODS
+from benchmarks.methods.registry import DECIDED, METHODS
 from benchmarks.training import make_trainer
 from benchmarks.trial import behaviour
 from DALESegmentLib.engine.dale import candidates as find_regions
@@ -49,10 +49,8 @@ from DALESegmentLib.engine.dale.correctors import annotator_bias, image_evidence
 pytestmark = pytest.mark.slow
 
 PICTURES = DataSet(name="some", dims=2)
-ALIKE = {"dale-joint": "dale-no-partition", "dale-no-bias-correction": "dale", "dale-no-agreement": "dale-always"}
+ALIKE = {"dale-joint": "dale-no-partition", "dale-no-bias-correction": "dale", "dale-no-agreement": "dale"}
 """Methods that train as another one does, where nothing is trusted."""
-DECIDING = ("dale", "plain-stopped")
-"""Methods that may decide for what another one does."""
 
 
 def cell(method: str, share: float = 0.0, kind: str = "biased", level: float = 0.3) -> Cell:
@@ -95,10 +93,10 @@ def test_all_of_a_set_counts():
 def test_every_method_does_something_of_its_own():
     """A part that has nothing to do in the trial would have no say in the key."""
     training = {method: before(method)["training"] for method in METHODS if method != "clean"}
-    own = [training[method] for method in training if method not in (*ALIKE, *DECIDING)]
+    own = [training[method] for method in training if method not in (*ALIKE, *DECIDED)]
     assert len(set(own)) == len(own)
     assert all(training[method] == training[other] for method, other in ALIKE.items())
-    assert before("dale-no-agreement")["confidence"] != before("dale-always")["confidence"]
+    assert before("dale-no-agreement")["confidence"] != before("dale")["confidence"]
     assert len({before(method, 0.01)["training"] for method in ("plain", "dale", "dale-no-bias-correction")}) == 3
 
 
@@ -106,11 +104,7 @@ def test_slices_and_volumes_are_learned_too():
     kinds = [PICTURES, PICTURES.model_copy(update={"volumes": True})]
     kinds.append(DataSet(name="some", dims=3, volumes=True))
     found = [behaviour(cell("dale").model_copy(update={"data": data})) for data in kinds]
-    assert [set(more) - set(found[0]) for more in found] == [
-        set(),
-        {"slices", "always slices"},
-        {"volumes", "always volumes"},
-    ]
+    assert [set(more) - set(found[0]) for more in found] == [set(), {"slices"}, {"volumes"}]
     assert all(more[name] == found[0][name] for more in found for name in ("training", "confidence", "scores"))
 
 

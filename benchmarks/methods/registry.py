@@ -19,9 +19,9 @@ from .coteaching import CoTeaching
 from .gce import GeneralisedCrossEntropy
 
 DALE: dict[str, dict[str, Any]] = {
-    "dale": {"cross_fitting": True},
+    "dale": {},
+    "dale-cross-fitted": {"cross_fitting": True},
     "plain-stopped": {"cross_fitting": True, "cross_fitting_config": CrossFittingConfig(refine=False)},
-    "dale-always": {},
     "dale-no-partition": {"partition": False},
     "dale-no-confidence": {"confidence": False},
     "dale-no-consistency": {"consistency": False},
@@ -31,23 +31,23 @@ DALE: dict[str, dict[str, Any]] = {
     "dale-no-missed-objects": {"missed_objects": False},
     "dale-no-agreement": {},
     "dale-joint": {"partition": False, "alternation": False},
-    "dale-no-bias-correction": {"cross_fitting": True, "bias_correction": False},
+    "dale-no-bias-correction": {"bias_correction": False},
 }
-"""dale decides on unseen cases whether it refines labels and how long it lasts; plain-stopped how long alone.
-dale-always refines always, for as long as plain training lasts, and so do those without one of its parts."""
+"""dale-cross-fitted decides on unseen cases whether it refines labels and how long it lasts; plain-stopped how long
+alone. The others refine always, for as long as plain training lasts."""
 EVEN_ODDS = ("dale-no-agreement",)
-"""Methods whose confidence is without the prior of agreement; they train as dale-always does."""
+"""Methods whose confidence is without the prior of agreement; they train as DALE does."""
 BASELINES = ("gce", "adele", "cleanlab", "coteaching")
 CORE = ("clean", "plain", *BASELINES, "dale")
 TRUSTING = ("plain", "dale-no-bias-correction", "dale")
 """Methods that are run with trusted voxels, without which no bias is known."""
 MISSING = ("dale-no-missed-objects",)
-"""Methods that are run where objects were missed; elsewhere they do what dale-always does."""
-DECIDED = ("plain-stopped", "dale-always")
-"""What DALE decides between, where it is not plain all along."""
+"""Methods that are run where objects were missed; elsewhere they do what DALE does."""
+DECIDED = ("dale-cross-fitted", "plain-stopped")
+"""Methods that decide on unseen cases, and may decide for plain training."""
 ABLATIONS = tuple(name for name in DALE if name not in (*TRUSTING, *MISSING, *DECIDED))
 METHODS = (*CORE, *DECIDED, *ABLATIONS, *MISSING, "dale-no-bias-correction")
-WORK = {"coteaching": 2.0, "dale": 3.0, "dale-no-bias-correction": 3.0, "plain-stopped": 2.0}
+WORK = {"coteaching": 2.0, "dale-cross-fitted": 3.0, "plain-stopped": 2.0}
 """How many times the work of a plain training a method does; for estimates of time only."""
 REMEMBERS = ("clean", "plain", *DALE)
 """Methods that keep the disagreement of the given labels; the others change or drop labels."""

@@ -159,6 +159,7 @@ def test_a_resumed_training_keeps_its_decision():
     assert again.loss.config == whole.loss.config
 
 
+@pytest.mark.slow
 def test_a_time_budget_holds_for_the_trials_and_the_training_together():
     prepared, plan, settings = made()
     settings = settings.model_copy(update={"epochs": 1000, "steps_per_epoch": 1000, "seconds": 6.0})
