@@ -14,6 +14,7 @@ class DataSet(BaseModel):
 
     role: whether constants may be chosen on its training cases, or whether it only judges what was chosen.
 
+    patient: what of a case's name is the patient's, a regular expression; without it the engine's own rule counts.
     truth: the short name of the reference label, "votes:2" for at least 2 of the raters. raters: short names of the
     labels of single raters. volumes: images have slices; dims: of the network. crop: edge in voxels of the window in
     the plane of the slices, laid round the lesion; largest: cases whose lesion is wider than this many voxels are left
@@ -25,6 +26,7 @@ class DataSet(BaseModel):
 
     name: str
     role: Literal["tuning", "judging"] = "judging"
+    patient: str = ""
     truth: str = "label"
     raters: tuple[str, ...] = ()
     dims: Literal[2, 3] | None = None
@@ -46,6 +48,7 @@ LIDC_RATERS = ("rater1", "rater2", "rater3", "rater4")
 _LIDC = {
     "name": "lidc_4rater",
     "role": "tuning",
+    "patient": r"L\d+",
     "truth": "votes:2",
     "raters": LIDC_RATERS,
     "dims": 2,
@@ -95,7 +98,7 @@ FULL = {
     ),
     "ph2_skin": DataSet(name="ph2_skin", role="tuning", dims=2, shrink=2, batch=16, **_LONG),
     "busi_breast_us": DataSet(name="busi_breast_us", dims=2, shrink=2, batch=16, **_LONG),
-    "cvc_clinicdb": DataSet(name="cvc_clinicdb", dims=2, shrink=2, batch=16, **_LONG),
+    "cvc_clinicdb": DataSet(name="cvc_clinicdb", patient=r"seq\d+", dims=2, shrink=2, batch=16, **_LONG),
     "padufes_2rater": DataSet(**_PADUFES, shrink=2, batch=16, **_LONG),
     "msd_hippocampus": DataSet(name="msd_hippocampus", role="tuning", dims=3, volumes=True, batch=4, **_LONG),
     "sts_sarcoma": DataSet(name="sts_sarcoma", truth="mr_t1_label", dims=3, volumes=True, shrink=2, batch=2, **_LONG),
@@ -104,5 +107,5 @@ FULL = {
 
 def data_set(name: str, tier: str) -> DataSet:
     """The set of that name; a folder that is in no list is read as the engine reads any folder."""
-    known = QUICK if tier == "quick" else FULL
-    return known.get(name) or DataSet(name=name, **(_SMALL if tier == "quick" else _LONG))
+    small = tier != "full"
+    return (QUICK if small else FULL).get(name) or DataSet(name=name, **(_SMALL if small else _LONG))

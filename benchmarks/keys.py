@@ -52,6 +52,7 @@ def described(cell: Cell) -> dict[str, Any]:
 def _data(data: DataSet) -> dict[str, Any]:
     return {
         "name": data.name,
+        "patient": data.patient,
         "truth": data.truth,
         "raters": list(data.raters),
         "dims": data.dims,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zlib
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -11,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from DALESegmentLib.engine.geometry.grid import Geometry
-from DALESegmentLib.engine.io.case import Case
+from DALESegmentLib.engine.io.case import Case, patient_of
 from DALESegmentLib.engine.io.case_files import read_case, read_reference
 from DALESegmentLib.engine.io.find_cases import find_cases
 from DALESegmentLib.engine.metrics.segmentation import mean_dice
@@ -21,10 +22,12 @@ from .data_set import DataSet
 
 @dataclass
 class Sample:
-    """case.label is the clean truth; raters: (*grid) labels of single people, where the set has them."""
+    """case.label is the clean truth; raters: (*grid) labels of single people, where the set has them; patient: whose
+    cases stay together."""
 
     case: Case
     raters: list[np.ndarray] = field(default_factory=list)
+    patient: str = ""
 
     @property
     def disagreement(self) -> float | None:
@@ -53,7 +56,8 @@ def load(wanted: DataSet, data: Path, split: str, draw: int) -> tuple[Sample, ..
             case.label = read_reference(source, case)
         assert case.label is not None, f"{case.name} has no label"
         drawn = [read_case(of[case.name]).label for of in raters]
-        sample = Sample(case, [r for r in drawn if r is not None])
+        owner = re.match(wanted.patient, source.name) if wanted.patient else None
+        sample = Sample(case, [r for r in drawn if r is not None], owner[0] if owner else patient_of(source))
         if case.label.any() and _fits(sample, wanted):
             samples.append(_shrunk(_cropped(sample, wanted.crop), wanted.shrink))
     return tuple(samples)
@@ -115,4 +119,4 @@ def _changed(sample: Sample, change, first_ijk: list[float], factor: int) -> Sam
         old.direction,
     )
     case = replace(case, image=image, label=np.ascontiguousarray(label), geometry=geometry)
-    return Sample(case, [np.ascontiguousarray(change(r)) for r in sample.raters])
+    return replace(sample, case=case, raters=[np.ascontiguousarray(change(r)) for r in sample.raters])

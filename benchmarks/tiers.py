@@ -32,8 +32,9 @@ MAIN = ("clean", "plain", "dale")
 class Tier:
     """clean, plain and DALE with the first network in every set, kind of noise and draw; the other methods in the first
     `more_draws` of these; the parts of DALE and the other networks there too, on `part_sets` with `part_noise`.
-    long: what is trained longer: these three, and those that decide on unseen cases."""
+    long: what is trained longer: these three, and where there are other methods, those that decide on unseen cases."""
 
+    noise: tuple[str, ...]
     sets: tuple[str, ...]
     networks: tuple[str, ...]
     draws: tuple[int, ...]
@@ -55,18 +56,30 @@ class Longer:
 
 TIERS = {
     "quick": Tier(
+        tuple(kind for kind in KINDS if kind != "biased"),
         tuple(QUICK),
-        ("UNet", "SegResNet"),
+        ("UNet",),
         (0, 1, 2, 3, 4),
+        0,
+        (),
+        (),
+        (
+            Longer(4, ("lidc_4rater", "ph2_skin", "msd_hippocampus"), ("none", "missed"), 1),
+            Longer(16, ("ph2_skin",), ("missed",), 1),
+        ),
+    ),
+    "methods": Tier(
+        KINDS,
+        ("lidc_4rater", "ph2_skin", "msd_hippocampus", "padufes_2rater"),
+        ("UNet", "SegResNet"),
+        (0,),
         1,
         ("lidc_4rater", "ph2_skin"),
         ("morph", "markov"),
-        (
-            Longer(4, ("lidc_4rater", "ph2_skin", "msd_hippocampus"), ("none", "markov", "missed"), 2),
-            Longer(16, ("ph2_skin",), ("none", "missed"), 1),
-        ),
+        (Longer(4, ("lidc_4rater", "ph2_skin", "msd_hippocampus"), ("none", "markov", "missed"), 1),),
     ),
     "full": Tier(
+        KINDS,
         tuple(FULL),
         ("UNet", "SegResNet", "AttentionUnet", "DynUNet"),
         (0, 1, 2, 3, 4),
@@ -124,12 +137,13 @@ def _rows(name: str, noise: str, n: int, tier: Tier, wanted: Wanted, more: bool)
         yield length, rows
     for longer in tier.long if wanted.lengths is None else ():
         if name in longer.sets and noise in longer.noise and n < longer.draws:
-            yield longer.length, [*main, *((networks[0], m, 0.0) for m in DECIDED)]
+            yield longer.length, [*main, *((networks[0], m, 0.0) for m in DECIDED if more)]
 
 
 def _noise_of(name: str, wanted: Wanted) -> Iterable[str]:
     raters = bool(data_set(name, wanted.tier).raters)
-    return [n for n in wanted.noise or ONLY.get(name, KINDS) if n != "raters" or raters]
+    kinds = wanted.noise or ONLY.get(name, TIERS[wanted.tier].noise)
+    return [n for n in kinds if n != "raters" or raters]
 
 
 def _cell(name: str, noise: str, draw: int, length: int, row: Row, tier: str) -> Cell:

@@ -19,6 +19,7 @@ from DALESegmentLib.engine.planning.networks import LEARNING_RATE, LEARNING_RATE
 from DALESegmentLib.engine.planning.plan import Plan, TrainSettings
 from DALESegmentLib.engine.planning.preprocessing import PreparedCase, prepare_case, prepare_label
 from DALESegmentLib.engine.training.build_trainer import training
+from DALESegmentLib.engine.training.cross_fitting import CrossFitting, Decision
 from DALESegmentLib.engine.training.trainer import Trainer
 
 from .cell import Cell
@@ -44,6 +45,8 @@ class Trained:
     seconds: float
     cpu_seconds: float
     steps: int
+    decision: Decision | None
+    """What cross-fitting came to, of methods that have it."""
 
 
 def noisy_cases(samples: list[Sample], cell: Cell) -> list[Case]:
@@ -89,7 +92,7 @@ def make_trainer(cell: Cell, data: Path, device_name: str = "auto") -> tuple[Tra
     torch.manual_seed(cell.draw)
     network = build(plan.network, plan.network_arguments)
     loss = objective(cell.trained_as, plan, settings)
-    prepared = [prepare_case(case, plan) for case in cases]
+    prepared = [replace(prepare_case(c, plan), patient=s.patient) for c, s in zip(cases, samples, strict=True)]
     if settings.method == "dale" and settings.dale.bias_correction and cell.trusted:
         for each, case in zip(prepared, noisy, strict=True):
             each.labels.restore_given(prepare_label(case, plan)[0])
@@ -111,5 +114,6 @@ def train(cell: Cell, data: Path, device_name: str = "auto") -> Trained:
         trainer.predictor,
         time.monotonic() - started,
         time.process_time() - cpu,
-        cell.steps,
+        len(trainer.history) * cell.data.steps_per_epoch,
+        next((c.decision for c in trainer.callbacks if isinstance(c, CrossFitting)), None),
     )

@@ -130,6 +130,13 @@ def test_each_draw_has_cases_of_its_own_and_keeps_to_the_split(tiny_data):
     assert [s.case.name for s in load(wanted, tiny_data, "train", 3)] == parts["train"][3]
 
 
+def test_cases_of_a_patient_are_known_by_their_names(tiny_data):
+    of_names = DataSet(name="discs", train=6, test=1, patient=r"d\d")
+    assert {s.patient for s in load(of_names, tiny_data, "train", 0)} == {"d0"}
+    alone = load(DataSet(name="discs", train=6, test=1), tiny_data, "train", 0)
+    assert [s.patient for s in alone] == [s.case.name for s in alone]
+
+
 def test_a_folder_that_is_in_no_list_is_loaded_and_planned(tiny_data):
     wanted = DataSet(name="discs", train=4, test=9, batch=3)
     training, test = load(wanted, tiny_data, "train", 0), load(wanted, tiny_data, "test", 0)

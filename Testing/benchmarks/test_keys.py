@@ -84,7 +84,7 @@ def test_the_key_follows_what_is_asked():
 def test_all_of_a_set_counts():
     changes = {"name": "x", "truth": "y", "raters": ("z",), "dims": 3, "volumes": True, "normalise": "ct"}
     changes |= dict.fromkeys(("crop", "largest", "shrink", "train", "test", "levels", "batch", "epochs"), 31)
-    changes |= {"slim": 0.25, "steps_per_epoch": 31}
+    changes |= {"patient": "p", "slim": 0.25, "steps_per_epoch": 31}
     assert {*changes, "role"} == set(DataSet.model_fields)  # a role changes no figure
     found = [str(keys._data(PICTURES.model_copy(update={name: value}))) for name, value in changes.items()]
     assert len({str(keys._data(PICTURES)), *found}) == len(changes) + 1
