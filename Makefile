@@ -26,7 +26,7 @@ help:
 	@echo "make demo [DATA=folder]   the whole job once, on a real image, into $(OUT)"
 	@echo "make test                 every test"
 	@echo "make test-quick           the tests that take about a second at most: under a minute on two cores"
-	@echo "make bench [DATA=folder] [ARGS=...]   the published tables, about an hour and a quarter on two cores; goes on where it stopped"
+	@echo "make bench [DATA=folder] [ARGS=...]   the published tables, an hour on two cores; goes on where it stopped. ARGS="--tier methods": all methods, another hour"
 	@echo "make bench-speed          time and memory against their references, a quarter of an hour on two cores"
 	@echo "make bench-reliability    kills, bad input, fuzzing, soak, coverage: hours; ARGS=\"--only corpus\" for a part"
 	@echo "make soak                 200 cycles of correct, fine-tune, predict in one engine process, and 200 kills"

@@ -1,6 +1,6 @@
 """`make bench`: train and score every cell that is not there yet, then write the table, the plots and the records.
 
-python -m benchmarks                                            the quick tier, an hour and a quarter on two cores
+python -m benchmarks                                            the quick tier, an hour on two cores
 python -m benchmarks --sets ph2_skin --noise morph --draws 0    a part of it
 python -m benchmarks --cost                                     step time and memory against plain alone
 """
