@@ -116,7 +116,8 @@ class CrossFittingConfig:
     __pydantic_config__: ClassVar = _STRICT
 
     min_cases: int = 10
-    """With fewer, five to a half, nothing is compared: the error of a mean would be as large as what is to be found."""
+    """With fewer than half as many in a half nothing is compared: the error of a mean would be as large as what is to
+    be found. A patient with many cases can leave a half with few."""
     refine: bool = True
     """Whether refinement is tried; without it the length alone is decided, and the training is plain."""
     level: float = 0.05

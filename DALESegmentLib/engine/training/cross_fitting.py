@@ -78,7 +78,8 @@ class Decision:
         """What was decided and why, for people."""
         if self.stop is None:
             return [
-                "Label refinement declined, the training is plain: there are too few cases to try it on unseen ones."
+                "Label refinement declined, the training is plain: there are too few cases, or too few patients, to "
+                "try it on unseen ones."
             ]
         told = []
         if self.epochs < self.asked:
@@ -157,7 +158,8 @@ class CrossFitting(Callback):
     def _decide(self, trainer: Trainer, progress: Progress) -> Decision:
         asked = trainer.settings.epochs
         halves = _halves(trainer.cases, trainer.ranks)
-        if sum(trainer.ranks.all_gather([len(trainer.cases)])) < self.config.min_cases:
+        sizes = [sum(trainer.ranks.all_gather([len(half)])) for half in halves]
+        if 2 * min(sizes) < self.config.min_cases:
             return Decision(asked, asked, refines=False)
         trials = _Trials(trainer, self, halves, progress)
         full = trials.run(asked, refines=False, part=0, follow=True)
@@ -291,9 +293,9 @@ def unseen_batches(
 ) -> list[list[Batch]]:
     """For each case some windows as the sliding window has them, as batches on the CPU: at most `windows` of it, half
     of them with something labelled, where there are such. cases: the rank's own, of which at most `cases` in all are
-    evenly taken."""
+    evenly taken, on each rank alike."""
     sampler = PatchSampler(cases, plan, ranks=ranks)
-    chosen = range(0, len(cases), max(1, -(-len(cases) * ranks.size // config.cases)))
+    chosen = range(0, len(cases), max(1, -(-len(sampler.outlines) // config.cases)))
     found = []
     for n in chosen:
         windows = sampler.windows_of(sampler.numbers[n])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -109,6 +109,33 @@ def test_too_few_cases_are_learned_plainly_and_as_long_as_asked():
     assert len(history) == 4
     assert trainer.loss.config is None
     assert "too few cases" in decision_of(trainer).sentences()[0]
+
+
+@pytest.mark.parametrize("others", [0, 4])
+def test_cases_of_one_patient_alone_leave_nothing_to_compare_with(others):
+    prepared, plan, settings = made()
+    cases = [replace(case, patient=f"b{n}" if n < others else "a") for n, case in enumerate(prepared)]
+    trainer = a_training(cases, plan, settings)
+    assert len(trainer.fit()) == 4
+    assert decision_of(trainer).stop is None
+    assert "too few patients" in decision_of(trainer).sentences()[0]
+
+
+def test_ranks_evaluate_cases_that_can_be_gathered():
+    """Of 41 cases two ranks have 21 and 20; what each computes must have its place in the list of all."""
+    (case,), plan, _ = made(1)
+
+    @dataclass(frozen=True)
+    class OneOf41(Ranks):
+        size: int = 2
+
+        def all_gather(self, own):
+            return [own[0]] * 41
+
+    chosen = [
+        len(unseen_batches([case] * own, plan, OneOf41(rank), CrossFittingConfig())) for rank, own in ((0, 21), (1, 20))
+    ]
+    assert chosen == [11, 10]
 
 
 def test_it_decides_on_unseen_cases_before_the_training_and_leaves_the_labels_alone():
