@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -30,7 +31,7 @@ def checked_arrays(
 ) -> CheckedArrays:
     """What `label_quality` and `find_label_issues` work on. Arrays or tensors; nothing is copied that need not be.
     spacing: None for edges of 1 mm."""
-    given, p = _array(labels), _array(probs)
+    given, p = as_array(labels), as_array(probs)
     if given.ndim not in (2, 3) or not given.size:
         raise ValueError(f"labels have the shape {given.shape}; give those of one image, in 2D or 3D.")
     if p.shape[1:] != given.shape:
@@ -51,15 +52,28 @@ def checked_arrays(
 
 def checked_spacing(spacing: Sequence[float] | None, dims: int) -> tuple[float, ...]:
     """mm along the axes, 1 mm each where it is None."""
-    steps = tuple(float(step) for step in ((1.0,) * dims if spacing is None else spacing))
+    try:
+        steps = tuple(float(step) for step in ((1.0,) * dims if spacing is None else spacing))
+    except (TypeError, ValueError):
+        steps = ()
     if len(steps) != dims or not all(0 < step < np.inf for step in steps):
-        raise ValueError(f"spacing is {steps}; give {dims} numbers above 0, the mm along the axes of labels.")
+        raise ValueError(
+            f"spacing is {steps or spacing!r}; give {dims} numbers above 0, the mm along the axes of labels."
+        )
     return steps
+
+
+def checked_number(name: str, value: Any, *, least: float = 0.0, above: bool = False, whole: bool = False) -> None:
+    """above: whether it must be greater than `least`, not only equal."""
+    held = isinstance(value, Integral if whole else Real) and (float(value) > least if above else float(value) >= least)
+    if not held:
+        kind, bound = "a whole number" if whole else "a number", "above" if above else "not below"
+        raise ValueError(f"{name} is {value!r}; give {kind} {bound} {least:g}.")
 
 
 def on_grid(name: str, values: Any, shape: tuple[int, ...]) -> np.ndarray:
     """As an array, which must have the shape of the labels."""
-    array = _array(values)
+    array = as_array(values)
     if array.shape != shape:
         raise ValueError(f"{name} has the shape {array.shape}, but labels have {shape}; give it for the same voxels.")
     return array
@@ -80,6 +94,8 @@ def checked_disagreement(disagreement: Any, shape: tuple[int, ...]) -> tuple[np.
     """Values, float32, and whether they were ever seen, bool; (*grid) each."""
     if disagreement is None:
         return None
+    if hasattr(disagreement, "disagreement_of"):
+        raise ValueError("disagreement is a whole LabelState; give what its disagreement_of(labels) returns.")
     if hasattr(disagreement, "seen"):
         values = checked_share("disagreement", disagreement.values, shape)
         return values, on_grid("disagreement.seen", disagreement.seen, shape).astype(bool)
@@ -88,18 +104,23 @@ def checked_disagreement(disagreement: Any, shape: tuple[int, ...]) -> tuple[np.
     return np.where(seen, values, np.float32(0.5)), seen
 
 
-def _array(values: Any) -> np.ndarray:
+def as_array(values: Any) -> np.ndarray:
+    """Of arrays, tensors on any device and lists, one that torch takes; copied only where it would not."""
     if hasattr(values, "detach"):  # a tensor, on whatever device
         values = values.detach().cpu()
         values = values.float() if values.is_floating_point() else values
     array = np.asarray(values)
-    if min(array.strides, default=0) < 0 or not array.flags.writeable:  # torch takes neither
-        array = array.copy()
+    if not array.dtype.isnative:
+        return array.astype(array.dtype.newbyteorder("="))
+    if min(array.strides, default=0) < 0 or not array.flags.writeable:
+        return array.copy()
     return array
 
 
 def _checked_classes(labels: np.ndarray, classes: int) -> np.ndarray:
-    if labels.dtype.kind not in "biuf" or (labels.dtype.kind == "f" and not (np.rint(labels) == labels).all()):
+    if labels.dtype.kind not in "biuf" or (
+        labels.dtype.kind == "f" and not ((np.rint(labels) == labels) & np.isfinite(labels)).all()
+    ):
         raise ValueError("labels hold values that are no whole numbers; give the number of each voxel's class.")
     low, high = int(labels.min()), int(labels.max())
     if low < 0 or high >= classes:

@@ -138,7 +138,8 @@ class CrossFittingConfig:
 class DaleConfig:
     """The switches of the method's parts and their constants; the defaults are meant to be kept.
 
-    Raises ValueError where a number lies outside its bounds, or where no voxel would have a weight.
+    Raises ValueError where a number lies outside its bounds, where a switch is neither True nor False, or where no
+    voxel would have a weight.
 
     cross_fitting: first find out on unseen cases whether refinement helps, and when to stop (off: always refine).
     confidence: weigh fuzzy voxels by label confidence (off: by 0).
@@ -186,6 +187,8 @@ class DaleConfig:
     def __post_init__(self) -> None:
         for one in fields(self):
             _check(one.name, getattr(self, one.name), one.metadata)
+            if isinstance(one.default, bool) and not isinstance(getattr(self, one.name), bool):
+                raise ValueError(f"{one.name} is {getattr(self, one.name)!r}, but it should be True or False")
         if not (self.partition or self.confidence):
             raise ValueError("without partition and confidence no voxel has a weight; keep one of them, or train plain")
 

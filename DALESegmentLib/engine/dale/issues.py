@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 from ..core.errors import EngineError, checkpoint
 from ..geometry.distance import Box, bounding_box
 from ..geometry.grid import Geometry
-from .arrays import checked_arrays, checked_share
+from .arrays import checked_arrays, checked_number, checked_share
 from .candidates import EXCESS_DOUBT, Candidate, VoxelEvidence, find_candidates, voxel_evidence
 
 SUSPICIONS = ("too large", "too small", "missing", "extra")
@@ -132,8 +132,9 @@ def find_label_issues(
         ValueError: the arrays do not fit together, or do not hold labels, probabilities and a quality.
     """
     arrays = checked_arrays(labels, probs, spacing=spacing, reviewed=reviewed)
-    if max_regions < 0 or (min_volume is not None and not min_volume >= 0):
-        raise ValueError("max_regions and min_volume should not be below 0.")
+    checked_number("max_regions", max_regions, whole=True)
+    if min_volume is not None:
+        checked_number("min_volume", min_volume)
     if quality is None:
         from .quality import label_quality  # torch, without which Slicer imports this module
 

@@ -26,6 +26,7 @@ from torch import Tensor
 
 from ..core.distributed import Ranks, current
 from ..core.errors import EngineError, checkpoint
+from .arrays import as_array, checked_spacing
 from .config import DaleConfig
 from .correctors.base import LabelCorrector, LabelledImage, Predict, PredictedBy, Predictions
 from .label_state import IGNORED, LabelState
@@ -112,16 +113,21 @@ class LabelMemory(Mapping[CaseName, LabelState]):
             state.restore_given(_fitting(case, "label before the review", _classes_of(case, before_review), given))
         if image is not None:
             image = _plain(image)
-            _fitting(case, "image", image[0], given)
-        steps = tuple(float(step) for step in spacing or (1.0,) * given.ndim)
-        if len(steps) != given.ndim:
-            raise EngineError("bad-shape", f"The spacing of {case!r} has {len(steps)} numbers; give {given.ndim}.")
+            _fitting(case, "image", image[0] if image.ndim else image, given)
+        try:
+            steps = checked_spacing(spacing, given.ndim)
+        except ValueError as error:
+            raise EngineError("bad-shape", f"Of {case!r} the {error}") from error
         self._cases[case] = _Case(case, state, steps, image)
         self._classes[case] = int(given.max()) + 1
         return state
 
     def at(self, where: Sequence[PatchIndex | CaseName], device: torch.device | str = "cpu") -> PatchLabels:
         """The labels of these patches, of one shape; a case's name stands for the whole case. Raises EngineError."""
+        if isinstance(where, (str, PatchIndex)) or not isinstance(where, Sequence):
+            raise EngineError(
+                "bad-shape", f"memory.at takes a list of PatchIndex or of names of cases, not a {type(where).__name__}."
+            )
         states = [self[index.case if isinstance(index, PatchIndex) else index] for index in where]
         patches = [
             index if isinstance(index, PatchIndex) else PatchIndex.whole(index, state.shape)
@@ -206,6 +212,10 @@ class LabelMemory(Mapping[CaseName, LabelState]):
     def _sampled(self, num_classes: int, ranks: Ranks) -> list[dict[int, Tensor]]:
         """By class the chosen voxels of each case, as if those of all cases lay one after the other."""
         own = [case.labels.class_counts() for case in self.cases]
+        if not any(ranks.all_gather([len(own)])):
+            raise EngineError(
+                "no-cases", "There is no case in the memory; add some first, with memory.add(name, label)."
+            )
         for case, found in zip(self.cases, own, strict=True):
             if max(found, default=0) >= num_classes:
                 raise unknown_class(case.name, max(found), num_classes)
@@ -264,18 +274,25 @@ def _stacked(patches: Sequence[Tensor], device: torch.device | str) -> Tensor:
 
 
 def _plain(values: Any) -> Tensor:
-    """A tensor, of MONAI's MetaTensor without what belongs to it."""
-    return torch.as_tensor(values).as_subclass(Tensor)
+    """A tensor, of MONAI's MetaTensor without what belongs to it. Raises EngineError("bad-label")."""
+    if isinstance(values, Tensor):
+        return values.as_subclass(Tensor)
+    array = as_array(values)
+    if array.dtype.kind not in "biuf":
+        raise EngineError("bad-label", f"Give arrays of numbers; {values!r:.60} is none.")
+    return torch.from_numpy(array)
 
 
 def _classes_of(case: CaseName, label: Any) -> Tensor:
     """(*grid) int16, a copy. Raises EngineError("bad-label" or "bad-shape")."""
     values = _plain(label).detach().cpu()
-    if values.ndim not in (2, 3):
+    if values.ndim not in (2, 3) or not values.numel():
         raise EngineError(
             "bad-shape",
             f"The label of {case!r} has the shape {tuple(values.shape)}; give a 2D or 3D one without the channel axis.",
         )
+    if values.dtype in (torch.uint16, torch.uint32, torch.uint64):  # which torch does not compare
+        values = values.long()
     classes = values.to(torch.int16, copy=True).contiguous()
     if not bool((classes == values).all()):
         raise EngineError(

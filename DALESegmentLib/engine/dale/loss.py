@@ -54,6 +54,12 @@ class DaleLoss(nn.Module):
 
     def __init__(self, num_classes: int, config: DaleConfig | None = DEFAULT, reviewed_share: float = 0.0) -> None:
         super().__init__()
+        if not isinstance(num_classes, int) or num_classes < 2:
+            raise EngineError(
+                "bad-shape", f"num_classes is {num_classes!r}; give a whole number from 2 on, with background."
+            )
+        if not isinstance(config, DaleConfig | None):
+            raise EngineError("bad-shape", f"config is {config!r}; give a DaleConfig, or None for plain training.")
         self.num_classes = num_classes
         self.config = config
         self.reviewed_share = reviewed_share
@@ -76,8 +82,8 @@ class DaleLoss(nn.Module):
         Raises:
             EngineError: "bad-shape" or "unknown-class".
         """
+        self._check(logits, labels, progress)
         logits = logits.float()
-        self._check(logits, labels)
         detached = logits.detach()
         adjusted = self.prior.adjusted(detached)
         posterior = adjusted.softmax(1)
@@ -109,7 +115,17 @@ class DaleLoss(nn.Module):
     def set_extra_state(self, state: Tensor) -> None:
         self.steps = int(state)
 
-    def _check(self, logits: Tensor, labels: PatchLabels) -> None:
+    def _check(self, logits: Tensor, labels: PatchLabels, progress: float) -> None:
+        if not isinstance(logits, Tensor) or not isinstance(labels, PatchLabels):
+            raise EngineError(
+                "bad-shape",
+                f"The loss was called with a {type(logits).__name__} and a {type(labels).__name__}; give the network's "
+                "output as one tensor, and the labels that memory.at(where) gives.",
+            )
+        if not isinstance(progress, (int, float)) or not 0 <= progress < 2:  # a few steps too many do no harm
+            raise EngineError(
+                "bad-shape", f"progress is {progress!r}; give the share of the training that is done, from 0 to 1."
+            )
         batch, *grid = labels.target.shape
         if tuple(logits.shape) != (batch, self.num_classes, *grid):
             raise EngineError(

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 
 from ..core.errors import needed_by
 from ..geometry.distance import boundary_distance
-from .arrays import checked_share, checked_spacing, on_grid
+from .arrays import as_array, checked_number, checked_share, checked_spacing, on_grid
 
 BINS = 10
 
@@ -27,8 +27,8 @@ class LabelErrorAUROC:
     """
 
     def __init__(self, within_mm: float | None = None) -> None:
-        if within_mm is not None and not within_mm > 0:
-            raise ValueError(f"within_mm is {within_mm}, but it should be greater than 0.")
+        if within_mm is not None:
+            checked_number("within_mm", within_mm, above=True)
         self.within_mm = within_mm
         self.reset()
 
@@ -41,7 +41,7 @@ class LabelErrorAUROC:
         if self.within_mm is not None:
             if spacing is None:
                 raise ValueError("within_mm needs spacing, the mm along the axes of labels.")
-            given = np.asarray(labels)
+            given = as_array(labels)
             near = near_outline(given, checked_spacing(spacing, given.ndim), self.within_mm)
             values, wrong = values[near], wrong[near]
         self._quality.append(values.ravel())
@@ -144,5 +144,5 @@ def _both(positive: np.ndarray) -> bool:
 
 def _checked(quality: ArrayLike, labels: ArrayLike, reference: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     """Quality, float32, and where the label is wrong."""
-    given = np.asarray(labels)
+    given = as_array(labels)
     return checked_share("quality", quality, given.shape), given != on_grid("reference", reference, given.shape)

@@ -7,6 +7,7 @@ can be written back to exactly where it came from. A patch may stick out of its 
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -51,6 +52,9 @@ class PatchIndex:
         rot90: quarter turns, before the flips, from the first axis of `plane` to the second, as in `torch.rot90`.
         plane: the two axes of the turns.
         slice_axis: of patches that are one slice of a volume, the axis across it, which the patch does not have.
+
+    Raises:
+        EngineError: "bad-patch".
     """
 
     case: CaseName
@@ -60,6 +64,28 @@ class PatchIndex:
     rot90: int = 0
     plane: tuple[int, int] = (0, 1)
     slice_axis: int | None = None
+
+    def __post_init__(self) -> None:
+        try:
+            self.start, self.size = _whole(self.start), _whole(self.size)
+            self.flips, self.plane, (self.rot90,) = _whole(self.flips), _whole(self.plane), _whole([self.rot90])
+            self._check()
+        except (TypeError, ValueError) as error:
+            raise EngineError(
+                "bad-patch",
+                f"{self} is no patch: start and size are a whole number for each axis, flips different axes, plane two "
+                "of them, rot90 a whole number, and slice_axis an axis along which the size is 1.",
+            ) from error
+
+    def _check(self) -> None:
+        """Raises ValueError or TypeError."""
+        axes = range(len(self.size))
+        turned = self.plane if self.rot90 else ()
+        across = () if self.slice_axis is None else (self.slice_axis,)
+        fit = all(axis in axes for axis in (*self.flips, *turned, *across)) and all(self.size[a] == 1 for a in across)
+        twice = any(len(set(each)) < len(each) for each in (self.flips, turned))
+        if not fit or twice or len(self.start) != len(axes) or len(self.plane) != 2:
+            raise ValueError
 
     @staticmethod
     def whole(case: CaseName, shape: Sequence[int]) -> PatchIndex:
@@ -84,6 +110,7 @@ class PatchIndex:
     def take(self, array: Tensor, value: float = 0.0, mode: str = "constant") -> Tensor:
         """The patch of an (..., *grid) array, a view where nothing is padded or turned. Outside the case it holds
         `value`, or with a mode of `torch.nn.functional.pad`, such as "replicate", what that says."""
+        array = torch.as_tensor(array)
         part = self.coverage(array.shape[array.ndim - len(self.size) :])
         box: Any = (..., *part.where)
         return self.oriented(part.padded(array[box], value, mode))
@@ -161,6 +188,14 @@ class PatchLabels:
         for (labels, index), patch in zip(self.record_to, values, strict=True):
             part = index.coverage(labels.shape)
             labels.record(part.where, index.restored(patch)[part.inside])
+
+
+def _whole(values: Iterable[Any]) -> Any:
+    """As a tuple of int; also of numpy's and torch's. Raises TypeError, for a bool too."""
+    found = tuple(values)
+    if any(isinstance(value, bool) for value in found):
+        raise TypeError
+    return tuple(operator.index(value) for value in found)
 
 
 def unknown_class(whose: str, largest: int, num_classes: int) -> EngineError:

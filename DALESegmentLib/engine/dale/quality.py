@@ -50,7 +50,7 @@ from torch import Tensor
 
 from ..core.errors import checkpoint, needed_by
 from ..geometry.distance import Box, bounding_box, margin_voxels, signed_distance
-from .arrays import checked_arrays, checked_disagreement
+from .arrays import checked_arrays, checked_disagreement, checked_number
 from .label_state import LabelDisagreement
 
 _TINY = 1e-6
@@ -206,8 +206,9 @@ def label_quality(
         ValueError: the arrays do not fit together, or do not hold labels and probabilities.
     """
     arrays = checked_arrays(labels, probs, spacing=spacing, reviewed=reviewed)
-    if not temperature > 0:
-        raise ValueError(f"temperature is {temperature}, but it should be greater than 0.")
+    checked_number("temperature", temperature, above=True)
+    if calibrator is not None and not isinstance(calibrator, Recalibration):
+        raise ValueError(f"calibrator is {calibrator!r}; give a Recalibration.")
     known = checked_disagreement(disagreement, arrays.labels.shape)
     return quality_of(
         arrays.probs,

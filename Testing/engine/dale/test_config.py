@@ -34,6 +34,11 @@ def test_what_is_no_number_is_refused(value):
         DaleConfig(memory=value)
 
 
+def test_a_switch_is_true_or_false():
+    with pytest.raises(ValueError, match="alignment is 'no', but it should be True or False"):
+        DaleConfig(alignment="no")
+
+
 def told_by_train(dale: object) -> str:
     asked = {"out": "x", "dale": dale}
     with pytest.raises(ValidationError) as caught:

@@ -92,6 +92,10 @@ def test_negative_labels_are_not_learned_and_the_array_that_was_given_is_left_al
         (np.zeros((4, 4)), {"image": np.zeros((4, 4))}, "bad-shape"),
         (np.zeros((4, 4)), {"spacing": (1.0, 1.0, 1.0)}, "bad-shape"),
         (np.zeros((4, 4)), {"before_review": np.zeros((4, 5))}, "bad-shape"),
+        (np.zeros((0, 4)), {}, "bad-shape"),
+        (np.zeros((4, 4)), {"image": 3.0}, "bad-shape"),
+        (np.zeros((4, 4)), {"spacing": 1.0}, "bad-shape"),
+        (np.zeros((4, 4)), {"spacing": (1.0, -1.0)}, "bad-shape"),
     ],
 )
 def test_what_does_not_fit_is_refused_with_a_sentence(label, more, code):
@@ -99,6 +103,24 @@ def test_what_does_not_fit_is_refused_with_a_sentence(label, more, code):
         LabelMemory().add("a", label, **more)
     assert refused.value.code == code
     assert "'a'" in refused.value.sentence
+
+
+@pytest.mark.parametrize("label", [None, "label.nii.gz"])
+def test_what_is_no_array_is_refused(label):
+    with pytest.raises(EngineError, match="arrays of numbers"):
+        LabelMemory().add("a", label)
+
+
+@pytest.mark.parametrize("kind", ["u1", "u2", "u4", "u8", ">i2", ">f4", "?"])
+def test_whatever_type_and_order_in_memory_a_label_has_it_is_the_same(kind):
+    wanted, memory = a_label((6, 5), classes=2), LabelMemory()
+    turned = wanted[::-1].astype(kind)[::-1]
+    assert turned.strides[0] < 0
+    turned.flags.writeable = False
+    state = memory.add("a", turned, spacing=np.array([1.0, 2.0]))
+    assert np.array_equal(state.given.numpy(), wanted)
+    memory.add("b", turned, spacing=torch.tensor([1.0, 2.0]))  # MONAI's pixdim
+    assert [case.spacing for case in memory.cases] == [(1.0, 2.0)] * 2
 
 
 def test_cases_are_added_once_and_before_they_are_asked_for():
@@ -109,6 +131,10 @@ def test_cases_are_added_once_and_before_they_are_asked_for():
         (lambda: memory.add("a", a_label()), "case-twice"),
         (lambda: memory.at(["c"]), "unknown-case"),
         (lambda: memory.at([]), "bad-shape"),
+        (lambda: memory.at("a"), "bad-shape"),
+        (lambda: memory.at(PatchIndex("a", (0, 0, 0), (4, 4, 4))), "bad-shape"),
+        (lambda: memory.at(3), "bad-shape"),
+        (lambda: LabelMemory().disagreement_by_class(2), "no-cases"),
         (lambda: memory.at(["a", "b"]), "bad-shape"),
         (lambda: memory.disagreement_by_class(2), "unknown-class"),
         (lambda: memory.load_state_dict({}), "other-cases"),

@@ -11,7 +11,7 @@ from hypothesis.extra import numpy as hnp
 from scipy import ndimage
 
 from DALESegmentLib.engine.dale.issues import find_label_issues, find_regions
-from DALESegmentLib.engine.dale.label_state import LabelDisagreement
+from DALESegmentLib.engine.dale.label_state import LabelDisagreement, LabelState
 from DALESegmentLib.engine.dale.quality import Recalibration, label_quality
 from DALESegmentLib.engine.geometry.grid import Geometry
 
@@ -224,6 +224,9 @@ BROKEN[0, 0, 0] = np.nan
         ({"labels": np.full((12, 14), np.nan)}, "labels hold values that are no whole numbers"),
         ({"spacing": (1.0, 1.0, 1.0)}, "spacing is (1.0, 1.0, 1.0); give 2 numbers above 0"),
         ({"spacing": (1.0, 0.0)}, "spacing is (1.0, 0.0); give 2 numbers above 0"),
+        ({"labels": np.full((12, 14), np.inf)}, "labels hold values that are no whole numbers"),
+        ({"spacing": 3.0}, "spacing is 3.0; give 2 numbers above 0"),
+        ({"spacing": ("a", "b")}, "spacing is ('a', 'b'); give 2 numbers above 0"),
         ({"spacing": (1.0, np.nan)}, "spacing is (1.0, nan); give 2 numbers above 0"),
         ({"reviewed": np.zeros((3, 3), bool)}, "reviewed has the shape (3, 3), but labels have (12, 14)"),
     ],
@@ -245,8 +248,17 @@ def test_what_only_one_of_them_takes_is_checked_too():
         find_label_issues(labels, probs, quality=np.full(labels.shape, 1.5), **arrays)
     with pytest.raises(ValueError, match="quality holds nan"):
         find_label_issues(labels, probs, quality=np.full(labels.shape, np.nan), **arrays)
-    with pytest.raises(ValueError, match="max_regions"):
-        find_label_issues(labels, probs, max_regions=-1, **arrays)
+    for wrong in (-1, 2.5, None):
+        with pytest.raises(ValueError, match=f"max_regions is {wrong}; give a whole number not below 0"):
+            find_label_issues(labels, probs, max_regions=wrong, **arrays)
+    with pytest.raises(ValueError, match="min_volume is '3'; give a number not below 0"):
+        find_label_issues(labels, probs, min_volume="3", **arrays)
+    with pytest.raises(ValueError, match=r"calibrator is 0\.5; give a Recalibration"):
+        label_quality(labels, probs, calibrator=0.5, **arrays)
+    with pytest.raises(ValueError, match=r"whole LabelState; give what its disagreement_of\(labels\) returns"):
+        label_quality(labels, probs, disagreement=LabelState(torch.as_tensor(labels)), **arrays)
+    with pytest.raises(ValueError, match="temperature is None"):
+        label_quality(labels, probs, temperature=None, **arrays)
     with pytest.raises(ValueError, match=r"disagreement holds 2\.0"):
         label_quality(labels, probs, disagreement=np.full(labels.shape, 2.0), **arrays)
     with pytest.raises(ValueError, match="temperature is 0"):

@@ -351,3 +351,28 @@ def test_what_the_network_contradicts_for_long_is_learned_less():
     spoiled = torch.from_numpy(label != wrong)
     assert float(asked.grad[0, :, spoiled].abs().max()) < 0.05 * float(plain.grad[0, :, spoiled].abs().max())
     assert float(loss.fuzzy_share) == pytest.approx(8 / 256, abs=0.01)
+
+
+@pytest.mark.parametrize("wrong", [{"num_classes": 1}, {"num_classes": 2.0}, {"config": {"memory": 0.9}}])
+def test_a_loss_that_cannot_be_is_refused(wrong):
+    with pytest.raises(
+        EngineError, match=r"num_classes is (1|2\.0); give|config is \{'memory': 0\.9\}; give a DaleConfig"
+    ):
+        DaleLoss(**{"num_classes": 3} | wrong)
+
+
+@pytest.mark.parametrize("progress", [None, float("nan"), -0.1, 37])
+def test_progress_is_a_share(random, progress):
+    batch, logits = a_batch(random)
+    with pytest.raises(EngineError, match="give the share of the training that is done, from 0 to 1"):
+        DaleLoss(3)(logits, batch, progress)
+
+
+def test_labels_of_a_memory_and_one_output_are_asked_for(random):
+    batch, logits = a_batch(random)
+    with pytest.raises(EngineError, match=r"called with a Tensor and a Tensor; give .* the labels that memory\.at"):
+        DaleLoss(3)(logits, batch.target, 0.5)
+    with pytest.raises(
+        EngineError, match="called with a list and a PatchLabels; give the network's output as one tensor"
+    ):
+        DaleLoss(3)([logits], batch, 0.5)

@@ -60,6 +60,37 @@ def test_outside_the_case_an_image_goes_on_as_it_is_at_its_border():
     assert patch[0].tolist() == [[0, 1, 1], [0, 1, 1], [2, 3, 3]]
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"start": (0, 0, 0)},
+        {"start": (1.0, 0.0)},
+        {"size": 4},
+        {"flips": 0},
+        {"flips": (2,)},
+        {"flips": (0, 0)},
+        {"flips": (True, False)},
+        {"rot90": 1.0},
+        {"rot90": 1, "plane": (0, 0)},
+        {"rot90": 1, "plane": (0, 2)},
+        {"slice_axis": 0},
+        {"slice_axis": 5},
+        {"start": None},
+    ],
+    ids=str,
+)
+def test_what_is_no_patch_is_refused(wrong):
+    with pytest.raises(EngineError, match=r"PatchIndex\(case='a'.* is no patch: "):
+        PatchIndex(**({"case": "a", "start": (0, 0), "size": (4, 4)} | wrong))
+
+
+def test_places_and_images_may_be_of_numpy_and_torch():
+    image = np.arange(24.0).reshape(1, 4, 6)
+    index = PatchIndex("a", np.array([-1, 1]), torch.tensor([4, 4]), flips=(0,), rot90=1)
+    assert index == PatchIndex("a", (-1, 1), (4, 4), flips=(0,), rot90=1)
+    assert torch.equal(index.take(image), index.take(torch.from_numpy(image)))
+
+
 @pytest.mark.parametrize("start", [(8, 0, 0), (0, -4, 0), (0, 0)])
 def test_a_patch_without_a_voxel_of_its_case_is_refused(start):
     with pytest.raises(EngineError, match=r"no voxel of the case a.*\(8, 7, 6\)"):
