@@ -34,10 +34,11 @@ def training(
     progress: Progress,
     *,
     loss: DaleLoss | None = None,
+    reports: StepReports | None = None,
     callbacks: Sequence[Callback] = (),
 ) -> Trainer:
     """A training by the settings. cases, validation: the rank's own; checkpoint: where to write, nothing is without it;
-    loss: another than the settings'; callbacks: after all others but the one that writes."""
+    loss, reports: others than usual; callbacks: after all others but the one that writes."""
     ranks = current()
     config = settings.objective_settings
     budget = TimeBudget(settings.seconds)
@@ -45,7 +46,7 @@ def training(
     if config is not None and config.cross_fitting:
         make = partial(_on_half, plan, device, config)
         before = (CrossFitting(make, budget, config.cross_fitting_config), *before)
-    around = (Validation(validation), StepReports(), *callbacks)
+    around = (Validation(validation), reports or StepReports(), *callbacks)
     sampler = PatchSampler(cases, plan, focus_trusted=settings.focus_trusted, ranks=ranks)
     slice_axis = plan.slice_axis if plan.dims == 2 else None
     return Trainer(
@@ -75,7 +76,8 @@ def _on_half(
 ) -> Trainer:
     """A training for cross-fitting: it decides nothing of its own and writes nothing."""
     settings = settings.model_copy(update={"dale": replace(config, cross_fitting=False)})
-    return training(plan, settings, network, cases, [], None, device, progress, callbacks=callbacks)
+    reports = StepReports("Comparing on halves of the cases")
+    return training(plan, settings, network, cases, [], None, device, progress, reports=reports, callbacks=callbacks)
 
 
 def finetuning(

@@ -119,9 +119,20 @@ class Validation(Callback):
 
 
 class StepReports(Callback):
-    """Tells the progress how far a training is, and its loss and last validation."""
+    """Tells the progress how far a training is, and its loss and last validation.
+
+    part_of: what a training only prepares; its loss and the time that it takes are not told then, since they would be
+    taken for those of the whole.
+    """
+
+    def __init__(self, part_of: str = "") -> None:
+        self.part_of = part_of
 
     def on_step_end(self, trainer: Trainer) -> None:
+        if self.part_of:
+            message = f"{self.part_of}, epoch {trainer.epoch + 1} of {trainer.settings.epochs}"
+            trainer.progress.report(100.0 * trainer.share, "training", message)
+            return
         values: dict[str, float] = {}
         for row in reversed(trainer.history):
             if row.get("validation_dice") is not None:

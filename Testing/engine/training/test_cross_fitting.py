@@ -43,10 +43,10 @@ def made(cases: int = 12, **dale):
     return [prepare_case(case, plan) for case in made], plan, settings
 
 
-def a_training(prepared, plan, settings):
+def a_training(prepared, plan, settings, progress=None):
     torch.manual_seed(0)
     network = build(plan.network, plan.network_arguments)
-    return training(plan, settings, network, prepared, [], None, CPU, Progress())
+    return training(plan, settings, network, prepared, [], None, CPU, progress or Progress())
 
 
 def decision_of(trainer) -> Decision:
@@ -161,6 +161,22 @@ def test_it_decides_on_unseen_cases_before_the_training_and_leaves_the_labels_al
         assert (a | b, a & b, how) == (names, set(), same)
     assert [method for _, method, _ in seen][-2:] == ["dale", "dale"]
     assert decision.refinement.cases == decision.stop.cases == 12
+
+
+def test_the_comparison_is_not_reported_as_the_training():
+    """Its loss would be drawn as the training's, and its seconds shown as what is left of all."""
+    prepared, plan, settings = made()
+    reports = []
+    trainer = a_training(prepared, plan, settings, Progress(reports.append))
+    trainer.fit()
+    trainer.progress.close()
+    percents = [report["percent"] for report in reports]
+    assert percents == sorted(percents)
+    comparing = [report for report in reports if report["message"].startswith("Comparing on halves")]
+    assert comparing
+    assert all(report["percent"] <= 50 and not report["values"] for report in comparing)
+    assert {"epoch", "loss"} <= set(reports[-1]["values"])
+    assert reports[-1]["percent"] > 50
 
 
 def test_the_same_seed_decides_the_same():
