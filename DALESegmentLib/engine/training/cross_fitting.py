@@ -123,7 +123,8 @@ class MakeTrainer(Protocol):
 class CrossFitting(Callback):
     """Decides before the first epoch, see above, and sets the trainer accordingly.
 
-    make: of the trainings on halves; budget: the trainer's, of which at most `time_share` is spent here.
+    make: of the trainings on halves; budget: the trainer's, of which `time_share` is for them. What they take beyond
+    that, since evaluating many cases takes long, is not taken from the training itself.
     """
 
     name = "cross_fitting"
@@ -143,7 +144,8 @@ class CrossFitting(Callback):
             self.seconds = trainer.ranks.broadcast(trainer.elapsed - started)
             trainer.restart_clock()
         if self.budget.seconds is not None:
-            self.budget.seconds = max(self.budget.seconds - self.seconds, 1e-3)
+            rest = self.budget.seconds - self.seconds
+            self.budget.seconds = max(rest, (1 - self.config.time_share) * self.budget.seconds)
         trainer.settings = trainer.settings.model_copy(update={"epochs": self.decision.epochs})
         if not self.decision.refines:
             trainer.loss.config = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -216,6 +217,25 @@ def test_a_time_budget_holds_for_the_trials_and_the_training_together():
     assert crossing.seconds + trainer.elapsed == pytest.approx(6.0, abs=1.5)
     assert shares[0] < 0.1  # the whole training's learning rate, though half of the budget is gone
     assert shares[-1] >= 1.0
+
+
+@pytest.mark.slow
+def test_a_comparison_that_takes_long_leaves_the_training_its_share(monkeypatch):
+    prepared, plan, settings = made()
+    settings = settings.model_copy(update={"epochs": 1000, "steps_per_epoch": 1000, "seconds": 1.0})
+    trainer = a_training(prepared, plan, settings)
+    crossing = next(c for c in trainer.callbacks if isinstance(c, CrossFitting))
+    decide = crossing._decide
+
+    def slow(*given):
+        time.sleep(1.5)
+        return decide(*given)
+
+    monkeypatch.setattr(crossing, "_decide", slow)
+    trainer.fit()
+    assert crossing.seconds > 1.5
+    assert trainer.elapsed == pytest.approx(0.5, abs=0.3)
+    assert trainer.step > 5
 
 
 def test_agreement_is_that_of_the_windows_it_was_computed_on():
