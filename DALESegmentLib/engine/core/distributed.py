@@ -60,7 +60,8 @@ class Ranks:
         return list(of_all[self.rank :: self.size])
 
     def all_gather(self, own: Sequence[T]) -> list[T]:
-        """The list of all cases from every rank's share, the opposite of `share`. For small things, pickled ones."""
+        """The list of all cases from every rank's share, the opposite of `shard`. Each share must be as long as that of
+        `shard`. For small things, pickled ones."""
         if self.size == 1:
             return list(own)
         shares = self._of_all(list(own))

@@ -7,7 +7,7 @@ A training learns from `target`: for each voxel the label of the first of these 
 so that no corrector moves a reviewed voxel, and a proposal that is withdrawn uncovers what lies below it. Other
 correctors rank above these three, by name.
 
-Disagreement (see `memory`) is kept about the target. Where the target moves, what spoke against the old label
+Disagreement (see `partition`) is kept about the target. Where the target moves, what spoke against the old label
 speaks for the new one: s becomes 1 - s. With two classes that is exact, with more a heuristic. `seen` tells the voxels
 whose disagreement was ever computed from those that no patch has covered.
 

@@ -14,7 +14,7 @@ Substituting w* with d frozen gives F(l) = -T log( π e^{-l/T} + (1 - π) e^{-d/
 with dF/dl = w*: weighing the loss by the detached w* is the exact gradient of F, and a step in w followed by a
 descent step in l cannot raise J. That proof covers w*; `consistent_margin` is a heuristic on top of it.
 
-How much it says that label and network agree about a voxel: little beside an outline, much far from any.
+The distance prior π: that label and network agree about a voxel says little beside an outline, much far from any.
 
 Labels err where outlines were drawn, and at objects that somebody overlooked or made up. Before the network is asked
 how sure it is, a label that it shares is therefore right with the odds
@@ -24,12 +24,12 @@ how sure it is, a label that it shares is therefore right with the odds
 d being mm to the outline of what is given the same class and not contradicted by the network, and r the radius of the
 case's objects in mm. A label that is contradicted has even odds (π = ½), so π has no step anywhere. So has every voxel
 of a case where nothing is labelled: what was overlooked there may lie anywhere. π enters the label confidence as its
-prior, see `confidence`. A heuristic: where the network shares an error of some size, it makes the confidence too high.
+prior, see `label_confidence`. A heuristic: where the network shares an error of some size, it makes the confidence too
+high.
 
-What review says about the confidence: of the labels held at 0.4, how many were right when somebody looked?
-
-At eleven knots c_j = 0, 0.1 .. 1, the share of right voxels, read from what was looked at and leaning on the
-confidence itself as if it had been right once more at every knot:
+The recalibration says what review found out about the confidence: of the labels held at 0.4, how many were right when
+somebody looked? At eleven knots c_j = 0, 0.1 .. 1, the share of right voxels, read from what was looked at and leaning
+on the confidence itself as if it had been right once more at every knot:
 
     r_j = ( c_j + Σ_i v_i h_j(c_i) right_i ) / ( 1 + Σ_i v_i h_j(c_i) ),     recalibrated(c) = Σ_j r_j h_j(c)
 
