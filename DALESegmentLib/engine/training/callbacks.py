@@ -28,6 +28,8 @@ PATIENCE = 5
 """Scores that are not the best, one after another, after which a fine-tune ends."""
 SAVED_EVERY = 20.0
 """Seconds between writing the best model so far, so that a kill does not cost it."""
+QUICK_SECONDS, WRITE_SHARE = 1.0, 0.1
+"""What a checkpoint may take after each epoch; the share of a training that slower ones may take."""
 
 
 class Callback:
@@ -202,18 +204,22 @@ class BestOnReview(Callback):
 class RunOutputs(Callback):
     """Writes the checkpoint and the model's bundle, so that a kill at any moment leaves both whole.
 
-    Without `best` every epoch, and all that a resume takes. A fine-tune is not resumed: of it the best model and what
-    was learned about the labels are written, every SAVED_EVERY seconds and at the end.
+    Without `best` every epoch, and all that a resume takes; where writing takes more than QUICK_SECONDS, only after so
+    many epochs that no more than WRITE_SHARE of the time is spent on it, and after the first and the last. A fine-tune
+    is not resumed: of it the best model and what was learned about the labels are written, every SAVED_EVERY seconds
+    and at the end.
     """
 
     def __init__(self, checkpoint: Checkpoint, best: BestOnReview | None = None) -> None:
         self.checkpoint = checkpoint
         self.best = best
         self.saved_at = time.monotonic()
+        self.write_seconds = 0.0
 
     def on_epoch_end(self, trainer: Trainer) -> None:
         if self.best is None:
-            self._write(trainer)
+            if trainer.ranks.broadcast(self._is_due(trainer)):
+                self._write(trainer)
         elif time.monotonic() - self.saved_at >= SAVED_EVERY:
             with self.best.best_weights(trainer.network):
                 self._write(trainer)
@@ -223,7 +229,7 @@ class RunOutputs(Callback):
             self._write(trainer)
 
     def resume(self, trainer: Trainer) -> None:
-        """Put everything back as the last finished epoch left it, the model too, which a kill can have left an epoch
+        """Put everything back as the last written epoch left it, the model too, which a kill can have left an epoch
         behind. Without a checkpoint, which is written at the end of the first epoch, the training starts over."""
         trainer.ranks.check_same("run folders", there := self.checkpoint.exists())
         if not there:
@@ -234,11 +240,18 @@ class RunOutputs(Callback):
             self._save_model(trainer)
 
     def _write(self, trainer: Trainer) -> None:
+        started = time.monotonic()
         tensors = trainer.tensors() if self.best is None else None
         self.checkpoint.save(trainer.cases, tensors, trainer.progress_so_far())
         if trainer.ranks.is_main:
             self._save_model(trainer)
         self.saved_at = time.monotonic()
+        self.write_seconds = self.saved_at - started
+
+    def _is_due(self, trainer: Trainer) -> bool:
+        if trainer.should_stop or trainer.epoch + 1 == trainer.settings.epochs or self.write_seconds < QUICK_SECONDS:
+            return True
+        return time.monotonic() - self.saved_at >= self.write_seconds / WRITE_SHARE
 
     def _save_model(self, trainer: Trainer) -> None:
         save_bundle(self.folder, trainer.network, trainer.plan, {"history": trainer.history})

@@ -14,8 +14,10 @@ from DALESegmentLib.engine.dale.loss import DaleLoss
 from DALESegmentLib.engine.planning.networks import build
 from DALESegmentLib.engine.planning.plan import CaseFingerprint, TrainSettings, make_plan
 from DALESegmentLib.engine.planning.preprocessing import prepare_case
+from DALESegmentLib.engine.training import callbacks
 from DALESegmentLib.engine.training.build_trainer import training
 from DALESegmentLib.engine.training.callbacks import Callback
+from DALESegmentLib.engine.training.checkpoint import Checkpoint
 from DALESegmentLib.engine.training.trainer import Trainer
 from Testing.phantoms import ball_case
 
@@ -99,3 +101,27 @@ def test_a_loss_that_keeps_no_disagreement_leaves_the_labels_unseen():
         trainer = a_training(loss=loss)
         trainer.fit()
         assert any(bool(case.labels.seen.any()) for case in trainer.cases) is seen
+
+
+@pytest.mark.parametrize(("quick", "share", "written"), [(1e9, 0.1, [1, 2, 3, 4]), (0.0, 1e-9, [1, 4])])
+def test_a_slow_checkpoint_is_written_after_the_first_and_the_last_epoch_at_least(
+    quick, share, written, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(callbacks, "QUICK_SECONDS", quick)
+    monkeypatch.setattr(callbacks, "WRITE_SHARE", share)
+    epochs = []
+
+    class Recording(Checkpoint):
+        def save(self, cases, tensors, progress):
+            super().save(cases, tensors, progress)
+            epochs.append(len(progress["history"]))
+
+    checkpoint = Recording(tmp_path)
+    trainer = a_training(callbacks=[callbacks.RunOutputs(checkpoint)])
+    trainer.settings.epochs = 4
+    checkpoint.begin(trainer.cases)
+    trainer.fit()
+    assert epochs == written
+    again = a_training()
+    again.load_progress(checkpoint.load(again.cases, again.load_tensors))
+    assert len(again.history) == 4
