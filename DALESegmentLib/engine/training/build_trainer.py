@@ -42,7 +42,7 @@ def training(
     ranks = current()
     config = settings.objective_settings
     budget = TimeBudget(settings.seconds)
-    before: tuple[Callback, ...] = (budget, LabelRefinement(settings.seconds), PartitionThresholds())
+    before: tuple[Callback, ...] = (budget, LabelRefinement(settings.seconds, settings.dale), PartitionThresholds())
     if config is not None and config.cross_fitting:
         make = partial(_on_half, plan, device, config)
         before = (CrossFitting(make, budget, config.cross_fitting_config), *before)
