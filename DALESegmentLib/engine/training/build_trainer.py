@@ -99,7 +99,7 @@ def finetuning(
     goes on with what the training it comes from proposed, and a budget is for what was corrected.
     """
     half = plan.model_copy(update={"batch_size": max(2, -(-plan.batch_size // 2))})
-    sampler = FinetuneSampler(cases, half)
+    sampler = FinetuneSampler(cases, half, settings.finetune)
     budget = TimeBudget(settings.seconds, deadline)
     best = BestOnReview(sampler, budget)
     outputs = [] if checkpoint is None else [RunOutputs(checkpoint, best)]

@@ -97,7 +97,7 @@ def test_settings_are_stored_and_read_again():
 
 def test_settings_that_were_stored_before_a_number_was_one_are_read_with_its_default():
     stored = TrainSettings().model_dump(mode="json")
-    del stored["dale"]["warm_up_slope"], stored["dale"]["refinement_times"]
+    del stored["finetune"], stored["dale"]["warm_up_slope"], stored["dale"]["refinement_times"]
     assert TrainSettings.model_validate(stored) == TrainSettings()
 
 
