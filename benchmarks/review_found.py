@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from DALESegmentLib.engine.dale.candidates import REACH_MM, expected_uncertainty
+from DALESegmentLib.engine.dale.candidates import DEFAULT, expected_uncertainty
 from DALESegmentLib.engine.dale.issues import find_regions, rank_regions
 from DALESegmentLib.engine.geometry.distance import boundary_distance, bounding_box, margin_voxels
 
@@ -60,9 +60,10 @@ def excess_doubt(scored: ScoredLabel) -> np.ndarray:
     doubt = 1.0 - scored.confidence
     trusted = np.zeros(doubt.shape, bool) if scored.trusted is None else scored.trusted
     excess = doubt.copy()
-    near = bounding_box(scored.label > 0, margin_voxels(REACH_MM, spacing))
+    reach = DEFAULT.boundary_reach_mm
+    near = bounding_box(scored.label > 0, margin_voxels(reach, spacing))
     if near is not None:
-        distance, nearest = boundary_distance(scored.label[near], spacing, REACH_MM)
+        distance, nearest = boundary_distance(scored.label[near], spacing, reach)
         excess[near] -= expected_uncertainty(doubt[near], distance, nearest, min(spacing), ~trusted[near])
     excess[trusted] = -1.0
     return excess

@@ -22,28 +22,8 @@ from benchmarks.methods import gce
 from benchmarks.methods.registry import DECIDED, METHODS
 from benchmarks.training import make_trainer
 from benchmarks.trial import behaviour
-from DALESegmentLib.engine.dale import candidates as find_regions
-from DALESegmentLib.engine.dale import (
-    loss as thresholds,
-)
-from DALESegmentLib.engine.dale import (
-    loss as trusted,
-)
-from DALESegmentLib.engine.dale import (
-    loss as warm_up,
-)
-from DALESegmentLib.engine.dale import (
-    loss as weighted_loss,
-)
-from DALESegmentLib.engine.dale import (
-    paper_terms as alignment,
-)
-from DALESegmentLib.engine.dale import (
-    paper_terms as alternation,
-)
-from DALESegmentLib.engine.dale import (
-    quality as agreement,
-)
+from DALESegmentLib.engine.dale import candidates, issues, loss, paper_terms, quality
+from DALESegmentLib.engine.dale.config import DaleConfig, LabelQualityConfig, ReviewListConfig
 from DALESegmentLib.engine.dale.correctors import annotator_bias, image_evidence, missed_objects
 
 pytestmark = pytest.mark.slow
@@ -132,12 +112,14 @@ def test_in_the_trial_outlines_move_empty_labels_are_completed_and_trusted_place
 
 BARE, UNBIASED = ("dale", 0.0), ("dale-no-bias-correction", 0.01)
 CHANGES = {
-    # what is changed, to what: who notices and who does not, by method and trusted share
-    "loss": (weighted_loss, "SMOOTH", 1.0, [("plain", 0.0), ("dale", 0.0)], [("gce", 0.0)]),
-    "warm-up": (warm_up, "SLOPE", -0.5, [("dale", 0.0)], [("plain", 0.0)]),
-    "alternation": (alternation, "LARGEST_SCALE", 1.01, [("dale", 0.0)], [("plain", 0.0)]),
-    "alignment": (alignment, "FEWEST_VOXELS", 10_000, [("dale", 0.0)], [("dale-no-alignment", 0.0)]),
-    "partition": (thresholds, "threshold", lambda *_: 0.9, [("dale", 0.0)], [("dale-no-partition", 0.0)]),
+    # what is changed, a function or constant of a module or the default of a config, and to what: who notices and who
+    # does not, by method and trusted share
+    "loss": (loss, "SMOOTH", 1.0, [("plain", 0.0), ("dale", 0.0)], [("gce", 0.0)]),
+    "warm-up": (DaleConfig, "warm_up_slope", -0.5, [("dale", 0.0)], [("plain", 0.0)]),
+    "alternation": (DaleConfig, "max_class_scale", 1.01, [("dale", 0.0)], [("plain", 0.0)]),
+    "alignment": (DaleConfig, "alignment_min_voxels", 10_000, [("dale", 0.0)], [("dale-no-alignment", 0.0)]),
+    "partition": (loss, "threshold", lambda *_: 0.9, [("dale", 0.0)], [("dale-no-partition", 0.0)]),
+    "times of refinement": (DaleConfig, "refinement_times", (0.9,), [("dale-image-evidence", 0.0)], [("plain", 0.0)]),
     "image evidence": (
         image_evidence,
         "preference_auc",
@@ -159,18 +141,40 @@ CHANGES = {
         [("dale", 0.01)],
         [("dale", 0.0), ("dale-no-bias-correction", 0.01)],
     ),
-    "trusted voxels": (trusted, "LARGEST_SCALE", 1.5, [("plain", 0.01)], [("plain", 0.0)]),
-    "confidence": (agreement, "SURENESS", 3.0, [("plain", 0.0), ("gce", 0.0)], [("dale-no-agreement", 0.0)]),
-    "regions": (find_regions, "EXCESS_DOUBT", 0.2, [("plain", 0.0), ("dale", 0.0)], [("gce", 0.0)]),
+    "trusted voxels": (DaleConfig, "max_reviewed_scale", 1.5, [("plain", 0.01)], [("plain", 0.0)]),
+    "confidence": (
+        LabelQualityConfig,
+        "agreement_log_odds",
+        3.0,
+        [("plain", 0.0), ("gce", 0.0)],
+        [("dale-no-agreement", 0.0)],
+    ),
+    "regions": (ReviewListConfig, "excess_doubt", 0.2, [("plain", 0.0), ("dale", 0.0)], [("gce", 0.0)]),
     "gce": (gce, "SMOOTH", 1.0, [("gce", 0.0)], [("plain", 0.0)]),
 }
 
 
+def change_default(monkeypatch, config: type, name: str, value: object) -> None:
+    """Of the configs made from now on, and of those that the modules hold."""
+    make = config.__init__
+
+    def made(self, *values, **given):
+        make(self, *values, **{name: value, **given})
+
+    monkeypatch.setattr(config, "__init__", made)
+    for module in (candidates, issues, loss, paper_terms, quality):
+        if isinstance(module.DEFAULT, config):
+            monkeypatch.setitem(vars(module.DEFAULT), name, value)
+
+
 @pytest.mark.parametrize("part", CHANGES)
 def test_a_change_of_a_part_is_noticed_by_who_has_it_and_by_nobody_else(part, monkeypatch):
-    module, attribute, value, noticed, unmoved = CHANGES[part]
+    owner, name, value, noticed, unmoved = CHANGES[part]
     was = {each: before(*each) for each in (*noticed, *unmoved)}
-    monkeypatch.setattr(module, attribute, value)
+    if isinstance(owner, type):
+        change_default(monkeypatch, owner, name, value)
+    else:
+        monkeypatch.setattr(owner, name, value)
     trial.forget()
     try:
         after = {each: behaviour(cell(*each)) for each in was}
@@ -222,7 +226,7 @@ for method in ("dale", "dale-in-one-step"):
 def test_renamed_and_moved_code_has_the_same_key_in_another_process(tmp_path):
     for package in ("benchmarks", "DALESegmentLib"):
         shutil.copytree(ROOT / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
-    moved = Path(inspect.getsourcefile(alternation)).relative_to(ROOT)
+    moved = Path(inspect.getsourcefile(paper_terms)).relative_to(ROOT)
     (tmp_path / moved).rename((tmp_path / moved).with_name("moved_away.py"))
     names = {
         rf"\b{moved.stem}(?= import)": "moved_away",

@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Any
 from ..core.errors import needed_by
 
 if TYPE_CHECKING:
-    from .config import AnnotatorBiasConfig, CrossFittingConfig, DaleConfig, ImageEvidenceConfig, MissedObjectsConfig
+    from .config import (
+        AnnotatorBiasConfig,
+        CrossFittingConfig,
+        DaleConfig,
+        ImageEvidenceConfig,
+        LabelQualityConfig,
+        MissedObjectsConfig,
+        ReviewListConfig,
+    )
     from .correctors.annotator_bias import AnnotatorBias, correct_bias
     from .correctors.base import LabelCorrector
     from .correctors.image_evidence import ImageEvidence
@@ -37,12 +45,14 @@ __all__ = [
     "LabelErrorAUROC",
     "LabelIssue",
     "LabelMemory",
+    "LabelQualityConfig",
     "LabelState",
     "MissedObjects",
     "MissedObjectsConfig",
     "PatchIndex",
     "PatchLabels",
     "Recalibration",
+    "ReviewListConfig",
     "correct_bias",
     "find_label_issues",
     "label_correctors",
@@ -50,7 +60,15 @@ __all__ = [
 ]
 
 _MODULES = {
-    "config": ("AnnotatorBiasConfig", "CrossFittingConfig", "DaleConfig", "ImageEvidenceConfig", "MissedObjectsConfig"),
+    "config": (
+        "AnnotatorBiasConfig",
+        "CrossFittingConfig",
+        "DaleConfig",
+        "ImageEvidenceConfig",
+        "LabelQualityConfig",
+        "MissedObjectsConfig",
+        "ReviewListConfig",
+    ),
     "correctors.annotator_bias": ("AnnotatorBias", "correct_bias"),
     "correctors.base": ("LabelCorrector",),
     "correctors.image_evidence": ("ImageEvidence",),

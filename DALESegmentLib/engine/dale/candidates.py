@@ -19,9 +19,9 @@ from scipy.spatial import cKDTree
 from ..core.errors import checkpoint
 from ..geometry.distance import Box, boundary_distance, bounding_box, margin_voxels
 from ..geometry.objects import components, equivalent_diameter
+from .config import ReviewListConfig
 
-EXCESS_DOUBT = 0.35  # beyond what is usual, from which a voxel is suspected
-OBJECT_SHARE = 0.8  # an object is "extra" when the model would not draw this share of it
+DEFAULT = ReviewListConfig()
 
 
 @dataclass
@@ -60,13 +60,15 @@ def voxel_evidence(
     probabilities: np.ndarray,
     spacing: tuple[float, ...],
     trusted: np.ndarray,
+    config: ReviewListConfig = DEFAULT,
 ) -> VoxelEvidence:
     """What `find_candidates` needs, on the searched part of the grid; probabilities: (K, *grid), the others (*grid)."""
     label = label.astype(np.int16 if len(probabilities) <= 2**15 else np.int32)
     model = _most_probable(probabilities, label.dtype)
-    excess = np.maximum(doubt - _expected_uncertainty(label, doubt, spacing, trusted), 0)
+    excess = np.maximum(doubt - _expected_uncertainty(label, doubt, spacing, trusted, config), 0)
     checkpoint()
-    candidate = ((excess >= EXCESS_DOUBT) | ((model != label) & (doubt > 0.5))) & ~trusted
+    contradicted = (model != label) & (doubt > config.contradicted_doubt)
+    candidate = ((excess >= config.excess_doubt) | contradicted) & ~trusted
 
     checkpoint()
     rival = model.copy()
@@ -93,34 +95,35 @@ def _most_probable(
 
 
 def _expected_uncertainty(
-    label: np.ndarray, doubt: np.ndarray, spacing: tuple[float, ...], trusted: np.ndarray
+    label: np.ndarray, doubt: np.ndarray, spacing: tuple[float, ...], trusted: np.ndarray, config: ReviewListConfig
 ) -> np.ndarray:
     """Usual doubt within reach of the label, where boundaries lie; far from it the median doubt there."""
-    near = bounding_box(label > 0, margin_voxels(REACH_MM, spacing))
+    reach = config.boundary_reach_mm
+    near = bounding_box(label > 0, margin_voxels(reach, spacing))
     expected = np.zeros(label.shape, np.float32)
     if near is None:
         return expected
     checkpoint()
-    distance, nearest = boundary_distance(label[near], spacing, REACH_MM)
+    distance, nearest = boundary_distance(label[near], spacing, reach)
     checkpoint()
-    expected[near] = expected_uncertainty(doubt[near], distance, nearest, min(spacing), ~trusted[near])
+    expected[near] = expected_uncertainty(doubt[near], distance, nearest, min(spacing), ~trusted[near], config)
     return expected
 
 
-def find_candidates(evidence: VoxelEvidence) -> list[Candidate]:
+def find_candidates(evidence: VoxelEvidence, config: ReviewListConfig = DEFAULT) -> list[Candidate]:
     """Whole objects first ("extra", "missing"), then the parts of outlines ("too large", "too small")."""
     left = evidence.candidate.copy()
     found: list[Candidate] = []
-    for suspect in (*_extra_objects(evidence), *_missing_objects(evidence)):
+    for suspect in (*_extra_objects(evidence, config), *_missing_objects(evidence)):
         left[suspect.box] &= ~suspect.mask
         found.append(suspect)
-    return found + list(_outline_parts(evidence, left))
+    return found + list(_outline_parts(evidence, left, config))
 
 
-def _extra_objects(e: VoxelEvidence) -> Iterator[Candidate]:
+def _extra_objects(e: VoxelEvidence, config: ReviewListConfig) -> Iterator[Candidate]:
     for value in np.unique(e.label[e.candidate & (e.label > 0)]):
         for box, part in components(e.label == value):
-            disbelieved = (e.model[box][part] != value).mean() >= OBJECT_SHARE
+            disbelieved = (e.model[box][part] != value).mean() >= config.object_share
             if disbelieved and e.candidate[box][part].any() and not e.trusted[box][part].any():
                 yield Candidate(box, part, int(value), "extra", _most_common(e.rival[box][part]))
 
@@ -139,23 +142,24 @@ def _missing_objects(e: VoxelEvidence) -> Iterator[Candidate]:
             yield Candidate(box, absent, int(value), "missing", int(value))
 
 
-def _outline_parts(e: VoxelEvidence, left: np.ndarray) -> Iterator[Candidate]:
+def _outline_parts(e: VoxelEvidence, left: np.ndarray, config: ReviewListConfig) -> Iterator[Candidate]:
     diameters: dict[int, float] = {}
     pairs = set(zip(e.label[left].tolist(), e.rival[left].tolist(), strict=True))
     for given, rival in sorted(pairs):
         value = given or rival
         if value not in diameters:
             diameters[value] = equivalent_diameter(int((e.label == value).sum()), e.spacing)
-        size = piece_size(diameters[value], e.spacing)
+        size = piece_size(diameters[value], e.spacing, config)
         suspicion = "too large" if given else "too small"
         for box, part in components(left & (e.label == given) & (e.rival == rival)):
             for inner, piece in split_region(part, e.excess[box], e.spacing, size):
                 yield Candidate(_within(box, inner), piece, value, suspicion, rival)
 
 
-def piece_size(diameter_mm: float, spacing: Sequence[float]) -> float:
-    """A third of the lesion, at most 15 mm, but never less than four voxels across."""
-    return max(min(diameter_mm / 3, 15.0), 4 * min(spacing))
+def piece_size(diameter_mm: float, spacing: Sequence[float], config: ReviewListConfig = DEFAULT) -> float:
+    """mm: a third of the lesion, at most 15 mm, but never less than four voxels across, by default."""
+    wanted = min(diameter_mm / config.pieces_across, config.max_piece_mm)
+    return max(wanted, config.min_piece_voxels * min(spacing))
 
 
 def split_region(
@@ -202,21 +206,23 @@ def _most_common(values: np.ndarray) -> int:
     return int(np.bincount(values).argmax())
 
 
-REACH_MM = 20.0
-SHRINKAGE_VOXELS = 20.0
-COIN_FLIP = 0.5
 _LEVELS = 256
 
 
 def expected_uncertainty(
-    doubt: np.ndarray, distance: np.ndarray, nearest: np.ndarray, width_mm: float, counted: np.ndarray
+    doubt: np.ndarray,
+    distance: np.ndarray,
+    nearest: np.ndarray,
+    width_mm: float,
+    counted: np.ndarray,
+    config: ReviewListConfig = DEFAULT,
 ) -> np.ndarray:
     """The doubt to expect of each voxel. All arrays (*grid); doubt in [0, 1], distance signed in mm to the boundary of
     the class `nearest`.
 
     counted: voxels the expectation is read from. Three rules keep errors from passing as usual: a distance
     with few voxels leans on all classes and both sides together, and these on the distance before (as if
-    there were `SHRINKAGE_VOXELS` more voxels with that doubt); doubt further from the boundary is never more
+    there were `shrinkage_voxels` more voxels with that doubt); doubt further from the boundary is never more
     usual than nearer to it; and no more than a coin flip is ever usual: at an unbiased boundary the label is
     as often right as wrong.
     """
@@ -230,8 +236,9 @@ def expected_uncertainty(
     size = 2 * len(classes) * depth * _LEVELS
     counts = np.bincount(group[counted] * _LEVELS + level, minlength=size).reshape(-1, depth, _LEVELS)
 
-    pooled = _falling(counts.sum(axis=0))
-    expected = np.minimum(np.minimum.accumulate(_leaning(counts, pooled), axis=1), COIN_FLIP)
+    pooled = _falling(counts.sum(axis=0), config)
+    falling = np.minimum.accumulate(_leaning(counts, pooled, config), axis=1)
+    expected = np.minimum(falling, config.max_usual_doubt)
     return expected.astype(np.float32).ravel()[group]
 
 
@@ -242,15 +249,15 @@ def _median(counts: np.ndarray) -> np.ndarray:
     return (cumulative < half).sum(axis=-1) / (_LEVELS - 1)
 
 
-def _falling(counts: np.ndarray) -> np.ndarray:
+def _falling(counts: np.ndarray, config: ReviewListConfig) -> np.ndarray:
     """Median over the levels at each distance, (distances, levels) -> (distances,), that never rises."""
     curve = np.empty(len(counts))
-    usual = COIN_FLIP
+    usual = config.max_usual_doubt
     for depth, histogram in enumerate(counts):
-        usual = curve[depth] = min(usual, float(_leaning(histogram, np.float64(usual))))
+        usual = curve[depth] = min(usual, float(_leaning(histogram, np.float64(usual), config)))
     return curve
 
 
-def _leaning(counts: np.ndarray, prior: np.ndarray) -> np.ndarray:
-    n = counts.sum(axis=-1)
-    return (n * _median(counts) + SHRINKAGE_VOXELS * prior) / (n + SHRINKAGE_VOXELS)
+def _leaning(counts: np.ndarray, prior: np.ndarray, config: ReviewListConfig) -> np.ndarray:
+    n, more = counts.sum(axis=-1), config.shrinkage_voxels
+    return (n * _median(counts) + more * prior) / (n + more)

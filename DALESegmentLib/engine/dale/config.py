@@ -1,4 +1,7 @@
-"""What of DALE is switched on, and its numbers.
+"""What of DALE is switched on, and the numbers that steer the method, each with what it does and how it was chosen.
+
+"By hand" says: chosen by hand and not tuned further. Limits of memory and time, and what keeps a division or a
+logarithm finite, stand where they are used.
 
 Standard library only. pydantic reads these dataclasses as parts of its models: it refuses fields that there are none of
 and applies the bounds in the fields' metadata, which `__post_init__` holds for everybody else.
@@ -28,8 +31,33 @@ def _bounded(default: float, description: str | None = None, **bounds: float) ->
     return field(default=default, metadata=bounds | ({} if description is None else {"description": description}))
 
 
+def _check(name: str, value: Any, bounds: Mapping[str, Any]) -> None:
+    """Raises ValueError where a field lies outside its bounds."""
+    for kind, (words, holds) in _WORDS.items():
+        if kind not in bounds:
+            continue
+        if not isinstance(value, (int, float)):
+            raise ValueError(f"{name} is {value!r}, but it should be a number")
+        if not holds(value, bounds[kind]):
+            raise ValueError(f"{name} is {value!r}, but it should be {words} {bounds[kind]:g}")
+
+
+class _Checked:
+    """Raises ValueError where a number lies outside its bounds, or a switch is neither True nor False."""
+
+    def __post_init__(self) -> None:
+        for one in fields(self):  # type: ignore[arg-type]
+            value = getattr(self, one.name)
+            _check(one.name, value, one.metadata)
+            if isinstance(one.default, bool):
+                if not isinstance(value, bool):
+                    raise ValueError(f"{one.name} is {value!r}, but it should be True or False")
+            elif isinstance(one.default, int) and (isinstance(value, bool) or not isinstance(value, int)):
+                raise ValueError(f"{one.name} is {value!r}, but it should be a whole number")
+
+
 @dataclass(frozen=True)
-class ImageEvidenceConfig:
+class ImageEvidenceConfig(_Checked):
     """The numbers of `correctors.image_evidence`. "Chosen" says: by hand, while looking at the training and test cases
     of LIDC and PH2 with simulated noise; other patients had no part in it."""
 
@@ -49,11 +77,11 @@ class ImageEvidenceConfig:
     """Radii from the middle between both outlines in which disputes are counted, where either may be right. Chosen."""
     smoothing: tuple[float, ...] = (1.0, 2.0)
     """Voxels (of the finest spacing) by which the intensities are smoothed. Chosen."""
-    min_voxels: int = 8
+    min_voxels: int = _bounded(8, ge=1)
     """With fewer voxels inside or outside nothing is learned of a case: there are about as many weights."""
-    max_log_odds: float = 5.0
+    max_log_odds: float = _bounded(5.0, gt=0.0)
     """Largest log-odds of a voxel (odds of 148), so that no single intensity decides. Chosen."""
-    penalty: float = 5.0
+    penalty: float = _bounded(5.0, ge=0.0)
     """Weighs the squared weights, of features with unit variance, against the sum of the voxels' log-losses. Chosen."""
     separable: Bounds = (0.90, 0.98)
     """Balanced accuracy at which a case's intensities begin to count, and at which they count in full. Chosen."""
@@ -64,18 +92,18 @@ class ImageEvidenceConfig:
     brain, whose outlines all grew."""
     min_shift: float = 0.1
     """Mean of the logs of the size ratios up to which they are not: a tenth of the size. Chosen."""
-    min_cases: int = 5
+    min_cases: int = _bounded(5, ge=1)
     """With fewer cases that say something nobody can tell whether they all say the same."""
-    min_disputes: int = 100
+    min_disputes: int = _bounded(100, ge=1)
     """Voxels in dispute either way without which no preference is known: its standard error would exceed 0.04."""
-    histogram_bins: int = 41
+    histogram_bins: int = _bounded(41, ge=1)
     """Of the log-odds, by which disputes are counted: a quarter each, one of them around 0."""
-    max_fitted: int = 5000
+    max_fitted: int = _bounded(5000, ge=1)
     """Voxels of each side, about, that the regression is fitted to: it has a handful of weights."""
 
 
 @dataclass(frozen=True)
-class MissedObjectsConfig:
+class MissedObjectsConfig(_Checked):
     """The numbers of `correctors.missed_objects`, chosen by hand while looking at three sets (LIDC, PH2, hippocampus)
     with simulated noise."""
 
@@ -85,57 +113,121 @@ class MissedObjectsConfig:
     """Share of the objects found in labelled cases that must be labelled: one in twenty may be invented."""
     min_detection_rate: float = 0.5
     """Share of the cases without a label in which more must be found; else nothing is meant to be there mostly."""
-    min_cases: int = 5
+    min_cases: int = _bounded(5, ge=1)
     """With fewer labelled cases, or objects found in them, nobody can tell whether the network can be believed."""
-    smallest_percentile: float = 5.0
+    smallest_percentile: float = _bounded(5.0, ge=0.0, le=100.0)
     """Of the labelled objects' sizes, from which the smallest credible size follows: the smallest are often debris."""
     size_factor: float = 0.5
     """Objects count from this share of that size on: a network may outline them smaller."""
 
 
 @dataclass(frozen=True)
-class AnnotatorBiasConfig:
+class AnnotatorBiasConfig(_Checked):
     """The numbers of `correctors.annotator_bias`, chosen by hand with one simulated bias."""
 
     __pydantic_config__: ClassVar = _STRICT
 
     min_agreement: float = 0.8
     """Share of the places moved one way, by the lower end of its interval: 16 places, if all are."""
-    interval: float = 0.95
+    interval: float = _bounded(0.95, gt=0.0, lt=1.0)
     """Level of that interval (Wilson's); the usual one."""
     reach: float = 1.5
     """Radii from an object within which its outline can have been misdrawn: further away lies another object."""
-    quantile: float = 0.25
+    quantile: float = _bounded(0.25, ge=0.0, le=1.0)
     """Of the displacements, the one that is undone: three places in four bear it out."""
 
 
 @dataclass(frozen=True)
-class CrossFittingConfig:
+class CrossFittingConfig(_Checked):
     """The numbers of `training.cross_fitting`, chosen on training cases of LIDC, PH2 and hippocampus."""
 
     __pydantic_config__: ClassVar = _STRICT
 
-    min_cases: int = 10
+    min_cases: int = _bounded(10, ge=2)
     """With fewer than half as many in a half nothing is compared: the error of a mean would be as large as what is to
     be found. A patient with many cases can leave a half with few."""
     refine: bool = True
     """Whether refinement is tried; without it the length alone is decided, and the training is plain."""
-    level: float = 0.05
+    level: float = _bounded(0.05, ge=0.0, le=1.0)
     """p-value below which a difference over unseen cases counts; the usual one."""
-    evaluations: int = 20
+    evaluations: int = _bounded(20, ge=1)
     """Of the agreement along a training, at most."""
-    long_past: float = 0.001
+    long_past: float = _bounded(0.001, ge=0.0, le=1.0)
     """p-value of the agreement lying below its best, twice as late, from where a training is no longer followed."""
-    windows: int = 8
+    windows: int = _bounded(8, ge=1)
     """Of a case, at most, on which agreement is computed: as many steps as that cost."""
-    cases: int = 40
+    cases: int = _bounded(40, ge=1)
     """Of each half, at most, on which agreement is computed: the error of a mean is then near a point."""
-    time_share: float = 0.5
+    time_share: float = _bounded(0.5, gt=0.0, lt=1.0)
     """Of a time budget, at most, for all trainings on halves together."""
 
 
 @dataclass(frozen=True)
-class DaleConfig:
+class LabelQualityConfig(_Checked):
+    """The numbers of `quality`."""
+
+    __pydantic_config__: ClassVar = _STRICT
+
+    agreement_log_odds: float = _bounded(4.0, ge=0.0)
+    """Of a label that the network shares being right, a radius and more from any outline (odds of 55). By hand."""
+    recalibration_prior: float = _bounded(1.0, gt=0.0)
+    """Looks at each knot that the confidence counts for, as if it had been right: one, a heuristic."""
+
+
+@dataclass(frozen=True)
+class ReviewListConfig(_Checked):
+    """The numbers of `candidates` and `issues`."""
+
+    __pydantic_config__: ClassVar = _STRICT
+
+    excess_doubt: float = _bounded(0.35, gt=0.0, le=1.0)
+    """Doubt beyond what is usual, from which a voxel is suspected. By hand."""
+    contradicted_doubt: float = _bounded(0.5, ge=0.0, le=1.0)
+    """Doubt above which a voxel is, where the model prefers another class: the label is rather wrong than right."""
+    object_share: float = _bounded(0.8, ge=0.0, le=1.0)
+    """An object is "extra" when the model would not draw this share of it. By hand."""
+    min_voxels: int = _bounded(8, ge=0)
+    """Smallest region, where no volume is asked for. By hand."""
+    min_wrong_share: float = _bounded(0.5, ge=0.0)
+    """Of the smallest region, that must be expected to be wrong in any. By hand."""
+    boundary_reach_mm: float = _bounded(20.0, gt=0.0)
+    """From an outline within which the usual doubt goes by the distance to it. By hand."""
+    shrinkage_voxels: float = _bounded(20.0, gt=0.0)
+    """Voxels that the usual doubt of all classes, or nearer to the outline, counts for at a distance. By hand."""
+    max_usual_doubt: float = _bounded(0.5, ge=0.0, le=1.0)
+    """A coin flip: at an unbiased outline the label is as often right as wrong."""
+    pieces_across: float = _bounded(3.0, gt=0.0)
+    """Pieces of a long region to a diameter of the object. By hand."""
+    max_piece_mm: float = _bounded(15.0, gt=0.0)
+    """Largest size of such a piece. By hand."""
+    min_piece_voxels: float = _bounded(4.0, gt=0.0)
+    """Smallest size of such a piece, along the finest axis. By hand."""
+
+
+@dataclass(frozen=True)
+class FinetuneConfig(_Checked):
+    """The numbers of `training.finetuning`."""
+
+    __pydantic_config__: ClassVar = _STRICT
+
+    distillation_weight: float = _bounded(8.0, ge=0.0)
+    """λ: holds the network to what it predicted before, where nothing is confirmed. By hand."""
+    confirmed_share: float = _bounded(0.5, ge=0.0, le=1.0)
+    """Of the patches, drawn near confirmed voxels; the rest is replay: as many. By hand."""
+    as_predicted: float = _bounded(0.9, ge=0.0, le=1.0)
+    """Of those, windows of the prediction, not augmented: they are learned several times sooner. By hand."""
+    scored_patches: int = _bounded(16, ge=1)
+    """Of each kind, for the score; evaluating both costs about as much as a step or two."""
+    replay_margin: float = _bounded(0.01, ge=0.0)
+    """Dice that a model may lose on the replay and still be kept. By hand."""
+    scores: int = _bounded(12, ge=1)
+    """Epochs of a time budget, each ending with a score that tells whether the fine-tune helps. By hand."""
+    patience: int = _bounded(5, ge=1)
+    """Scores that are not the best, one after another, after which a fine-tune ends. By hand."""
+
+
+@dataclass(frozen=True)
+class DaleConfig(_Checked):
     """The switches of the method's parts and their constants; the defaults are meant to be kept.
 
     Raises ValueError where a number lies outside its bounds, where a switch is neither True nor False, or where no
@@ -166,13 +258,49 @@ class DaleConfig:
     bias_correction: bool = True
 
     memory: float = _bounded(0.9, "share of the old disagreement kept at an update", ge=0.0, le=0.9)
+    """μ. By hand, at its bound: above it a float16 average hardly moves."""
     temperature: float = _bounded(1.0, "T of the label confidence", gt=0.0)
+    """1, with which the odds of the label are those of the network."""
     sharpness: float = _bounded(0.05, "T_f of the soft partition", gt=0.0)
+    """By hand."""
     lowest_threshold: float = _bounded(0.8, "disagreement below this is never fuzzy", ge=0.0, le=1.0)
+    """By hand, so that training is plain where labels are good."""
     largest_fuzzy_share: float = _bounded(0.3, "of the voxels of a class", gt=0.0, le=1.0)
+    """By hand."""
     warm_up: float = _bounded(0.5, "share of the training that is plain at most", ge=0.0, lt=1.0)
+    """By hand."""
     alignment_weight: float = _bounded(0.01, ge=0.0)
+    """Of W² in the loss, at the end of the training. By hand."""
     alignment_start: float = _bounded(0.6, "share of the training before alignment", ge=0.0, le=1.0)
+    """By hand."""
+
+    warm_up_blocks: int = _bounded(20, ge=4)
+    """Parts of the training between which the warm-up may end: twentieths, two against the two before. By hand."""
+    warm_up_slope: float = 0.05
+    """It ends where the mean loss of two parts is no more than this share below that of the two before. By hand."""
+    prior_rate: float = _bounded(0.1, ge=0.0)
+    """η of `loss.ClassPrior`: how far a step moves the logits' offset. By hand."""
+    prior_memory: float = _bounded(0.95, ge=0.0, lt=1.0)
+    """Share of the old masses of the classes kept at a step. By hand."""
+    max_prior_offset: float = _bounded(4.0, ge=0.0)
+    """Largest offset: a class that never comes must not run away. By hand."""
+    max_class_scale: float = _bounded(3.0, ge=1.0)
+    """Largest scale by which a class keeps its mass where its voxels are down-weighted. By hand."""
+    max_reviewed_scale: float = _bounded(30.0, ge=1.0)
+    """Largest scale of reviewed voxels, also in plain training. By hand."""
+    alignment_settling: float = _bounded(0.1, ge=0.0, le=1.0)
+    """Share of the training in which the statistics are gathered before: ten times their memory, and more."""
+    alignment_memory: float = _bounded(0.9, ge=0.0, lt=1.0)
+    """Share of the old statistics kept at a step. By hand."""
+    alignment_min_voxels: int = _bounded(16, ge=1)
+    """Of a class in a batch, with fewer of which it says nothing there. By hand."""
+    alignment_max_voxels: int = _bounded(4096, ge=1)
+    """Of a batch; means and spreads of so many voxels say the same as those of all."""
+    refinement_times: tuple[float, ...] = (0.35, 0.5, 0.65, 0.8)
+    """Shares of the training after which labels are refined: the first when a network knows most objects and has not
+    yet learned the labels' errors by heart, the later ones because a better network sees better. By hand."""
+    refinement_time_share: float = _bounded(0.03, ge=0.0)
+    """Of a time budget, for each refinement of all cases. By hand."""
 
     image_evidence_config: ImageEvidenceConfig = ImageEvidenceConfig()
     missed_objects_config: MissedObjectsConfig = MissedObjectsConfig()
@@ -185,20 +313,6 @@ class DaleConfig:
         return self.alternation and self.partition
 
     def __post_init__(self) -> None:
-        for one in fields(self):
-            _check(one.name, getattr(self, one.name), one.metadata)
-            if isinstance(one.default, bool) and not isinstance(getattr(self, one.name), bool):
-                raise ValueError(f"{one.name} is {getattr(self, one.name)!r}, but it should be True or False")
+        super().__post_init__()
         if not (self.partition or self.confidence):
             raise ValueError("without partition and confidence no voxel has a weight; keep one of them, or train plain")
-
-
-def _check(name: str, value: Any, bounds: Mapping[str, Any]) -> None:
-    """Raises ValueError where a field lies outside its bounds."""
-    for kind, (words, holds) in _WORDS.items():
-        if kind not in bounds:
-            continue
-        if not isinstance(value, (int, float)):
-            raise ValueError(f"{name} is {value!r}, but it should be a number")
-        if not holds(value, bounds[kind]):
-            raise ValueError(f"{name} is {value!r}, but it should be {words} {bounds[kind]:g}")

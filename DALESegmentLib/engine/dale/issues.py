@@ -17,8 +17,10 @@ from ..core.errors import EngineError, checkpoint
 from ..geometry.distance import Box, bounding_box
 from ..geometry.grid import Geometry
 from .arrays import checked_arrays, checked_number, checked_share
-from .candidates import EXCESS_DOUBT, Candidate, VoxelEvidence, find_candidates, voxel_evidence
+from .candidates import Candidate, VoxelEvidence, find_candidates, voxel_evidence
+from .config import ReviewListConfig
 
+DEFAULT = ReviewListConfig()
 SUSPICIONS = ("too large", "too small", "missing", "extra")
 
 
@@ -99,9 +101,6 @@ class Region:
         return Region(**{**data, **tuples})
 
 
-SMALLEST_VOXELS = 8
-
-
 def find_label_issues(
     labels: ArrayLike,
     probs: ArrayLike,
@@ -111,6 +110,7 @@ def find_label_issues(
     reviewed: ArrayLike | None = None,
     max_regions: int = 20,
     min_volume: float | None = None,
+    config: ReviewListConfig = DEFAULT,
 ) -> list[LabelIssue]:
     """Where the label is probably wrong, from the softmax output of any model: the places to look at first.
 
@@ -124,6 +124,7 @@ def find_label_issues(
         max_regions: the most issues to return.
         min_volume: mm³ (in 2D mm²) below which an issue is left out; by default that of 8 voxels. So is one of which
             less than half of it is expected to be wrong.
+        config: the numbers named here and the others.
 
     Returns:
         The issues, those with most volume expected to be wrong first.
@@ -142,7 +143,8 @@ def find_label_issues(
     doubt = 1 - checked_share("quality", quality, arrays.labels.shape)
     trusted = np.zeros(doubt.shape, bool) if arrays.reviewed is None else arrays.reviewed
     doubt[trusted] = 0
-    return list(_ranked(arrays.labels, doubt, arrays.probs, arrays.spacing, trusted, max_regions, min_volume))
+    found = (arrays.labels, doubt, arrays.probs, arrays.spacing, trusted)
+    return list(_ranked(*found, max_regions, min_volume, config))
 
 
 def find_regions(
@@ -156,6 +158,7 @@ def find_regions(
     limit: int = 20,
     min_mm3: float | None = None,
     class_values: Sequence[int] | None = None,
+    config: ReviewListConfig = DEFAULT,
 ) -> tuple[list[Region], np.ndarray]:
     """The doubtful regions of one case, ranked, and a map of them.
 
@@ -179,7 +182,7 @@ def find_regions(
     region_map = np.zeros(label.shape, np.int32)
     doubt = np.where(trusted, 0, 1 - np.nan_to_num(confidence, nan=1.0))
     checkpoint()
-    found = _ranked(label, doubt, probabilities, geometry.array_spacing, trusted, limit, min_mm3)
+    found = _ranked(label, doubt, probabilities, geometry.array_spacing, trusted, limit, min_mm3, config)
     regions = []
     for rank, issue in enumerate(found, start=1):
         region_map[issue.slices][issue.mask] = rank
@@ -195,19 +198,21 @@ def _ranked(
     trusted: np.ndarray,
     limit: int,
     min_volume: float | None,
+    config: ReviewListConfig,
 ) -> Iterator[LabelIssue]:
     """What `find_label_issues` returns, of arrays that fit together. doubt: (*grid), 0 where trusted."""
-    box = bounding_box((label > 0) | (doubt >= EXCESS_DOUBT), 1)
+    box = bounding_box((label > 0) | (doubt >= config.excess_doubt), 1)
     if box is None:
         return
-    evidence = voxel_evidence(label[box], doubt[box], probabilities[np.index_exp[:] + box], spacing, trusted[box])
+    part = probabilities[np.index_exp[:] + box]
+    evidence = voxel_evidence(label[box], doubt[box], part, spacing, trusted[box], config)
     volume = float(np.prod(spacing[::-1]))
-    smallest = SMALLEST_VOXELS * volume if min_volume is None else min_volume
+    smallest = config.min_voxels * volume if min_volume is None else min_volume
     ranked = sorted(
-        (s for s in find_candidates(evidence) if s.mask.sum() * volume >= smallest),
+        (s for s in find_candidates(evidence, config) if s.mask.sum() * volume >= smallest),
         key=lambda suspect: -_expected_wrong(suspect, evidence),
     )
-    worth = [s for s in ranked if _expected_wrong(s, evidence) * volume >= smallest / 2]
+    worth = [s for s in ranked if _expected_wrong(s, evidence) * volume >= config.min_wrong_share * smallest]
     offset = np.array([part.start for part in box])
     for suspect in worth[:limit]:
         checkpoint()

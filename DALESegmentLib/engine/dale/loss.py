@@ -63,10 +63,11 @@ class DaleLoss(nn.Module):
         self.num_classes = num_classes
         self.config = config
         self.reviewed_share = reviewed_share
-        self.register_buffer("thresholds", torch.full((num_classes,), (config or DEFAULT).lowest_threshold))
-        self.prior = ClassPrior(num_classes)
-        self.warm_up = WarmUp(0.0 if config is None else config.warm_up)
-        self.alignment = FeatureAlignment(num_classes)
+        numbers = config or DEFAULT
+        self.register_buffer("thresholds", torch.full((num_classes,), numbers.lowest_threshold))
+        self.prior = ClassPrior(num_classes, numbers)
+        self.warm_up = WarmUp(0.0 if config is None else config.warm_up, numbers)
+        self.alignment = FeatureAlignment(num_classes, numbers)
         self.steps = 0
         self.fuzzy_share: Tensor | float = 0.0
 
@@ -140,7 +141,7 @@ class DaleLoss(nn.Module):
         return self.warm_up.lasts(progress) if self.training else not self.warm_up.over
 
     def _plain(self, logits: Tensor, labels: PatchLabels) -> Tensor:
-        ce = upweight_reviewed(labels.valid, labels.reviewed, self.reviewed_share)
+        ce = self._upweighted(labels.valid, labels)
         loss = weighted_dice_ce(logits, labels.target, ce, labels.valid, labels.valid)
         if self.config is not None and self.training:
             self.warm_up.observe(loss.detach())
@@ -165,20 +166,22 @@ class DaleLoss(nn.Module):
         else:  # no voxel is stable, and w alone weighs both losses
             ce = dice = self._confidence(margin, s, labels, config)
         same = ce is dice
-        ce = keep_class_mass(ce * labels.valid, labels.target, self.num_classes, labels.reviewed)
-        if same:
-            dice = ce
-        else:
-            dice = keep_class_mass(dice * labels.valid, labels.target, self.num_classes, labels.reviewed)
-        ce = upweight_reviewed(ce, labels.reviewed, self.reviewed_share)
+        kept = (labels.target, self.num_classes, labels.reviewed, config.max_class_scale)
+        ce = keep_class_mass(ce * labels.valid, *kept)
+        dice = ce if same else keep_class_mass(dice * labels.valid, *kept)
+        ce = self._upweighted(ce, labels)
         loss = weighted_dice_ce(logits, labels.target, ce, dice, labels.valid)
         if config.alignment and features is not None:
             is_stable_step = not is_fuzzy_step or not config.alternates
             steps = (is_stable_step, is_fuzzy_step)
-            loss = loss + self.alignment(features, logits.detach(), labels, f > 0.5, *steps, progress, config)
+            loss = loss + self.alignment(features, logits.detach(), labels, f > 0.5, *steps, progress)
         fuzzy, voxels = all_reduce_sum((f * labels.valid).sum(), labels.valid.sum())
         self.fuzzy_share = fuzzy / voxels.clamp_min(1)
         return loss
+
+    def _upweighted(self, weights: Tensor, labels: PatchLabels) -> Tensor:
+        largest = (self.config or DEFAULT).max_reviewed_scale
+        return upweight_reviewed(weights, labels.reviewed, self.reviewed_share, largest)
 
     def _fuzziness(self, s: Tensor, labels: PatchLabels, config: DaleConfig) -> Tensor:
         if config.partition:
@@ -216,25 +219,23 @@ def weighted_dice_ce(logits: Tensor, label: Tensor, ce_weights: Tensor, dice_wei
     return cross_entropy / voxels.clamp_min(1) + 1.0 - dice[1:].mean()
 
 
-LARGEST_SCALE = 30.0
-
-
-def upweight_reviewed(weights: Tensor, reviewed: Tensor, share: float) -> Tensor:
+def upweight_reviewed(
+    weights: Tensor, reviewed: Tensor, share: float, max_scale: float = DEFAULT.max_reviewed_scale
+) -> Tensor:
     """Scale the weights of reviewed voxels up to `share` of all weight in the batch; never down.
 
     weights: (B, *grid) ≥ 0; reviewed: (B, *grid) bool; share in [0, 1). A few corrected voxels would otherwise be a
-    thousandth of the loss, outvoted by the many that nobody looked at. The scale is limited to LARGEST_SCALE. A
+    thousandth of the loss, outvoted by the many that nobody looked at. The scale is at most `max_scale`. A
     heuristic.
     """
     if share <= 0:
         return weights
     inside, everywhere = all_reduce_sum(weights[reviewed].sum(), weights.sum())
     outside = everywhere - inside
-    scale = (share / (1.0 - share) * outside / inside.clamp_min(1e-6)).clamp(1.0, LARGEST_SCALE)
+    scale = (share / (1.0 - share) * outside / inside.clamp_min(1e-6)).clamp(1.0, max_scale)
     return torch.where(reviewed, weights * scale, weights)
 
 
-LARGEST = 4.0
 _FLOOR = 1e-4
 
 
@@ -256,10 +257,9 @@ class ClassPrior(nn.Module):
 
     state: Tensor
 
-    def __init__(self, num_classes: int, rate: float = 0.1, memory: float = 0.95) -> None:
+    def __init__(self, num_classes: int, config: DaleConfig = DEFAULT) -> None:
         super().__init__()
-        self.rate = rate
-        self.memory = memory
+        self.config = config
         self.register_buffer("state", torch.zeros(3, num_classes))
 
     def adjusted(self, logits: Tensor) -> Tensor:
@@ -276,42 +276,41 @@ class ClassPrior(nn.Module):
         fresh = torch.stack([labelled, predicted]) / voxels.clamp_min(1.0)
         state = self.state.to(fresh.device)
         masses = state[1:]
-        masses = torch.where(masses.any(), torch.lerp(fresh, masses, self.memory), fresh)
+        masses = torch.where(masses.any(), torch.lerp(fresh, masses, self.config.prior_memory), fresh)
         labelled, predicted = masses.clamp_min(_FLOOR)
-        offset = state[0] + self.rate * (labelled / predicted).log()
-        offset = (offset - offset[0]).clamp(-LARGEST, LARGEST)  # a constant for all classes changes nothing
+        offset = state[0] + self.config.prior_rate * (labelled / predicted).log()
+        largest = self.config.max_prior_offset
+        offset = (offset - offset[0]).clamp(-largest, largest)  # a constant for all classes changes nothing
         self.state = torch.cat([offset[None], masses])
-
-
-BLOCKS = 20
-SLOPE = 0.05
 
 
 class WarmUp(nn.Module):
     """How long a training stays plain before labels are doubted.
 
     The warm-up ends by the training curve's own slope: as soon as the mean loss of the last tenth of the training is no
-    more than `SLOPE` below that of the tenth before it. Where labels are good the loss goes on falling, and a network
-    that is still learning the easy part cannot tell hard from wrong; where labels contradict each other it soon stands
-    still, and going on would only learn them by heart. The curve is looked at every twentieth of the training, from a
-    fifth of it on. A heuristic.
+    more than `warm_up_slope` below that of the tenth before it. Where labels are good the loss goes on falling, and a
+    network that is still learning the easy part cannot tell hard from wrong; where labels contradict each other it soon
+    stands still, and going on would only learn them by heart. The curve is looked at every twentieth of the training
+    (`warm_up_blocks`), from a fifth of it on. A heuristic.
 
-    longest: the share of the training after which it ends in any case; 0 is no warm-up. losses: (BLOCKS, 2), the sum
+    longest: the share of the training after which it ends in any case; 0 is no warm-up. losses: (blocks, 2), the sum
     and number of the losses in each twentieth.
     """
 
     losses: Tensor
 
-    def __init__(self, longest: float) -> None:
+    def __init__(self, longest: float, config: DaleConfig = DEFAULT) -> None:
         super().__init__()
         self.longest = longest
+        self.config = config
         self.over = False
         self.block = 0
-        self.register_buffer("losses", torch.zeros(BLOCKS, 2))
+        self.register_buffer("losses", torch.zeros(config.warm_up_blocks, 2))
 
     def lasts(self, progress: float) -> bool:
         """Whether the step at this share of the training, in [0, 1], is still plain."""
-        block = min(int(progress * BLOCKS + 1e-9), BLOCKS - 1)
+        blocks = self.config.warm_up_blocks
+        block = min(int(progress * blocks + 1e-9), blocks - 1)
         if block > self.block:
             self.block = block
             self.over = self.over or self._stands_still()
@@ -334,4 +333,4 @@ class WarmUp(nn.Module):
         if len(ended) < 4:
             return False
         (before, steps), (now, steps_now) = ended[-4:-2].sum(0), ended[-2:].sum(0)
-        return bool(steps > 0 and steps_now > 0 and now / steps_now > (1 - SLOPE) * before / steps)
+        return bool(steps > 0 and steps_now > 0 and now / steps_now > (1 - self.config.warm_up_slope) * before / steps)

@@ -35,7 +35,7 @@ from ..core.distributed import all_reduce_sum
 from .config import DaleConfig
 from .patches import PatchLabels
 
-LARGEST_SCALE = 3.0
+DEFAULT = DaleConfig()
 
 
 def step_weights(f: Tensor, w: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -44,11 +44,17 @@ def step_weights(f: Tensor, w: Tensor | None) -> tuple[Tensor, Tensor]:
     return (stable if w is None else stable + f * w), stable
 
 
-def keep_class_mass(weights: Tensor, label: Tensor, classes: int, fixed: Tensor | None = None) -> Tensor:
+def keep_class_mass(
+    weights: Tensor,
+    label: Tensor,
+    classes: int,
+    fixed: Tensor | None = None,
+    max_scale: float = DEFAULT.max_class_scale,
+) -> Tensor:
     """Scale ω so that each class keeps the mass it had with ω = 1.
 
     Without it, down-weighting the boundary on one side lets the other side pull it over. A heuristic; the scale
-    is limited to LARGEST_SCALE. `fixed` marks voxels (reviewed ones) that keep their weight and are not counted.
+    is at most `max_scale`. `fixed` marks voxels (reviewed ones) that keep their weight and are not counted.
     weights, label, fixed: (B, *grid); weights 0 outside the image are not counted.
     """
     flat, index = weights.flatten(), label.flatten().long()
@@ -61,15 +67,8 @@ def keep_class_mass(weights: Tensor, label: Tensor, classes: int, fixed: Tensor 
     wanted = torch.stack([member.dot(counted) for member in members])
     present = torch.stack([member.dot(mass) for member in members])
     wanted, present = all_reduce_sum(wanted, present)
-    scale = (wanted / present.clamp_min(1e-6)).clamp(1.0, LARGEST_SCALE)
+    scale = (wanted / present.clamp_min(1e-6)).clamp(1.0, max_scale)
     return (flat + mass * (scale.index_select(0, index) - 1.0)).reshape(weights.shape)
-
-
-FEWEST_VOXELS = 16
-ALIGNED_VOXELS = 4096
-"""Of a batch; means and spreads of so many voxels say the same as those of all."""
-SETTLING = 0.1
-"""Share of the training in which the statistics are gathered before they are used: ten times their memory, and more."""
 
 
 def gaussian_wasserstein2(mean_a: Tensor, std_a: Tensor, mean_b: Tensor, std_b: Tensor) -> Tensor:
@@ -79,7 +78,7 @@ def gaussian_wasserstein2(mean_a: Tensor, std_a: Tensor, mean_b: Tensor, std_b: 
 
 @dataclass
 class ClassStatistics:
-    """Of the features of each class: enough (K,) bool, whether there are FEWEST_VOXELS; mean, variance (K, F), the
+    """Of the features of each class: enough (K,) bool, whether there are enough voxels; mean, variance (K, F), the
     latter unbiased."""
 
     enough: Tensor
@@ -87,9 +86,15 @@ class ClassStatistics:
     variance: Tensor
 
     @staticmethod
-    def of(features: Tensor, of_class: Tensor, chosen: Tensor, classes: int) -> ClassStatistics:
+    def of(
+        features: Tensor,
+        of_class: Tensor,
+        chosen: Tensor,
+        classes: int,
+        min_voxels: int = DEFAULT.alignment_min_voxels,
+    ) -> ClassStatistics:
         """Over the chosen voxels of all processes, with gradients; features (N, F) float32, of_class (N,) int64,
-        chosen (N,) bool."""
+        chosen (N,) bool; min_voxels of a class are enough."""
         members = (F.one_hot(of_class, classes) * chosen.unsqueeze(1)).to(features).t()
         count, total = all_reduce_sum(members.sum(1), members @ features.detach())
         n = count.unsqueeze(1)
@@ -99,7 +104,7 @@ class ClassStatistics:
         moved, squares = all_reduce_sum(members @ apart, members @ apart.square())
         moved = moved / n.clamp_min(1.0)
         variance = (squares - n * moved.square()).clamp_min(0.0) / (n - 1.0).clamp_min(1.0)
-        return ClassStatistics(count >= FEWEST_VOXELS, shift + moved, variance)
+        return ClassStatistics(count >= min_voxels, shift + moved, variance)
 
 
 class FeatureAlignment(nn.Module):
@@ -112,10 +117,10 @@ class FeatureAlignment(nn.Module):
     std: Tensor
     seen: Tensor
 
-    def __init__(self, num_classes: int, memory: float = 0.9) -> None:
+    def __init__(self, num_classes: int, config: DaleConfig = DEFAULT) -> None:
         super().__init__()
         self.num_classes = num_classes
-        self.memory = memory
+        self.config = config
         self.register_buffer("mean", torch.zeros(num_classes, 0))
         self.register_buffer("std", torch.ones(num_classes, 0))
         self.register_buffer("seen", torch.zeros(num_classes, dtype=torch.bool))
@@ -129,7 +134,6 @@ class FeatureAlignment(nn.Module):
         is_stable_step: bool,
         is_fuzzy_step: bool,
         progress: float,
-        config: DaleConfig,
     ) -> Tensor:
         """The term of a training step, a scalar, ramped in over the last part of the training.
 
@@ -139,11 +143,11 @@ class FeatureAlignment(nn.Module):
             is_stable_step: whether the step feeds the statistics.
             is_fuzzy_step: whether it pays the distance; without alternation every step does both.
         """
-        zero = features.new_zeros(())
-        if progress <= config.alignment_start - SETTLING:
+        config, zero = self.config, features.new_zeros(())
+        if progress <= config.alignment_start - config.alignment_settling:
             return zero
         grid = features.shape[2:]
-        every = max(1, (labels.total or features.shape[0]) * grid.numel() // ALIGNED_VOXELS)
+        every = max(1, (labels.total or features.shape[0]) * grid.numel() // config.alignment_max_voxels)
 
         def drawn(values: Tensor) -> Tensor:
             """(N, C) of (B, C, *patch) values, on the features' grid."""
@@ -163,12 +167,12 @@ class FeatureAlignment(nn.Module):
 
     def observe(self, features: Tensor, label: Tensor, stable: Tensor) -> None:
         """features: (N, F); label: (N,); stable: (N,) bool."""
-        now = ClassStatistics.of(features.detach().float(), label, stable, self.num_classes)
+        now = self._statistics(features.detach(), label, stable)
         if self.mean.shape != now.mean.shape:
             self.mean, self.std = torch.zeros_like(now.mean), torch.ones_like(now.mean)
         seen = self.seen.to(now.mean.device)
         # the first time as it is, later a little; and not at all where there are too few voxels to say anything
-        step = torch.where(seen, 1.0 - self.memory, 1.0).masked_fill(~now.enough, 0.0).unsqueeze(1)
+        step = torch.where(seen, 1.0 - self.config.alignment_memory, 1.0).masked_fill(~now.enough, 0.0).unsqueeze(1)
         self.mean = torch.lerp(self.mean, now.mean, step)
         self.std = torch.lerp(self.std, now.variance.sqrt(), step)
         self.seen = seen | now.enough
@@ -177,7 +181,7 @@ class FeatureAlignment(nn.Module):
         """Mean W² over the classes seen, features (N, F) with gradient, predicted (N,), fuzzy (N,) bool."""
         if not self.mean.shape[1]:
             return features.new_zeros(())
-        now = ClassStatistics.of(features.float(), predicted, fuzzy, self.num_classes)
+        now = self._statistics(features, predicted, fuzzy)
         seen = self.seen.unsqueeze(1)
         unit = (self.std.square() * seen).mean(1).sum() / self.seen.sum().clamp_min(1)
         # the small constant keeps the gradient of the root finite where a feature is constant
@@ -185,6 +189,10 @@ class FeatureAlignment(nn.Module):
         counts = self.seen & now.enough
         total = torch.where(counts, distance, 0.0).sum() / (unit.clamp_min(1e-6) * features.shape[1])
         return total / counts.sum().clamp_min(1)
+
+    def _statistics(self, features: Tensor, of_class: Tensor, chosen: Tensor) -> ClassStatistics:
+        enough = self.config.alignment_min_voxels
+        return ClassStatistics.of(features.float(), of_class, chosen, self.num_classes, enough)
 
     def _load_from_state_dict(self, state_dict: Mapping[str, Any], prefix: str, *arguments: Any) -> None:
         """How many features there are is known from the state alone."""

@@ -19,7 +19,7 @@ The distance prior π: that label and network agree about a voxel says little be
 Labels err where outlines were drawn, and at objects that somebody overlooked or made up. Before the network is asked
 how sure it is, a label that it shares is therefore right with the odds
 
-    logit π = SURENESS · min(d / r, 1),
+    logit π = agreement_log_odds · min(d / r, 1),
 
 d being mm to the outline of what is given the same class and not contradicted by the network, and r the radius of the
 case's objects in mm. A label that is contradicted has even odds (π = ½), so π has no step anywhere. So has every voxel
@@ -51,8 +51,10 @@ from torch import Tensor
 from ..core.errors import checkpoint, needed_by
 from ..geometry.distance import Box, bounding_box, margin_voxels, signed_distance
 from .arrays import checked_arrays, checked_disagreement, checked_number
+from .config import LabelQualityConfig
 from .label_state import LabelDisagreement
 
+DEFAULT = LabelQualityConfig()
 _TINY = 1e-6
 
 
@@ -78,14 +80,12 @@ def consistent_margin(margin: Tensor, disagreement: Tensor) -> Tensor:
     return 0.5 * (margin + torch.logit(1.0 - disagreement, eps=1e-4))
 
 
-SURENESS = 4.0
-
-
 def agreement_logit(
     label: np.ndarray,
     contradicted: np.ndarray,
     spacing: Sequence[float],
     radius: float | None = None,
+    config: LabelQualityConfig = DEFAULT,
 ) -> np.ndarray:
     """logit π, (*grid) float32.
 
@@ -99,7 +99,8 @@ def agreement_logit(
         radius = object_radius(objects, spacing)
     if not radius:
         return np.zeros(label.shape, np.float32)
-    odds = np.where(contradicted, np.float32(0.0), np.float32(SURENESS))
+    largest = config.agreement_log_odds
+    odds = np.where(contradicted, np.float32(0.0), np.float32(largest))
     box = bounding_box(objects | contradicted, margin_voxels(radius, spacing))
     if box is None:  # of a part
         return odds
@@ -111,13 +112,13 @@ def agreement_logit(
             continue
         shared = shared[inside]
         sure = -signed_distance(shared, spacing)
-        sure *= SURENESS / radius
-        np.copyto(odds[box][inside], np.minimum(sure, SURENESS, out=sure), where=shared)
+        sure *= largest / radius
+        np.copyto(odds[box][inside], np.minimum(sure, largest, out=sure), where=shared)
     return odds
 
 
 KNOTS = np.linspace(0.0, 1.0, 11)
-_PRIOR = 1.0
+"""As stored with a model."""
 
 
 @dataclass(frozen=True)
@@ -146,14 +147,15 @@ class Recalibration:
             np.add.at(correct, knot, share * height * right)
         return Recalibration(tuple(looks.tolist()), tuple(correct.tolist()))
 
-    def apply(self, confidence: np.ndarray) -> np.ndarray:
+    def apply(self, confidence: np.ndarray, config: LabelQualityConfig = DEFAULT) -> np.ndarray:
         """float32 of the same shape; what was not looked at stays as it is."""
         if not any(self.looks):
             return confidence
         with needed_by("Recalibrated label quality"):
             from scipy.optimize import isotonic_regression
-        weight = np.array(self.looks) + _PRIOR
-        share = (np.array(self.right) + _PRIOR * KNOTS) / weight
+        prior = config.recalibration_prior
+        weight = np.array(self.looks) + prior
+        share = (np.array(self.right) + prior * KNOTS) / weight
         rising = isotonic_regression(share, weights=weight).x
         return np.interp(confidence, KNOTS, rising).astype(np.float32)
 
@@ -178,6 +180,7 @@ def label_quality(
     distance_prior: bool = True,
     temperature: float = 1.0,
     calibrator: Recalibration | None = None,
+    config: LabelQualityConfig = DEFAULT,
 ) -> np.ndarray:
     """How far the label of each voxel can be trusted, from the softmax output of any model.
 
@@ -198,6 +201,7 @@ def label_quality(
             (needs SimpleITK and scipy); else every label has even odds before the model is asked.
         temperature: T > 0; larger values draw the quality towards that prior.
         calibrator: what review has found out about this quality.
+        config: how much the distance prior and the calibrator's own prior count.
 
     Returns:
         (*grid) float32 in [0, 1], w* of the formula above.
@@ -218,6 +222,7 @@ def label_quality(
         calibrator=calibrator,
         reviewed=arrays.reviewed,
         temperature=temperature,
+        config=config,
     )
 
 
@@ -231,13 +236,14 @@ def quality_of(
     calibrator: Recalibration | None = None,
     reviewed: np.ndarray | None = None,
     temperature: float = 1.0,
+    config: LabelQualityConfig = DEFAULT,
 ) -> np.ndarray:
     """`label_quality` of arrays that are known to fit together, float32 probabilities among them. spacing: None for
     even odds; around: of arrays that are a part of an image."""
     p, label = torch.from_numpy(probabilities), torch.from_numpy(classes)
-    quality = confidence_of(p, label, disagreement, spacing, around, temperature).numpy()
+    quality = confidence_of(p, label, disagreement, spacing, around, temperature, config).numpy()
     if calibrator is not None:
-        quality = calibrator.apply(quality)
+        quality = calibrator.apply(quality, config)
     if reviewed is not None:
         quality[np.asarray(reviewed, bool)] = 1.0
     return quality
@@ -250,6 +256,7 @@ def confidence_of(
     spacing: Sequence[float] | None,
     around: RegionContext | None = None,
     temperature: float = 1.0,
+    config: LabelQualityConfig = DEFAULT,
 ) -> Tensor:
     """float32 (*grid), the closed form alone; probabilities (K, *grid), classes (*grid) whole numbers, disagreement on
     the same grid; spacing: mm along the grid's axes; None for even odds."""
@@ -261,7 +268,7 @@ def confidence_of(
     checkpoint()
     if spacing is None:
         return label_confidence(margin, temperature=temperature).float()
-    prior = _prior(classes.numpy(), (margin < 0).numpy(), spacing, around)
+    prior = _prior(classes.numpy(), (margin < 0).numpy(), spacing, around, config)
     return label_confidence(margin, torch.from_numpy(prior), temperature).float()
 
 
@@ -277,11 +284,15 @@ def _margin(probabilities: Tensor, classes: Tensor) -> Tensor:
 
 
 def _prior(
-    classes: np.ndarray, contradicted: np.ndarray, spacing: Sequence[float], around: RegionContext | None
+    classes: np.ndarray,
+    contradicted: np.ndarray,
+    spacing: Sequence[float],
+    around: RegionContext | None,
+    config: LabelQualityConfig,
 ) -> np.ndarray:
     """logit π (*grid), see `agreement_logit`; what the network holds of the surroundings is not known."""
     if around is None:
-        return agreement_logit(classes, contradicted, spacing)
+        return agreement_logit(classes, contradicted, spacing, config=config)
     wide = np.zeros(around.label.shape, bool)
     wide[around.box] = contradicted
-    return agreement_logit(around.label, wide, spacing, around.radius)[around.box].copy()
+    return agreement_logit(around.label, wide, spacing, around.radius, config)[around.box].copy()

@@ -13,7 +13,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from ..core.errors import EngineError
-from ..dale.config import DaleConfig
+from ..dale.config import DaleConfig, FinetuneConfig
 from ..geometry.orientation import canonical_size, canonical_spacing
 from ..io.case import Case
 from ..io.checks import MOST_LABEL_VALUES
@@ -190,12 +190,14 @@ LARGEST_SEED = 2**31 - 1
 
 
 class TrainSettings(BaseModel):
-    """epochs × steps_per_epoch steps, or less where `seconds` (a time budget) ends first."""
+    """epochs × steps_per_epoch steps, or less where `seconds` (a time budget) ends first. finetune, trusted_share: of
+    fine-tuning alone."""
 
     model_config = ConfigDict(extra="forbid")
 
     method: Literal["dale", "plain"] = "dale"
     dale: DaleConfig = DaleConfig()
+    finetune: FinetuneConfig = FinetuneConfig()
     epochs: int = Field(50, ge=1)
     steps_per_epoch: int = Field(50, ge=1)
     seconds: float | None = Field(None, gt=0)

@@ -42,7 +42,7 @@ def training(
     ranks = current()
     config = settings.objective_settings
     budget = TimeBudget(settings.seconds)
-    before: tuple[Callback, ...] = (budget, LabelRefinement(settings.seconds), PartitionThresholds())
+    before: tuple[Callback, ...] = (budget, LabelRefinement(settings.seconds, settings.dale), PartitionThresholds())
     if config is not None and config.cross_fitting:
         make = partial(_on_half, plan, device, config)
         before = (CrossFitting(make, budget, config.cross_fitting_config), *before)
@@ -99,7 +99,7 @@ def finetuning(
     goes on with what the training it comes from proposed, and a budget is for what was corrected.
     """
     half = plan.model_copy(update={"batch_size": max(2, -(-plan.batch_size // 2))})
-    sampler = FinetuneSampler(cases, half)
+    sampler = FinetuneSampler(cases, half, settings.finetune)
     budget = TimeBudget(settings.seconds, deadline)
     best = BestOnReview(sampler, budget)
     outputs = [] if checkpoint is None else [RunOutputs(checkpoint, best)]

@@ -22,10 +22,6 @@ if TYPE_CHECKING:
 
 VALIDATIONS = 10
 """At most so many validations in a training, evenly spaced, the last at its end."""
-SCORED = 12
-"""Epochs of a time budget, each ending with a score that tells whether the fine-tune helps."""
-PATIENCE = 5
-"""Scores that are not the best, one after another, after which a fine-tune ends."""
 SAVED_EVERY = 20.0
 """Seconds between writing the best model so far, so that a kill does not cost it."""
 QUICK_SECONDS, WRITE_SHARE = 1.0, 0.1
@@ -154,11 +150,13 @@ class BestOnReview(Callback):
     """Of a fine-tune: scores the model after each epoch, keeps the best one, puts it back at the end, and stops early.
 
     Rows get confirmed_wrong, the share of the confirmed voxels scored that the model contradicts, and replay_dice,
-    its Dice with the labels on patches without them. With a budget an epoch is a twelfth of it.
+    its Dice with the labels on patches without them. With a budget there is one epoch for each of
+    `FinetuneConfig.scores`.
     """
 
     def __init__(self, sampler: FinetuneSampler, budget: TimeBudget) -> None:
         self.sampler = sampler
+        self.config = sampler.config
         self.budget = budget
         self.since_best = 0
 
@@ -170,7 +168,7 @@ class BestOnReview(Callback):
 
     def on_epoch_start(self, trainer: Trainer) -> None:
         seconds = self.budget.seconds
-        self.epoch_ends = None if seconds is None else time.monotonic() + seconds / SCORED
+        self.epoch_ends = None if seconds is None else time.monotonic() + seconds / self.config.scores
 
     def on_step_end(self, trainer: Trainer) -> None:
         score = self.best
@@ -180,11 +178,11 @@ class BestOnReview(Callback):
 
     def on_epoch_end(self, trainer: Trainer) -> None:
         score = score_on_review(trainer.network, self.patches)
-        if is_better(score, self.best, self.before):
+        if is_better(score, self.best, self.before, self.config.replay_margin):
             self.best, self.kept, self.since_best = score, _copied(trainer.network), 0
         else:
             self.since_best += 1
-        trainer.should_stop = trainer.should_stop or self.since_best >= PATIENCE
+        trainer.should_stop = trainer.should_stop or self.since_best >= self.config.patience
         trainer.history[-1] |= score.row()
 
     def on_fit_end(self, trainer: Trainer) -> None:

@@ -23,6 +23,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..dale.config import FinetuneConfig
 from ..dale.loss import DaleLoss
 from ..dale.patches import PatchLabels
 from ..metrics.segmentation import dice, mean_of
@@ -30,8 +31,7 @@ from ..planning.plan import Plan, TrainSettings
 from ..planning.preprocessing import PreparedCase
 from .sampling import Batch, DrawnPatch, PatchSampler, confirmed_points
 
-DISTILLATION_WEIGHT = 8.0
-"""λ"""
+DEFAULT = FinetuneConfig()
 
 
 class DistillationLoss(DaleLoss):
@@ -39,6 +39,7 @@ class DistillationLoss(DaleLoss):
 
     def __init__(self, plan: Plan, settings: TrainSettings, before: nn.Module) -> None:
         super().__init__(plan.classes, settings.objective_settings, settings.trusted_share)
+        self.distillation_weight = settings.finetune.distillation_weight
         self.before = copy.deepcopy(before).eval().requires_grad_(False)
 
     def forward(self, logits: Tensor, labels: PatchLabels, progress: float, features: Tensor | None = None) -> Tensor:
@@ -47,7 +48,7 @@ class DistillationLoss(DaleLoss):
         device = labels.image.device.type
         with torch.no_grad(), torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):
             before = self.before(labels.image)
-        return loss + DISTILLATION_WEIGHT * _distance(before.float(), logits, labels)
+        return loss + self.distillation_weight * _distance(before.float(), logits, labels)
 
 
 def _distance(before: Tensor, now: Tensor, batch: Batch) -> Tensor:
@@ -56,12 +57,6 @@ def _distance(before: Tensor, now: Tensor, batch: Batch) -> Tensor:
     divergence = (log_before.exp() * (log_before - now.log_softmax(1))).sum(1)
     weights = batch.valid * ~batch.reviewed
     return (weights * divergence).sum() / batch.valid.sum().clamp_min(1)
-
-
-PATCHES = 16
-"""Of each kind; evaluating both costs about as much as a step or two."""
-REPLAY_MARGIN = 0.01
-"""Dice that a model may lose on the replay and still be kept."""
 
 
 @dataclass(frozen=True)
@@ -77,17 +72,20 @@ class ReviewScore:
         return {"confirmed_wrong": round(share, 4), "replay_dice": round(self.replay, 4)}
 
 
-def is_better(score: ReviewScore, best: ReviewScore, before: ReviewScore) -> bool:
-    """Fewer confirmed voxels contradicted, and nothing lost on the replay against the model before; where the voxels
-    are equal, the better replay."""
-    kept = score.replay >= before.replay - REPLAY_MARGIN
+def is_better(
+    score: ReviewScore, best: ReviewScore, before: ReviewScore, margin: float = DEFAULT.replay_margin
+) -> bool:
+    """Fewer confirmed voxels contradicted, and no more than the margin of Dice lost on the replay against the model
+    before; where the voxels are equal, the better replay."""
+    kept = score.replay >= before.replay - margin
     return kept and (score.wrong, -score.replay) < (best.wrong, -best.replay)
 
 
 def scoring_patches(sampler: FinetuneSampler, seed: int, device: torch.device) -> list[Batch]:
     """Batches, the same for one seed: windows that hold confirmed voxels, evenly drawn, and replay."""
-    windows = sampler.windows[:: max(1, -(-len(sampler.windows) // PATCHES))]
-    patches = windows + sampler.replay_patches(PATCHES, seed)
+    count = sampler.config.scored_patches
+    windows = sampler.windows[:: max(1, -(-len(sampler.windows) // count))]
+    patches = windows + sampler.replay_patches(count, seed)
     size = sampler.plan.batch_size
     return [sampler.take(patches[i : i + size], device) for i in range(0, len(patches), size)]
 
@@ -116,17 +114,12 @@ def score_on_review(network: nn.Module, patches: list[Batch]) -> ReviewScore:
     return ReviewScore(wrong, confirmed, 1.0 if replay is None else replay)
 
 
-CONFIRMED_SHARE = 0.5
-"""Of the patches of a batch."""
-AS_PREDICTED = 0.9
-"""Of those."""
-
-
 class FinetuneSampler(PatchSampler):
     """Where nothing is confirmed it draws what a training does."""
 
-    def __init__(self, cases: Sequence[PreparedCase], plan: Plan) -> None:
+    def __init__(self, cases: Sequence[PreparedCase], plan: Plan, config: FinetuneConfig = DEFAULT) -> None:
         super().__init__(cases, plan)
+        self.config = config
         self.confirmed = {
             i: confirmed_points(case.labels) for i, case in enumerate(self.cases) if bool(case.labels.reviewed.any())
         }
@@ -143,9 +136,9 @@ class FinetuneSampler(PatchSampler):
         return [self._drawn(patch.number, patch.start, augmented=False) for patch in drawn]
 
     def _patch(self) -> DrawnPatch:
-        if not self.windows or self.random.random() >= CONFIRMED_SHARE:
+        if not self.windows or self.random.random() >= self.config.confirmed_share:
             return super()._patch()
-        if self.random.random() < AS_PREDICTED:
+        if self.random.random() < self.config.as_predicted:
             if not self.turn:
                 self.turn = list(self.random.permutation(len(self.windows)))
             return self.windows[self.turn.pop()]

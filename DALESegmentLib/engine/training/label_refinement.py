@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from ..core.progress import Progress
+from ..dale.config import DaleConfig
 from ..dale.correctors.base import LabelledImage, Predictions
 from ..inference.predictor import Predictor
 from .callbacks import Callback
@@ -16,11 +17,7 @@ from .callbacks import Callback
 if TYPE_CHECKING:
     from .trainer import Trainer
 
-TIMES = (0.35, 0.5, 0.65, 0.8)
-"""Shares of the training after which labels are refined: the first when a network knows most objects and has not yet
-learned the labels' errors by heart, the later ones because a network that learned better outlines sees better."""
-TIME_SHARE = 0.03
-"""Of a time budget, for each refinement of all cases."""
+DEFAULT = DaleConfig()
 
 
 class LabelRefinement(Callback):
@@ -29,14 +26,15 @@ class LabelRefinement(Callback):
 
     name = "label_refinement"
 
-    def __init__(self, seconds: float | None = None) -> None:
-        self.seconds = math.inf if seconds is None else TIME_SHARE * seconds
+    def __init__(self, seconds: float | None = None, config: DaleConfig = DEFAULT) -> None:
+        self.seconds = math.inf if seconds is None else config.refinement_time_share * seconds
+        self.times = config.refinement_times
         self.done = 0
 
     def on_epoch_start(self, trainer: Trainer) -> None:
         if trainer.loss.config is None:
             return
-        passed = sum(each <= trainer.share for each in TIMES)
+        passed = sum(each <= trainer.share for each in self.times)
         if passed <= self.done or not any(corrector.is_active for corrector in trainer.correctors):
             return
         self.done = passed

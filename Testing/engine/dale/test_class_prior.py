@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from DALESegmentLib.engine.dale.loss import LARGEST, ClassPrior
+from DALESegmentLib.engine.dale.loss import DEFAULT, ClassPrior
 
 
 def observed(bias: Tensor, batches: int = 300, valid: float = 1.0) -> tuple[ClassPrior, Tensor]:
@@ -44,4 +44,4 @@ def test_a_class_that_never_comes_cannot_run_away():
     for _ in range(500):
         given = prior.adjusted(torch.zeros(1, 2, 10)).softmax(1)
         prior.observe(given, torch.zeros(1, 10, dtype=torch.long), torch.ones(1, 10))
-    assert prior.state[0].tolist() == pytest.approx([0.0, -LARGEST])
+    assert prior.state[0].tolist() == pytest.approx([0.0, -DEFAULT.max_prior_offset])

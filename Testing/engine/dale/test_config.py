@@ -8,7 +8,14 @@ import pytest
 from pydantic import ValidationError
 
 from DALESegmentLib.engine.commands.train import TrainParameters
-from DALESegmentLib.engine.dale.config import DaleConfig
+from DALESegmentLib.engine.dale.config import (
+    CrossFittingConfig,
+    DaleConfig,
+    FinetuneConfig,
+    ImageEvidenceConfig,
+    LabelQualityConfig,
+    ReviewListConfig,
+)
 from DALESegmentLib.engine.planning.plan import TrainSettings
 from DALESegmentLib.engine.rpc.error_messages import explain
 
@@ -18,6 +25,8 @@ WRONG = [
     ({"sharpness": 0}, "it should be greater than 0"),
     ({"warm_up": 1.0}, "it should be less than 1"),
     ({"lowest_threshold": 1.5}, "it should be less than or equal to 1"),
+    ({"warm_up_blocks": 3}, "it should be greater than or equal to 4"),
+    ({"alignment_max_voxels": 0}, "it should be greater than or equal to 1"),
     ({"partition": False, "confidence": False}, "without partition and confidence no voxel has a weight"),
 ]
 
@@ -32,6 +41,25 @@ def test_a_value_out_of_bounds_is_refused_in_a_sentence(given, told):
 def test_what_is_no_number_is_refused(value):
     with pytest.raises(ValueError, match=r"memory is .*, but it should be"):
         DaleConfig(memory=value)
+
+
+@pytest.mark.parametrize(
+    ("config", "given", "told"),
+    [
+        (CrossFittingConfig, {"evaluations": 0}, "evaluations is 0, but it should be greater than or equal to 1"),
+        (CrossFittingConfig, {"cases": 2.5}, "cases is 2.5, but it should be a whole number"),
+        (CrossFittingConfig, {"windows": True}, "windows is True, but it should be a whole number"),
+        (CrossFittingConfig, {"refine": "no"}, "refine is 'no', but it should be True or False"),
+        (CrossFittingConfig, {"time_share": 1.0}, "time_share is 1.0, but it should be less than 1"),
+        (ImageEvidenceConfig, {"max_fitted": 0}, "max_fitted is 0, but it should be greater than or equal to 1"),
+        (FinetuneConfig, {"patience": 0}, "patience is 0, but it should be greater than or equal to 1"),
+        (LabelQualityConfig, {"agreement_log_odds": -1}, "should be greater than or equal to 0"),
+        (ReviewListConfig, {"pieces_across": 0}, "pieces_across is 0, but it should be greater than 0"),
+    ],
+)
+def test_so_do_the_configs_of_parts(config, given, told):
+    with pytest.raises(ValueError, match=told):
+        config(**given)
 
 
 def test_a_switch_is_true_or_false():
@@ -65,6 +93,12 @@ def test_settings_are_stored_and_read_again():
     assert stored["dale"]["image_evidence_config"]["smoothing"] == [1.0, 2.0]
     assert TrainSettings.model_validate(stored).dale == asked
     assert stored["dale"].keys() == {field.name for field in dataclasses.fields(DaleConfig)}
+
+
+def test_settings_that_were_stored_before_a_number_was_one_are_read_with_its_default():
+    stored = TrainSettings().model_dump(mode="json")
+    del stored["finetune"], stored["dale"]["warm_up_slope"], stored["dale"]["refinement_times"]
+    assert TrainSettings.model_validate(stored) == TrainSettings()
 
 
 def test_settings_do_not_change():

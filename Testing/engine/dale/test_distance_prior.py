@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from DALESegmentLib.engine.dale.quality import SURENESS, agreement_logit
+from DALESegmentLib.engine.dale.quality import DEFAULT, agreement_logit
 from DALESegmentLib.engine.geometry.objects import object_radius
+
+LARGEST = DEFAULT.agreement_log_odds
 
 
 def by_looking_at_every_pair(label, contradicted, sampling, radius):
@@ -21,7 +23,7 @@ def by_looking_at_every_pair(label, contradicted, sampling, radius):
         apart = np.abs(where[shared][:, None] - where[~shared]).sum(2) == 1
         last, first = mm[shared][apart.any(1)], mm[~shared][apart.any(0)]
         near = [np.linalg.norm(layer - at, axis=1).min() if len(layer) else np.inf for layer in (last, first)]
-        expected[voxel] = SURENESS * min(np.mean(near) / radius, 1.0)
+        expected[voxel] = LARGEST * min(np.mean(near) / radius, 1.0)
     return expected
 
 
@@ -47,12 +49,12 @@ def test_its_unit_is_the_radius_of_the_objects():
     assert radius == pytest.approx((400 / np.pi) ** 0.5)
     none = np.zeros(label.shape, bool)
     found = agreement_logit(label, none, (1.0, 1.0))
-    assert found[30, 40] == pytest.approx(SURENESS / 2 / radius)
-    assert found[39, 39] == pytest.approx(SURENESS * 9.5 / radius)
-    assert found[5, 5] == SURENESS
+    assert found[30, 40] == pytest.approx(LARGEST / 2 / radius)
+    assert found[39, 39] == pytest.approx(LARGEST * 9.5 / radius)
+    assert found[5, 5] == LARGEST
     finer = np.kron(label, np.ones((2, 2), np.int64))
     twice = agreement_logit(finer, np.zeros(finer.shape, bool), (0.5, 0.5))
-    np.testing.assert_allclose(twice[::2, ::2], found, atol=SURENESS / radius)
+    np.testing.assert_allclose(twice[::2, ::2], found, atol=LARGEST / radius)
 
 
 def test_what_is_contradicted_has_even_odds_and_no_step_lies_around_it():
@@ -63,7 +65,7 @@ def test_what_is_contradicted_has_even_odds_and_no_step_lies_around_it():
     found = agreement_logit(label, contradicted, (1.0, 1.0))
     assert (found[contradicted] == 0).all()
     steps = [np.abs(np.diff(found, axis=axis)).max() for axis in (0, 1)]
-    assert max(steps) <= SURENESS / object_radius(label > 0, (1.0, 1.0)) + 1e-5
+    assert max(steps) <= LARGEST / object_radius(label > 0, (1.0, 1.0)) + 1e-5
 
 
 def test_where_nothing_is_labelled_the_odds_are_even():
@@ -76,13 +78,13 @@ def test_where_nothing_is_labelled_the_odds_are_even():
 
 def test_a_label_that_fills_its_image_has_no_outline():
     everything = np.ones((4, 5), np.int64)
-    assert (agreement_logit(everything, everything > 1, (1.0, 1.0)) == SURENESS).all()
+    assert (agreement_logit(everything, everything > 1, (1.0, 1.0)) == LARGEST).all()
     assert (agreement_logit(everything, everything > 0, (1.0, 1.0)) == 0).all()
 
 
 def test_a_part_of_an_image_may_hold_none_of_its_objects():
     nothing = np.zeros((4, 5), np.int64)
-    assert (agreement_logit(nothing, nothing > 0, (1.0, 1.0), radius=3.0) == SURENESS).all()
+    assert (agreement_logit(nothing, nothing > 0, (1.0, 1.0), radius=3.0) == LARGEST).all()
 
 
 def test_a_part_with_enough_around_it_is_as_in_the_whole():

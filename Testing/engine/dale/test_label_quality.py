@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import ndimage
 
+from DALESegmentLib.engine.dale.config import LabelQualityConfig, ReviewListConfig
 from DALESegmentLib.engine.dale.issues import find_label_issues, find_regions
 from DALESegmentLib.engine.dale.label_state import LabelDisagreement, LabelState
 from DALESegmentLib.engine.dale.quality import Recalibration, label_quality
@@ -133,6 +134,28 @@ def test_the_prior_follows_the_ratios_of_the_spacing_alone():
     found = label_quality(truth, probs, spacing=SPACING)
     np.testing.assert_allclose(label_quality(truth, probs, spacing=twice), found, atol=1e-5)
     assert np.abs(label_quality(truth, probs) - found).max() > 0.01  # without, edges are equal
+
+
+def test_the_numbers_of_the_configs_are_those_that_are_used():
+    truth, probs = phantom()
+    label, even = with_errors(truth), LabelQualityConfig(agreement_log_odds=0.0)
+    found = label_quality(label, probs, spacing=SPACING, config=even)
+    np.testing.assert_array_equal(found, label_quality(label, probs, distance_prior=False))
+    looks = Recalibration((1.0,) * 11, (0.0,) * 11)
+    strict, mild = (
+        label_quality(label, probs, calibrator=looks, config=LabelQualityConfig(recalibration_prior=prior)).mean()
+        for prior in (0.1, 10.0)
+    )
+    assert strict < 0.5 * mild
+    usual = find_label_issues(label, probs, spacing=SPACING)
+    sizes = [issue.voxels for issue in usual]
+    large = find_label_issues(label, probs, spacing=SPACING, config=ReviewListConfig(min_voxels=max(sizes)))
+    assert 0 < len(large) < len(usual)
+    cut = find_label_issues(label, probs, spacing=SPACING, config=ReviewListConfig(pieces_across=12.0))
+    assert len(cut) > len(usual)
+    assert not find_label_issues(
+        label, probs, spacing=SPACING, config=ReviewListConfig(excess_doubt=1.0, contradicted_doubt=1.0)
+    )
 
 
 @pytest.mark.parametrize("dims", [2, 3])

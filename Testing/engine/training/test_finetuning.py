@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from DALESegmentLib.engine.core.progress import Progress
+from DALESegmentLib.engine.dale.config import FinetuneConfig
 from DALESegmentLib.engine.dale.loss import DaleLoss
 from DALESegmentLib.engine.planning.networks import build
 from DALESegmentLib.engine.planning.plan import CaseFingerprint, TrainSettings, make_plan
@@ -68,6 +69,15 @@ def test_half_of_the_patches_hold_confirmed_voxels_and_most_of_those_as_predicti
     assert any(patch.case == 1 for patch in patchs)
 
 
+def test_the_shares_of_a_batch_are_those_of_the_config(cases):
+    prepared, plan = cases
+    for confirmed, predicted, wanted in ((0.0, 1.0, 0), (1.0, 0.0, 0), (1.0, 1.0, 50)):
+        config = FinetuneConfig(confirmed_share=confirmed, as_predicted=predicted)
+        sampler = FinetuneSampler(prepared, plan, config)
+        sampler.seed(0, 0)
+        assert sum(not sampler._patch().augmented for _ in range(50)) == wanted
+
+
 def test_a_patch_as_it_is_keeps_its_brightness(cases):
     prepared, plan = cases
     sampler = FinetuneSampler(prepared, plan)
@@ -119,6 +129,10 @@ def test_the_loss_holds_on_to_the_model_before_except_where_something_is_confirm
     assert loss(keeping, logits) == pytest.approx(loss(plain, logits), abs=1e-5)
     moved = logits + torch.tensor([1.0, -1.0]).reshape(1, 2, 1, 1, 1)
     assert loss(keeping, moved) > loss(plain, moved) + 0.01
+    without = DistillationLoss(
+        plan, settings.model_copy(update={"finetune": FinetuneConfig(distillation_weight=0.0)}), network
+    )
+    assert loss(without, moved) == pytest.approx(loss(plain, moved), abs=1e-6)
     confirmed = copy.copy(batch)
     confirmed.reviewed = torch.ones_like(batch.reviewed)
     assert loss(keeping, moved, confirmed) == pytest.approx(loss(plain, moved, confirmed), abs=1e-5)

@@ -24,7 +24,7 @@ from DALESegmentLib.engine.metrics.segmentation import mean_dice
 from DALESegmentLib.engine.planning.plan import CaseFingerprint, make_plan
 from DALESegmentLib.engine.planning.preprocessing import prepare_case
 from DALESegmentLib.engine.training.checkpoint import Checkpoint, load_labels
-from DALESegmentLib.engine.training.label_refinement import TIMES, LabelRefinement
+from DALESegmentLib.engine.training.label_refinement import DEFAULT, LabelRefinement
 from DALESegmentLib.engine.training.sampling import PatchSampler
 from Testing.phantoms import ball_case
 
@@ -178,10 +178,10 @@ def test_each_time_comes_once_and_a_resumed_training_knows_which_have_passed():
         state = json.loads(json.dumps(refinement.state_dict()))
         refinement = LabelRefinement()
         refinement.load_state_dict(state)
-    assert seen == pytest.approx(TIMES, abs=0.026)
+    assert seen == pytest.approx(DEFAULT.refinement_times, abs=0.026)
     trainer.share, corrector.is_active = 1.0, False
     LabelRefinement().on_epoch_start(trainer)
-    assert corrector.fits == len(TIMES)
+    assert corrector.fits == len(DEFAULT.refinement_times)
 
 
 def test_cases_that_are_not_reached_in_time_stay_as_they_are():
