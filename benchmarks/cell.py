@@ -32,6 +32,11 @@ class Cell(BaseModel):
         return "plain" if self.method == "clean" else self.method
 
     @property
+    def seed(self) -> int:
+        """Of weights and batches; plain-again has others than plain, and everything else alike."""
+        return self.draw + 1_000_003 if self.method == "plain-again" else self.draw
+
+    @property
     def spoiled_by(self) -> tuple[str, float | None]:
         return ("none", 0.0) if self.method == "clean" else (self.noise, self.level)
 

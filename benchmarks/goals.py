@@ -12,6 +12,8 @@ from .statistics import mean, paired_interval
 
 APART = ("none", "biased")
 """Noise kinds that are not averaged with the others."""
+LOST = 0.1
+"""Dice that a case has lost grievously."""
 WIDE = 0.05
 """Dice. Cells where noise costs plain training so much have something to win back."""
 Figure = float | None
@@ -46,6 +48,13 @@ def make_goals(groups: Sequence[Group]) -> list[Goal]:
     goals = [
         Goal("harm: worst cell whose interval excludes 0, DALE - plain", -0.5, _worst_cell(plain), "Dice points"),
         Goal("harm: worst draw of any cell, DALE - plain", -2.0, _worst_draw(plain), "Dice points"),
+        Goal(
+            "harm by case: cases that lose more than 10 points, none and raters, more than by chance",
+            0,
+            _lost_cases([g for g in once if g.noise in ("none", "raters")]),
+            "cases a draw",
+            at_least=False,
+        ),
         _gain("real raters: DALE - plain", 0, raters),
         Goal("real raters: DALE - plain, quarter with most disagreement", 1, _worst_quarter(raters), "Dice points"),
         _gain("no noise: DALE - plain", -0.5, [g for g in once if g.noise == "none"]),
@@ -97,6 +106,17 @@ def _worst_cell(groups: Sequence[Group]) -> Figure:
 def _worst_draw(groups: Sequence[Group]) -> Figure:
     draws = [float(d.mean(1).min()) for g in groups if (d := g.differences("dale")) is not None]
     return 100 * min(draws) if draws else None
+
+
+def _lost_cases(groups: Sequence[Group]) -> Figure:
+    """How many test cases lose more than LOST against plain, less how many do where plain is trained again; the mean
+    over draws, all groups together."""
+    found = []
+    for g in groups:
+        ours, again = g.differences("dale"), g.differences("plain-again")
+        if ours is not None and again is not None:
+            found.append(float((ours < -LOST).sum(1).mean() - (again < -LOST).sum(1).mean()))
+    return sum(found) if found else None
 
 
 def _against_once(groups: Sequence[Group], length: int) -> Figure:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from .cell import Cell
 from .data_set import FULL, QUICK, data_set
-from .methods.registry import ABLATIONS, CORE, DECIDED, METHODS, MISSING, TRUSTING, WORK
+from .methods.registry import ABLATIONS, AGAIN, CORE, DECIDED, METHODS, MISSING, TRUSTING, WORK
 from .noise import KINDS, level_of
 
 TRUSTED = (0.01, 0.05)
@@ -26,6 +26,8 @@ _NETWORK_WORK = {"UNet": 1.0, "AttentionUnet": 2.0, "SegResNet": 2.0, "DynUNet":
 
 
 MAIN = ("clean", "plain", "dale")
+GOOD = ("none", "raters")
+"""Labels as good as they come, where what chance alone does to single cases is looked at."""
 
 
 @dataclass(frozen=True)
@@ -127,9 +129,10 @@ def _rows(name: str, noise: str, n: int, tier: Tier, wanted: Wanted, more: bool)
     """By length what is trained on a set with a kind of noise in the nth draw."""
     networks = tuple(wanted.networks or tier.networks)
     main = [(networks[0], m, 0.0) for m in MAIN]
+    again = [(networks[0], AGAIN, 0.0)] if noise in GOOD else []
     for length in wanted.lengths or (1,):
         here = name in (wanted.sets or tier.part_sets) and noise in (wanted.noise or tier.part_noise)
-        rows = [*main, *((networks[0], m, 0.0) for m in (*CORE, *DECIDED) if more)]
+        rows = [*main, *again, *((networks[0], m, 0.0) for m in (*CORE, *DECIDED) if more)]
         rows += [(networks[0], m, 0.0) for m in ABLATIONS if more and here]
         rows += [(networks[0], m, 0.0) for m in MISSING if more and noise == "missed"]
         rows += [(network, m, 0.0) for network in networks[1:] for m in MAIN if more and here]

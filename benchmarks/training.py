@@ -75,7 +75,7 @@ def train_settings(cell: Cell) -> TrainSettings:
         dale=dale or DaleConfig(),
         epochs=cell.length * cell.data.epochs,
         steps_per_epoch=cell.data.steps_per_epoch,
-        seed=cell.draw,
+        seed=cell.seed,
         learning_rate=LEARNING_RATES.get(cell.network, LEARNING_RATE),
         trusted_share=TRUSTED_SHARE if cell.trusted else 0.0,
         focus_trusted=cell.trusted > 0,
@@ -89,7 +89,7 @@ def make_trainer(cell: Cell, data: Path, device_name: str = "auto") -> tuple[Tra
     noisy = noisy_cases(samples, cell)
     cases = corrected_cases(samples, noisy, cell)
     settings = train_settings(cell)
-    torch.manual_seed(cell.draw)
+    torch.manual_seed(cell.seed)
     network = build(plan.network, plan.network_arguments)
     loss = objective(cell.trained_as, plan, settings)
     prepared = [replace(prepare_case(c, plan), patient=s.patient) for c, s in zip(cases, samples, strict=True)]

@@ -85,6 +85,15 @@ def test_harm_is_told_by_the_worst_cell_and_the_worst_draw():
     assert goals["harm: worst cell whose interval excludes 0, DALE - plain"].figure == 0.0
 
 
+def test_single_cases_that_lose_are_counted_beyond_what_chance_does():
+    good = [record("plain", 0, [0.9, 0.9, 0.9], "none"), record("clean", 0, [0.9, 0.9, 0.9], "none")]
+    good += [record("dale", 0, [0.7, 0.75, 0.95], "none"), record("plain-again", 0, [0.9, 0.79, 0.9], "none")]
+    (name,) = (n for n in {b.name for b in make_goals(make_groups(good))} if n.startswith("harm by case"))
+    goals = {b.name: b for b in make_goals(make_groups(good))}
+    assert goals[name].figure == pytest.approx(2 - 1)
+    assert goals[name].met is False
+
+
 def test_a_longer_training_is_set_against_the_short_one():
     longer = [r | {"length": 4} for r in some_records()]
     for r in longer:

@@ -46,10 +46,12 @@ MISSING = ("dale-no-missed-objects",)
 DECIDED = ("dale-cross-fitted", "plain-stopped")
 """Methods that decide on unseen cases, and may decide for plain training."""
 ABLATIONS = tuple(name for name in DALE if name not in (*TRUSTING, *MISSING, *DECIDED))
-METHODS = (*CORE, *DECIDED, *ABLATIONS, *MISSING, "dale-no-bias-correction")
+AGAIN = "plain-again"
+"""Plain training with other weights and batches: how much two trainings differ by chance."""
+METHODS = (*CORE, AGAIN, *DECIDED, *ABLATIONS, *MISSING, "dale-no-bias-correction")
 WORK = {"coteaching": 2.0, "dale-cross-fitted": 3.0, "plain-stopped": 2.0}
 """How many times the work of a plain training a method does; for estimates of time only."""
-REMEMBERS = ("clean", "plain", *DALE)
+REMEMBERS = ("clean", "plain", AGAIN, *DALE)
 """Methods that keep the disagreement of the given labels; the others change or drop labels."""
 
 
