@@ -165,9 +165,8 @@ class CrossFitting(Callback):
             return Decision(asked, asked, refines=False)
         trials = _Trials(trainer, self, halves, progress)
         full = trials.run(asked, refines=False, part=0, follow=True)
-        best = full.best_epoch()
-        stop = Gain.of(full.at(best), full.last)
-        epochs = min(asked, 2 * best) if stop.is_clear(self.config.level) else asked
+        stop = Gain.of(full.at_others_best(), full.last)
+        epochs = min(asked, 2 * full.best_epoch()) if stop.is_clear(self.config.level) else asked
         if not self.config.refine:
             return Decision(epochs, asked, refines=False, stop=stop, refinement=None)
         plain = full if epochs == asked else trials.run(epochs, refines=False, part=1)
@@ -191,18 +190,29 @@ def _halves(cases: Sequence[PreparedCase], ranks: Ranks) -> tuple[list[PreparedC
 @dataclass(frozen=True)
 class Agreement:
     """epochs: (E,) of a half's training, at which the agreement was computed; scores: (E, cases) Dice with the labels
-    of unseen cases, those of both halves; the last row belongs to the end of the training."""
+    of unseen cases, the last row at the end of the training; the first `split` cases were unseen by the first half's
+    network, the others by the second's."""
 
     epochs: list[int]
     scores: np.ndarray
+    split: int
 
     @property
     def last(self) -> np.ndarray:
         return self.scores[-1]
 
     def best_epoch(self) -> int:
-        """Of the mean over cases, smoothed over three evaluations."""
-        means = self.scores.mean(1)
+        """Of the mean over all cases, smoothed over three evaluations."""
+        return self._best(self.scores)
+
+    def at_others_best(self) -> np.ndarray:
+        """(cases,) at the epoch that is the best one for the other half's cases: the best of many evaluations would
+        always seem to be better than the last one, judged by the cases it was chosen on."""
+        first, second = (self._best(part) for part in (self.scores[:, : self.split], self.scores[:, self.split :]))
+        return np.concatenate([self.at(second)[: self.split], self.at(first)[self.split :]])
+
+    def _best(self, scores: np.ndarray) -> int:
+        means = scores.mean(1)
         padded = np.concatenate([means[:1], means, means[-1:]])
         smooth = (padded[:-2] + padded[1:-1] + padded[2:]) / 3
         return self.epochs[int(smooth.argmax())]
@@ -247,7 +257,8 @@ class _Trials:
         shared = [epoch for epoch in found[0].epochs if epoch in found[1].epochs]
         rows = [np.concatenate([one.scores[one.epochs.index(epoch)] for one in found]) for epoch in shared]
         rows.append(np.concatenate([one.scores[-1] for one in found]))
-        return Agreement([*shared, max(one.epochs[-1] for one in found)], np.array(rows))
+        split = len(found[0].scores[-1])
+        return Agreement([*shared, max(one.epochs[-1] for one in found)], np.array(rows), split)
 
     def _network(self) -> nn.Module:
         plan = self.trainer.plan

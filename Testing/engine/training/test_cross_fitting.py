@@ -73,9 +73,24 @@ def test_a_gain_is_clear_where_most_cases_gain():
 
 def test_the_best_epoch_is_that_of_the_smoothed_mean():
     means = [0.1, 0.5, 0.6, 0.9, 0.6, 0.5, 0.2]  # a single peak of chance would be epoch 8
-    assert Agreement([2, 4, 6, 8, 10, 12, 14], np.array(means)[:, None] + np.zeros((1, 3))).best_epoch() == 8
+    assert Agreement([2, 4, 6, 8, 10, 12, 14], np.array(means)[:, None] + np.zeros((1, 3)), 1).best_epoch() == 8
     spiky = [0.1, 0.5, 0.6, 0.55, 0.1, 0.7, 0.1]
-    assert Agreement([2, 4, 6, 8, 10, 12, 14], np.array(spiky)[:, None] + np.zeros((1, 3))).best_epoch() == 6
+    assert Agreement([2, 4, 6, 8, 10, 12, 14], np.array(spiky)[:, None] + np.zeros((1, 3)), 1).best_epoch() == 6
+
+
+def test_when_to_stop_is_judged_by_cases_it_was_not_chosen_on():
+    """Of noise alone the best of many evaluations is far above the last one, and means nothing."""
+    chosen, others = [], []
+    for seed in range(40):
+        noise = np.random.default_rng(seed).normal(0.6, 0.1, (20, 40))
+        chance = Agreement(list(range(1, 21)), noise, 20)
+        chosen.append(Gain.of(chance.at(chance.best_epoch()), chance.last).mean)
+        others.append(Gain.of(chance.at_others_best(), chance.last).mean)
+    assert np.mean(chosen) > 1
+    assert abs(np.mean(others)) < 0.8
+    curve = np.concatenate([np.linspace(0.3, 0.7, 10), np.linspace(0.7, 0.4, 10)])
+    falling = curve[:, None] + 0.01 * np.random.default_rng(0).normal(size=(20, 40))
+    assert Gain.of(Agreement(list(range(1, 21)), falling, 20).at_others_best(), falling[-1]).mean > 20
 
 
 def test_halves_share_no_patient_and_know_nothing_of_the_labels():
