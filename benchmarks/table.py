@@ -19,8 +19,11 @@ HEAD = (
 def make_table(groups: Sequence[Group], goals: Sequence[Goal], about: dict[str, Any]) -> str:
     lines = ["# Benchmark", "", *(f"- {name}: {value}" for name, value in about.items()), "", "## Bars", ""]
     lines += ["| | goal | figure | met |", "|---|---|---|---|", *map(_goal_row, goals)]
-    lines += ["", "## Methods", "", METHOD_NOTES, "", *markdown(method_rows(groups))]
-    lines += ["", "## Parts of DALE", "", PART_NOTES, "", *markdown(ablation_rows(groups))]
+    methods, parts = method_rows(groups), ablation_rows(groups)
+    if len(methods[0]) > 2:  # some cell has every method
+        lines += ["", "## Methods", "", METHOD_NOTES, "", *markdown(methods)]
+    if len(parts) > 1:
+        lines += ["", "## Parts of DALE", "", PART_NOTES, "", *markdown(parts)]
     lines += ["", "## Every cell", "", NOTES, "", HEAD, "|" + "---|" * HEAD.count(" | ") + "---|"]
     for group in groups:
         lines += [_method_row(group, m) for m in METHODS if group.of(m)]
@@ -39,8 +42,9 @@ NOTES = """\
 Test Dice against the clean truth, mean over draws and its standard deviation over draws; a draw is one of training and
 test cases, noise and weights. Gain = method - plain with the same trusted voxels, in Dice points, paired by draw and
 test case, with a 95 % bootstrap interval over both. Gap recovery = (method - plain) / (clean - plain), plain without
-trusted voxels; “–” where the gap is below one point. Length: of the training, in times the set's own. Constants were
-chosen on training cases of tuning sets alone. AUROC and ECE are those of the label confidence on the training cases.
+trusted voxels; “–” where the gap is below one point. Length: of the training, in times the set's own. Constants may
+be chosen on training cases of tuning sets; some were once chosen while looking at test cases of these, too. Judging
+sets had no part in any. AUROC and ECE are those of the label confidence on the training cases.
 “Best possible” is the share of all label errors that a tenth of the band can hold."""
 
 
