@@ -90,8 +90,8 @@ class Decision:
         if self.refinement is None:
             return told
         how = "used" if self.refines else "declined, the training is plain"
-        better = "better" if self.refines else "not clearly better"
-        told.append(f"Label refinement {how}: it agrees {better} with labels it has not seen ({self.refinement}).")
+        agrees = "agrees better" if self.refines else "does not agree clearly better"
+        told.append(f"Label refinement {how}: it {agrees} with labels it has not seen ({self.refinement}).")
         return told
 
     def to_json(self) -> dict[str, Any]:
