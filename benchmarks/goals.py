@@ -85,6 +85,7 @@ def _of_role(noisy: Sequence[Group], sets: str, recovery: float) -> list[Goal]:
         Goal(f"{sets}: AUROC above cleanlab's, worst set", 0, _above_cleanlab(noisy, "")),
         Goal(f"{sets}: the same within 3 mm", 0, _above_cleanlab(noisy, "_band")),
         Goal(f"{sets}: ECE of the confidence", 0.05, _mean(noisy, "ece"), at_least=False),
+        Goal(f"{sets}: right labels at a confidence of .1 to .2", 25, _right_when_doubted(noisy), "%", at_least=False),
         Goal(f"{sets}: review, share of the best possible in a tenth of the band", 0.85, _of_the_best(noisy)),
     ]
 
@@ -175,6 +176,13 @@ def _above_cleanlab(groups: Sequence[Group], where: str) -> Figure:
         if ours is not None and theirs is not None:
             by_set.setdefault(g.set, []).append(ours - theirs)
     return min((float(np.mean(each)) for each in by_set.values()), default=None)
+
+
+def _right_when_doubted(groups: Sequence[Group]) -> Figure:
+    """Percent of the voxels with such a confidence, all cells together, whose label is right."""
+    bins = [r["reliability"][1] for g in groups for r in g.of("dale") if r.get("reliability")]
+    voxels = sum(b["voxels"] for b in bins)
+    return 100 * sum(b["voxels"] * b["right"] for b in bins if b["voxels"]) / voxels if voxels else None
 
 
 def _of_the_best(groups: Sequence[Group]) -> Figure:

@@ -73,20 +73,22 @@ def _dice(groups: Sequence[Group]) -> Any:
 
 
 def _recovery(groups: Sequence[Group]) -> Any:
-    rows = [(g.title, r) for g in groups if (r := g.recovery("dale")) is not None]
+    ordered = sorted(groups, key=lambda g: g.role != "judging")
+    rows = [(f"{g.title} ({g.role})", r) for g in ordered if (r := g.recovery("dale")) is not None]
     if not rows:
         return None
     figure, (axis,) = _axes(1, 8, 0.28 * len(rows) + 1)
     axis.barh([t for t, _ in rows], [r for _, r in rows], color=COLOURS["dale"])
-    axis.axvline(0.9, color="black", linestyle=":", linewidth=1)
+    axis.axvline(0.6, color="black", linestyle=":", linewidth=1)
     axis.axvline(0.0, color="black", linewidth=0.8)
     axis.invert_yaxis()
-    axis.set_xlabel("gap recovery (DALE - plain) / (clean - plain); dotted: the goal")
+    axis.set_xlabel("gap recovery (DALE - plain) / (clean - plain); dotted: the goal on judging sets")
     return figure
 
 
 def _review(groups: Sequence[Group]) -> Any:
     rows = [g for g in groups if g.mean("dale", "review_found_10pct") is not None]
+    rows.sort(key=lambda g: g.role != "judging")
     if not rows:
         return None
     figure, (axis,) = _axes(1, 8, 0.34 * len(rows) + 1)
@@ -98,7 +100,8 @@ def _review(groups: Sequence[Group]) -> Any:
     for n, (figure_name, label) in enumerate(kinds.items()):
         values = [100 * (g.mean("dale", figure_name) or 0.0) for g in rows]
         axis.barh(np.arange(len(rows)) + (n - 1) * 0.27, values, 0.27, label=label)
-    axis.set_yticks(range(len(rows)), [g.title for g in rows])
+    axis.axvline(10, color="black", linestyle=":", linewidth=1, label="by chance")
+    axis.set_yticks(range(len(rows)), [f"{g.title} ({g.role})" for g in rows])
     axis.invert_yaxis()
     axis.set_xlabel("label errors found in a tenth of the band, %")
     axis.legend()

@@ -85,6 +85,17 @@ def test_harm_is_told_by_the_worst_cell_and_the_worst_draw():
     assert goals["harm: worst cell whose interval excludes 0, DALE - plain"].figure == 0.0
 
 
+def test_doubted_labels_that_are_right_are_counted_by_voxels():
+    empty = {"voxels": 0, "confidence": None, "right": None}
+    tables = [[empty, {"voxels": n, "confidence": 0.15, "right": right}] for n, right in ((30, 0.5), (10, 0.1))]
+    noisy = [r for r in some_records() if r["method"] != "dale"]
+    noisy += [record("dale", draw, [0.8, 0.8], reliability=[*table, *[empty] * 8]) for draw, table in enumerate(tables)]
+    goals = {b.name: b for b in make_goals(make_groups(noisy))}
+    doubted = goals["judging sets: right labels at a confidence of .1 to .2"]
+    assert doubted.figure == pytest.approx(40)
+    assert doubted.met is False
+
+
 def test_single_cases_that_lose_are_counted_beyond_what_chance_does():
     good = [record("plain", 0, [0.9, 0.9, 0.9], "none"), record("clean", 0, [0.9, 0.9, 0.9], "none")]
     good += [record("dale", 0, [0.7, 0.75, 0.95], "none"), record("plain-again", 0, [0.9, 0.79, 0.9], "none")]
