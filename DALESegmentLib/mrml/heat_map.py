@@ -16,12 +16,11 @@ import slicer
 from ..engine.geometry.grid import Geometry
 from .i18n import tr as _
 from .scene import ROLE, currentScene, nodeWithRole, removeWithDisplay
+from .views import SliceLayer
 from .volumes import gridArray, vtkImage
 
 HEAT_MAP = "heatMap"
 COLOURS = "confidenceColours"
-COVERED = "DALESegment.CoveredForeground"
-COVERED_OPACITY = "DALESegment.CoveredForegroundOpacity"
 
 # (confidence, red, green, blue)
 RAMP = np.array(
@@ -34,6 +33,7 @@ RAMP = np.array(
 )
 THRESHOLD = 0.9  # confidence above which nothing is drawn, until the clinician chooses another
 OPACITY = 0.5
+LAYER = SliceLayer("Foreground", HEAT_MAP, OPACITY, usual=0.0)
 AROUND_MM = 10.0
 
 
@@ -113,33 +113,25 @@ def setHeatMapThreshold(node: Any, confidence: float) -> None:
 
 def setHeatMapOpacity(node: Any, opacity: float) -> None:
     """Opacity in [0, 1] of the heat map in every view that shows it."""
-    for view in _viewsShowing(node):
-        view.SetForegroundOpacity(float(opacity))
+    for view in LAYER.viewsShowing(node):
+        LAYER.setViewOpacity(view, opacity)
 
 
 def showInEmptyViews(node: Any) -> None:
     """Make the heat map visible in views that were opened after it, whose foreground is fully transparent."""
-    for view in _viewsShowing(node):
-        if view.GetForegroundOpacity() == 0:
-            view.SetForegroundOpacity(OPACITY)
+    for view in LAYER.viewsShowing(node):
+        if LAYER.viewOpacity(view) == 0:
+            LAYER.setViewOpacity(view, OPACITY)
 
 
 def showHeatMap(node: Any) -> None:
     """Lay the heat map over every slice view; what it covers comes back with `hideHeatMap`."""
-    for view in slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode", currentScene()):
-        covered = currentScene().GetNodeByID(view.GetForegroundVolumeID() or "")
-        if covered is None or covered.GetAttribute(ROLE) != HEAT_MAP:
-            view.SetNodeReferenceID(COVERED, covered.GetID() if covered else None)
-            view.SetAttribute(COVERED_OPACITY, str(view.GetForegroundOpacity()))
-            view.SetForegroundOpacity(OPACITY)
-        view.SetForegroundVolumeID(node.GetID())
+    LAYER.show(node)
 
 
 def hideHeatMap(node: Any) -> None:
     """Take the heat map out of the views and give them back what it covered; the node stays."""
-    for view in _viewsShowing(node):
-        view.SetForegroundVolumeID(view.GetNodeReferenceID(COVERED))
-        view.SetForegroundOpacity(float(view.GetAttribute(COVERED_OPACITY) or 0.0))
+    LAYER.hide(node)
 
 
 def removeHeatMap(node: Any) -> None:
@@ -157,11 +149,6 @@ def heatMapIds() -> list[str]:
     """The IDs of all heat maps of the scene: none of them is an image to work on."""
     nodes = slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode", currentScene())
     return [node.GetID() for node in nodes if node.GetAttribute(ROLE) == HEAT_MAP]
-
-
-def _viewsShowing(node: Any) -> list[Any]:
-    views = slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode", currentScene())
-    return [view for view in views if view.GetForegroundVolumeID() == node.GetID()]
 
 
 def confidenceColours() -> Any:

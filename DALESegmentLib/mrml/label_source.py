@@ -14,12 +14,11 @@ import slicer
 from ..engine.geometry.grid import Geometry
 from .i18n import tr as _
 from .scene import ROLE, currentScene, removeWithDisplay
+from .views import SliceLayer
 from .volumes import geometryFromVolume
 
 LABEL_SOURCE = "labelSource"
-COVERED = "DALESegment.CoveredLabel"
-COVERED_OPACITY = "DALESegment.CoveredLabelOpacity"
-OPACITY = 0.8
+LAYER = SliceLayer("Label", LABEL_SOURCE, opacity=0.8, usual=1.0)
 
 NAMES = {
     "given": _("given"),
@@ -81,21 +80,12 @@ def labelSourceArray(node: Any) -> tuple[np.ndarray, Geometry]:
 
 def showLabelSource(node: Any) -> None:
     """Put it into the label layer of every slice view; what was there comes back with `hideLabelSource`."""
-    for view in slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode", currentScene()):
-        covered = currentScene().GetNodeByID(view.GetLabelVolumeID() or "")
-        if covered is None or covered.GetAttribute(ROLE) != LABEL_SOURCE:
-            view.SetNodeReferenceID(COVERED, covered.GetID() if covered else None)
-            view.SetAttribute(COVERED_OPACITY, str(view.GetLabelOpacity()))
-            view.SetLabelOpacity(OPACITY)
-        view.SetLabelVolumeID(node.GetID())
+    LAYER.show(node)
 
 
 def hideLabelSource(node: Any) -> None:
     """Take it out of the views; the node stays."""
-    for view in slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode", currentScene()):
-        if view.GetLabelVolumeID() == node.GetID():
-            view.SetLabelVolumeID(view.GetNodeReferenceID(COVERED))
-            view.SetLabelOpacity(float(view.GetAttribute(COVERED_OPACITY) or 1.0))
+    LAYER.hide(node)
 
 
 def removeLabelSource(node: Any) -> None:
