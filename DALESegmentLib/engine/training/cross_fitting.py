@@ -2,7 +2,7 @@
 
 Before the training, one network learns from each half of the cases, plainly. How well it agrees with the labels given
 in the other half (Dice) is followed. As long as labels do not all err in the same way, what agrees better with unseen
-labels is nearer to the truth, too; a network that learns its own labels' errors by heart agrees with unseen ones less
+labels is nearer to the truth, too; a network that memorises its own labels' errors agrees with unseen ones less
 and less. Two things follow:
 
 - The length. Where agreement was clearly better earlier on than at the end, the training is as long as that.
@@ -84,8 +84,8 @@ class Decision:
         told = []
         if self.epochs < self.asked:
             told.append(
-                f"The training ends after {self.epochs} of {self.asked} epochs: networks trained longer learned label "
-                f"errors by heart; stopped there they agree better with labels they have not seen ({self.stop})."
+                f"The training ends after {self.epochs} of {self.asked} epochs: networks trained longer memorised "
+                f"label errors; stopped there they agree better with labels they have not seen ({self.stop})."
             )
         if self.refinement is None:
             return told
