@@ -6,8 +6,7 @@ from collections.abc import Collection
 
 from DALESegmentLib.engine.core.progress import Progress
 from DALESegmentLib.engine.dale.correctors.base import LabelCorrector
-from DALESegmentLib.engine.training.callbacks import Callback
-from DALESegmentLib.engine.training.label_refinement import NetworkPredictions
+from DALESegmentLib.engine.training.callbacks import Callback, NetworkPredictions
 from DALESegmentLib.engine.training.trainer import Trainer
 
 

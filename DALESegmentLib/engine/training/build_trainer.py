@@ -14,11 +14,19 @@ from ..core.progress import Progress
 from ..dale import DaleConfig, DaleLoss, label_correctors
 from ..planning.plan import Plan, TrainSettings
 from ..planning.preprocessing import PreparedCase
-from .callbacks import BestOnReview, Callback, PartitionThresholds, RunOutputs, StepReports, TimeBudget, Validation
+from .callbacks import (
+    BestOnReview,
+    Callback,
+    LabelRefinement,
+    PartitionThresholds,
+    RunOutputs,
+    StepReports,
+    TimeBudget,
+    Validation,
+)
 from .checkpoint import Checkpoint
 from .cross_fitting import CrossFitting
 from .finetuning import DistillationLoss, FinetuneSampler
-from .label_refinement import LabelRefinement
 from .sampling import PatchSampler
 from .trainer import Trainer
 

@@ -23,8 +23,8 @@ from DALESegmentLib.engine.dale.loss import DaleLoss
 from DALESegmentLib.engine.metrics.segmentation import mean_dice
 from DALESegmentLib.engine.planning.plan import CaseFingerprint, make_plan
 from DALESegmentLib.engine.planning.preprocessing import prepare_case
+from DALESegmentLib.engine.training.callbacks import DEFAULT, LabelRefinement
 from DALESegmentLib.engine.training.checkpoint import Checkpoint, load_labels
-from DALESegmentLib.engine.training.label_refinement import DEFAULT, LabelRefinement
 from DALESegmentLib.engine.training.sampling import PatchSampler
 from Testing.phantoms import ball_case
 
@@ -193,7 +193,7 @@ def test_cases_that_are_not_reached_in_time_stay_as_they_are():
 
 
 def test_the_network_is_run_once_over_each_case(monkeypatch):
-    from DALESegmentLib.engine.training.label_refinement import NetworkPredictions
+    from DALESegmentLib.engine.training.callbacks import NetworkPredictions
 
     plan, cases, truths = misdrawn()
     asked = []
