@@ -14,7 +14,19 @@ def trained(answer: dict[str, Any]) -> str:
     said = _("Trained {epochs} epochs in {seconds:.0f} s; {how}.").format(
         epochs=answer["epochs"], seconds=answer["seconds"], how=how
     )
-    return " ".join([said, *_learnedOtherwise(answer)])
+    return " ".join([said, *_stoppedEarly(answer), *_learnedOtherwise(answer)])
+
+
+def _stoppedEarly(answer: dict[str, Any]) -> list[str]:
+    """Where the training was ended on labels that it did not learn from."""
+    decision = answer.get("decision")
+    if not decision or decision["epochs"] >= decision["asked"]:
+        return []
+    sentence = _(
+        "It ended after {epochs} of {asked} epochs, where it agreed best with labels that it did not learn from: "
+        "longer, it memorised label errors."
+    )
+    return [sentence.format(epochs=decision["epochs"], asked=decision["asked"])]
 
 
 def _learnedOtherwise(answer: dict[str, Any]) -> list[str]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from DALESegmentLib.engine.dale.config import CrossFittingConfig, DaleConfig
+from DALESegmentLib.engine.dale.config import DaleConfig
 from DALESegmentLib.engine.planning.networks import build
 from DALESegmentLib.engine.planning.plan import Plan, TrainSettings
 from DALESegmentLib.engine.training.callbacks import Callback
@@ -21,7 +21,8 @@ from .gce import GeneralisedCrossEntropy
 DALE: dict[str, dict[str, Any]] = {
     "dale": {},
     "dale-cross-fitted": {"cross_fitting": True},
-    "plain-stopped": {"cross_fitting": True, "cross_fitting_config": CrossFittingConfig(refine=False)},
+    "plain-stopped": {"warm_up": 0.9999, "warm_up_slope": -1e9, "missed_objects": False},
+    "dale-not-stopped": {"early_stopping": False},
     "dale-no-partition": {"partition": False},
     "dale-no-confidence": {"confidence": False},
     "dale-no-consistency": {"consistency": False},
@@ -33,8 +34,8 @@ DALE: dict[str, dict[str, Any]] = {
     "dale-joint": {"partition": False, "alternation": False},
     "dale-no-bias-correction": {"bias_correction": False},
 }
-"""dale-cross-fitted decides on unseen cases whether it refines labels and how long it lasts; plain-stopped how long
-alone. The others refine always, for as long as plain training lasts."""
+"""All but dale-not-stopped end where they agree best with unseen cases; dale-cross-fitted finds out there whether it
+refines labels, too. plain-stopped warms up from the beginning to the end, which is plain training."""
 EVEN_ODDS = ("dale-no-agreement",)
 """Methods whose confidence is without the prior of agreement; they train as DALE does."""
 BASELINES = ("gce", "adele", "cleanlab", "coteaching")
@@ -43,13 +44,13 @@ TRUSTING = ("plain", "dale-no-bias-correction", "dale")
 """Methods that are run with trusted voxels, without which no bias is known."""
 MISSING = ("dale-no-missed-objects",)
 """Methods that are run where objects were missed; elsewhere they do what DALE does."""
-DECIDED = ("dale-cross-fitted", "plain-stopped")
-"""Methods that decide on unseen cases, and may decide for plain training."""
+DECIDED = ("dale-cross-fitted", "plain-stopped", "dale-not-stopped")
+"""Methods that decide something else on unseen cases than DALE does, and may come to plain training."""
 ABLATIONS = tuple(name for name in DALE if name not in (*TRUSTING, *MISSING, *DECIDED))
 AGAIN = "plain-again"
 """Plain training with other weights and batches: how much two trainings differ by chance."""
 METHODS = (*CORE, AGAIN, *DECIDED, *ABLATIONS, *MISSING, "dale-no-bias-correction")
-WORK = {"coteaching": 2.0, "dale-cross-fitted": 3.0, "plain-stopped": 2.0}
+WORK = {"coteaching": 2.0, "dale-cross-fitted": 7.0}
 """How many times the work of a plain training a method does; for estimates of time only."""
 REMEMBERS = ("clean", "plain", AGAIN, *DALE)
 """Methods that keep the disagreement of the given labels; the others change or drop labels."""

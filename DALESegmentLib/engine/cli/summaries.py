@@ -48,7 +48,7 @@ def training(result: Result) -> None:
         console.print(f"Cases held out for testing: {result['held_out_for_test']} (--split all learns from them, too)")
     if result["empty_labels"]:
         console.print(f"Empty labels: {result['empty_labels']}, taken for images where there is nothing to be labelled")
-    for sentence in result.get("cross_fitting", {}).get("sentences", ()):
+    for sentence in result.get("decision", {}).get("sentences", ()):
         console.print(sentence)
     if result["refined"]:
         cases = result["refined"]

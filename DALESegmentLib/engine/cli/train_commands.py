@@ -79,11 +79,19 @@ OptionalPart = Annotated[
         rich_help_panel=METHOD,
     ),
 ]
+EarlyStopping = Annotated[
+    bool | None,
+    typer.Option(
+        help="End long trainings where they agree best with labels not learned from, the validation cases' or, where "
+        "those are fewer than ten, a third of the others' by turns; on by default.",
+        rich_help_panel=METHOD,
+    ),
+]
 CrossFitting = Annotated[
     bool | None,
     typer.Option(
-        help="First find out on cases not learned from whether DALE helps and how long to train; takes up to three "
-        "times as long. Off by default.",
+        help="First find out on cases not learned from whether DALE helps at all; takes up to eight times as long. "
+        "Off by default.",
         rich_help_panel=METHOD,
     ),
 ]
@@ -137,6 +145,7 @@ def train(
         Normalise | None,
         typer.Option(help="How intensities are scaled; chosen by default.", rich_help_panel=METHOD),
     ] = None,
+    early_stopping: EarlyStopping = None,
     cross_fitting: CrossFitting = None,
     partition: Part = None,
     confidence: Part = None,
@@ -166,6 +175,7 @@ def train(
     """Train a model that learns how far each label voxel can be trusted."""
     named = cases(data, case_list, image, label, None, split, limit, rater_seed, optional=resume)
     switches = given(
+        early_stopping=early_stopping,
         cross_fitting=cross_fitting,
         partition=partition,
         confidence=confidence,

@@ -21,6 +21,7 @@ from ..planning.plan import Plan, TrainSettings
 from ..planning.preprocessing import CaseCache, PreparedCase, label_classes, prepare_case
 from ..training.callbacks import RunOutputs
 from ..training.cross_fitting import CrossFitting
+from ..training.early_stopping import EarlyStopping
 from ..training.trainer import Trainer
 from ..training.validation import HeldOut, save_held_out
 from .dataset import read_labelled
@@ -165,14 +166,14 @@ def train_and_record(
         "device": str(trainer.device),
         "held_out_for_test": held_out_for_test,
         **_learned_otherwise(cases, ranks),
-        **_cross_fitting(trainer),
+        **_decided(trainer),
     }
 
 
-def _cross_fitting(trainer: Trainer) -> dict[str, Any]:
-    """What was decided on unseen cases, in figures and in words; nothing where nothing was asked for."""
-    decision = next((c.decision for c in trainer.callbacks if isinstance(c, CrossFitting)), None)
-    return {} if decision is None else {"cross_fitting": {**decision.to_json(), "sentences": decision.sentences()}}
+def _decided(trainer: Trainer) -> dict[str, Any]:
+    """What was decided on unseen cases, in figures and in words; nothing where nothing was."""
+    decision = next((c.decision for c in trainer.callbacks if isinstance(c, CrossFitting | EarlyStopping)), None)
+    return {} if decision is None else {"decision": {**decision.to_json(), "sentences": decision.sentences()}}
 
 
 def _learned_otherwise(cases: list[PreparedCase], ranks: Ranks) -> dict[str, int]:

@@ -139,27 +139,32 @@ class AnnotatorBiasConfig(_Checked):
 
 @dataclass(frozen=True)
 class CrossFittingConfig(_Checked):
-    """The numbers of `training.cross_fitting`, chosen on training cases of LIDC, PH2 and hippocampus."""
+    """The numbers of `training.early_stopping` and `training.cross_fitting`, chosen on training cases of LIDC, PH2 and
+    hippocampus."""
 
     __pydantic_config__: ClassVar = _STRICT
 
-    min_cases: int = _bounded(10, ge=2)
-    """With fewer than half as many in a half nothing is compared: the error of a mean would be as large as what is to
-    be found. A patient with many cases can leave a half with few."""
-    refine: bool = True
-    """Whether refinement is tried; without it the length alone is decided, and the training is plain."""
+    min_looks: float = _bounded(100.0, ge=0.0)
+    """Patches drawn of a case on the average, up to which no training is followed: no network had memorised by then."""
+    min_validation: int = _bounded(10, ge=2)
+    """Validation cases from which on they are followed; with fewer, folds of the training cases are."""
+    folds: int = _bounded(3, ge=2)
+    """Parts of the training cases, each unseen by one network. Halves are much less to learn from, another training."""
+    min_cases: int = _bounded(12, ge=2)
+    """With fewer in all folds nothing is compared: the error of a mean would be as large as what is to be found. A
+    patient with many cases can leave a fold with few: half of its share is enough."""
     level: float = _bounded(0.05, ge=0.0, le=1.0)
     """p-value below which a difference over unseen cases counts; the usual one."""
     evaluations: int = _bounded(20, ge=1)
     """Of the agreement along a training, at most."""
-    long_past: float = _bounded(0.001, ge=0.0, le=1.0)
+    long_past: float = _bounded(0.01, ge=0.0, le=1.0)
     """p-value of the agreement lying below its best, twice as late, from where a training is no longer followed."""
     windows: int = _bounded(8, ge=1)
     """Of a case, at most, on which agreement is computed: as many steps as that cost."""
     cases: int = _bounded(40, ge=1)
-    """Of each half, at most, on which agreement is computed: the error of a mean is then near a point."""
+    """Of each fold, at most, on which agreement is computed: the error of a mean is then near a point."""
     time_share: float = _bounded(0.5, gt=0.0, lt=1.0)
-    """Of a time budget, at most, for all trainings on halves together."""
+    """Of a time budget, at most, for all trainings on folds together."""
 
 
 @dataclass(frozen=True)
@@ -233,7 +238,9 @@ class DaleConfig(_Checked):
     Raises ValueError where a number lies outside its bounds, where a switch is neither True nor False, or where no
     voxel would have a weight.
 
-    cross_fitting: first find out on unseen cases whether refinement helps, and when to stop (off: always refine).
+    early_stopping: end the training where it agrees best with labels that it does not learn from, the validation
+        cases' or, where those are few, by turns the training cases'.
+    cross_fitting: first find out on unseen cases whether refinement helps (off: always refine).
     confidence: weigh fuzzy voxels by label confidence (off: by 0).
     consistency: confidence needs today's loss and its history to agree (off: today's alone).
     partition: tell fuzzy from stable voxels (off: label confidence weighs every untrusted voxel, in every step).
@@ -247,6 +254,7 @@ class DaleConfig(_Checked):
 
     __pydantic_config__: ClassVar = _STRICT
 
+    early_stopping: bool = True
     cross_fitting: bool = False
     confidence: bool = True
     consistency: bool = True

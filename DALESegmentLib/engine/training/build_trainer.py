@@ -26,6 +26,7 @@ from .callbacks import (
 )
 from .checkpoint import Checkpoint
 from .cross_fitting import CrossFitting
+from .early_stopping import EarlyStopping, UnseenAgreement
 from .finetuning import DistillationLoss, FinetuneSampler
 from .sampling import PatchSampler
 from .trainer import Trainer
@@ -51,9 +52,9 @@ def training(
     config = settings.objective_settings
     budget = TimeBudget(settings.seconds)
     before: tuple[Callback, ...] = (budget, LabelRefinement(settings.seconds, settings.dale), PartitionThresholds())
-    if config is not None and config.cross_fitting:
-        make = partial(_on_half, plan, device, config)
-        before = (CrossFitting(make, budget, config.cross_fitting_config), *before)
+    loss = loss or DaleLoss(plan.classes, config, settings.trusted_share)
+    if config is not None:
+        before = (*_on_unseen_cases(plan, settings, config, network, loss, cases, validation, device, budget), *before)
     around = (Validation(validation), reports or StepReports(), *callbacks)
     sampler = PatchSampler(cases, plan, focus_trusted=settings.focus_trusted, ranks=ranks)
     slice_axis = plan.slice_axis if plan.dims == 2 else None
@@ -62,7 +63,7 @@ def training(
         settings,
         network,
         cases,
-        loss or DaleLoss(plan.classes, config, settings.trusted_share),
+        loss,
         sampler,
         device,
         progress,
@@ -72,7 +73,32 @@ def training(
     )
 
 
-def _on_half(
+def _on_unseen_cases(
+    plan: Plan,
+    settings: TrainSettings,
+    config: DaleConfig,
+    network: nn.Module,
+    loss: DaleLoss,
+    cases: Sequence[PreparedCase],
+    validation: Sequence[PreparedCase],
+    device: torch.device,
+    budget: TimeBudget,
+) -> list[Callback]:
+    """What decides on cases that are not learned from: the validation cases where they are enough, or folds."""
+    ranks, crossing = current(), config.cross_fitting_config
+    learned, held_out = (sum(ranks.all_gather([len(part)])) for part in (cases, validation))
+    looks = settings.epochs * settings.steps_per_epoch * plan.batch_size / max(learned, 1)
+    stops = config.early_stopping and looks > crossing.min_looks
+    if config.cross_fitting or (stops and held_out < crossing.min_validation):
+        make = partial(_on_folds, plan, device, config)
+        return [CrossFitting(make, budget, crossing, compares=config.cross_fitting, stops=config.early_stopping)]
+    if not stops:
+        return []
+    unseen = UnseenAgreement(validation, plan, ranks, crossing, follow=True)
+    return [EarlyStopping(unseen, network.state_dict(), loss.state_dict(), budget)]
+
+
+def _on_folds(
     plan: Plan,
     device: torch.device,
     config: DaleConfig,
@@ -83,8 +109,8 @@ def _on_half(
     callbacks: Sequence[Callback],
 ) -> Trainer:
     """A training for cross-fitting: it decides nothing of its own and writes nothing."""
-    settings = settings.model_copy(update={"dale": replace(config, cross_fitting=False)})
-    reports = StepReports("Comparing on halves of the cases")
+    settings = settings.model_copy(update={"dale": replace(config, cross_fitting=False, early_stopping=False)})
+    reports = StepReports("Comparing on folds of the cases")
     return training(plan, settings, network, cases, [], None, device, progress, reports=reports, callbacks=callbacks)
 
 

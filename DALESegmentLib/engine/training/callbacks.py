@@ -53,6 +53,9 @@ class Callback:
     def on_epoch_end(self, trainer: Trainer) -> None:
         """With the epoch's row as the last one of `trainer.history`, to be added to."""
 
+    def on_start_over(self, trainer: Trainer) -> None:
+        """After an epoch that set `trainer.starts_over`."""
+
     def on_fit_end(self, trainer: Trainer) -> None:
         """Whatever ended the training, see `trainer.interrupted`."""
 
@@ -120,6 +123,9 @@ class LabelRefinement(Callback):
         moved = trainer.sampler.memory.refine(trainer.correctors, predictions, self.seconds)
         if any(trainer.ranks.all_gather([moved])):
             trainer.labels_changed()
+
+    def on_start_over(self, trainer: Trainer) -> None:
+        self.done = 0
 
     def state_dict(self) -> dict[str, Any]:
         return {"done": self.done}

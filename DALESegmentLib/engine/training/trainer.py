@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -45,7 +46,8 @@ class Trainer:
 
     Callbacks read and set: epoch, step (counted from the first epoch on) and losses (of the epoch) while it runs;
     time_share, how much of a time budget is spent; should_stop and ends_epoch, whether the training or the epoch ends
-    after this step; interrupted, whether an exception ended it.
+    after this step; starts_over, whether the training does after this epoch; interrupted, whether an exception ended
+    it.
     """
 
     plan: Plan
@@ -70,11 +72,12 @@ class Trainer:
         self.tap = FeatureTap(self.network, self.plan.classes)
         self.tap.find(self._trial_run)
         self.learner = self._shared() if self.ranks.size > 1 else self.network
+        self._first_correctors = [deepcopy(corrector.state_dict()) for corrector in self.correctors]
         self.history: list[dict[str, Any]] = []
         self.epoch = self.step = 0
         self.losses: list[float] = []
         self.time_share = 0.0
-        self.should_stop = self.ends_epoch = self.interrupted = False
+        self.should_stop = self.starts_over = self.ends_epoch = self.interrupted = False
         self._spent = 0.0
         self._started = time.monotonic()
 
@@ -108,10 +111,12 @@ class Trainer:
         self._started = time.monotonic() - self._spent
         self._call("on_fit_start")
         try:
-            for epoch in range(len(self.history), self.settings.epochs):
-                if self.should_stop:
-                    break
-                self._epoch(epoch)
+            while self.starts_over or (len(self.history) < self.settings.epochs and not self.should_stop):
+                if self.starts_over:
+                    self.starts_over = self.should_stop = False
+                    self._call("on_start_over")
+                else:
+                    self._epoch(len(self.history))
         except BaseException:
             self.interrupted = True
             raise
@@ -158,6 +163,19 @@ class Trainer:
         nn.utils.clip_grad_norm_(self.network.parameters(), 12.0)
         self.optimizer.step()
         return float(loss.detach())
+
+    def reset(self, weights: Mapping[str, Tensor], loss: Mapping[str, Any]) -> None:
+        """Begin anew with these weights and this state of the loss, and with labels of which nothing was learned."""
+        self.network.load_state_dict(weights)
+        self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": {}})
+        self.loss.load_state_dict(loss)
+        for corrector, state in zip(self.correctors, self._first_correctors, strict=True):
+            corrector.load_state_dict(deepcopy(state))
+        for case in self.cases:
+            case.labels.load_state_dict(case.labels.unlearned().state_dict())
+        self.history = []
+        self.time_share = 0.0
+        self.labels_changed()
 
     def labels_changed(self) -> None:
         """The learned labels of some case, on any rank, are others now; every rank calls it."""

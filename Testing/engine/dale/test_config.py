@@ -49,7 +49,7 @@ def test_what_is_no_number_is_refused(value):
         (CrossFittingConfig, {"evaluations": 0}, "evaluations is 0, but it should be greater than or equal to 1"),
         (CrossFittingConfig, {"cases": 2.5}, "cases is 2.5, but it should be a whole number"),
         (CrossFittingConfig, {"windows": True}, "windows is True, but it should be a whole number"),
-        (CrossFittingConfig, {"refine": "no"}, "refine is 'no', but it should be True or False"),
+        (CrossFittingConfig, {"folds": 1}, "folds is 1, but it should be greater than or equal to 2"),
         (CrossFittingConfig, {"time_share": 1.0}, "time_share is 1.0, but it should be less than 1"),
         (ImageEvidenceConfig, {"max_fitted": 0}, "max_fitted is 0, but it should be greater than or equal to 1"),
         (FinetuneConfig, {"patience": 0}, "patience is 0, but it should be greater than or equal to 1"),

@@ -3,28 +3,20 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-import numpy as np
 import pytest
 import torch
 
 from DALESegmentLib.engine.core.distributed import Ranks
 from DALESegmentLib.engine.core.progress import Progress
-from DALESegmentLib.engine.dale.config import CrossFittingConfig, DaleConfig
+from DALESegmentLib.engine.dale.config import DaleConfig
 from DALESegmentLib.engine.planning.networks import build
 from DALESegmentLib.engine.planning.plan import CaseFingerprint, TrainSettings, make_plan
 from DALESegmentLib.engine.planning.preprocessing import prepare_case
 from DALESegmentLib.engine.training.build_trainer import training
-from DALESegmentLib.engine.training.cross_fitting import (
-    Agreement,
-    CrossFitting,
-    Decision,
-    Gain,
-    _halves,
-    case_dice,
-    unseen_batches,
-)
+from DALESegmentLib.engine.training.cross_fitting import CrossFitting, _folds
+from DALESegmentLib.engine.training.early_stopping import Decision, Gain
 from Testing.phantoms import ball_case
 
 CPU = torch.device("cpu")
@@ -55,52 +47,15 @@ def decision_of(trainer) -> Decision:
     return found.decision
 
 
-def test_a_gain_is_clear_where_most_cases_gain():
-    before = np.linspace(0.5, 0.8, 12)
-    gain = Gain.of(before + 0.01, before)
-    assert (gain.mean, gain.cases) == (pytest.approx(1.0), 12)
-    assert gain.standard_error == pytest.approx(0.0, abs=1e-9)
-    assert gain.is_clear(0.05)
-    assert not Gain.of(before - 0.01, before).is_clear(0.05)
-    assert not Gain.of(before, before).is_clear(0.05)
-    # a few that lose everything outweigh many small gains
-    lost = before + 0.01
-    lost[:2] = 0.0
-    assert not Gain.of(lost, before).is_clear(0.05)
-    # chance: as many up as down
-    assert not Gain.of(before + 0.02 * (-1.0) ** np.arange(12) + 0.001, before).is_clear(0.05)
-
-
-def test_the_best_epoch_is_that_of_the_smoothed_mean():
-    means = [0.1, 0.5, 0.6, 0.9, 0.6, 0.5, 0.2]  # a single peak of chance would be epoch 8
-    assert Agreement([2, 4, 6, 8, 10, 12, 14], np.array(means)[:, None] + np.zeros((1, 3)), 1).best_epoch() == 8
-    spiky = [0.1, 0.5, 0.6, 0.55, 0.1, 0.7, 0.1]
-    assert Agreement([2, 4, 6, 8, 10, 12, 14], np.array(spiky)[:, None] + np.zeros((1, 3)), 1).best_epoch() == 6
-
-
-def test_when_to_stop_is_judged_by_cases_it_was_not_chosen_on():
-    """Of noise alone the best of many evaluations is far above the last one, and means nothing."""
-    chosen, others = [], []
-    for seed in range(40):
-        noise = np.random.default_rng(seed).normal(0.6, 0.1, (20, 40))
-        chance = Agreement(list(range(1, 21)), noise, 20)
-        chosen.append(Gain.of(chance.at(chance.best_epoch()), chance.last).mean)
-        others.append(Gain.of(chance.at_others_best(), chance.last).mean)
-    assert np.mean(chosen) > 1
-    assert abs(np.mean(others)) < 0.8
-    curve = np.concatenate([np.linspace(0.3, 0.7, 10), np.linspace(0.7, 0.4, 10)])
-    falling = curve[:, None] + 0.01 * np.random.default_rng(0).normal(size=(20, 40))
-    assert Gain.of(Agreement(list(range(1, 21)), falling, 20).at_others_best(), falling[-1]).mean > 20
-
-
-def test_halves_share_no_patient_and_know_nothing_of_the_labels():
+def test_folds_share_no_patient_and_know_nothing_of_the_labels():
     prepared, _, _ = made(7)
     patients = ["a", "a", "b", "c", "c", "d", "e"]
     cases = [replace(case, patient=patient) for case, patient in zip(prepared, patients, strict=True)]
     cases[0].labels.record(..., torch.ones(cases[0].labels.shape))
-    first, second = _halves(cases, Ranks())
-    assert [case.patient for case in first] == ["a", "a", "c", "c", "e"]
-    assert [case.patient for case in second] == ["b", "d"]
+    first, second, third = _folds(cases, Ranks(), 3)
+    assert [case.patient for case in first] == ["a", "a", "d"]
+    assert [case.patient for case in second] == ["b", "e"]
+    assert [case.patient for case in third] == ["c", "c"]
     assert not first[0].labels.seen.any()
     assert cases[0].labels.seen.all()
     assert torch.equal(first[0].labels.target(), cases[0].labels.target())
@@ -119,7 +74,7 @@ def test_a_decision_is_kept_and_said_in_words():
 
 
 def test_too_few_cases_are_learned_plainly_and_as_long_as_asked():
-    prepared, plan, settings = made(9)
+    prepared, plan, settings = made(11)
     trainer = a_training(prepared, plan, settings)
     history = trainer.fit()
     assert len(history) == 4
@@ -135,23 +90,6 @@ def test_cases_of_one_patient_alone_leave_nothing_to_compare_with(others):
     assert len(trainer.fit()) == 4
     assert decision_of(trainer).stop is None
     assert "too few patients" in decision_of(trainer).sentences()[0]
-
-
-def test_ranks_evaluate_cases_that_can_be_gathered():
-    """Of 41 cases two ranks have 21 and 20; what each computes must have its place in the list of all."""
-    (case,), plan, _ = made(1)
-
-    @dataclass(frozen=True)
-    class OneOf41(Ranks):
-        size: int = 2
-
-        def all_gather(self, own):
-            return [own[0]] * 41
-
-    chosen = [
-        len(unseen_batches([case] * own, plan, OneOf41(rank), CrossFittingConfig())) for rank, own in ((0, 21), (1, 20))
-    ]
-    assert chosen == [11, 10]
 
 
 def test_it_decides_on_unseen_cases_before_the_training_and_leaves_the_labels_alone():
@@ -173,9 +111,12 @@ def test_it_decides_on_unseen_cases_before_the_training_and_leaves_the_labels_al
     assert len(history) == decision.epochs <= 4
     assert (trainer.loss.config is not None) == decision.refines
     names = {case.name for case in prepared}
-    for (a, *how), (b, *same) in zip(seen[::2], seen[1::2], strict=True):
-        assert (a | b, a & b, how) == (names, set(), same)
-    assert [method for _, method, _ in seen][-2:] == ["dale", "dale"]
+    for n in range(0, len(seen), 3):
+        learned, methods, epochs = zip(*seen[n : n + 3], strict=True)
+        unseen = [names - each for each in learned]
+        assert sorted(name for each in unseen for name in each) == sorted(names)
+        assert len({*methods}) == len({*epochs}) == 1
+    assert [method for _, method, _ in seen][-3:] == ["dale"] * 3
     assert decision.refinement.cases == decision.stop.cases == 12
 
 
@@ -188,7 +129,7 @@ def test_the_comparison_is_not_reported_as_the_training():
     trainer.progress.close()
     percents = [report["percent"] for report in reports]
     assert percents == sorted(percents)
-    comparing = [report for report in reports if report["message"].startswith("Comparing on halves")]
+    comparing = [report for report in reports if report["message"].startswith("Comparing on folds")]
     assert comparing
     assert all(report["percent"] <= 50 and not report["values"] for report in comparing)
     assert {"epoch", "loss"} <= set(reports[-1]["values"])
@@ -251,40 +192,3 @@ def test_a_comparison_that_takes_long_leaves_the_training_its_share(monkeypatch)
     assert crossing.seconds > 1.5
     assert trainer.elapsed == pytest.approx(0.5, abs=0.3)
     assert trainer.step > 5
-
-
-def test_agreement_is_that_of_the_windows_it_was_computed_on():
-    prepared, plan, _ = made(2)
-    (batches, _) = unseen_batches(prepared, plan, Ranks(), CrossFittingConfig())
-    target = prepared[0].labels.target()
-
-    class Knows(torch.nn.Module):
-        """Gives the target itself, moved by so many pixels."""
-
-        def __init__(self, shift: int) -> None:
-            super().__init__()
-            self.shift = shift
-
-        def forward(self, image):
-            moved = torch.roll(target, self.shift, 0).squeeze(-1)
-            return torch.stack([moved == 0, moved > 0]).float()[None].expand(len(image), -1, -1, -1)
-
-    assert case_dice(Knows(0), batches, CPU) == 1.0
-    moved = torch.roll(target, 3, 0)
-    both, sizes = int(((moved > 0) & (target > 0)).sum()), int((moved > 0).sum() + (target > 0).sum())
-    assert case_dice(Knows(3), batches, CPU) == pytest.approx(2 * both / sizes)
-
-
-def test_it_is_blind_to_an_annotator_who_errs_the_same_way_everywhere():
-    """The network that draws all too large, as the annotator did, agrees better than one that knows the truth."""
-    prepared, plan, _ = made(2)
-    truth = prepared[0].labels.target().clone()
-    grown = torch.nn.functional.max_pool2d(truth.squeeze(-1)[None].float(), 5, 1, 2)[0].to(truth.dtype).unsqueeze(-1)
-    prepared[0].labels.given.copy_(grown)
-    (batches, _) = unseen_batches(prepared, plan, Ranks(), CrossFittingConfig())
-
-    def drawing(label):
-        classes = torch.stack([label == 0, label > 0]).float().squeeze(-1)
-        return type("Drawing", (torch.nn.Module,), {"forward": lambda _, image: classes[None]})()
-
-    assert case_dice(drawing(grown), batches, CPU) > case_dice(drawing(truth), batches, CPU)

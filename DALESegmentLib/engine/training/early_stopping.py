@@ -1,0 +1,347 @@
+"""How well a network agrees with the labels of cases that it does not learn from, and when a training stops for it.
+
+As long as labels do not all err in the same way, what agrees better with unseen labels is nearer to the truth, too; a
+network that memorises its own labels' errors agrees with unseen ones less and less. Where agreement was clearly better
+earlier on than at the end, the training starts over and is as long as that, so that its learning rate falls to its end
+there, too.
+
+Agreement is the Dice of predictions whose sizes are right: under noise the outlines with the highest Dice are too wide
+(Nordström et al., arXiv 2304.04116), and of two networks the one that draws wider would seem to agree better. So one
+offset is added to the logits of all classes but the background, with which the median predicted size of the unseen
+cases is that of their labels.
+
+"Clearly" is a mean above 0 and a signed-rank test over the cases (Wilcoxon, one-sided) below `level`; a mean alone
+would hang on the few cases where everything was lost or won. It is blind to an annotator who errs in the same way
+everywhere, and to cases unlike those at hand; with few unseen cases a training is as long as asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from scipy import stats
+from torch import Tensor, nn
+
+from ..core.distributed import Ranks
+from ..dale.config import CrossFittingConfig
+from ..metrics.segmentation import dice
+from ..planning.plan import Plan
+from ..planning.preprocessing import PreparedCase
+from .callbacks import Callback, TimeBudget
+from .sampling import Batch, PatchSampler
+
+if TYPE_CHECKING:
+    from .trainer import Trainer
+
+OFFSETS = np.linspace(-8.0, 8.0, 129)
+"""Upper edges of the bins of -margin, of the log-odds of the likeliest class against the background."""
+
+
+@dataclass(frozen=True)
+class Gain:
+    """Differences of Dice over unseen cases, in points of 100: their mean, its standard error, how many cases, and the
+    one-sided p-value of Wilcoxon's signed-rank test (1 where nothing differs)."""
+
+    mean: float
+    standard_error: float
+    cases: int
+    p_value: float
+
+    @classmethod
+    def of(cls, after: np.ndarray, before: np.ndarray) -> Gain:
+        """after, before: (cases,) Dice from 0 to 1, of the same cases. At least two."""
+        points = 100.0 * (np.asarray(after) - np.asarray(before))
+        p = stats.wilcoxon(points, alternative="greater", zero_method="zsplit").pvalue if points.any() else 1.0
+        return cls(float(points.mean()), float(points.std(ddof=1) / len(points) ** 0.5), len(points), float(p))
+
+    def is_clear(self, level: float) -> bool:
+        return self.mean > 0 and self.p_value < level
+
+    def __str__(self) -> str:
+        return f"{self.mean:+.1f} ± {self.standard_error:.1f} points of Dice on {self.cases} cases"
+
+
+@dataclass(frozen=True)
+class Decision:
+    """epochs: how long the training lasts, of `asked`; refines: whether labels are refined; stop, refinement: the gains
+    these rest on, None where nothing could be compared."""
+
+    epochs: int
+    asked: int
+    refines: bool
+    stop: Gain | None = None
+    refinement: Gain | None = None
+
+    def sentences(self) -> list[str]:
+        """What was decided and why, for people."""
+        if self.stop is None:
+            declined = (
+                "Label refinement declined, the training is plain: there are too few cases, or too few patients, to "
+                "try it on unseen ones."
+            )
+            return [] if self.refines else [declined]
+        told = []
+        if self.epochs < self.asked:
+            told.append(
+                f"The training ends after {self.epochs} of {self.asked} epochs: networks trained longer memorised "
+                f"label errors; stopped there they agree better with labels they have not seen ({self.stop})."
+            )
+        if self.refinement is None:
+            return told
+        how = "used" if self.refines else "declined, the training is plain"
+        agrees = "agrees better" if self.refines else "does not agree clearly better"
+        told.append(f"Label refinement {how}: it {agrees} with labels it has not seen ({self.refinement}).")
+        return told
+
+    def to_json(self) -> dict[str, Any]:
+        gains = {name: None if gain is None else vars(gain) for name, gain in self._gains().items()}
+        return {"epochs": self.epochs, "asked": self.asked, "refines": self.refines, **gains}
+
+    @classmethod
+    def from_json(cls, stored: dict[str, Any]) -> Decision:
+        stop, refinement = (None if stored[n] is None else Gain(**stored[n]) for n in ("stop", "refinement"))
+        return cls(stored["epochs"], stored["asked"], stored["refines"], stop, refinement)
+
+    def _gains(self) -> dict[str, Gain | None]:
+        return {"stop": self.stop, "refinement": self.refinement}
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """epochs: (E,) at which agreement was computed; scores: (E, cases) Dice with the labels of unseen cases, the last
+    row at the end of the training; parts: how many of the cases each network did not see, one network after the
+    other. Of a single network, any parts."""
+
+    epochs: list[int]
+    scores: np.ndarray
+    parts: tuple[int, ...]
+
+    @property
+    def last(self) -> np.ndarray:
+        return self.scores[-1]
+
+    def best_epoch(self) -> int:
+        """Of the mean over all cases, smoothed over three evaluations."""
+        return self._best(np.ones(self.scores.shape[1], bool))
+
+    def at_others_best(self) -> np.ndarray:
+        """(cases,) at the epoch that is the best one for the cases of the other parts: the best of many evaluations
+        would always seem to be better than the last one, judged by the cases it was chosen on."""
+        found = self.last.copy()
+        owner = np.repeat(np.arange(len(self.parts)), self.parts)
+        for part in range(len(self.parts)):
+            own = owner == part
+            found[own] = self.at(self._best(~own))[own]
+        return found
+
+    def gain(self) -> Gain:
+        """Of stopping at the best epoch against the last one."""
+        return Gain.of(self.at_others_best(), self.last)
+
+    def _best(self, chosen: np.ndarray) -> int:
+        means = self.scores[:, chosen].mean(1)
+        padded = np.concatenate([means[:1], means, means[-1:]])
+        smooth = (padded[:-2] + padded[1:-1] + padded[2:]) / 3
+        return self.epochs[int(smooth.argmax())]
+
+    def at(self, epoch: int) -> np.ndarray:
+        return self.scores[self.epochs.index(epoch)]
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """What a network draws in the windows of a case, for every offset. C classes but the background.
+
+    sizes, both: (C, bins) voxels whose likeliest class this is, and of these those that are labelled so, by the bin of
+    the offset from which on they are drawn; given: (C,) labelled voxels.
+    """
+
+    sizes: np.ndarray
+    both: np.ndarray
+    given: np.ndarray
+
+    def offset(self) -> float | None:
+        """With which as many voxels are drawn as are labelled; None where nothing is labelled."""
+        total = int(self.given.sum())
+        if not total:
+            return None
+        drawn = self.sizes.sum(0).cumsum()
+        return float(OFFSETS[min(int(np.searchsorted(drawn, total)), len(OFFSETS) - 1)])
+
+    def dice(self, offset: float) -> float:
+        """The mean of the classes that are drawn or labelled; 1 where there are none."""
+        n = int(np.searchsorted(OFFSETS, offset, "right"))
+        sizes, both = self.sizes[:, :n].sum(1), self.both[:, :n].sum(1)
+        pairs = zip(both.tolist(), (sizes + self.given).tolist(), strict=True)
+        scores = [score for hits, size in pairs if (score := dice(hits, size)) is not None]
+        return float(np.mean(scores)) if scores else 1.0
+
+
+def agreement_of(cases: Sequence[Predicted]) -> list[float]:
+    """Dice of each case, all with the offset that makes their median size that of the labels."""
+    offsets = [offset for case in cases if (offset := case.offset()) is not None]
+    middle = float(np.median(offsets)) if offsets else 0.0
+    return [case.dice(middle) for case in cases]
+
+
+@torch.no_grad()
+def predicted(network: nn.Module, batches: Sequence[Batch], device: torch.device) -> Predicted:
+    """Of a case, over all its batches."""
+    was = network.training
+    network.eval()
+    sizes = both = given = np.zeros((), np.int64)
+    for batch in batches:
+        with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+            logits: Tensor = network(batch.image.to(device)).float().cpu()
+        valid = batch.valid > 0
+        margin, found = (logits[:, 1:] - logits[:, :1]).max(1)
+        found, margin, label = found[valid], margin[valid], batch.target[valid]
+        count, bins = logits.shape[1] - 1, len(OFFSETS)
+        place = found * bins + torch.bucketize(-margin, torch.from_numpy(OFFSETS).float()).clamp_max(bins - 1)
+        hit = label == found + 1
+        counts = [torch.bincount(p, minlength=count * bins).reshape(count, bins) for p in (place, place[hit])]
+        drawn = torch.bincount(label.flatten(), minlength=count + 1)[1:]
+        sizes, both, given = sizes + counts[0].numpy(), both + counts[1].numpy(), given + drawn.numpy()
+    network.train(was)
+    return Predicted(sizes, both, given)
+
+
+def unseen_batches(
+    cases: Sequence[PreparedCase], plan: Plan, ranks: Ranks, config: CrossFittingConfig
+) -> list[list[Batch]]:
+    """For each case some windows as the sliding window has them, as batches on the CPU: at most `windows` of it, half
+    of them with something labelled, where there are such. cases: the rank's own, of which at most `cases` in all are
+    evenly taken, on each rank alike."""
+    sampler = PatchSampler(cases, plan, ranks=ranks)
+    chosen = range(0, len(cases), max(1, -(-len(sampler.outlines) // config.cases)))
+    found = []
+    for n in chosen:
+        windows = sampler.windows_of(sampler.numbers[n])
+        labels = cases[n].labels
+        inside = [w for w in windows if bool((labels.initial(w.coverage(labels.shape).where) > 0).any())]
+        if len(windows) > config.windows:
+            some = _evenly(inside, config.windows // 2)
+            others = [w for w in windows if w not in some]
+            windows = [*some, *_evenly(others, config.windows - len(some))]
+        size = max(plan.batch_size, 1)
+        cpu = torch.device("cpu")
+        found.append([sampler.take(windows[i : i + size], cpu) for i in range(0, len(windows), size)])
+    return found
+
+
+def _evenly(items: Sequence[Any], most: int) -> list[Any]:
+    return list(items) if len(items) <= most else [items[round(i)] for i in np.linspace(0, len(items) - 1, most)]
+
+
+class UnseenAgreement(Callback):
+    """Computes a network's agreement with the labels of cases that it does not learn from, at the end of the training,
+    and while it lasts where `follow`; it then ends the training once agreement is long past its best."""
+
+    def __init__(
+        self, cases: Sequence[PreparedCase], plan: Plan, ranks: Ranks, config: CrossFittingConfig, *, follow: bool
+    ) -> None:
+        self.batches = unseen_batches(cases, plan, ranks, config)
+        self.config = config
+        self.follow = follow
+        self.epochs: list[int] = []
+        self.scores: list[list[float]] = []
+
+    def on_epoch_end(self, trainer: Trainer) -> None:
+        if self.follow and self.is_due(trainer):
+            self.evaluate(trainer)
+            trainer.should_stop = trainer.should_stop or self.is_long_past()
+
+    def on_fit_end(self, trainer: Trainer) -> None:
+        if not trainer.interrupted and len(trainer.history) not in self.epochs:
+            self.evaluate(trainer)
+
+    def is_due(self, trainer: Trainer) -> bool:
+        epochs, done = trainer.settings.epochs, len(trainer.history)
+        return done % -(-epochs // self.config.evaluations) == 0 or done == epochs
+
+    def is_long_past(self) -> bool:
+        """Whether agreement was clearly better in half of the time or less."""
+        best = int(np.argmax([np.mean(row) for row in self.scores]))
+        lost = Gain.of(np.array(self.scores[best]), np.array(self.scores[-1]))
+        return self.epochs[-1] >= 2 * self.epochs[best] and lost.is_clear(self.config.long_past)
+
+    def evaluate(self, trainer: Trainer) -> None:
+        own = [predicted(trainer.network, batches, trainer.device) for batches in self.batches]
+        self.epochs.append(len(trainer.history))
+        self.scores.append(agreement_of(trainer.ranks.all_gather(own)))
+
+
+class EarlyStopping(Callback):
+    """Follows agreement with the labels of the validation cases while the training lasts, and starts it over for as
+    many epochs as were best, see above; within a time budget, in the time that is left.
+
+    weights, loss: what the training begins with. decision: None as long as it has not been started over.
+    """
+
+    name = "early_stopping"
+
+    def __init__(
+        self, unseen: UnseenAgreement, weights: Mapping[str, Tensor], loss: Mapping[str, Any], budget: TimeBudget
+    ) -> None:
+        self.unseen = unseen
+        self.weights = {name: value.detach().cpu().clone() for name, value in weights.items()}
+        self.loss = deepcopy(dict(loss))
+        self.budget = budget
+        self.decision: Decision | None = None
+        self.started_over = False
+        self.seconds = 0.0
+
+    def on_fit_start(self, trainer: Trainer) -> None:
+        if self.started_over:
+            self._shorten(trainer)
+        elif self.decision is not None:  # resumed after the epoch that decided
+            trainer.starts_over = True
+
+    def on_epoch_end(self, trainer: Trainer) -> None:
+        unseen = self.unseen
+        if self.decision is not None or not unseen.is_due(trainer):
+            return
+        unseen.evaluate(trainer)
+        trainer.history[-1]["agreement"] = float(np.mean(unseen.scores[-1]))
+        cases = len(unseen.scores[0])
+        found = Agreement(unseen.epochs, np.array(unseen.scores), (cases // 2, cases - cases // 2))
+        gain, best, done = found.gain(), found.best_epoch(), len(trainer.history)
+        ends = done == trainer.settings.epochs or trainer.time_share * (1 + best / done) >= 1
+        if best < done and (unseen.is_long_past() or (ends and gain.is_clear(unseen.config.level))):
+            self.decision = Decision(best, trainer.settings.epochs, refines=True, stop=gain)
+            trainer.starts_over = True
+
+    def on_start_over(self, trainer: Trainer) -> None:
+        assert self.decision is not None  # that is why
+        message = f"Memorised label errors; training again, for {self.decision.epochs} epochs"
+        trainer.progress.report(100.0 * trainer.share, "training", message)
+        trainer.progress = trainer.progress.part(100.0 * trainer.share, 100)
+        trainer.reset(self.weights, self.loss)
+        self.started_over, self.seconds = True, trainer.ranks.broadcast(trainer.elapsed)
+        trainer.restart_clock()
+        self._shorten(trainer)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "epochs": self.unseen.epochs,
+            "scores": self.unseen.scores,
+            "decision": None if self.decision is None else self.decision.to_json(),
+            "started_over": self.started_over,
+            "seconds": self.seconds,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.unseen.epochs, self.unseen.scores = state["epochs"], state["scores"]
+        self.decision = None if state["decision"] is None else Decision.from_json(state["decision"])
+        self.started_over, self.seconds = state["started_over"], state["seconds"]
+
+    def _shorten(self, trainer: Trainer) -> None:
+        assert self.decision is not None
+        trainer.settings = trainer.settings.model_copy(update={"epochs": self.decision.epochs})
+        if self.budget.seconds is not None:
+            self.budget.seconds = max(self.budget.seconds - self.seconds, 1e-3)
