@@ -112,3 +112,11 @@ def test_objects_that_labels_left_out_are_said(desktop):
     answer = {"epochs": 3, "seconds": 5.0, "validation_dice": None}
     assert "overlooked" not in trained({**answer, "completed": 0})
     assert "In 2 case(s) the model learned an object that the label has none of" in trained({**answer, "completed": 2})
+
+
+def test_a_training_that_was_ended_early_is_said(desktop):
+    from DALESegmentLib.ui.training_messages import trained
+
+    answer = {"epochs": 12, "seconds": 60.0, "validation_dice": 0.8}
+    assert "ended after" not in trained(answer | {"decision": {"epochs": 12, "asked": 12}})
+    assert "ended after 12 of 80 epochs" in trained(answer | {"decision": {"epochs": 12, "asked": 80}})
