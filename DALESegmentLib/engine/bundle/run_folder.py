@@ -20,7 +20,7 @@ from pathlib import Path
 
 from ..core.distributed import current
 from ..core.errors import EngineError
-from ..core.lock import only_owner
+from ..core.files import only_owner
 
 RUN_FILE = "run.json"
 CHECKPOINT_FILE = "checkpoint.json"

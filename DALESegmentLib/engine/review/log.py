@@ -18,8 +18,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from ..core.errors import EngineError
-from ..core.files import not_written, replacing
-from ..core.lock import only_owner
+from ..core.files import not_written, only_owner, replacing
 from ..dale.issues import Region
 from .decisions import Decision, History, ReviewState, Verdict, replay
 from .reviewed_voxels import TrustedVoxels
