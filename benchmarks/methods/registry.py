@@ -21,7 +21,12 @@ from .gce import GeneralisedCrossEntropy
 DALE: dict[str, dict[str, Any]] = {
     "dale": {},
     "dale-cross-fitted": {"cross_fitting": True},
-    "plain-stopped": {"warm_up": 0.9999, "warm_up_slope": -1e9, "missed_objects": False},
+    "plain-stopped": {
+        "warm_up": 0.9999,
+        "warm_up_slope": -1e9,
+        "missed_objects": False,
+        "volume_calibration": False,
+    },
     "dale-not-stopped": {"early_stopping": False},
     "dale-no-partition": {"partition": False},
     "dale-no-confidence": {"confidence": False},
@@ -32,6 +37,7 @@ DALE: dict[str, dict[str, Any]] = {
     "dale-no-missed-objects": {"missed_objects": False},
     "dale-no-agreement": {},
     "dale-joint": {"partition": False, "alternation": False},
+    "dale-no-volume-calibration": {"volume_calibration": False},
     "dale-no-bias-correction": {"bias_correction": False},
 }
 """All but dale-not-stopped end where they agree best with unseen cases; dale-cross-fitted finds out there whether it

@@ -50,6 +50,8 @@ def training(result: Result) -> None:
         console.print(f"Empty labels: {result['empty_labels']}, taken for images where there is nothing to be labelled")
     for sentence in result.get("decision", {}).get("sentences", ()):
         console.print(sentence)
+    if "volume_calibration" in result:
+        console.print(result["volume_calibration"]["sentence"])
     if result["refined"]:
         cases = result["refined"]
         console.print(

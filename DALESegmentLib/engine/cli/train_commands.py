@@ -154,6 +154,7 @@ def train(
     alignment: Part = None,
     image_evidence: OptionalPart = None,
     missed_objects: Part = None,
+    volume_calibration: Part = None,
     epochs: Epochs = None,
     steps_per_epoch: Steps = None,
     batch_size: BatchSize = None,
@@ -184,6 +185,7 @@ def train(
         alignment=alignment,
         image_evidence=image_evidence,
         missed_objects=missed_objects,
+        volume_calibration=volume_calibration,
     )
     parameters = given(
         cases=named or None,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from ..training.cross_fitting import CrossFitting
 from ..training.early_stopping import EarlyStopping
 from ..training.trainer import Trainer
 from ..training.validation import HeldOut, save_held_out
+from ..training.volume_calibration import VolumeCalibration
 from .dataset import read_labelled
 from .parameters import CasesParameter
 
@@ -167,6 +168,7 @@ def train_and_record(
         "held_out_for_test": held_out_for_test,
         **_learned_otherwise(cases, ranks),
         **_decided(trainer),
+        **_calibrated(trainer),
     }
 
 
@@ -174,6 +176,12 @@ def _decided(trainer: Trainer) -> dict[str, Any]:
     """What was decided on unseen cases, in figures and in words; nothing where nothing was."""
     decision = next((c.decision for c in trainer.callbacks if isinstance(c, CrossFitting | EarlyStopping)), None)
     return {} if decision is None else {"decision": {**decision.to_json(), "sentences": decision.sentences()}}
+
+
+def _calibrated(trainer: Trainer) -> dict[str, Any]:
+    """By how much the network's logits were shifted; nothing where they were not."""
+    found = next((c.found for c in trainer.callbacks if isinstance(c, VolumeCalibration)), None)
+    return {} if found is None else {"volume_calibration": {**asdict(found), "sentence": str(found)}}
 
 
 def _learned_otherwise(cases: list[PreparedCase], ranks: Ranks) -> dict[str, int]:

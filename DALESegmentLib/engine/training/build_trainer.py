@@ -30,6 +30,7 @@ from .early_stopping import EarlyStopping, UnseenAgreement
 from .finetuning import DistillationLoss, FinetuneSampler
 from .sampling import PatchSampler
 from .trainer import Trainer
+from .volume_calibration import VolumeCalibration
 
 
 def training(
@@ -54,6 +55,8 @@ def training(
     before: tuple[Callback, ...] = (budget, LabelRefinement(settings.seconds, settings.dale), PartitionThresholds())
     loss = loss or DaleLoss(plan.classes, config, settings.trusted_share)
     if config is not None:
+        if config.volume_calibration:
+            before = (VolumeCalibration(config.volume_calibration_config), *before)
         before = (*_on_unseen_cases(plan, settings, config, network, loss, cases, validation, device, budget), *before)
     around = (Validation(validation), reports or StepReports(), *callbacks)
     sampler = PatchSampler(cases, plan, focus_trusted=settings.focus_trusted, ranks=ranks)

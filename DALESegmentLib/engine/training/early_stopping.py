@@ -23,23 +23,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from scipy import stats
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..core.distributed import Ranks
 from ..dale.config import CrossFittingConfig
-from ..metrics.segmentation import dice
 from ..planning.plan import Plan
 from ..planning.preprocessing import PreparedCase
 from .callbacks import Callback, TimeBudget
-from .sampling import Batch, PatchSampler
+from .validation import agreement_of, evaluation_batches, predicted
 
 if TYPE_CHECKING:
     from .trainer import Trainer
-
-OFFSETS = np.linspace(-8.0, 8.0, 129)
-"""Upper edges of the bins of -margin, of the log-odds of the likeliest class against the background."""
 
 
 @dataclass(frozen=True)
@@ -153,91 +148,6 @@ class Agreement:
         return self.scores[self.epochs.index(epoch)]
 
 
-@dataclass(frozen=True)
-class Predicted:
-    """What a network draws in the windows of a case, for every offset. C classes but the background.
-
-    sizes, both: (C, bins) voxels whose likeliest class this is, and of these those that are labelled so, by the bin of
-    the offset from which on they are drawn; given: (C,) labelled voxels.
-    """
-
-    sizes: np.ndarray
-    both: np.ndarray
-    given: np.ndarray
-
-    def offset(self) -> float | None:
-        """With which as many voxels are drawn as are labelled; None where nothing is labelled."""
-        total = int(self.given.sum())
-        if not total:
-            return None
-        drawn = self.sizes.sum(0).cumsum()
-        return float(OFFSETS[min(int(np.searchsorted(drawn, total)), len(OFFSETS) - 1)])
-
-    def dice(self, offset: float) -> float:
-        """The mean of the classes that are drawn or labelled; 1 where there are none."""
-        n = int(np.searchsorted(OFFSETS, offset, "right"))
-        sizes, both = self.sizes[:, :n].sum(1), self.both[:, :n].sum(1)
-        pairs = zip(both.tolist(), (sizes + self.given).tolist(), strict=True)
-        scores = [score for hits, size in pairs if (score := dice(hits, size)) is not None]
-        return float(np.mean(scores)) if scores else 1.0
-
-
-def agreement_of(cases: Sequence[Predicted]) -> list[float]:
-    """Dice of each case, all with the offset that makes their median size that of the labels."""
-    offsets = [offset for case in cases if (offset := case.offset()) is not None]
-    middle = float(np.median(offsets)) if offsets else 0.0
-    return [case.dice(middle) for case in cases]
-
-
-@torch.no_grad()
-def predicted(network: nn.Module, batches: Sequence[Batch], device: torch.device) -> Predicted:
-    """Of a case, over all its batches."""
-    was = network.training
-    network.eval()
-    sizes = both = given = np.zeros((), np.int64)
-    for batch in batches:
-        with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-            logits: Tensor = network(batch.image.to(device)).float().cpu()
-        valid = batch.valid > 0
-        margin, found = (logits[:, 1:] - logits[:, :1]).max(1)
-        found, margin, label = found[valid], margin[valid], batch.target[valid]
-        count, bins = logits.shape[1] - 1, len(OFFSETS)
-        place = found * bins + torch.bucketize(-margin, torch.from_numpy(OFFSETS).float()).clamp_max(bins - 1)
-        hit = label == found + 1
-        counts = [torch.bincount(p, minlength=count * bins).reshape(count, bins) for p in (place, place[hit])]
-        drawn = torch.bincount(label.flatten(), minlength=count + 1)[1:]
-        sizes, both, given = sizes + counts[0].numpy(), both + counts[1].numpy(), given + drawn.numpy()
-    network.train(was)
-    return Predicted(sizes, both, given)
-
-
-def unseen_batches(
-    cases: Sequence[PreparedCase], plan: Plan, ranks: Ranks, config: CrossFittingConfig
-) -> list[list[Batch]]:
-    """For each case some windows as the sliding window has them, as batches on the CPU: at most `windows` of it, half
-    of them with something labelled, where there are such. cases: the rank's own, of which at most `cases` in all are
-    evenly taken, on each rank alike."""
-    sampler = PatchSampler(cases, plan, ranks=ranks)
-    chosen = range(0, len(cases), max(1, -(-len(sampler.outlines) // config.cases)))
-    found = []
-    for n in chosen:
-        windows = sampler.windows_of(sampler.numbers[n])
-        labels = cases[n].labels
-        inside = [w for w in windows if bool((labels.initial(w.coverage(labels.shape).where) > 0).any())]
-        if len(windows) > config.windows:
-            some = _evenly(inside, config.windows // 2)
-            others = [w for w in windows if w not in some]
-            windows = [*some, *_evenly(others, config.windows - len(some))]
-        size = max(plan.batch_size, 1)
-        cpu = torch.device("cpu")
-        found.append([sampler.take(windows[i : i + size], cpu) for i in range(0, len(windows), size)])
-    return found
-
-
-def _evenly(items: Sequence[Any], most: int) -> list[Any]:
-    return list(items) if len(items) <= most else [items[round(i)] for i in np.linspace(0, len(items) - 1, most)]
-
-
 class UnseenAgreement(Callback):
     """Computes a network's agreement with the labels of cases that it does not learn from, at the end of the training,
     and while it lasts where `follow`; it then ends the training once agreement is long past its best."""
@@ -245,7 +155,7 @@ class UnseenAgreement(Callback):
     def __init__(
         self, cases: Sequence[PreparedCase], plan: Plan, ranks: Ranks, config: CrossFittingConfig, *, follow: bool
     ) -> None:
-        self.batches = unseen_batches(cases, plan, ranks, config)
+        self.batches = evaluation_batches(cases, plan, ranks, config)
         self.config = config
         self.follow = follow
         self.epochs: list[int] = []

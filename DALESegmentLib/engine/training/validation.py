@@ -12,15 +12,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor, nn
 
 from ..bundle.run_folder import BUNDLE_FOLDER, HELD_OUT_FILE, RUN_FILE
 from ..core.distributed import Ranks
 from ..core.errors import EngineError
 from ..core.files import read_json, write_json
 from ..core.progress import Progress
+from ..dale.config import CrossFittingConfig
 from ..inference.predictor import Predictor
-from ..metrics.segmentation import mean_dice
+from ..metrics.segmentation import dice, mean_dice
+from ..planning.plan import Plan
 from ..planning.preprocessing import PreparedCase
+from .sampling import Batch, PatchSampler
 
 
 def validation_dice(
@@ -83,3 +88,96 @@ def _held_out(record: dict[str, Any], hashes: Path) -> HeldOut:
     if not all(isinstance(part, list) and all(isinstance(x, str) for x in part) for part in (names, images)):
         raise EngineError("unreadable-file", f"{HELD_OUT_FILE} or {RUN_FILE} is damaged; copy the model again.")
     return HeldOut(frozenset(names), frozenset(images))
+
+
+OFFSETS = np.linspace(-8.0, 8.0, 129)
+"""Upper edges of the bins of -margin, of the log-odds of the likeliest class against the background."""
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """What a network draws in the windows of a case, for every offset. C classes but the background.
+
+    sizes, both: (C, bins) voxels whose likeliest class this is, and of these those that are labelled so, by the bin of
+    the offset from which on they are drawn; given: (C,) labelled voxels.
+    """
+
+    sizes: np.ndarray
+    both: np.ndarray
+    given: np.ndarray
+
+    def drawn(self, offset: float) -> int:
+        """Voxels of all these classes."""
+        return int(self.sizes[:, : int(np.searchsorted(OFFSETS, offset, "right"))].sum())
+
+    def offset(self, times: float = 1.0) -> float | None:
+        """With which so many times as many voxels are drawn as are labelled; None where nothing is labelled."""
+        total = times * int(self.given.sum())
+        if not total:
+            return None
+        drawn = self.sizes.sum(0).cumsum()
+        return float(OFFSETS[min(int(np.searchsorted(drawn, total)), len(OFFSETS) - 1)])
+
+    def dice(self, offset: float) -> float:
+        """The mean of the classes that are drawn or labelled; 1 where there are none."""
+        n = int(np.searchsorted(OFFSETS, offset, "right"))
+        sizes, both = self.sizes[:, :n].sum(1), self.both[:, :n].sum(1)
+        pairs = zip(both.tolist(), (sizes + self.given).tolist(), strict=True)
+        scores = [score for hits, size in pairs if (score := dice(hits, size)) is not None]
+        return float(np.mean(scores)) if scores else 1.0
+
+
+def agreement_of(cases: Sequence[Predicted]) -> list[float]:
+    """Dice of each case, all with the offset that makes their median size that of the labels."""
+    offsets = [offset for case in cases if (offset := case.offset()) is not None]
+    middle = float(np.median(offsets)) if offsets else 0.0
+    return [case.dice(middle) for case in cases]
+
+
+@torch.no_grad()
+def predicted(network: nn.Module, batches: Sequence[Batch], device: torch.device) -> Predicted:
+    """Of a case, over all its batches."""
+    was = network.training
+    network.eval()
+    sizes = both = given = np.zeros((), np.int64)
+    for batch in batches:
+        with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+            logits: Tensor = network(batch.image.to(device)).float().cpu()
+        valid = batch.valid > 0
+        margin, found = (logits[:, 1:] - logits[:, :1]).max(1)
+        found, margin, label = found[valid], margin[valid], batch.target[valid]
+        count, bins = logits.shape[1] - 1, len(OFFSETS)
+        place = found * bins + torch.bucketize(-margin, torch.from_numpy(OFFSETS).float()).clamp_max(bins - 1)
+        hit = label == found + 1
+        counts = [torch.bincount(p, minlength=count * bins).reshape(count, bins) for p in (place, place[hit])]
+        drawn = torch.bincount(label.flatten(), minlength=count + 1)[1:]
+        sizes, both, given = sizes + counts[0].numpy(), both + counts[1].numpy(), given + drawn.numpy()
+    network.train(was)
+    return Predicted(sizes, both, given)
+
+
+def evaluation_batches(
+    cases: Sequence[PreparedCase], plan: Plan, ranks: Ranks, config: CrossFittingConfig
+) -> list[list[Batch]]:
+    """For each case some windows as the sliding window has them, as batches on the CPU: at most `windows` of it, half
+    of them with something labelled, where there are such. cases: the rank's own, of which at most `cases` in all are
+    evenly taken, on each rank alike."""
+    sampler = PatchSampler(cases, plan, ranks=ranks)
+    chosen = range(0, len(cases), max(1, -(-len(sampler.outlines) // config.cases)))
+    found = []
+    for n in chosen:
+        windows = sampler.windows_of(sampler.numbers[n])
+        labels = cases[n].labels
+        inside = [w for w in windows if bool((labels.initial(w.coverage(labels.shape).where) > 0).any())]
+        if len(windows) > config.windows:
+            some = _evenly(inside, config.windows // 2)
+            others = [w for w in windows if w not in some]
+            windows = [*some, *_evenly(others, config.windows - len(some))]
+        size = max(plan.batch_size, 1)
+        cpu = torch.device("cpu")
+        found.append([sampler.take(windows[i : i + size], cpu) for i in range(0, len(windows), size)])
+    return found
+
+
+def _evenly(items: Sequence[Any], most: int) -> list[Any]:
+    return list(items) if len(items) <= most else [items[round(i)] for i in np.linspace(0, len(items) - 1, most)]
