@@ -12,6 +12,8 @@ from .statistics import mean, paired_interval
 
 APART = ("none", "biased")
 """Noise kinds that are not averaged with the others."""
+USER_STEPS = (600, 2500)
+"""Lengths of the user's path that have a goal."""
 LOST = 0.1
 """Dice that a case has lost grievously."""
 WIDE = 0.05
@@ -40,6 +42,8 @@ class Goal:
 def make_goals(groups: Sequence[Group]) -> list[Goal]:
     """Means over groups, each a mean over draws, so that every set, noise and network counts alike. Goals on judging
     sets come first: nothing was chosen on those."""
+    users = [g for g in groups if g.path == "user" and g.noise == "none" and g.length == 1]
+    groups = [g for g in groups if g.path == "bench"]
     plain = [g for g in groups if not g.trusted and g.of("dale") and g.of("plain")]
     once = [g for g in plain if g.length == 1]
     noisy = [g for g in once if g.noise not in APART]
@@ -58,6 +62,10 @@ def make_goals(groups: Sequence[Group]) -> list[Goal]:
         _gain("real raters: DALE - plain", 0, raters),
         Goal("real raters: DALE - plain, quarter with most disagreement", 1, _worst_quarter(raters), "Dice points"),
         _gain("no noise: DALE - plain", -0.5, [g for g in once if g.noise == "none"]),
+        *(
+            _gain(f"user's path, {steps} steps: DALE - plain", -0.5, [g for g in users if g.steps == steps])
+            for steps in USER_STEPS
+        ),
     ]
     for role, recovery in (("judging", 0.6), ("tuning", 0.75)):
         goals += _of_role([g for g in noisy if g.role == role], f"{role} sets", recovery)

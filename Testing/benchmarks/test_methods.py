@@ -94,4 +94,4 @@ def test_coteaching_drops_the_largest_losses_of_each_class():
 @pytest.mark.parametrize("method", BASELINES)
 def test_each_baseline_learns(method, tiny_data, tiny_set):
     cell = Cell(data=tiny_set, noise="morph", level=0.3, network="UNet", method=method, trusted=0.0, draw=0)
-    assert scores_of(train(cell, tiny_data, "cpu"), cell, tiny_data)["dice"] > 0.7
+    assert scores_of(train(cell, tiny_data, "cpu").predictor, cell, tiny_data)["dice"] > 0.7

@@ -49,6 +49,8 @@ ABLATIONS = tuple(name for name in DALE if name not in (*TRUSTING, *MISSING, *DE
 AGAIN = "plain-again"
 """Plain training with other weights and batches: how much two trainings differ by chance."""
 METHODS = (*CORE, AGAIN, *DECIDED, *ABLATIONS, *MISSING, "dale-no-bias-correction")
+USABLE = ("plain", AGAIN, *DALE)
+"""Methods that the command `train` has, by its settings."""
 WORK = {"coteaching": 2.0, "dale-cross-fitted": 3.0, "plain-stopped": 2.0}
 """How many times the work of a plain training a method does; for estimates of time only."""
 REMEMBERS = ("clean", "plain", AGAIN, *DALE)
