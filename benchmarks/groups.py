@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from .methods.registry import BASELINES
 from .records import Record, select
 from .statistics import gap_recovery, mean, paired_interval, spread
 
-RANKED = ("plain", "gce", "adele", "cleanlab", "coteaching", "dale")
+RANKED = ("plain", *BASELINES, "dale")
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,13 @@ COLOURS = {
     "clean": "#444444",
     "plain": "#999999",
     "gce": "#e69f00",
+    "nr-dice": "#f0e442",
+    "t-loss": "#882255",
     "adele": "#56b4e9",
     "cleanlab": "#009e73",
     "coteaching": "#cc79a7",
+    "lopsided": "#0072b2",
+    "aio2": "#332288",
     "dale": "#d55e00",
 }
 
