@@ -10,8 +10,9 @@ import numpy as np
 from .groups import Group
 from .statistics import mean, paired_interval
 
-APART = ("none", "biased")
-"""Noise kinds that are not averaged with the others."""
+APART = ("none", "biased", "sr", "se")
+"""Noise kinds that are not averaged with the others: where labels are right, or all wrong in the same way, which nobody
+can know of without reviewed voxels."""
 USER_STEPS = (600, 2500)
 """Lengths of the user's path that have a goal."""
 LOST = 0.1

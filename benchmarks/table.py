@@ -33,7 +33,7 @@ def make_table(groups: Sequence[Group], goals: Sequence[Goal], about: dict[str, 
 
 METHOD_NOTES = """\
 Mean gain over plain training in Dice points with its 95 % bootstrap interval, over the sets of a kind of noise, for the
-first network. “All noise” leaves out none and biased."""
+first network. “All noise” leaves out none, biased, sr and se."""
 
 PART_NOTES = """\
 The same for DALE without one of its parts, with the figures of its confidence, over the cells that have all of them."""

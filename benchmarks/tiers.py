@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from .cell import Cell
 from .data_set import FULL, QUICK, USER, data_set
 from .methods.registry import ABLATIONS, AGAIN, CORE, DECIDED, METHODS, MISSING, TRUSTING, USABLE, WORK
-from .noise import KINDS, level_of
+from .noise import BASIC, KINDS, level_of
 
 TRUSTED = (0.01, 0.05)
 SECONDS = {
@@ -73,7 +73,7 @@ class AsTheUser:
 
 TIERS = {
     "quick": Tier(
-        tuple(kind for kind in KINDS if kind != "biased"),
+        tuple(kind for kind in BASIC if kind != "biased"),
         tuple(QUICK),
         ("UNet",),
         (0, 1, 2, 3, 4),
