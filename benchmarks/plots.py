@@ -100,10 +100,12 @@ def _review(groups: Sequence[Group]) -> Any:
         "review_found_10pct_best": "best possible",
         "review_found_10pct": "review",
         "review_found_10pct_entropy": "entropy",
+        "review_found_10pct_clasp_pe": "ClaSP PE",
+        "review_found_10pct_random": "foreground-aware random",
     }
     for n, (figure_name, label) in enumerate(kinds.items()):
         values = [100 * (g.mean("dale", figure_name) or 0.0) for g in rows]
-        axis.barh(np.arange(len(rows)) + (n - 1) * 0.27, values, 0.27, label=label)
+        axis.barh(np.arange(len(rows)) + (n - (len(kinds) - 1) / 2) * 0.16, values, 0.16, label=label)
     axis.axvline(10, color="black", linestyle=":", linewidth=1, label="by chance")
     axis.set_yticks(range(len(rows)), [f"{g.title} ({g.role})" for g in rows])
     axis.invert_yaxis()

@@ -97,6 +97,8 @@ def _review_table(groups: Sequence[Group]) -> list[str]:
         "found in 10 %: DALE",
         "its doubt alone",
         "entropy",
+        "foreground-aware random",
+        "ClaSP PE",
         "best possible",
     ]
     head += ["AUROC DALE", "AUROC cleanlab", "3 mm DALE", "3 mm cleanlab"]
@@ -104,6 +106,8 @@ def _review_table(groups: Sequence[Group]) -> list[str]:
         "review_found_10pct",
         "review_found_10pct_doubt",
         "review_found_10pct_entropy",
+        "review_found_10pct_random",
+        "review_found_10pct_clasp_pe",
         "review_found_10pct_best",
     )
     figures += ("label_error_auroc", "cleanlab_auroc", "label_error_auroc_band", "cleanlab_auroc_band")

@@ -23,6 +23,7 @@ from .data_set import Normalise
 from .loading import load
 from .noise import noisy_label
 from .review_found import excess_doubt, review_order
+from .review_peers import clasp_order
 from .scoring import REVIEWED, label_scores, score_labels, test_scores
 from .training import Trained, train
 from .trial_set import kind_of, trial_set, write_trial_set
@@ -77,7 +78,8 @@ def _tried(normalise: Normalise | None, network: str, method: str, trusted: bool
         figures = test_scores(trained.predictor, cell, folder) | label_scores(scored, cell)
     found = {"training": digest(_learned(trained)), "confidence": digest(j.confidence for j in scored)}
     if method in REVIEWED:
-        found["review"] = digest(review_order(scored, [excess_doubt(j) for j in scored]))
+        ours = review_order(scored, [excess_doubt(j) for j in scored])
+        found["review"] = digest([*ours, *clasp_order(scored, 0)])
     return found | {"scores": digest([np.array([*_numbers(figures)])])}
 
 
