@@ -11,7 +11,7 @@ from DALESegmentLib.engine.dale.candidates import DEFAULT, expected_uncertainty
 from DALESegmentLib.engine.dale.issues import find_regions, rank_regions
 from DALESegmentLib.engine.geometry.distance import boundary_distance, bounding_box, margin_voxels
 
-from .review_peers import SHARE, band_of, clasp_order, entropy, near_foreground, random_share
+from .review_peers import SHARE, band_of, clasp_scores, entropy, near_foreground, random_share
 from .scored_label import ScoredLabel
 
 SEEDS = range(5)
@@ -42,7 +42,9 @@ def review_found(scored: Sequence[ScoredLabel]) -> dict[str, Any]:
         "review_found_10pct_doubt": pooled(excess),
         "review_found_10pct_entropy": pooled([entropy(j.probabilities) for j in scored]),
         "review_found_10pct_random": random_share(inside([near_foreground(j) for j in scored]), wrong),
-        "review_found_10pct_clasp_pe": float(np.mean([pooled(clasp_order(scored, seed)) for seed in SEEDS])),
+        "review_found_10pct_clasp_pe": float(
+            np.mean([found_share(score, wrong) for score in clasp_scores(scored, bands, SEEDS)])
+        ),
         "review_found_10pct_best": min(1.0, int(SHARE * len(wrong)) / int(wrong.sum())),
     }
 

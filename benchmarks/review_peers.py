@@ -63,19 +63,15 @@ def random_share(first: np.ndarray, wrong: np.ndarray, share: float = SHARE) -> 
     return found / float(wrong.sum())
 
 
-def clasp_order(scored: Sequence[ScoredLabel], seed: int) -> list[np.ndarray]:
-    """(*grid) scores that put the blocks first that are asked for first; 0 outside the band."""
-    bands = [band_of(j) for j in scored]
+def clasp_scores(scored: Sequence[ScoredLabel], bands: Sequence[np.ndarray], seeds: Iterable[int]) -> list[np.ndarray]:
+    """By seed (n,) scores of the bands' voxels that put the blocks first that are asked for first.
+
+    bands: (*grid) bool a case, see `band_of`.
+    """
     blocks = _numbered([_blocks(j) for j in scored], bands)
     h = np.concatenate([entropy(j.probabilities)[b] for j, b in zip(scored, bands, strict=True)])
     predicted = np.concatenate([j.probabilities.argmax(0)[b] for j, b in zip(scored, bands, strict=True)])
-    place = asked_for(blocks, h, predicted, np.random.default_rng(seed))
-    score = 1.0 + len(place) - place[blocks]
-    parts = np.split(score, np.cumsum([b.sum() for b in bands])[:-1])
-    maps = [np.zeros(b.shape) for b in bands]
-    for each, band, part in zip(maps, bands, parts, strict=True):
-        each[band] = part
-    return maps
+    return [-asked_for(blocks, h, predicted, np.random.default_rng(seed))[blocks].astype(float) for seed in seeds]
 
 
 def asked_for(blocks: np.ndarray, h: np.ndarray, predicted: np.ndarray, rng: np.random.Generator) -> np.ndarray:

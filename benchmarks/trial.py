@@ -23,7 +23,7 @@ from .data_set import Normalise
 from .loading import load
 from .noise import noisy_label
 from .review_found import excess_doubt, review_order
-from .review_peers import clasp_order
+from .review_peers import band_of, clasp_scores
 from .scoring import REVIEWED, label_scores, score_labels, test_scores
 from .training import Trained, train
 from .trial_set import kind_of, trial_set, write_trial_set
@@ -79,7 +79,7 @@ def _tried(normalise: Normalise | None, network: str, method: str, trusted: bool
     found = {"training": digest(_learned(trained)), "confidence": digest(j.confidence for j in scored)}
     if method in REVIEWED:
         ours = review_order(scored, [excess_doubt(j) for j in scored])
-        found["review"] = digest([*ours, *clasp_order(scored, 0)])
+        found["review"] = digest([*ours, *clasp_scores(scored, [band_of(j) for j in scored], [0])])
     return found | {"scores": digest([np.array([*_numbers(figures)])])}
 
 
