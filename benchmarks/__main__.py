@@ -2,6 +2,7 @@
 
 python -m benchmarks                                            the quick tier, an hour on two cores
 python -m benchmarks --sets ph2_skin --noise morph --draws 0    a part of it
+python -m benchmarks --tier user                                the user's path: `train` with its defaults, on files
 python -m benchmarks --cost                                     step time and memory against plain alone
 """
 
@@ -120,7 +121,7 @@ def costs_of(chosen: Sequence[Cell], asked: argparse.Namespace, anew: bool) -> N
     from .cost import cost
 
     costs = {} if anew else _read_costs(asked.out)
-    pairs = dict.fromkeys((c.data.name, c.network) for c in chosen if c.method == "dale")
+    pairs = dict.fromkeys((c.data.name, c.network) for c in chosen if c.method == "dale" and c.path == "bench")
     for name, network in pairs:
         if f"{name}/{network}" not in costs:
             found = cost(data_set(name, asked.tier), network, asked.data, asked.device)

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from .data_set import DataSet
 
 ROOT = Path(__file__).parents[1]
+Way = Literal["bench", "user"]
 
 
 class Cell(BaseModel):
     """trusted: share of the foreground-band voxels that a clinician corrected before the training. length: how many
-    times as long as the set says it is trained. draw: of training and test cases, noise and weights."""
+    times as long as the set says it is trained. draw: of training and test cases, noise and weights. path: "bench"
+    trains with the benchmark's small plan, "user" by the command `train` with its defaults, on files (`user_path`)."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -25,6 +28,7 @@ class Cell(BaseModel):
     trusted: float
     draw: int
     length: int = Field(1, ge=1)
+    path: Way = "bench"
 
     @property
     def trained_as(self) -> str:
@@ -43,7 +47,8 @@ class Cell(BaseModel):
     @property
     def title(self) -> str:
         trusted = f" trusted {100 * self.trusted:g} %" if self.trusted else ""
-        return f"{self.data.name} {self.noise} {self.network} {self.method}{trusted} {self.length}x draw {self.draw}"
+        long = f"{self.length}x" if self.path == "bench" else f"user's path {self.steps} steps"
+        return f"{self.data.name} {self.noise} {self.network} {self.method}{trusted} {long} draw {self.draw}"
 
     @property
     def steps(self) -> int:

@@ -75,13 +75,16 @@ def _identity(cell: Row, settings: Sequence[str]) -> str:
     words = [cell[name] for name in ("noise", "level", "network", "method", "trusted", "draw", "length")]
     if cell["method"] == "clean" or (cell["method"] == "plain" and cell["noise"] == "none"):
         words[:2], words[3] = ["none", 0.0], "plain"
-    return json.dumps([[cell["data"][name] for name in settings], *words])
+    return json.dumps([[cell["data"][name] for name in settings], *words, cell.get("path", "bench")])
 
 
 def _title(row: Row) -> str:
     cell = row["cell"]
     words = (cell["data"]["name"], cell["noise"], cell["network"], cell["method"])
-    return f"{' '.join(words)} trusted {cell['trusted']:g} {cell['length']}x draw {cell['draw']}"
+    long = f"{cell['length']}x"
+    if cell.get("path") == "user":
+        long = f"user's path {cell['length'] * cell['data']['epochs'] * cell['data']['steps_per_epoch']} steps"
+    return f"{' '.join(words)} trusted {cell['trusted']:g} {long} draw {cell['draw']}"
 
 
 def _line(before: Row, after: Row) -> str:

@@ -105,7 +105,20 @@ FULL = {
 }
 
 
+_AS_THE_USER = {"train": 60, "test": 30, "epochs": 12, "steps_per_epoch": 50}
+"""Of the user's path: whole images, and no small network; the plan is the engine's. Epochs are as long as the command's
+own, which has 50 of them by default."""
+USER = {"ph2_skin": DataSet(name="ph2_skin", role="tuning", **_AS_THE_USER)}
+
+
 def data_set(name: str, tier: str) -> DataSet:
     """The set of that name; a folder that is in no list is read as the engine reads any folder."""
+    if tier == "user":
+        known = QUICK.get(name, DataSet(name=name)).model_dump(include=_FILES)
+        return USER.get(name) or DataSet(**known, **_AS_THE_USER)
     small = tier != "full"
     return (QUICK if small else FULL).get(name) or DataSet(name=name, **(_SMALL if small else _LONG))
+
+
+_FILES = {"name", "role", "patient", "truth", "raters", "volumes"}
+"""What is said of a set's files, and not of how they are learned."""

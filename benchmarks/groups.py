@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from .methods.registry import BASELINES
 from .records import Record, select
 from .statistics import gap_recovery, mean, paired_interval, spread
 
-RANKED = ("plain", "gce", "adele", "cleanlab", "coteaching", "dale")
+RANKED = ("plain", *BASELINES, "dale")
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,8 @@ class Group:
     network: str
     trusted: float
     length: int
+    path: str
+    steps: int
     role: str
     records: tuple[Record, ...]
     plain: tuple[Record, ...]
@@ -31,8 +34,14 @@ class Group:
     @property
     def title(self) -> str:
         trusted = f", {100 * self.trusted:g} % trusted" if self.trusted else ""
-        longer = f", {self.length}x" if self.length > 1 else ""
-        return f"{self.set}, {self.noise}, {self.network}{trusted}{longer}"
+        return f"{self.set}, {self.noise}, {self.network}{trusted}{self.longer}"
+
+    @property
+    def longer(self) -> str:
+        """What is said of the training where it is not the set's own."""
+        if self.path == "user":
+            return f", user's path, {self.steps} steps"
+        return f", {self.length}x" if self.length > 1 else ""
 
     def values(self, method: str, figure: str) -> list[Any]:
         return [r.get(figure) for r in self.of(method)]
@@ -83,10 +92,11 @@ class Group:
 
 
 def make_groups(records: Sequence[Record]) -> list[Group]:
-    places = dict.fromkeys((r["set"], r["noise"], r["network"], r["trusted"], r["length"]) for r in records)
+    names = ("set", "noise", "network", "trusted", "length", "path", "steps")
     groups = []
-    for name, noise, network, trusted, length in places:
-        here = select(records, set=name, noise=noise, network=network, length=length)
+    for place in dict.fromkeys(tuple(r[name] for name in names) for r in records):
+        name, noise, network, trusted, length, path, steps = place
+        here = select(records, set=name, noise=noise, network=network, length=length, path=path, steps=steps)
         groups.append(
             Group(
                 name,
@@ -94,6 +104,8 @@ def make_groups(records: Sequence[Record]) -> list[Group]:
                 network,
                 trusted,
                 length,
+                path,
+                steps,
                 here[0]["role"],
                 tuple(select(here, trusted=trusted)),
                 tuple(select(here, method="plain", trusted=0.0)),

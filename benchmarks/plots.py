@@ -14,9 +14,13 @@ COLOURS = {
     "clean": "#444444",
     "plain": "#999999",
     "gce": "#e69f00",
+    "nr-dice": "#f0e442",
+    "t-loss": "#882255",
     "adele": "#56b4e9",
     "cleanlab": "#009e73",
     "coteaching": "#cc79a7",
+    "lopsided": "#0072b2",
+    "aio2": "#332288",
     "dale": "#d55e00",
 }
 
@@ -62,7 +66,7 @@ def _dice(groups: Sequence[Group]) -> Any:
             for x, g in zip(place, here, strict=True):
                 draws = [v for v in g.values(method, "dice") if v is not None]
                 axis.plot([x] * len(draws), draws, ".", color=COLOURS[method], markersize=5)
-        axis.set_xticks(range(len(here)), [g.noise if g.length == 1 else f"{g.noise}, {g.length}x" for g in here])
+        axis.set_xticks(range(len(here)), [g.noise + g.longer for g in here])
         axis.grid(axis="y", color="#dddddd", linewidth=0.6)
         axis.set_title(f"{name}, {network}")
         axis.set_ylabel("test Dice")
@@ -96,10 +100,12 @@ def _review(groups: Sequence[Group]) -> Any:
         "review_found_10pct_best": "best possible",
         "review_found_10pct": "review",
         "review_found_10pct_entropy": "entropy",
+        "review_found_10pct_clasp_pe": "ClaSP PE",
+        "review_found_10pct_random": "foreground-aware random",
     }
     for n, (figure_name, label) in enumerate(kinds.items()):
         values = [100 * (g.mean("dale", figure_name) or 0.0) for g in rows]
-        axis.barh(np.arange(len(rows)) + (n - 1) * 0.27, values, 0.27, label=label)
+        axis.barh(np.arange(len(rows)) + (n - (len(kinds) - 1) / 2) * 0.16, values, 0.16, label=label)
     axis.axvline(10, color="black", linestyle=":", linewidth=1, label="by chance")
     axis.set_yticks(range(len(rows)), [f"{g.title} ({g.role})" for g in rows])
     axis.invert_yaxis()

@@ -30,7 +30,8 @@ def make_records(
         result = store.results.get(key)
         if result is None:
             continue
-        cost = costs.get(f"{cell.data.name}/{cell.network}", {}) if cell.method == "dale" else {}
+        measured = cell.method == "dale" and cell.path == "bench"
+        cost = costs.get(f"{cell.data.name}/{cell.network}", {}) if measured else {}
         named = {
             "tier": tier,
             "set": cell.data.name,
@@ -43,7 +44,7 @@ def make_records(
             "length": cell.length,
             "steps": cell.steps,
             "role": cell.data.role,
-            "path": "bench",
+            "path": cell.path,
             "key": key,
         }
         figures = {name: value for name, value in result.items() if name not in _CLEANLAB}

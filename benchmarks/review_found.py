@@ -1,4 +1,4 @@
-"""The label errors found by reviewing a tenth of the foreground band: in our order, by entropy, and at best."""
+"""The label errors found by reviewing a tenth of the foreground band: in our order, in others', and at best."""
 
 from __future__ import annotations
 
@@ -11,32 +11,40 @@ from DALESegmentLib.engine.dale.candidates import DEFAULT, expected_uncertainty
 from DALESegmentLib.engine.dale.issues import find_regions, rank_regions
 from DALESegmentLib.engine.geometry.distance import boundary_distance, bounding_box, margin_voxels
 
+from .review_peers import SHARE, band_of, clasp_scores, entropy, near_foreground, random_share
 from .scored_label import ScoredLabel
-from .trusted_voxels import foreground_band
 
-SHARE = 0.1
+SEEDS = range(5)
+"""Of the noise of ClaSP PE; the mean is taken."""
 
 
 def review_found(scored: Sequence[ScoredLabel]) -> dict[str, Any]:
     """Shares of all wrong band voxels found in the first tenth of the band, over all cases together.
 
     review_found_10pct: region after region as the review lists them, then excess doubt; ..._doubt: excess doubt alone;
-    ..._entropy: the model's entropy; ..._best: all that a tenth of the band can hold. In a fixed random order among
-    equals.
+    ..._entropy: the model's entropy; ..._random: foreground-aware random; ..._clasp_pe: see `review_peers`; ..._best:
+    all that a tenth of the band can hold. In a fixed random order among equals.
     """
-    bands = [foreground_band(j.label, j.geometry.array_spacing, j.probabilities.argmax(0)) for j in scored]
+    bands = [band_of(j) for j in scored]
     wrong = np.concatenate([(j.label != j.truth)[b] for j, b in zip(scored, bands, strict=True)])
     if not wrong.any():
         return {}
 
+    def inside(maps: list[np.ndarray]) -> np.ndarray:
+        return np.concatenate([m[b] for m, b in zip(maps, bands, strict=True)])
+
     def pooled(maps: list[np.ndarray]) -> float:
-        return found_share(np.concatenate([m[b] for m, b in zip(maps, bands, strict=True)]), wrong)
+        return found_share(inside(maps), wrong)
 
     excess = [excess_doubt(j) for j in scored]
     return {
         "review_found_10pct": pooled(review_order(scored, excess)),
         "review_found_10pct_doubt": pooled(excess),
         "review_found_10pct_entropy": pooled([entropy(j.probabilities) for j in scored]),
+        "review_found_10pct_random": random_share(inside([near_foreground(j) for j in scored]), wrong),
+        "review_found_10pct_clasp_pe": float(
+            np.mean([found_share(score, wrong) for score in clasp_scores(scored, bands, SEEDS)])
+        ),
         "review_found_10pct_best": min(1.0, int(SHARE * len(wrong)) / int(wrong.sum())),
     }
 
@@ -46,12 +54,6 @@ def found_share(score: np.ndarray, wrong: np.ndarray, share: float = SHARE) -> f
     shuffled = np.random.default_rng(0).permutation(len(score))
     order = shuffled[np.argsort(-score[shuffled], kind="stable")]
     return float(wrong[order[: int(share * len(order))]].sum() / wrong.sum())
-
-
-def entropy(probabilities: np.ndarray) -> np.ndarray:
-    """-Σ p log p over the classes; (K, *grid) to (*grid)."""
-    p = np.clip(probabilities, 1e-12, 1.0)
-    return -(p * np.log(p)).sum(0)
 
 
 def excess_doubt(scored: ScoredLabel) -> np.ndarray:

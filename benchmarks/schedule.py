@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from .cell import Cell
-from .data_set import QUICK
+from .data_set import QUICK, USER
 from .keys import key_of
 from .store import Store
-from .tiers import SECONDS, expected_work
+from .tiers import SECONDS, USER_SECONDS, expected_work
 
 Print = Callable[[str], None]
 Outcome = tuple[Cell, dict[str, Any] | None, str]
@@ -42,22 +42,27 @@ def missing(cells: Sequence[Cell], store: Store) -> list[Cell]:
 
 
 def expected_seconds(cells: Sequence[Cell], store: Store, known: Sequence[Cell], workers: int) -> float | None:
-    """From finished cells of the same set, or the constants measured for the quick tier; None where neither is."""
-    measured: dict[str, list[float]] = {}
+    """From finished cells of the same set and path, or the constants measured for the quick tier and the user's path;
+    None where neither is."""
+    measured: dict[tuple[str, str], list[float]] = {}
     for cell in known:
         result = store.results.get(key_of(cell))
         if result is not None:
-            measured.setdefault(cell.data.name, []).append(result["seconds"] / expected_work(cell))
+            measured.setdefault((cell.data.name, cell.path), []).append(result["seconds"] / expected_work(cell))
     total = 0.0
     for cell in cells:
-        name = cell.data.name
-        each = measured.get(name)
+        each = measured.get((cell.data.name, cell.path)) or _constant(cell)
         if not each:
-            if name not in SECONDS or cell.data != QUICK[name]:
-                return None
-            each = [SECONDS[name]]
+            return None
         total += sum(each) / len(each) * expected_work(cell)
     return total / max(workers, 1)
+
+
+def _constant(cell: Cell) -> list[float]:
+    name = cell.data.name
+    if cell.path == "user":
+        return [USER_SECONDS[name]] if name in USER_SECONDS and name in USER else []
+    return [SECONDS[name]] if name in SECONDS and cell.data == QUICK[name] else []
 
 
 def run(

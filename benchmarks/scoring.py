@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 from DALESegmentLib.engine import __version__
 from DALESegmentLib.engine.commands.case_confidence import confidence_map
 from DALESegmentLib.engine.core.progress import Progress
+from DALESegmentLib.engine.inference.predictor import Predictor
 from DALESegmentLib.engine.metrics.label_errors import ErrorSample, error_sample, pooled
 from DALESegmentLib.engine.metrics.segmentation import agreement, mean_dice, mean_of
 from DALESegmentLib.engine.planning.preprocessing import label_classes, native_disagreement, prepare_label
@@ -23,6 +25,7 @@ from .methods.registry import EVEN_ODDS, REMEMBERS
 from .review_found import review_found
 from .scored_label import ScoredLabel
 from .training import Trained, train
+from .user_path import train_as_the_user
 
 VOXELS_SCORED = 200_000
 REVIEWED = ("plain", "dale")
@@ -33,29 +36,53 @@ NSD_MM = 2.0
 def run_cell(cell: Cell, data: Path, device: str = "auto") -> dict[str, Any]:
     """Train and score. Plain JSON values; test_* lists are by test case, in the order of their names' checksums."""
     started, cpu = time.monotonic(), time.process_time()
-    trained = train(cell, data, device)
-    result = test_scores(trained, cell, data)
-    result |= label_scores([*score_labels(trained, cell)], cell)
+    result = _as_the_user(cell, data, device) if cell.path == "user" else _as_the_benchmark(cell, data, device)
     return result | {
-        "train_seconds": round(trained.seconds, 2),
-        "train_cpu_seconds": round(trained.cpu_seconds, 2),
         "seconds": round(time.monotonic() - started, 2),
         "cpu_seconds": round(time.process_time() - cpu, 2),
-        "steps_trained": trained.steps,
-        "decision": None if trained.decision is None else trained.decision.to_json(),
-        "dims": trained.plan.dims,
-        "machine": machine(trained.predictor.device),
         "version": __version__,
     }
 
 
-def test_scores(trained: Trained, cell: Cell, data: Path) -> dict[str, Any]:
+def _as_the_benchmark(cell: Cell, data: Path, device: str) -> dict[str, Any]:
+    trained = train(cell, data, device)
+    result = test_scores(trained.predictor, cell, data)
+    result |= label_scores([*score_labels(trained, cell)], cell)
+    return result | {
+        "train_seconds": round(trained.seconds, 2),
+        "train_cpu_seconds": round(trained.cpu_seconds, 2),
+        "steps_trained": trained.steps,
+        "decision": None if trained.decision is None else trained.decision.to_json(),
+        "dims": trained.plan.dims,
+        "machine": machine(trained.predictor.device),
+    }
+
+
+def _as_the_user(cell: Cell, data: Path, device: str) -> dict[str, Any]:
+    """Labels are not scored: what a user is shown of them comes from other commands."""
+    with tempfile.TemporaryDirectory(prefix="user-path-") as folder:
+        run = train_as_the_user(cell, data, Path(folder), device)
+        return {
+            **test_scores(run.predictor, cell, data),
+            "train_seconds": run.seconds,
+            "train_cpu_seconds": run.cpu_seconds,
+            "steps_trained": run.steps,
+            "decision": run.decision,
+            "dims": run.predictor.plan.dims,
+            "batch_size": run.predictor.plan.batch_size,
+            "patch_size": list(run.predictor.plan.patch_size),
+            "validation_cases": run.validation_cases,
+            "machine": machine(run.predictor.device),
+        }
+
+
+def test_scores(predictor: Predictor, cell: Cell, data: Path) -> dict[str, Any]:
     samples = load(cell.data, data, "test", cell.draw)
     rows, sizes = [], []
     for sample in samples:
-        found = trained.predictor.segmentation(trained.predictor.probabilities(sample.case, Progress()))
+        found = predictor.segmentation(predictor.probabilities(sample.case, Progress()))
         truth = np.asarray(sample.case.label)
-        classes = [v for v in trained.plan.class_values if v]
+        classes = [v for v in predictor.plan.class_values if v]
         rows.append(agreement(found, truth, sample.case.geometry.array_spacing, classes, NSD_MM)["mean"])
         sizes.append(float((found > 0).sum() / max((truth > 0).sum(), 1)))
     return {

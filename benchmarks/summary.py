@@ -16,7 +16,8 @@ def method_rows(groups: Sequence[Group]) -> list[list[str]]:
     """Gain over plain in Dice points, of cells of the first network that have every method; a set, noise kind and
     draw counts like any other."""
     network = groups[0].network if groups else ""
-    here = [g for g in groups if g.network == network and not g.trusted and all(g.of(m) for m in RANKED)]
+    ours = [g for g in groups if g.path == "bench"]
+    here = [g for g in ours if g.network == network and not g.trusted and all(g.of(m) for m in RANKED)]
     columns = {
         "all noise": [g for g in here if g.noise not in APART],
         **{g.noise: [h for h in here if h.noise == g.noise] for g in here},
@@ -27,7 +28,8 @@ def method_rows(groups: Sequence[Group]) -> list[list[str]]:
 
 def ablation_rows(groups: Sequence[Group]) -> list[list[str]]:
     """What is left of DALE without one of its parts, over the cells that have all of them."""
-    here = [g for g in groups if not g.trusted and all(g.of(m) for m in ("plain", "dale", *ABLATIONS))]
+    ours = [g for g in groups if g.path == "bench" and not g.trusted]
+    here = [g for g in ours if all(g.of(m) for m in ("plain", "dale", *ABLATIONS))]
     rows = [["", "gain over plain", "AUROC", "AUROC 3 mm", "ECE"]]
     for m in ("dale", *ABLATIONS) if here else ():
         own = [mean([g.mean(m, f) for g in here]) for f in ("label_error_auroc", "label_error_auroc_band", "ece")]

@@ -33,7 +33,7 @@ def make_table(groups: Sequence[Group], goals: Sequence[Goal], about: dict[str, 
 
 METHOD_NOTES = """\
 Mean gain over plain training in Dice points with its 95 % bootstrap interval, over the sets of a kind of noise, for the
-first network. “All noise” leaves out none and biased."""
+first network. “All noise” leaves out none, biased, sr and se."""
 
 PART_NOTES = """\
 The same for DALE without one of its parts, with the figures of its confidence, over the cells that have all of them."""
@@ -42,7 +42,8 @@ NOTES = """\
 Test Dice against the clean truth, mean over draws and its standard deviation over draws; a draw is one of training and
 test cases, noise and weights. Gain = method - plain with the same trusted voxels, in Dice points, paired by draw and
 test case, with a 95 % bootstrap interval over both. Gap recovery = (method - plain) / (clean - plain), plain without
-trusted voxels; “–” where the gap is below one point. Length: of the training, in times the set's own. Constants may
+trusted voxels; “–” where the gap is below one point. Length: of the training, in times the set's own; “user” and steps
+where `dalesegment train` planned and trained with its defaults, and no label errors are scored. Constants may
 be chosen on training cases of tuning sets; some were once chosen while looking at test cases of these, too. Judging
 sets had no part in any. AUROC and ECE are those of the label confidence on the training cases.
 “Best possible” is the share of all label errors that a tenth of the band can hold."""
@@ -70,7 +71,7 @@ def _method_row(group: Group, method: str) -> str:
         group.role,
         group.noise,
         group.network,
-        f"{group.length}x",
+        f"{group.length}x" if group.path == "bench" else f"user, {group.steps}",
         f"{100 * group.trusted:g} %",
         number(group.mean(method, "label_dice"), 2),
         method,
@@ -96,6 +97,8 @@ def _review_table(groups: Sequence[Group]) -> list[str]:
         "found in 10 %: DALE",
         "its doubt alone",
         "entropy",
+        "foreground-aware random",
+        "ClaSP PE",
         "best possible",
     ]
     head += ["AUROC DALE", "AUROC cleanlab", "3 mm DALE", "3 mm cleanlab"]
@@ -103,6 +106,8 @@ def _review_table(groups: Sequence[Group]) -> list[str]:
         "review_found_10pct",
         "review_found_10pct_doubt",
         "review_found_10pct_entropy",
+        "review_found_10pct_random",
+        "review_found_10pct_clasp_pe",
         "review_found_10pct_best",
     )
     figures += ("label_error_auroc", "cleanlab_auroc", "label_error_auroc_band", "cleanlab_auroc_band")

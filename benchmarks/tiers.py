@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from .cell import Cell
-from .data_set import FULL, QUICK, data_set
-from .methods.registry import ABLATIONS, AGAIN, CORE, DECIDED, METHODS, MISSING, TRUSTING, WORK
-from .noise import KINDS, level_of
+from .data_set import FULL, QUICK, USER, data_set
+from .methods.registry import ABLATIONS, AGAIN, CORE, DECIDED, METHODS, MISSING, TRUSTING, USABLE, WORK
+from .noise import BASIC, KINDS, level_of
 
 TRUSTED = (0.01, 0.05)
 SECONDS = {
@@ -20,6 +20,9 @@ SECONDS = {
     "sts_sarcoma": 36.0,
 }
 """Core seconds of a quick plain cell, as measured on a busy 2-core machine; finished cells replace them."""
+USER_SECONDS = {"ph2_skin": 100.0}
+USER_STEPS = 600
+"""Core seconds of a plain cell of so many steps on the user's path, measured in the same way."""
 ONLY = {"padufes_2rater": ("none", "raters")}
 """Sets that are there for their raters; what --noise names, they have as well."""
 _NETWORK_WORK = {"UNet": 1.0, "AttentionUnet": 2.0, "SegResNet": 2.0, "DynUNet": 2.5, "SwinUNETR": 8.0}
@@ -34,7 +37,8 @@ GOOD = ("none", "raters")
 class Tier:
     """clean, plain and DALE with the first network in every set, kind of noise and draw; the other methods in the first
     `more_draws` of these; the parts of DALE and the other networks there too, on `part_sets` with `part_noise`.
-    long: what is trained longer: these three, and where there are other methods, those that decide on unseen cases."""
+    long: what is trained longer: these three, and where there are other methods, those that decide on unseen cases.
+    user: what is trained by the command, as a user does; alone in the tier of that name."""
 
     noise: tuple[str, ...]
     sets: tuple[str, ...]
@@ -44,6 +48,7 @@ class Tier:
     part_sets: tuple[str, ...]
     part_noise: tuple[str, ...]
     long: tuple[Longer, ...] = ()
+    user: tuple[AsTheUser, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -56,9 +61,19 @@ class Longer:
     draws: int
 
 
+@dataclass(frozen=True)
+class AsTheUser:
+    """Plain and DALE by the command `train`. epochs: of 50 steps, as the command's own; draws: how many."""
+
+    epochs: int
+    draws: int
+    sets: tuple[str, ...] = tuple(USER)
+    noise: tuple[str, ...] = ("none",)
+
+
 TIERS = {
     "quick": Tier(
-        tuple(kind for kind in KINDS if kind != "biased"),
+        tuple(kind for kind in BASIC if kind != "biased"),
         tuple(QUICK),
         ("UNet",),
         (0, 1, 2, 3, 4),
@@ -69,7 +84,9 @@ TIERS = {
             Longer(4, ("lidc_4rater", "ph2_skin", "msd_hippocampus"), ("none", "missed"), 1),
             Longer(16, ("ph2_skin",), ("missed",), 1),
         ),
+        (AsTheUser(12, 3),),
     ),
+    "user": Tier((), (), ("UNet",), (0, 1, 2), 0, (), (), user=(AsTheUser(12, 3), AsTheUser(50, 3))),
     "methods": Tier(
         KINDS,
         ("lidc_4rater", "ph2_skin", "msd_hippocampus", "padufes_2rater"),
@@ -113,7 +130,8 @@ def cells(wanted: Wanted) -> list[Cell]:
     found: dict[Cell, None] = {}
     for n, draw in enumerate(draws):
         more = n < tier.more_draws or wanted.methods is not None
-        for name in wanted.sets or tier.sets:
+        found |= dict.fromkeys(_user_cells(wanted, tier, n, draw))
+        for name in (wanted.sets or tier.sets) if tier.sets else ():
             for noise in _noise_of(name, wanted):
                 for length, rows in _rows(name, noise, n, tier, wanted, more):
                     chosen = (row for row in rows if row[1] in methods)
@@ -143,6 +161,26 @@ def _rows(name: str, noise: str, n: int, tier: Tier, wanted: Wanted, more: bool)
             yield longer.length, [*main, *((networks[0], m, 0.0) for m in DECIDED if more)]
 
 
+def _user_cells(wanted: Wanted, tier: Tier, n: int, draw: int) -> Iterable[Cell]:
+    """Of the nth draw. Alone in their tier, what is named is run; beside other cells, what is named and theirs."""
+    alone = not tier.sets
+    methods = [m for m in wanted.methods or ("plain", "dale") if m in ("clean", *USABLE)]
+    network = tier.networks[0]
+    for each in tier.user:
+        if network not in (wanted.networks or tier.networks) or (n >= each.draws and not (alone and wanted.draws)):
+            continue
+        if wanted.lengths is not None and not alone:
+            continue
+        sets, kinds = wanted.sets or each.sets, wanted.noise or each.noise
+        for name in (s for s in sets if alone or s in each.sets):
+            data = data_set(name, "user").model_copy(update={"epochs": each.epochs})
+            for noise in (k for k in kinds if (alone or k in each.noise) and (k != "raters" or data.raters)):
+                common = {"data": data, "noise": noise, "level": level_of(noise, data.volumes), "network": network}
+                for length in wanted.lengths or (1,):
+                    for m in methods:
+                        yield Cell(**common, method=m, trusted=0.0, draw=draw, length=length, path="user")
+
+
 def _noise_of(name: str, wanted: Wanted) -> Iterable[str]:
     raters = bool(data_set(name, wanted.tier).raters)
     kinds = wanted.noise or ONLY.get(name, TIERS[wanted.tier].noise)
@@ -166,5 +204,7 @@ def _cell(name: str, noise: str, draw: int, length: int, row: Row, tier: str) ->
 
 
 def expected_work(cell: Cell) -> float:
-    """How much a cell costs against a plain one of its set with a UNet."""
+    """How much a cell costs against a plain one of its set with a UNet; on the user's path of USER_STEPS steps."""
+    if cell.path == "user":
+        return cell.steps / USER_STEPS * WORK.get(cell.method, 1.0)
     return cell.length * WORK.get(cell.method, 1.0) * _NETWORK_WORK.get(cell.network, 2.0)

@@ -23,9 +23,11 @@ from .data_set import Normalise
 from .loading import load
 from .noise import noisy_label
 from .review_found import excess_doubt, review_order
+from .review_peers import band_of, clasp_scores
 from .scoring import REVIEWED, label_scores, score_labels, test_scores
 from .training import Trained, train
 from .trial_set import kind_of, trial_set, write_trial_set
+from .user_path import USER_NETWORK, train_as_the_user
 
 TRUSTED = 0.05
 BIASED = 0.5
@@ -38,6 +40,8 @@ def behaviour(cell: Cell) -> dict[str, str]:
     All of it in pictures, where every part of a method has something to do; images of another kind are learned, too.
     """
     kind, normalise = kind_of(cell.data), cell.data.normalise
+    if cell.path == "user":
+        return {**_used(kind, cell.trained_as), "noise": _noise(kind, *cell.spoiled_by)}
     found = _behaviour(kind, normalise, cell.network, cell.trained_as, cell.trusted > 0)
     if cell.trained_as == "dale-cross-fitted":  # whose decision in the trial need not be the cell's
         always = _behaviour(kind, normalise, cell.network, "dale", cell.trusted > 0)
@@ -57,7 +61,7 @@ def _behaviour(kind: str, normalise: Normalise | None, network: str, method: str
 
 def forget() -> None:
     """Try everything anew when it is asked for."""
-    for known in (_tried, _trained, _noise, _made_up, load):
+    for known in (_tried, _trained, _used, _noise, _made_up, load):
         known.cache_clear()
 
 
@@ -71,10 +75,11 @@ def _tried(normalise: Normalise | None, network: str, method: str, trusted: bool
     with _alone():
         trained = train(cell, folder, "cpu")
         scored = [*score_labels(trained, cell)]
-        figures = test_scores(trained, cell, folder) | label_scores(scored, cell)
+        figures = test_scores(trained.predictor, cell, folder) | label_scores(scored, cell)
     found = {"training": digest(_learned(trained)), "confidence": digest(j.confidence for j in scored)}
     if method in REVIEWED:
-        found["review"] = digest(review_order(scored, [excess_doubt(j) for j in scored]))
+        ours = review_order(scored, [excess_doubt(j) for j in scored])
+        found["review"] = digest([*ours, *clasp_scores(scored, [band_of(j) for j in scored], [0])])
     return found | {"scores": digest([np.array([*_numbers(figures)])])}
 
 
@@ -83,6 +88,21 @@ def _trained(kind: str, normalise: Normalise | None, network: str, method: str, 
     cell, folder = _in_miniature(kind, normalise, network, method, trusted)
     with _alone():
         return digest(_learned(train(cell, folder, "cpu")))
+
+
+@lru_cache(maxsize=1024)
+def _used(kind: str, method: str) -> dict[str, str]:
+    """What the command `train` makes of such images, and how that is scored."""
+    cell, data = _in_miniature(kind, None, USER_NETWORK, method, trusted=False)
+    cell = cell.model_copy(update={"path": "user"})
+    try:
+        with _alone(), tempfile.TemporaryDirectory(prefix="user-path-") as folder:
+            run = train_as_the_user(cell, data, Path(folder), "cpu")
+            figures = test_scores(run.predictor, cell, data)
+    except Exception as error:  # as in `_behaviour`
+        return {"failed": f"{method}: {type(error).__name__}: {error}"}
+    weights = digest(value.numpy() for value in run.predictor.network.state_dict().values())
+    return {"training": weights, "scores": digest([np.array([*_numbers(figures)])])}
 
 
 def _in_miniature(

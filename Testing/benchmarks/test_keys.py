@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks import keys, noise, trial, trial_set
+from benchmarks import keys, noise, review_peers, trial, trial_set
 from benchmarks.cell import ROOT, Cell
 from benchmarks.data_set import DataSet
 from benchmarks.keys import hashed, key_of
@@ -150,6 +150,7 @@ CHANGES = {
         [("dale-no-agreement", 0.0)],
     ),
     "regions": (ReviewListConfig, "excess_doubt", 0.2, [("plain", 0.0), ("dale", 0.0)], [("gce", 0.0)]),
+    "other review orders": (review_peers, "STRATIFIED", 0.0, [("plain", 0.0), ("dale", 0.0)], [("gce", 0.0)]),
     "gce": (gce, "SMOOTH", 1.0, [("gce", 0.0)], [("plain", 0.0)]),
 }
 

@@ -12,11 +12,14 @@ from DALESegmentLib.engine.planning.plan import Plan, TrainSettings
 from DALESegmentLib.engine.training.callbacks import Callback
 
 from .adele import Adele, AdeleLoss
+from .aio2 import Aio2, Aio2Loss
 from .baseline import Baseline
 from .cleanlab_filter import CleanlabFilter
 from .correct_after_epochs import CorrectAfterEpochs
 from .coteaching import CoTeaching
 from .gce import GeneralisedCrossEntropy
+from .lopsided import Lopsided
+from .robust_losses import NoiseRobustDice, TLoss
 
 DALE: dict[str, dict[str, Any]] = {
     "dale": {},
@@ -44,7 +47,8 @@ DALE: dict[str, dict[str, Any]] = {
 refines labels, too. plain-stopped warms up from the beginning to the end, which is plain training."""
 EVEN_ODDS = ("dale-no-agreement",)
 """Methods whose confidence is without the prior of agreement; they train as DALE does."""
-BASELINES = ("gce", "adele", "cleanlab", "coteaching")
+BASELINES = ("gce", "nr-dice", "t-loss", "adele", "cleanlab", "coteaching", "lopsided", "aio2")
+"""The last two are made for labels that lack objects."""
 CORE = ("clean", "plain", *BASELINES, "dale")
 TRUSTING = ("plain", "dale-no-bias-correction", "dale")
 """Methods that are run with trusted voxels, without which no bias is known."""
@@ -56,7 +60,9 @@ ABLATIONS = tuple(name for name in DALE if name not in (*TRUSTING, *MISSING, *DE
 AGAIN = "plain-again"
 """Plain training with other weights and batches: how much two trainings differ by chance."""
 METHODS = (*CORE, AGAIN, *DECIDED, *ABLATIONS, *MISSING, "dale-no-bias-correction")
-WORK = {"coteaching": 2.0, "dale-cross-fitted": 7.0}
+USABLE = ("plain", AGAIN, *DALE)
+"""Methods that the command `train` has, by its settings."""
+WORK = {"coteaching": 2.0, "aio2": 1.4, "dale-cross-fitted": 7.0}
 """How many times the work of a plain training a method does; for estimates of time only."""
 REMEMBERS = ("clean", "plain", AGAIN, *DALE)
 """Methods that keep the disagreement of the given labels; the others change or drop labels."""
@@ -70,6 +76,14 @@ def objective(method: str, plan: Plan, settings: TrainSettings) -> Baseline | No
     """The competitor's loss; None for plain training and DALE, which are the engine's own."""
     if method == "gce":
         return GeneralisedCrossEntropy(plan.classes)
+    if method == "nr-dice":
+        return NoiseRobustDice(plan.classes)
+    if method == "t-loss":
+        return TLoss(plan.classes, settings.learning_rate)
+    if method == "lopsided":
+        return Lopsided(plan.classes)
+    if method == "aio2":
+        return Aio2Loss(plan.classes, lambda: _peer(plan, settings.seed))
     if method == "adele":
         return AdeleLoss(plan.classes)
     if method == "cleanlab":
@@ -83,6 +97,8 @@ def callbacks(method: str, loss: Baseline | None, settings: TrainSettings) -> li
     """What a competitor does at the end of epochs; loss: its own, of `objective`."""
     if isinstance(loss, AdeleLoss):
         return [CorrectAfterEpochs(Adele(loss))]
+    if isinstance(loss, Aio2Loss):
+        return [Aio2(loss)]
     if method == "cleanlab":
         return [CorrectAfterEpochs(CleanlabFilter(), {max(settings.epochs // 2, 1)})]
     return []
