@@ -14,7 +14,12 @@ def trained(answer: dict[str, Any]) -> str:
     said = _("Trained {epochs} epochs in {seconds:.0f} s; {how}.").format(
         epochs=answer["epochs"], seconds=answer["seconds"], how=how
     )
-    return " ".join([said, *_learnedOtherwise(answer)])
+    return " ".join([said, *_learnedOtherwise(answer), *tooWeak(answer)])
+
+
+def tooWeak(answer: dict[str, Any]) -> list[str]:
+    """Which labels the model is too weak to judge, in the engine's words."""
+    return [weak["sentence"] for weak in answer.get("too_weak", [])]
 
 
 def _learnedOtherwise(answer: dict[str, Any]) -> list[str]:

@@ -10,6 +10,10 @@ from pydantic import Field
 
 from ..core.progress import Progress
 from ..dale.issues import find_regions, rank_regions
+from ..dale.review_list import Agreements, pooled_agreement, weak_classes, without_weak
+from ..geometry.grid import Geometry
+from ..io.case import CaseSource
+from ..io.images import read_label
 from ..planning.plan import LARGEST_SEED
 from ..planning.preprocessing import label_classes
 from ..review.audit import AUDIT_FILE, AuditDraw, check_not_begun, write_audit
@@ -26,13 +30,17 @@ class ReviewParameters(ModelParameters):
 
 def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
     asked = ReviewParameters.model_validate(parameters)
-    items, found = [], []
+    items, found, written = [], [], []
+    agreements = []
+    agreed: Agreements = {}
+    known_names: dict[int, str] = {}
     audit = AuditDraw(asked.audit, asked.seed) if asked.audit else None
     if audit is not None:
         check_not_begun(asked.out / AUDIT_FILE)
     for doubt in case_confidences(asked, progress.part(0, 95)):
         case, plan = doubt.case, doubt.plan
         names = {**plan.class_names, **case.class_names}
+        known_names |= names
         doubt.progress.report(60, "review", f"Looking for regions, {doubt.position}")
         progress.check()
         regions, region_map = find_regions(
@@ -57,17 +65,36 @@ def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
         item["regions_map"] = write_map(doubt.source, asked.out, "regions", region_map, case.geometry)
         items.append(item)
         found.append(regions)
+        written.append((doubt.source, case.geometry, item["regions_map"]))
+        agreements.append(doubt.agreement())
+        agreed = doubt.agreed
         if audit is not None:
             audit.see(case.name, np.asarray(case.label), case.geometry, case.trusted)
         del doubt, case, region_map  # before the next case takes as much again
-    ranked = rank_regions(found)
     progress.report(97, "writing", "Writing the list")
+    weak = weak_classes(pooled_agreement(agreements, agreed), known_names)
+    kept = [without_weak(regions, weak) for regions in found]
+    for regions, listed, (source, geometry, path) in zip(found, kept, written, strict=True):
+        gone = {r.region_id for r in regions} - {r.region_id for r in listed}
+        if gone:
+            progress.check()
+            _take_out(gone, source, geometry, path, asked.out)
+    ranked = rank_regions(kept)
     csv, json = asked.out / "regions.csv", asked.out / "regions.json"
     write_regions_csv(ranked, csv)
-    write_regions_json(ranked, json)
+    too_weak = [each.as_dict() for each in weak]
+    write_regions_json(ranked, json, too_weak=too_weak)
     result = {"regions": [r.as_dict() for r in ranked], "csv": str(csv), "json": str(json), "items": items}
+    result["too_weak"] = too_weak
     result["extents_csv"] = write_measurements(items, asked.out)
     return result if audit is None else {**result, "audit": _written(audit, asked.out / AUDIT_FILE)}
+
+
+def _take_out(gone: set[int], source: CaseSource, geometry: Geometry, path: str, out: Path) -> None:
+    """Of the map of regions at `path`, those with these IDs."""
+    region_map = np.load(path) if source.arrays is not None else read_label(path)[0]
+    region_map[np.isin(region_map, list(gone))] = 0
+    write_map(source, out, "regions", region_map, geometry)
 
 
 def _written(audit: AuditDraw, path: Path) -> str:

@@ -203,6 +203,18 @@ class ReviewListConfig(_Checked):
     min_piece_voxels: float = _bounded(4.0, gt=0.0)
     """Smallest size of such a piece, along the finest axis. By hand."""
 
+    weak_dice: float = _bounded(0.45, ge=0.0, le=1.0)
+    """Median Dice with the given labels of a class below which a model is too weak to judge them. This and the next two
+    are chosen on 30 training cases each of three sets (PH2, hippocampus, LIDC), trained for 45 to 300 steps on good
+    labels and on noisy ones: below, lists of good labels were false alarms and those of noisy ones little else."""
+    enough_dice: float = _bounded(0.65, ge=0.0, le=1.0)
+    """Median Dice from which it is not, however unsure of itself. Between the two it is where it is unsure."""
+    sure_dice: float = _bounded(0.65, ge=0.0, le=1.0)
+    """Median Dice that its own probabilities expect of its outlines, below which a model is unsure of them: networks
+    trained in full stay above, also where labels of a Dice of 0.6 lower their agreement."""
+    few_cases: int = _bounded(5, ge=1)
+    """With fewer cases, what training stored of its own counts along. By hand."""
+
 
 @dataclass(frozen=True)
 class FinetuneConfig(_Checked):

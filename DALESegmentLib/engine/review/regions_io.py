@@ -46,9 +46,10 @@ def write_regions_csv(regions: Iterable[Region], path: str | Path) -> None:
         temporary.write_text(text.getvalue(), encoding="utf-8", newline="\n")
 
 
-def write_regions_json(regions: Iterable[Region], path: str | Path) -> None:
-    """Everything a region knows, under a format name and a version."""
-    data = {"format": FORMAT, "version": VERSION, "regions": [region.as_dict() for region in regions]}
+def write_regions_json(regions: Iterable[Region], path: str | Path, **about: Any) -> None:
+    """Everything a region knows, under a format name and a version. about: what is known of the list as a whole, plain
+    JSON values."""
+    data = {"format": FORMAT, "version": VERSION, **about, "regions": [region.as_dict() for region in regions]}
     text = json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
     with replacing(Path(path)) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="\n")
