@@ -121,6 +121,9 @@ def regions(result: Result) -> None:
         for region in result["regions"]
     ]
     _table(("Rank", "Case", "Class", "Suspected", "mm³", "Confidence", "Centre R, A, S"), rows)
+    for region in result["regions"]:
+        if region["note"]:
+            console.print(f"Rank {region['rank']} {region['note']}")
     too_weak(result)
     console.print(f"List: {result['csv']}")
     learned_otherwise(result)

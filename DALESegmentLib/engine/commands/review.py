@@ -9,8 +9,15 @@ import numpy as np
 from pydantic import Field
 
 from ..core.progress import Progress
-from ..dale.issues import find_regions, rank_regions
-from ..dale.review_list import Agreements, pooled_agreement, weak_classes, without_weak
+from ..dale.issues import find_regions
+from ..dale.review_list import (
+    Agreements,
+    find_surroundings,
+    pooled_agreement,
+    weak_classes,
+    with_recurring,
+    without_weak,
+)
 from ..geometry.grid import Geometry
 from ..io.case import CaseSource
 from ..io.images import read_label
@@ -64,7 +71,7 @@ def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
         progress.check()
         item["regions_map"] = write_map(doubt.source, asked.out, "regions", region_map, case.geometry)
         items.append(item)
-        found.append(regions)
+        found.append(find_surroundings(regions, region_map, np.asarray(case.image), np.asarray(case.label)))
         written.append((doubt.source, case.geometry, item["regions_map"]))
         agreements.append(doubt.agreement())
         agreed = doubt.agreed
@@ -73,13 +80,13 @@ def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
         del doubt, case, region_map  # before the next case takes as much again
     progress.report(97, "writing", "Writing the list")
     weak = weak_classes(pooled_agreement(agreements, agreed), known_names)
-    kept = [without_weak(regions, weak) for regions in found]
-    for regions, listed, (source, geometry, path) in zip(found, kept, written, strict=True):
-        gone = {r.region_id for r in regions} - {r.region_id for r in listed}
+    kept = [without_weak(case, weak) for case in found]
+    for case_found, listed, (source, geometry, path) in zip(found, kept, written, strict=True):
+        gone = {r.region_id for r in case_found.regions} - {r.region_id for r in listed.regions}
         if gone:
             progress.check()
             _take_out(gone, source, geometry, path, asked.out)
-    ranked = rank_regions(kept)
+    ranked = with_recurring(kept)
     csv, json = asked.out / "regions.csv", asked.out / "regions.json"
     write_regions_csv(ranked, csv)
     too_weak = [each.as_dict() for each in weak]

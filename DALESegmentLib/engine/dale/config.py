@@ -215,6 +215,18 @@ class ReviewListConfig(_Checked):
     few_cases: int = _bounded(5, ge=1)
     """With fewer cases, what training stored of its own counts along. By hand."""
 
+    recurs_min_cases: int = _bounded(3, ge=2)
+    """Cases in which a contradiction recurs at least. By hand."""
+    recurs_edge_share: float = _bounded(0.1, gt=0.0, le=1.0)
+    """Share of the cases in which it does at the edge of the image, unlike what is labelled. Chosen: dark rims of PH2
+    were found in 3 to 6 of 30 cases; of overlooked lesions, which look as others do, none came together."""
+    recurs_unlike: float = _bounded(0.1, ge=0.0, le=0.5)
+    """Share of labelled objects that are as dark, or as bright, as what counts as unlike them at the edge. By hand."""
+    recurs_share: float = _bounded(0.5, gt=0.0, le=1.0)
+    """Share of the cases in which it does at the edge or the same place. By hand: what most labels lack is a rule."""
+    recurs_place: float = _bounded(0.1, ge=0.0, le=1.0)
+    """Of the image's size, by which the same place may differ along an axis. By hand."""
+
 
 @dataclass(frozen=True)
 class FinetuneConfig(_Checked):

@@ -33,6 +33,7 @@ COLUMNS = (
     *("centre_r_mm", "centre_a_mm", "centre_s_mm", "centre_i", "centre_j", "centre_k"),
     *("first_i", "first_j", "first_k", "last_i", "last_j", "last_k"),
     *("label_source", "learned_value", "learned_class", "learned_voxels"),
+    *("recurs_in_cases", "note"),
 )
 
 

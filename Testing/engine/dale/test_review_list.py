@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from DALESegmentLib.engine.dale.config import ReviewListConfig
-from DALESegmentLib.engine.dale.review_list import ClassAgreement, class_agreement, pooled_agreement, weak_classes
+from DALESegmentLib.engine.dale.issues import find_regions, rank_regions
+from DALESegmentLib.engine.dale.review_list import (
+    ClassAgreement,
+    WeakClass,
+    class_agreement,
+    find_surroundings,
+    pooled_agreement,
+    weak_classes,
+    with_recurring,
+    without_weak,
+)
+from DALESegmentLib.engine.geometry.grid import Geometry
 
 NAMES = {1: "lesion", 4: "vessel"}
 
@@ -73,3 +86,79 @@ def test_what_was_stored_counts_where_cases_are_few_and_one_case_alone_says_noth
 def test_each_class_is_judged_on_its_own():
     cases = [{1: ClassAgreement(0.8, 0.9), 4: ClassAgreement(0.1, 0.2)}] * 3
     assert [one.class_name for one in weak(cases)] == ["vessel"]
+
+
+def scene(at_edge=(), inside=(), count=10):
+    """Cases with one labelled object in the middle, whose intensity is 0.5 to 1.4 where that of noise is 0, and objects
+    that only the network has: {case: intensity}."""
+    found = []
+    for n in range(count):
+        image = np.random.default_rng(n).normal(size=(1, 40, 40)).astype(np.float32)
+        label = np.zeros((40, 40), int)
+        label[16:24, 16:24] = 1
+        image[0, label == 1] = 0.5 + n / 10
+        model = label.copy()
+        for box, of in ((np.index_exp[0:5, 30:38], at_edge), (np.index_exp[28:33, 4:12], inside)):
+            if n in of:
+                model[box], image[0][box] = 1, of[n]
+        p = np.where(model == 1, 0.98, 0.02).astype(np.float32)
+        p = np.stack([1 - p, p])
+        confidence = np.take_along_axis(p, label[None], 0)[0]
+        grid = Geometry((40, 40), (1.0, 1.0), (0.0, 0.0), (1.0, 0.0, 0.0, 1.0))
+        regions, where = find_regions(f"case{n}", label, confidence, p, grid, NAMES)
+        found.append(find_surroundings(regions, where, image, label))
+    return found
+
+
+def test_a_dark_rim_in_a_tenth_of_the_cases_becomes_one_row_at_the_end():
+    cases = scene(at_edge=dict.fromkeys((1, 4, 7), -9.0), inside={2: 0.3})
+    first, last = with_recurring(cases)
+    assert (first.case, first.rank, first.recurs_in_cases, first.note) == ("case2", 1, 0, "")
+    assert (last.rank, last.recurs_in_cases, last.suspicion) == (2, 3, "missing")
+    assert last.note == (
+        "recurs in 3 of 10 cases at the edge of the image, darker than what is labelled: probably the model's error or "
+        "a rule of the annotators"
+    )
+
+
+def test_objects_at_the_edge_that_look_as_labelled_ones_stay_rows_until_half_of_the_cases_have_them():
+    looks = dict.fromkeys(range(4), 0.9)
+    assert [region.recurs_in_cases for region in with_recurring(scene(at_edge=looks))] == [0] * 4
+    (row,) = with_recurring(scene(at_edge=dict.fromkeys(range(5), 0.9)))
+    assert row.note.startswith("recurs in 5 of 10 cases at the edge of the image: ")
+
+
+def test_objects_at_one_place_in_half_of_the_cases_become_one_row():
+    assert len(with_recurring(scene(inside=dict.fromkeys(range(4), 0.9)))) == 4
+    (row,) = with_recurring(scene(inside=dict.fromkeys(range(5), 0.9)))
+    assert "recurs in 5 of 10 cases at the same place in the image" in row.note
+
+
+def test_two_cases_are_too_few_for_anything_to_recur():
+    assert len(with_recurring(scene(at_edge=dict.fromkeys(range(2), -9.0), count=2))) == 2
+
+
+def test_without_recurrence_the_order_is_that_of_rank_regions():
+    cases = scene(at_edge={0: 0.4, 3: 0.4}, inside={2: 0.3, 3: 0.3})
+    assert with_recurring(cases) == rank_regions(case.regions for case in cases)
+
+
+def test_surroundings_are_those_of_the_voxels():
+    (case,) = scene(at_edge={0: 5.0}, count=1)
+    ((number, found),) = case.surroundings.items()
+    image = np.random.default_rng(0).normal(size=(40, 40))
+    image[16:24, 16:24], image[0:5, 30:38] = 0.5, 5.0
+    assert found.at_edge
+    assert found.intensity == pytest.approx((5.0 - image.mean()) / image.std(), rel=1e-5)
+    assert case.labelled[1] == pytest.approx((0.5 - image.mean()) / image.std(), rel=1e-5)
+    i, j = case.regions[number - 1].centre_voxel
+    assert found.place == pytest.approx(((i + 0.5) / 40, (j + 0.5) / 40))
+
+
+def test_regions_that_hang_on_a_weak_class_are_taken_out():
+    case = scene(inside={0: 0.3}, count=1)[0]
+    other = WeakClass(4, "vessel", 3, 0.1, 0.1, False)
+    assert without_weak(case, [other]).regions == case.regions
+    assert without_weak(case, [WeakClass(1, "lesion", 3, 0.1, 0.1, False)]).regions == []
+    suggested = replace(case, regions=[replace(case.regions[0], suggested_value=4)])
+    assert without_weak(suggested, [other]).regions == []
