@@ -40,6 +40,12 @@ def _learnedOtherwise(answer: dict[str, Any]) -> list[str]:
     return [sentence.format(cases=answer[key]) for key, sentence in sentences.items() if answer.get(key)]
 
 
+def listNotes(answer: dict[str, Any]) -> list[str]:
+    """About a list of regions as a whole, in the engine's words."""
+    expected = answer.get("expected_real", {}).get("sentence")
+    return [*tooWeak(answer), *([expected] if expected else [])]
+
+
 def confirmed(violated: int, total: int) -> str:
     """How far confirmed voxels are followed; "" where none are known."""
     if not total:

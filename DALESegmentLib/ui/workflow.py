@@ -25,7 +25,7 @@ from .requests import Requests
 from .review import Maps, Review
 from .session import Session
 from .signals import showProblemSoon
-from .training_messages import assessment, isAccepted, tooWeak, trained
+from .training_messages import assessment, isAccepted, listNotes, tooWeak, trained
 
 REFRESH_SECONDS = 3.0  # of learning after each correction
 NOT_KEPT = "DALESegment: earlier decisions were not kept. %s"
@@ -146,7 +146,7 @@ class Workflow(Requests):
             item = answer["items"][0]
             found = [Region.from_dict(region) for region in answer["regions"]]
             images = baselineImages(taken.case(), np.load(item["regions_map"]))
-            return found, Maps.read(item, taken.geometry), images, item, tooWeak(answer)
+            return found, Maps.read(item, taken.geometry), images, item, listNotes(answer)
 
         def done(answered: tuple) -> None:
             found, maps, images, item, notes = answered

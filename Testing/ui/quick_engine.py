@@ -165,7 +165,15 @@ def review(request: dict, parameters: dict) -> dict:
     if item["label_source"]:
         learned = {"label_source": "missed_objects", "learned_value": 1, "learned_class": "ball"}
         regions = [{**region, **learned, "learned_voxels": region["voxels"]} for region in regions]
-    return {"regions": regions, "csv": "", "json": "", "items": [item], "too_weak": too_weak(parameters)}
+    about = {"too_weak": too_weak(parameters), "expected_real": expected_real(regions)}
+    return {"regions": regions, "csv": "", "json": "", "items": [item], **about}
+
+
+def expected_real(regions: list[dict]) -> dict:
+    """Half of them."""
+    half = len(regions) / 2
+    sentence = f"Of {len(regions)} regions, about {half:g} are expected to be real label errors." if regions else ""
+    return {"rows": len(regions), "expected": half, "sentence": sentence}
 
 
 def ras(geometry: dict) -> np.ndarray:

@@ -124,6 +124,8 @@ def regions(result: Result) -> None:
     for region in result["regions"]:
         if region["note"]:
             console.print(f"Rank {region['rank']} {region['note']}")
+    if result["expected_real"]["sentence"]:
+        console.print(result["expected_real"]["sentence"])
     too_weak(result)
     console.print(f"List: {result['csv']}")
     learned_otherwise(result)

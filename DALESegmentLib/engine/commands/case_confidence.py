@@ -21,10 +21,10 @@ from ..core.device import choose_device
 from ..core.errors import EngineError, checkpoint
 from ..core.files import not_written, replacing, write_json
 from ..core.progress import Progress
+from ..dale.agreement import Agreements, ClassAgreement, class_agreement
 from ..dale.candidates import shown_confidence
 from ..dale.label_state import LabelDisagreement, LabelState
 from ..dale.quality import Recalibration, RegionContext, quality_of
-from ..dale.review_list import Agreements, ClassAgreement, class_agreement
 from ..geometry.grid import Geometry
 from ..inference.measurements import Calibrations, load_agreement, load_calibration, measurements_of_label
 from ..inference.model_cache import cached_predictor
@@ -35,8 +35,8 @@ from ..io.formats import stem_of
 from ..io.images import write_image
 from ..planning.plan import Plan
 from ..planning.preprocessing import label_classes, native_disagreement, prepare_label
-from ..training.calibration_store import load_recalibration
 from ..training.checkpoint import load_labels
+from ..training.validation import load_recalibration
 from .dataset import read_labelled
 from .label_source import LabelSource, native_source
 from .parameters import ModelParameters
@@ -58,6 +58,8 @@ class CaseConfidence:
     """Whether the model did not learn from this case."""
     agreed: Agreements
     """With the labels that the model was validated on; see `load_agreement`."""
+    recalibration: Recalibration
+    """That the confidence has."""
     label_source: LabelSource | None
     """None where each voxel was learned as it was given, and where it is not known how it was learned."""
     progress: Progress
@@ -155,6 +157,7 @@ def case_confidences(
             calibrations,
             unseen,
             agreed,
+            recalibration,
             label_source,
             part,
             message.lower(),

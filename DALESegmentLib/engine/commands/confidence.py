@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..core.progress import Progress
-from ..dale.review_list import Agreements, pooled_agreement, weak_classes
+from ..dale.agreement import Agreements, pooled_agreement, weak_classes
 from .case_confidence import case_confidences, summary, write_measurements
 from .parameters import ModelParameters
 

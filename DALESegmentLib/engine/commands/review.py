@@ -9,15 +9,10 @@ import numpy as np
 from pydantic import Field
 
 from ..core.progress import Progress
+from ..dale.agreement import Agreements
 from ..dale.issues import find_regions
-from ..dale.review_list import (
-    Agreements,
-    find_surroundings,
-    pooled_agreement,
-    weak_classes,
-    with_recurring,
-    without_weak,
-)
+from ..dale.quality import Recalibration
+from ..dale.review_list import find_surroundings, make_review_list, without_weak
 from ..geometry.grid import Geometry
 from ..io.case import CaseSource
 from ..io.images import read_label
@@ -38,8 +33,8 @@ class ReviewParameters(ModelParameters):
 def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
     asked = ReviewParameters.model_validate(parameters)
     items, found, written = [], [], []
-    agreements = []
     agreed: Agreements = {}
+    recalibration: Recalibration | None = None
     known_names: dict[int, str] = {}
     audit = AuditDraw(asked.audit, asked.seed) if asked.audit else None
     if audit is not None:
@@ -71,28 +66,26 @@ def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
         progress.check()
         item["regions_map"] = write_map(doubt.source, asked.out, "regions", region_map, case.geometry)
         items.append(item)
-        found.append(find_surroundings(regions, region_map, np.asarray(case.image), np.asarray(case.label)))
+        image, label = np.asarray(case.image), np.asarray(case.label)
+        found.append(find_surroundings(regions, region_map, image, label, doubt.agreement()))
         written.append((doubt.source, case.geometry, item["regions_map"]))
-        agreements.append(doubt.agreement())
-        agreed = doubt.agreed
+        agreed, recalibration = doubt.agreed, doubt.recalibration
         if audit is not None:
             audit.see(case.name, np.asarray(case.label), case.geometry, case.trusted)
-        del doubt, case, region_map  # before the next case takes as much again
+        del doubt, case, region_map, image, label  # before the next case takes as much again
     progress.report(97, "writing", "Writing the list")
-    weak = weak_classes(pooled_agreement(agreements, agreed), known_names)
-    kept = [without_weak(case, weak) for case in found]
-    for case_found, listed, (source, geometry, path) in zip(found, kept, written, strict=True):
-        gone = {r.region_id for r in case_found.regions} - {r.region_id for r in listed.regions}
+    made = make_review_list(found, known_names, agreed, recalibration)
+    for case_found, (source, geometry, path) in zip(found, written, strict=True):
+        kept = without_weak(case_found, made.too_weak).regions
+        gone = {r.region_id for r in case_found.regions} - {r.region_id for r in kept}
         if gone:
             progress.check()
             _take_out(gone, source, geometry, path, asked.out)
-    ranked = with_recurring(kept)
     csv, json = asked.out / "regions.csv", asked.out / "regions.json"
-    write_regions_csv(ranked, csv)
-    too_weak = [each.as_dict() for each in weak]
-    write_regions_json(ranked, json, too_weak=too_weak)
-    result = {"regions": [r.as_dict() for r in ranked], "csv": str(csv), "json": str(json), "items": items}
-    result["too_weak"] = too_weak
+    write_regions_csv(made.regions, csv)
+    write_regions_json(made.regions, json, **made.about())
+    result = {"regions": [r.as_dict() for r in made.regions], "csv": str(csv), "json": str(json), "items": items}
+    result |= made.about()
     result["extents_csv"] = write_measurements(items, asked.out)
     return result if audit is None else {**result, "audit": _written(audit, asked.out / AUDIT_FILE)}
 

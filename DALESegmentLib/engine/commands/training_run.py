@@ -14,8 +14,8 @@ from ..core.distributed import Ranks, current, errors_on_all_ranks
 from ..core.errors import EngineError
 from ..core.files import write_json
 from ..core.progress import Progress
+from ..dale.agreement import Agreements, weak_classes
 from ..dale.label_state import LabelState
-from ..dale.review_list import Agreements, weak_classes
 from ..inference.measurements import save_calibration
 from ..io.case import Case, CaseSource, patient_of
 from ..planning.plan import Plan, TrainSettings

@@ -70,7 +70,8 @@ class Region:
     whole case was learned as given; the most frequent one where some were learned otherwise than given, and
     learned_voxels, learned_value, learned_class: how many of them, and as what; None and "" where nothing was learned.
     recurs_in_cases: in how many cases regions of its kind were found in its surroundings, all of which it stands for;
-    0 for a region of its own. note: where, in words.
+    0 for a region of its own. note: where, in words. real_probability: that at least half of its voxels are wrong, None
+    where it was not estimated.
     """
 
     rank: int
@@ -95,6 +96,7 @@ class Region:
     learned_voxels: int = 0
     recurs_in_cases: int = 0
     note: str = ""
+    real_probability: float | None = None
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)

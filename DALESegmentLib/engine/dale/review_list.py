@@ -1,9 +1,4 @@
-"""The review list of several cases: whose labels a model cannot judge, and which contradictions recur.
-
-A network that has hardly learned a class contradicts labels of it everywhere, and a list of that is a list of false
-alarms. Two figures tell without the truth, for each class of each case: the network's Dice with the given label, and
-the Dice that the network's own probabilities expect of what it draws. Where both are low on most cases, or the first is
-very low, the network is too weak to judge labels of that class, and nothing is listed of it.
+"""The review list of several cases: what a model can judge, what recurs, and how many rows are real errors.
 
 A whole object that is "missing" or "extra" in the same surroundings in many cases, the dark rim of a lens for instance,
 is no row of errors by many annotators: it is the network's error, or a rule that the annotators kept. Such regions
@@ -12,6 +7,14 @@ become one row at the end of the list. The same surroundings are
 - the edge of the image, with intensities that few labelled objects have, in a tenth of the cases; or
 - the edge of the image, or the same place in it, in half of the cases: what most labels lack is a rule.
 
+A row is a real error where at least half of its voxels are wrong. With the mean confidence c of the row, its odds are
+
+    logit P(real) = β₀ - β₁ logit c + β₂ · median shortfall of the class + β₃ · shortfall of the class in the case,
+
+where the shortfall is the expected Dice less the Dice: a network that agrees with the labels as well as it expects of
+itself was given good ones, however much it doubts the outlines' last voxels. The four numbers are fitted to benchmark
+cells. What review decided about labels of that confidence (`Recalibration`) is weighed against them by its number.
+
 Parts of outlines are left as they are: on sets where all objects lie in the same place they recur, too, and half of
 them are label errors where labels are noisy.
 """
@@ -19,116 +22,21 @@ them are label errors where labels are noisy.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, replace
 from statistics import median
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..core.errors import checkpoint
-from .candidates import most_probable
+from .agreement import Agreements, ClassAgreement, WeakClass, pooled_agreement, weak_classes
 from .config import ReviewListConfig
 from .issues import Region, ranking
 
+if TYPE_CHECKING:
+    from .quality import Recalibration
+
 DEFAULT = ReviewListConfig()
-
-
-@dataclass(frozen=True)
-class ClassAgreement:
-    """Of a network with the given label of one class in one case. dice: of what is labelled and what is most probable;
-    expected_dice: of what is most probable and what the probabilities expect to be there; labelled: whether the label
-    has any of it."""
-
-    dice: float
-    expected_dice: float
-    labelled: bool = True
-
-
-Agreements = Mapping[int, Sequence[ClassAgreement]]
-"""By label value, over cases."""
-
-
-def class_agreement(
-    label: np.ndarray, probabilities: np.ndarray, class_values: Sequence[int] | None = None
-) -> dict[int, ClassAgreement]:
-    """By label value, for the classes that label or network have in a case.
-
-    label: (*grid) the model's classes, 0 for background; probabilities: (K, *grid); class_values: the label value of
-    each class. With m the voxels where a class with the probabilities p is the most probable one, the expected Dice is
-    2 Σ_m p / (|m| + Σ p).
-    """
-    values = range(len(probabilities)) if class_values is None else class_values
-    model = most_probable(probabilities, np.dtype(np.int32))
-    found = {}
-    for index in range(1, len(probabilities)):
-        checkpoint()
-        given, drawn = label == index, model == index
-        sizes = int(given.sum()) + int(drawn.sum())
-        if sizes:
-            p = probabilities[index]
-            held, everywhere = float(p[drawn].sum(dtype=float)), float(p.sum(dtype=float))
-            expected = 2 * held / (int(drawn.sum()) + everywhere) if drawn.any() else 0.0
-            both = int((given & drawn).sum())
-            found[int(values[index])] = ClassAgreement(2 * both / sizes, min(expected, 1.0), bool(given.any()))
-    return found
-
-
-def pooled_agreement(
-    cases: Iterable[Mapping[int, ClassAgreement]], stored: Agreements | None = None, config: ReviewListConfig = DEFAULT
-) -> dict[int, list[ClassAgreement]]:
-    """By label value, over the cases whose label has it. Where these are few, what is stored with the model counts as
-    well; without that, a single case says nothing: its label may be wrong altogether."""
-    pooled: dict[int, list[ClassAgreement]] = {}
-    for case in cases:
-        for value, one in case.items():
-            if one.labelled:
-                pooled.setdefault(value, []).append(one)
-    for value, earlier in (stored or {}).items():
-        if len(pooled.get(value, ())) < config.few_cases:
-            pooled.setdefault(value, []).extend(earlier)
-    return {value: found for value, found in pooled.items() if len(found) > 1 or (stored or {}).get(value)}
-
-
-@dataclass(frozen=True)
-class WeakClass:
-    """A class whose labels a model cannot judge. dice, expected_dice: medians over so many cases."""
-
-    label_value: int
-    class_name: str
-    cases: int
-    dice: float
-    expected_dice: float
-    unsure: bool
-
-    def as_dict(self) -> dict[str, Any]:
-        return {**asdict(self), "sentence": self.sentence}
-
-    @property
-    def sentence(self) -> str:
-        where = "" if self.cases == 1 else f"on half of {self.cases} cases "
-        low = f"is {self.dice:.2f}" if self.cases == 1 else f"is below {max(self.dice, 0.01):.2f}"
-        name = self.class_name if self.class_name.startswith("class ") else f"class {self.class_name}"
-        unsure = ", and it is unsure of its own outlines" if self.unsure else ""
-        return (
-            f"The model is too weak to judge labels of {name}: {where}its Dice with the given labels "
-            f"{low}{unsure}; train longer or with more cases."
-        )
-
-
-def weak_classes(
-    pooled: Agreements, class_names: Mapping[int, str], config: ReviewListConfig = DEFAULT
-) -> list[WeakClass]:
-    """The classes that a model is too weak to judge labels of, by label value. pooled: see `pooled_agreement`."""
-    found = []
-    for value in sorted(pooled):
-        dice = median(one.dice for one in pooled[value])
-        expected = median(one.expected_dice for one in pooled[value])
-        weak = dice < config.weak_dice
-        unsure = dice < config.enough_dice and expected < config.sure_dice
-        if weak or unsure:
-            name = class_names.get(value, f"class {value}")
-            found.append(WeakClass(value, name, len(pooled[value]), dice, expected, unsure and not weak))
-    return found
 
 
 WHOLE = ("missing", "extra")
@@ -147,16 +55,21 @@ class Surroundings:
 
 @dataclass(frozen=True)
 class CaseFindings:
-    """What a list takes of a case. surroundings: of its whole objects by region_id; labelled: mean intensity of what is
-    labelled, as in `Surroundings`, by label value."""
+    """What a list takes of a case. agreement: see `class_agreement`; surroundings: of its whole objects by region_id;
+    labelled: mean intensity of what is labelled, as in `Surroundings`, by label value."""
 
     regions: list[Region]
-    surroundings: Mapping[int, Surroundings] = field(default_factory=dict)
-    labelled: Mapping[int, float] = field(default_factory=dict)
+    agreement: Mapping[int, ClassAgreement]
+    surroundings: Mapping[int, Surroundings]
+    labelled: Mapping[int, float]
 
 
 def find_surroundings(
-    regions: Iterable[Region], region_map: np.ndarray, image: np.ndarray, label: np.ndarray
+    regions: Iterable[Region],
+    region_map: np.ndarray,
+    image: np.ndarray,
+    label: np.ndarray,
+    agreement: Mapping[int, ClassAgreement],
 ) -> CaseFindings:
     """region_map, label: (*grid), label values; image: (C, *grid), of which the channels' mean counts."""
     count = image[0].size * len(image)
@@ -179,7 +92,7 @@ def find_surroundings(
             )
     whole = (slice(None),) * label.ndim
     labelled = {int(v): intensity(whole, label == v) for v in np.unique(label) if v}
-    return CaseFindings(regions, surroundings, labelled)
+    return CaseFindings(regions, agreement, surroundings, labelled)
 
 
 def with_recurring(cases: Sequence[CaseFindings], config: ReviewListConfig = DEFAULT) -> list[Region]:
@@ -253,3 +166,90 @@ def without_weak(case: CaseFindings, weak: Iterable[WeakClass]) -> CaseFindings:
     values = {one.label_value for one in weak}
     kept = [r for r in case.regions if values.isdisjoint((r.label_value, r.suggested_value))]
     return replace(case, regions=kept)
+
+
+@dataclass(frozen=True)
+class ReviewList:
+    """regions: in the order of the list; too_weak: the classes of which nothing is listed; rows, expected_real: how
+    many of the first so many rows are expected to be real label errors."""
+
+    regions: list[Region]
+    too_weak: list[WeakClass]
+    rows: int
+    expected_real: float
+
+    def about(self) -> dict[str, Any]:
+        """What is known of the list as a whole, as plain JSON values."""
+        expected = {"rows": self.rows, "expected": round(self.expected_real, 2), "sentence": self.sentence}
+        return {"too_weak": [weak.as_dict() for weak in self.too_weak], "expected_real": expected}
+
+    @property
+    def sentence(self) -> str:
+        """ "" where no row was estimated."""
+        if not self.rows:
+            return ""
+        count = round(self.expected_real)
+        many = f"about {count} {'is' if count == 1 else 'are'}" if count else "hardly any is"
+        where = "Of the first" if self.rows < len(self.regions) else "Of"
+        real = "real label errors" if count > 1 else "a real label error"
+        return f"{where} {self.rows} region{'' if self.rows == 1 else 's'}, {many} expected to be {real}."
+
+
+def make_review_list(
+    cases: Sequence[CaseFindings],
+    class_names: Mapping[int, str],
+    stored: Agreements | None = None,
+    recalibration: Recalibration | None = None,
+    config: ReviewListConfig = DEFAULT,
+) -> ReviewList:
+    """One list of several cases. stored: the agreement kept with the model; recalibration: what review has found out
+    about the confidence."""
+    pooled = pooled_agreement((case.agreement for case in cases), stored, config)
+    weak = weak_classes(pooled, class_names, config)
+    ranked = with_recurring([without_weak(case, weak) for case in cases], config)
+    usual = {value: median(one.expected_dice - one.dice for one in found) for value, found in pooled.items()}
+    agreement = {region.case: case.agreement for case in cases for region in case.regions}
+    regions = []
+    for region in ranked:
+        if region.recurs_in_cases:
+            regions.append(region)
+            continue
+        own = agreement[region.case].get(region.label_value)
+        shortfalls = usual.get(region.label_value, 0.0), own.expected_dice - own.dice if own else 0.0
+        real = real_probability(region.mean_confidence, *shortfalls, recalibration, config)
+        regions.append(replace(region, real_probability=real))
+    estimates = [r.real_probability for r in regions[: config.first_rows] if r.real_probability is not None]
+    return ReviewList(regions, weak, len(estimates), sum(estimates))
+
+
+def real_probability(
+    confidence: float,
+    class_shortfall: float,
+    case_shortfall: float,
+    recalibration: Recalibration | None = None,
+    config: ReviewListConfig = DEFAULT,
+) -> float:
+    """That at least half of a region's voxels are wrong, see above. confidence: their mean, recalibrated where review
+    has decided anything; *_shortfall: expected Dice less Dice of the region's class."""
+    looks, wrong = 0.0, 0.0
+    if recalibration is not None and any(recalibration.looks):
+        confidence, looks, wrong = _decided(confidence, recalibration)
+    c = min(max(confidence, 0.01), 0.99)
+    features = 1.0, -np.log(c / (1 - c)), class_shortfall, case_shortfall
+    fitted = float(1 / (1 + np.exp(-np.dot(config.real_odds, features))))
+    return (config.real_prior_looks * fitted + wrong) / (config.real_prior_looks + looks)
+
+
+def _decided(recalibrated: float, recalibration: Recalibration) -> tuple[float, float, float]:
+    """The confidence before it was recalibrated, and how many decisions there were around it, and how many of them
+    found the label wrong. Of knots that were made equal, all decisions."""
+    seen, right = np.array(recalibration.looks), np.array(recalibration.right)
+    knots = np.linspace(0.0, 1.0, len(seen))
+    values, index = np.unique(recalibration.apply(knots), return_inverse=True)
+    weight = seen + 1e-6  # where nobody looked, every knot alike
+
+    def at(each: np.ndarray) -> float:
+        return float(np.interp(recalibrated, values, each))
+
+    before = np.bincount(index, weight * knots) / np.bincount(index, weight)
+    return at(before), at(np.bincount(index, seen)), at(np.bincount(index, seen - right))

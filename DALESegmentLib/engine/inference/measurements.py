@@ -1,7 +1,7 @@
 """Volumes and longest diameters of a label and of a model's segmentation, with intervals, and their calibration.
 
 The calibration is computed on the validation cases at the end of a training, and stored in the bundle as
-docs/extent.json, with how well the model agrees with their labels (`dale.review_list`). `metrics.measurement_interval`
+docs/extent.json, with how well the model agrees with their labels (`dale.agreement`). `metrics.measurement_interval`
 has the formulas.
 """
 
@@ -22,7 +22,7 @@ from ..core.distributed import Ranks
 from ..core.errors import EngineError
 from ..core.files import read_json, write_json
 from ..core.progress import Progress
-from ..dale.review_list import Agreements, ClassAgreement, class_agreement
+from ..dale.agreement import Agreements, ClassAgreement, class_agreement
 from ..geometry.grid import Geometry
 from ..geometry.objects import longest_diameter
 from ..io.case import Case

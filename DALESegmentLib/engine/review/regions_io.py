@@ -33,7 +33,7 @@ COLUMNS = (
     *("centre_r_mm", "centre_a_mm", "centre_s_mm", "centre_i", "centre_j", "centre_k"),
     *("first_i", "first_j", "first_k", "last_i", "last_j", "last_k"),
     *("label_source", "learned_value", "learned_class", "learned_voxels"),
-    *("recurs_in_cases", "note"),
+    *("recurs_in_cases", "note", "real_probability"),
 )
 
 
@@ -79,6 +79,6 @@ def region_row(region: Region) -> dict[str, Any]:
         row |= {f"{name}_{axis}": n for axis, n in zip("ijk", getattr(region, f"{name}_voxel"), strict=False)}
     for key in ("size_mm3", "expected_wrong"):
         row[key] = f"{row[key]:.2f}"
-    for key in ("mean_confidence", "lowest_confidence"):
-        row[key] = f"{row[key]:.4f}"
+    for key in ("mean_confidence", "lowest_confidence", "real_probability"):
+        row[key] = "" if row[key] is None else f"{row[key]:.4f}"
     return row

@@ -26,7 +26,7 @@ from DALESegmentLib.engine.core.progress import Progress
 from DALESegmentLib.engine.io.array_cases import save_array_case
 from DALESegmentLib.engine.io.images import read_image, read_label, write_image
 from DALESegmentLib.engine.review.audit import read_audit, write_audit
-from DALESegmentLib.engine.training.calibration_store import load_recalibration
+from DALESegmentLib.engine.training.validation import load_recalibration
 from Testing.phantoms import ball_case
 
 pytestmark = pytest.mark.slow

@@ -7,15 +7,21 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from DALESegmentLib.engine.dale.config import ReviewListConfig
-from DALESegmentLib.engine.dale.issues import find_regions, rank_regions
-from DALESegmentLib.engine.dale.review_list import (
+from DALESegmentLib.engine.dale.agreement import (
     ClassAgreement,
     WeakClass,
     class_agreement,
-    find_surroundings,
     pooled_agreement,
     weak_classes,
+)
+from DALESegmentLib.engine.dale.config import ReviewListConfig
+from DALESegmentLib.engine.dale.issues import find_regions, rank_regions
+from DALESegmentLib.engine.dale.quality import Recalibration
+from DALESegmentLib.engine.dale.review_list import (
+    ReviewList,
+    find_surroundings,
+    make_review_list,
+    real_probability,
     with_recurring,
     without_weak,
 )
@@ -106,7 +112,7 @@ def scene(at_edge=(), inside=(), count=10):
         confidence = np.take_along_axis(p, label[None], 0)[0]
         grid = Geometry((40, 40), (1.0, 1.0), (0.0, 0.0), (1.0, 0.0, 0.0, 1.0))
         regions, where = find_regions(f"case{n}", label, confidence, p, grid, NAMES)
-        found.append(find_surroundings(regions, where, image, label))
+        found.append(find_surroundings(regions, where, image, label, class_agreement(label, p)))
     return found
 
 
@@ -162,3 +168,65 @@ def test_regions_that_hang_on_a_weak_class_are_taken_out():
     assert without_weak(case, [WeakClass(1, "lesion", 3, 0.1, 0.1, False)]).regions == []
     suggested = replace(case, regions=[replace(case.regions[0], suggested_value=4)])
     assert without_weak(suggested, [other]).regions == []
+
+
+def logit(p):
+    return float(np.log(p / (1 - p)))
+
+
+def test_the_odds_of_a_row_are_the_formula_s():
+    settings = ReviewListConfig(real_odds=(-1.0, 0.5, 10.0, 2.0))
+    p = real_probability(0.2, 0.1, -0.3, config=settings)
+    assert logit(p) == pytest.approx(-1.0 + 0.5 * np.log(4) + 10 * 0.1 - 2 * 0.3)
+    assert 0 < real_probability(0.0, 0.0, 0.0) < 1
+    assert 0 < real_probability(1.0, 0.0, 0.0) < 0.05
+
+
+def test_rows_of_labels_that_the_model_agrees_with_as_expected_are_doubted_less():
+    assert real_probability(0.1, 0.2, 0.2) > 0.8 > 0.3 > real_probability(0.1, 0.0, 0.0)
+
+
+def test_what_review_decided_is_weighed_by_its_number():
+    """All labels held at 0.1 were right, each time that somebody looked."""
+    before = real_probability(0.1, 0.2, 0.2)
+    told = []
+    for looks in (1, 10, 200):
+        known = Recalibration().looked(np.full(looks, 0.1), np.ones(looks, bool), np.arange(looks))
+        shown = float(known.apply(np.array([0.1]))[0])
+        told.append(real_probability(shown, 0.2, 0.2, known))
+        assert told[-1] == pytest.approx(5 * before / (5 + looks), rel=0.02)
+    assert before > told[0] > told[1] > told[2]
+
+
+def test_the_list_adds_up_the_rows_that_it_estimates():
+    cases = scene(at_edge=dict.fromkeys((1, 4, 7), -9.0), inside={2: 0.3, 5: 0.9})
+    made = make_review_list(cases, NAMES)
+    assert [region.real_probability is None for region in made.regions] == [False, False, True]
+    assert made.expected_real == pytest.approx(sum(r.real_probability for r in made.regions[:2]))
+    told = made.about()
+    assert told["expected_real"]["rows"] == 2
+    assert told["too_weak"] == []
+    short = make_review_list(cases, NAMES, config=ReviewListConfig(first_rows=1))
+    assert short.sentence.startswith("Of the first 1 region, ")
+    assert short.expected_real == pytest.approx(made.regions[0].real_probability)
+
+
+def test_a_list_of_a_weak_class_is_empty_and_expects_nothing():
+    cases = [replace(case, agreement={1: ClassAgreement(0.2, 0.9)}) for case in scene(inside={2: 0.3})]
+    made = make_review_list(cases, NAMES)
+    assert made.regions == []
+    assert made.sentence == ""
+    assert [weak.class_name for weak in made.too_weak] == ["lesion"]
+
+
+@pytest.mark.parametrize(
+    ("rows", "expected", "told"),
+    [
+        (20, 7.2, "Of the first 20 regions, about 7 are expected to be real label errors."),
+        (3, 1.1, "Of 3 regions, about 1 is expected to be a real label error."),
+        (1, 0.2, "Of 1 region, hardly any is expected to be a real label error."),
+    ],
+)
+def test_what_is_expected_is_said_in_a_sentence(rows, expected, told):
+    many = scene(inside=dict.fromkeys(range(3), 0.5), count=10)[0].regions * (30 if rows == 20 else rows)
+    assert ReviewList(many, [], rows, expected).sentence == told
