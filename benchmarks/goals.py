@@ -70,6 +70,9 @@ def make_goals(groups: Sequence[Group]) -> list[Goal]:
     ]
     for role, recovery in (("judging", 0.6), ("tuning", 0.75)):
         goals += _of_role([g for g in noisy if g.role == role], f"{role} sets", recovery)
+        here = [g for g in once if g.role == role]
+        real = f"{role} sets: expected real errors among the first 20, against the truth: within 20 %"
+        goals.append(Goal(real, 20, _expected_against_real(here), "%", at_least=False))
     for length in sorted({g.length for g in plain} - {1}):
         goals.append(Goal(f"{length}x: gap recovery against that of 1x", 0.9, _against_once(plain, length)))
     return [
@@ -193,6 +196,14 @@ def _right_when_doubted(groups: Sequence[Group]) -> Figure:
     bins = [r["reliability"][1] for g in groups for r in g.of("dale") if r.get("reliability")]
     voxels = sum(b["voxels"] for b in bins)
     return 100 * sum(b["voxels"] * b["right"] for b in bins if b["voxels"]) / voxels if voxels else None
+
+
+def _expected_against_real(groups: Sequence[Group]) -> Figure:
+    """Percent by which the expected number misses the real one, all cells together, good labels among them."""
+    pairs = [(g.mean("dale", "review_expected_20"), g.mean("dale", "review_real_20")) for g in groups]
+    known = [(expected, real) for expected, real in pairs if expected is not None and real is not None]
+    truly = sum(real for _, real in known)
+    return 100 * abs(sum(expected for expected, _ in known) - truly) / truly if truly else None
 
 
 def _of_the_best(groups: Sequence[Group]) -> Figure:

@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from DALESegmentLib.engine.dale.agreement import class_agreement
 from DALESegmentLib.engine.dale.candidates import DEFAULT, expected_uncertainty
 from DALESegmentLib.engine.dale.issues import find_regions, rank_regions
+from DALESegmentLib.engine.dale.review_list import find_surroundings, make_review_list
 from DALESegmentLib.engine.geometry.distance import boundary_distance, bounding_box, margin_voxels
 
 from .review_peers import SHARE, band_of, clasp_scores, entropy, near_foreground, random_share
@@ -84,3 +86,23 @@ def review_order(scored: Sequence[ScoredLabel], excess: Sequence[np.ndarray]) ->
     for region in ranked:
         place[region.case][region.region_id] = 2.0 + len(ranked) - region.rank
     return [place[j.name][m] + np.where(m > 0, 0.0, e) for j, m, e in zip(scored, maps, excess, strict=True)]
+
+
+def real_rows(scored: Sequence[ScoredLabel]) -> dict[str, Any]:
+    """Of the first 20 rows of the list over all cases: review_expected_20, how many it expects to be real label errors,
+    and review_real_20, how many are: at least half of their voxels are wrong."""
+    found, real = [], {}
+    for j in scored:
+        names = {c: f"class {c}" for c in range(1, len(j.probabilities))}
+        regions, where = find_regions(j.name, j.label, j.confidence, j.probabilities, j.geometry, names, j.trusted)
+        for region in regions:
+            inside = where == region.region_id
+            real[j.name, region.region_id] = bool((j.label != j.truth)[inside].mean() >= 0.5)
+        assert j.image is not None
+        found.append(find_surroundings(regions, where, j.image, j.label, class_agreement(j.label, j.probabilities)))
+    listed = make_review_list(found, {})
+    first = [region for region in listed.regions[: DEFAULT.first_rows] if not region.recurs_in_cases]
+    return {
+        "review_expected_20": listed.expected_real,
+        "review_real_20": sum(real[region.case, region.region_id] for region in first),
+    }

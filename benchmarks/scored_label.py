@@ -11,7 +11,8 @@ from DALESegmentLib.engine.geometry.grid import Geometry
 
 @dataclass
 class ScoredLabel:
-    """label, truth: (*grid) network classes; probabilities: (K, *grid); confidence: (*grid) in [0, 1]."""
+    """label, truth: (*grid) network classes; probabilities: (K, *grid); confidence: (*grid) in [0, 1]; image:
+    (C, *grid)."""
 
     name: str
     label: np.ndarray
@@ -20,3 +21,4 @@ class ScoredLabel:
     confidence: np.ndarray
     geometry: Geometry
     trusted: np.ndarray | None = None
+    image: np.ndarray | None = None

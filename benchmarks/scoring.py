@@ -22,7 +22,7 @@ from .loading import load
 from .machine import machine
 from .methods.cleanlab_filter import label_quality
 from .methods.registry import EVEN_ODDS, REMEMBERS
-from .review_found import review_found
+from .review_found import real_rows, review_found
 from .scored_label import ScoredLabel
 from .training import Trained, train
 from .user_path import train_as_the_user
@@ -110,7 +110,7 @@ def score_labels(trained: Trained, cell: Cell):
         truth = np.vectorize(table.__getitem__, otypes=[np.int64])(sample.case.label)
         confidence = confidence_map(case, trained.plan, p, s, even_odds=cell.method in EVEN_ODDS)
         trusted = None if case.trusted is None else np.asarray(case.trusted, bool)
-        yield ScoredLabel(case.name, classes, truth, p, confidence, case.geometry, trusted)
+        yield ScoredLabel(case.name, classes, truth, p, confidence, case.geometry, trusted, case.image)
 
 
 def label_scores(scored: list[ScoredLabel], cell: Cell) -> dict[str, Any]:
@@ -127,6 +127,8 @@ def label_scores(scored: list[ScoredLabel], cell: Cell) -> dict[str, Any]:
         "reliability": ours["overall"]["reliability"],
         "reliability_band": ours["band"]["reliability"],
     }
+    if cell.trained_as in REVIEWED:
+        result |= real_rows(scored)
     if ours["overall"]["auroc"] is None:
         return result
     if cell.trained_as == "plain":

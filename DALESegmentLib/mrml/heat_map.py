@@ -69,7 +69,7 @@ def addHeatMap(image: Any, geometry: Geometry, name: str) -> Any:
 
 def wholeConfidence(confidence: np.ndarray, geometry: Geometry, label: np.ndarray) -> np.ndarray:
     """What is drawn of the confidence for all segments, (k, j, i)."""
-    from ..engine.review.display_mask import shown_confidence  # brings scipy
+    from ..engine.dale.candidates import shown_confidence  # brings scipy
 
     arrays = (gridArray(array, geometry) for array in (confidence, label))
     return shown_confidence(*arrays, (1.0, *geometry.array_spacing)[-3:])

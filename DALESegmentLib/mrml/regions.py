@@ -22,6 +22,7 @@ from .volumes import geometryFromVolume
 TABLE = "regionTable"
 MARKUPS = "regionMarkups"
 REGIONS = "DALESegment.Regions"
+LIST_NOTES = "DALESegment.ListNotes"
 STATE_COLUMN, WHO_COLUMN, WHEN_COLUMN = NOTES = ("state", "who", "when")
 OPEN = "open"
 
@@ -104,6 +105,16 @@ def regionsFromTable(tableNode: Any) -> list[Region]:
 def _regionsIn(text: str) -> tuple[Region, ...]:
     """Read once: the panel asks many times for the same list."""
     return tuple(Region.from_dict(data) for data in json.loads(text))
+
+
+def setListNotes(tableNode: Any, sentences: Sequence[str]) -> None:
+    """Keep what the engine says about the list as a whole with the table."""
+    tableNode.SetAttribute(LIST_NOTES, json.dumps(list(sentences)))
+
+
+def listNotes(tableNode: Any) -> list[str]:
+    """What the engine said about the list as a whole, in sentences."""
+    return json.loads(tableNode.GetAttribute(LIST_NOTES) or "[]")
 
 
 def regionStates(tableNode: Any) -> dict[tuple, str]:

@@ -20,6 +20,7 @@ from ..engine.io.segmentations import Segment, Segmentation, write_segmentation
 from ..engine.review.decisions import write_decisions_csv, write_decisions_json
 from ..mrml import hidden_volumes, label_source
 from ..mrml.decisions import decisionLog, decisionRows
+from ..mrml.regions import listNotes
 from .audit import Audit
 from .workflow import Workflow
 
@@ -41,6 +42,7 @@ class Exporter:
             "segmentation": segmentation,
             "model": Path(workflow.state.model).name,
             "exported": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            "notes": listNotes(table),
             "regions": rows,
             "log": decisionLog(table),
             "audit": Audit(workflow.state).record(),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -128,11 +128,19 @@ class Review:
         self.placeHeatMap()
         self._renewLabelSource(maps, geometry, sources)
 
-    def showRegions(self, found: list[Region], images: dict[str, Any], taken: CaseSnapshot, sources: Sources) -> None:
+    def showRegions(
+        self,
+        found: list[Region],
+        images: dict[str, Any],
+        taken: CaseSnapshot,
+        sources: Sources,
+        notes: Sequence[str] = (),
+    ) -> None:
         """Put a new region list in the place of the old one of the same image and segmentation. images: what
-        `baselineImages` made."""
+        `baselineImages` made; notes: sentences about the list as a whole."""
         state = self.state
         table = regions.updateRegionTable(found, _tableFor(sources) or regions.addRegionTable())
+        regions.setListNotes(table, notes)
         setReferencedNodes(table, *sources)
         table.SetAttribute(FINGERPRINT, taken.fingerprint)
         review_baseline.setBaseline(table, images, taken.geometry, taken.case().class_names)
@@ -143,6 +151,10 @@ class Review:
     def regions(self) -> list[Region]:
         """The list of the chosen image and segmentation, most doubtful first."""
         return regions.regionsFromTable(self.state.regionTable) if self.fits(self.state.regionTable) else []
+
+    def listNotes(self) -> list[str]:
+        """What the engine said about that list as a whole, in sentences."""
+        return regions.listNotes(self.state.regionTable) if self.fits(self.state.regionTable) else []
 
     def decisions(self) -> dict[tuple, str]:
         """What was decided about the regions, by `regionIdentity`."""

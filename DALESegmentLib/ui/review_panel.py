@@ -118,14 +118,17 @@ class ReviewPanel:
         self._workflow.onChanged()
 
     def _showReviewedNodes(self) -> None:
-        """Where the list is about other nodes than the chosen ones: of which, and how it comes back."""
+        """Where the list is about other nodes than the chosen ones: of which, and how it comes back. Else what the
+        engine said about the list as a whole."""
         review = self._workflow.review
         names = " / ".join(f"“{name}”" for name in review.reviewedNames())
         lost = _("The list was made for an image or a segmentation that is no longer here. List the regions again.")
         hidden = _("The list was made for {names}. Choose these under Data to go on with it.").format(names=names)
         whole = len(review.reviewedNames()) == 2
-        self._ui.reviewNote.setText((hidden if whole else lost) if review.isForOtherNodes else "")
-        self._ui.reviewNote.visible = review.isForOtherNodes
+        other = hidden if whole else lost
+        text = other if review.isForOtherNodes else "\n".join(review.listNotes())
+        self._ui.reviewNote.setText(text)
+        self._ui.reviewNote.visible = bool(text)
 
     def _enableDecisions(self) -> None:
         chosen = self.table.selected() is not None and not self._listing

@@ -14,7 +14,7 @@ def trained(answer: dict[str, Any]) -> str:
     said = _("Trained {epochs} epochs in {seconds:.0f} s; {how}.").format(
         epochs=answer["epochs"], seconds=answer["seconds"], how=how
     )
-    return " ".join([said, *_stoppedEarly(answer), *_learnedOtherwise(answer)])
+    return " ".join([said, *_stoppedEarly(answer), *_learnedOtherwise(answer), *tooWeak(answer)])
 
 
 def _stoppedEarly(answer: dict[str, Any]) -> list[str]:
@@ -27,6 +27,11 @@ def _stoppedEarly(answer: dict[str, Any]) -> list[str]:
         "longer, it memorised label errors."
     )
     return [sentence.format(epochs=decision["epochs"], asked=decision["asked"])]
+
+
+def tooWeak(answer: dict[str, Any]) -> list[str]:
+    """Which labels the model is too weak to judge, in the engine's words."""
+    return [weak["sentence"] for weak in answer.get("too_weak", [])]
 
 
 def _learnedOtherwise(answer: dict[str, Any]) -> list[str]:
@@ -45,6 +50,12 @@ def _learnedOtherwise(answer: dict[str, Any]) -> list[str]:
         ),
     }
     return [sentence.format(cases=answer[key]) for key, sentence in sentences.items() if answer.get(key)]
+
+
+def listNotes(answer: dict[str, Any]) -> list[str]:
+    """About a list of regions as a whole, in the engine's words."""
+    expected = answer.get("expected_real", {}).get("sentence")
+    return [*tooWeak(answer), *([expected] if expected else [])]
 
 
 def confirmed(violated: int, total: int) -> str:

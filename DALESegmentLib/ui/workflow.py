@@ -25,7 +25,7 @@ from .requests import Requests
 from .review import Maps, Review
 from .session import Session
 from .signals import showProblemSoon
-from .training_messages import assessment, isAccepted, trained
+from .training_messages import assessment, isAccepted, listNotes, tooWeak, trained
 
 REFRESH_SECONDS = 3.0  # of learning after each correction
 NOT_KEPT = "DALESegment: earlier decisions were not kept. %s"
@@ -123,13 +123,13 @@ class Workflow(Requests):
 
         def read(answer: dict) -> tuple:
             item = answer["items"][0]
-            return item, Maps.read(item, taken.geometry)
+            return answer, item, Maps.read(item, taken.geometry)
 
         def done(answered: tuple) -> None:
-            item, maps = answered
+            answer, item, maps = answered
             self.review.showHeatMap(maps, taken.geometry, sources)
             mean = _("Mean label confidence {value:.2f}.").format(value=item["mean_confidence"])
-            self.onMessage(_lines(mean, learnedOtherwise(item), extents(item)))
+            self.onMessage(_lines(mean, *tooWeak(answer), learnedOtherwise(item), extents(item)))
 
         self.request("confidence", parameters, done, taken.writeCase, read)
 
@@ -146,13 +146,14 @@ class Workflow(Requests):
             item = answer["items"][0]
             found = [Region.from_dict(region) for region in answer["regions"]]
             images = baselineImages(taken.case(), np.load(item["regions_map"]))
-            return found, Maps.read(item, taken.geometry), images, item
+            return found, Maps.read(item, taken.geometry), images, item, listNotes(answer)
 
         def done(answered: tuple) -> None:
-            found, maps, images, item = answered
+            found, maps, images, item, notes = answered
             self.review.showHeatMap(maps, taken.geometry, sources)
-            self.review.showRegions(found, images, taken, sources)
-            self.onMessage(_lines(_found(len(found)), learnedOtherwise(item), extents(item)))
+            self.review.showRegions(found, images, taken, sources, notes)
+            count = _found(len(found)) if found or not notes else ""
+            self.onMessage(_lines(count, *notes, learnedOtherwise(item), extents(item)))
 
         self.request("review", parameters, done, writeCase, read)
 

@@ -96,6 +96,19 @@ def test_doubted_labels_that_are_right_are_counted_by_voxels():
     assert doubted.met is False
 
 
+def test_expected_real_errors_are_compared_with_the_truth_over_all_cells():
+    found = [
+        record("dale", draw, [0.8], noise=noise, review_expected_20=expected, review_real_20=real)
+        for noise, draw, expected, real in (("morph", 0, 9.0, 12), ("morph", 1, 11.0, 8), ("none", 0, 5.0, 0))
+    ]
+    plain = [record("plain", r["draw"], [0.7], noise=r["noise"]) for r in found]
+    goals = {b.name: b for b in make_goals(make_groups([*found, *plain]))}
+    name = "judging sets: expected real errors among the first 20, against the truth: within 20 %"
+    assert goals[name].figure == pytest.approx(100 * (15 - 10) / 10)
+    assert goals[name].met is False
+    assert goals[name.replace("judging", "tuning")].figure is None
+
+
 def test_single_cases_that_lose_are_counted_beyond_what_chance_does():
     good = [record("plain", 0, [0.9, 0.9, 0.9], "none"), record("clean", 0, [0.9, 0.9, 0.9], "none")]
     good += [record("dale", 0, [0.7, 0.75, 0.95], "none"), record("plain-again", 0, [0.9, 0.79, 0.9], "none")]

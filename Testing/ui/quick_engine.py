@@ -100,7 +100,13 @@ def confidence(request: dict, parameters: dict) -> dict:
     path = save(parameters["out"], "confidence.npy", sure)
     item = {"name": name, "confidence": path, "shown": path, "mean_confidence": float(sure.mean())}
     item |= label_source(parameters, label != predicted)
-    return {"items": [{**item, "extents": extents(int((label > 0).sum()))}]}
+    return {"items": [{**item, "extents": extents(int((label > 0).sum()))}], "too_weak": too_weak(parameters)}
+
+
+def too_weak(parameters: dict) -> list[dict]:
+    """A file beside the model says that it is, in a sentence."""
+    file = Path(parameters["model"]) / "too-weak.txt"
+    return [{"label_value": 1, "sentence": file.read_text()}] if file.exists() else []
 
 
 def label_source(parameters: dict, moved: np.ndarray) -> dict:
@@ -152,12 +158,22 @@ def review(request: dict, parameters: dict) -> dict:
                 "last_voxel": where.max(axis=0).tolist(),
             }
         )
+    if too_weak(parameters):
+        region_map[:], regions = 0, []
     item = confidence(request, parameters)["items"][0]
     item["regions_map"] = save(parameters["out"], "regions.npy", region_map)
     if item["label_source"]:
         learned = {"label_source": "missed_objects", "learned_value": 1, "learned_class": "ball"}
         regions = [{**region, **learned, "learned_voxels": region["voxels"]} for region in regions]
-    return {"regions": regions, "csv": "", "json": "", "items": [item]}
+    about = {"too_weak": too_weak(parameters), "expected_real": expected_real(regions)}
+    return {"regions": regions, "csv": "", "json": "", "items": [item], **about}
+
+
+def expected_real(regions: list[dict]) -> dict:
+    """Half of them."""
+    half = len(regions) / 2
+    sentence = f"Of {len(regions)} regions, about {half:g} are expected to be real label errors." if regions else ""
+    return {"rows": len(regions), "expected": half, "sentence": sentence}
 
 
 def ras(geometry: dict) -> np.ndarray:

@@ -3,7 +3,7 @@
 run.json                 settings, plan, split, history, status
 checkpoint.json          what the checkpoint consists of, see `checkpoint`
 checkpoint/              its files: the labels, what was learned about them, and all that a resume takes
-recalibration.json       what review has found out about the confidence, where there was one, see `calibration_store`
+recalibration.json       what review has found out about the confidence, where there was one, see `training.validation`
 held_out.json            hashes of the images that are validated on, see `training.validation`
 run.lock                 who is training there, while somebody is, see `only_training_in`
 bundle/                  the model, a MONAI bundle; whole at every moment from the first epoch on

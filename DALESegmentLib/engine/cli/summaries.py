@@ -65,6 +65,13 @@ def training(result: Result) -> None:
             "(the labels stay as they are; the review list says where)"
         )
     console.print("No validation cases" if score is None else f"Validation Dice {score:.3f}")
+    too_weak(result)
+
+
+def too_weak(result: Result) -> None:
+    """Which labels the model cannot judge."""
+    for weak in result["too_weak"]:
+        console.print(weak["sentence"])
 
 
 def finetuning(result: Result) -> None:
@@ -96,6 +103,7 @@ def confidences(result: Result) -> None:
         ("Case", "Mean confidence", "Map"),
         [(item["name"], item["mean_confidence"], item["confidence"]) for item in result["items"]],
     )
+    too_weak(result)
     learned_otherwise(result)
     extents(result)
 
@@ -115,6 +123,12 @@ def regions(result: Result) -> None:
         for region in result["regions"]
     ]
     _table(("Rank", "Case", "Class", "Suspected", "mm³", "Confidence", "Centre R, A, S"), rows)
+    for region in result["regions"]:
+        if region["note"]:
+            console.print(f"Rank {region['rank']} {region['note']}")
+    if result["expected_real"]["sentence"]:
+        console.print(result["expected_real"]["sentence"])
+    too_weak(result)
     console.print(f"List: {result['csv']}")
     learned_otherwise(result)
     extents(result)

@@ -21,10 +21,12 @@ from ..core.device import choose_device
 from ..core.errors import EngineError, checkpoint
 from ..core.files import not_written, replacing, write_json
 from ..core.progress import Progress
+from ..dale.agreement import Agreements, ClassAgreement, class_agreement
+from ..dale.candidates import shown_confidence
 from ..dale.label_state import LabelDisagreement, LabelState
 from ..dale.quality import Recalibration, RegionContext, quality_of
 from ..geometry.grid import Geometry
-from ..inference.measurements import Calibrations, load_calibration, measurements_of_label
+from ..inference.measurements import Calibrations, load_agreement, load_calibration, measurements_of_label
 from ..inference.model_cache import cached_predictor
 from ..inference.predictor import Predictor
 from ..io.case import Case, CaseSource
@@ -33,9 +35,8 @@ from ..io.formats import stem_of
 from ..io.images import write_image
 from ..planning.plan import Plan
 from ..planning.preprocessing import label_classes, native_disagreement, prepare_label
-from ..review.display_mask import shown_confidence
-from ..training.calibration_store import load_recalibration
 from ..training.checkpoint import load_labels
+from ..training.validation import load_recalibration
 from .dataset import read_labelled
 from .label_source import LabelSource, native_source
 from .parameters import ModelParameters
@@ -55,6 +56,10 @@ class CaseConfidence:
     calibrations: Calibrations
     unseen: bool
     """Whether the model did not learn from this case."""
+    agreed: Agreements
+    """With the labels that the model was validated on; see `load_agreement`."""
+    recalibration: Recalibration
+    """That the confidence has."""
     label_source: LabelSource | None
     """None where each voxel was learned as it was given, and where it is not known how it was learned."""
     progress: Progress
@@ -88,6 +93,10 @@ class CaseConfidence:
         write_json(names, known)
         return {LABEL_SOURCE: path, **known}
 
+    def agreement(self) -> dict[int, ClassAgreement]:
+        """Of the model with the label, by label value."""
+        return class_agreement(label_classes(self.case, self.plan), self.probabilities, self.plan.class_values)
+
     def extents(self) -> dict[str, Any]:
         """Volume and diameter of each class in the label, with intervals."""
         return measurements_of_label(self.case, self.probabilities, self.plan, self.calibrations, unseen=self.unseen)
@@ -116,7 +125,7 @@ def case_confidences(
     device = choose_device(asked.device)
     predictor = cached_predictor(asked.model, device)
     plan, bundle = predictor.plan, find_bundle(asked.model)
-    run_folder, calibrations = bundle.parent, load_calibration(bundle)
+    run_folder, calibrations, agreed = bundle.parent, load_calibration(bundle), load_agreement(bundle)
     labels, recalibration = load_labels(run_folder), load_recalibration(run_folder)
     sources = asked.cases.find()
     for i, source in enumerate(sources):
@@ -140,7 +149,18 @@ def case_confidences(
         part.report(60, "confidence", message)
         unseen = source.name not in labels
         yield CaseConfidence(
-            source, case, plan, probabilities, confidence, calibrations, unseen, label_source, part, message.lower()
+            source,
+            case,
+            plan,
+            probabilities,
+            confidence,
+            calibrations,
+            unseen,
+            agreed,
+            recalibration,
+            label_source,
+            part,
+            message.lower(),
         )
         del case, image, disagreement, probabilities, confidence, label_source  # before the next takes as much again
 

@@ -5,14 +5,22 @@ from __future__ import annotations
 from typing import Any
 
 from ..core.progress import Progress
+from ..dale.agreement import Agreements, pooled_agreement, weak_classes
 from .case_confidence import case_confidences, summary, write_measurements
 from .parameters import ModelParameters
 
 
 def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
     asked = ModelParameters.model_validate(parameters)
-    items = []
+    items, agreements = [], []
+    agreed: Agreements = {}
+    names: dict[int, str] = {}
     for doubt in case_confidences(asked, progress):
         items.append({**summary(doubt, doubt.write_maps(asked.out)), "extents": doubt.extents()})
+        agreements.append(doubt.agreement())
+        agreed = doubt.agreed
+        names |= {**doubt.plan.class_names, **doubt.case.class_names}
         del doubt  # which holds the case and its maps, before the next is made
-    return {"items": items, "extents_csv": write_measurements(items, asked.out)}
+    weak = weak_classes(pooled_agreement(agreements, agreed), names)
+    extents_csv = write_measurements(items, asked.out)
+    return {"items": items, "too_weak": [each.as_dict() for each in weak], "extents_csv": extents_csv}

@@ -34,10 +34,9 @@ from ..io.checks import check_foreground
 from ..planning.plan import LARGEST_SEED, Plan, TrainSettings
 from ..planning.preprocessing import CaseCache, PreparedCase, prepare_case
 from ..training.build_trainer import finetuning
-from ..training.calibration_store import load_recalibration, save_recalibration, with_outcome
 from ..training.checkpoint import Checkpoint, load_labels
 from ..training.trainer import Trainer
-from ..training.validation import load_held_out, validation_dice
+from ..training.validation import load_held_out, load_recalibration, save_recalibration, validation_dice, with_outcome
 from .dataset import read_labelled, report_held_out_for_test
 from .model_acceptance import ReviewedCase, compare_scores, score_reviewed
 from .parameters import CasesParameter, Parameters

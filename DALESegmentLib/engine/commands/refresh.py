@@ -15,6 +15,7 @@ from pydantic import Field
 from ..bundle.run_folder import BUNDLE_FOLDER
 from ..core.errors import EngineError
 from ..core.progress import Progress
+from ..dale.candidates import BOUNDARY_BAND_MM, shown_confidence
 from ..dale.quality import RegionContext
 from ..geometry.distance import Box
 from ..geometry.objects import object_radius
@@ -22,7 +23,6 @@ from ..inference.predictor import label_values, predict_region
 from ..io.case import Case
 from ..planning.plan import LARGEST_SEED, Plan
 from ..planning.preprocessing import label_classes
-from ..review.display_mask import BOUNDARY_BAND_MM, shown_confidence
 from . import finetune
 from .case_confidence import PreparedInput, case_confidences, confidence_map, summary, write_map
 from .parameters import CasesParameter, ModelParameters, Parameters

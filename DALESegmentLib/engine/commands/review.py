@@ -9,7 +9,13 @@ import numpy as np
 from pydantic import Field
 
 from ..core.progress import Progress
-from ..dale.issues import find_regions, rank_regions
+from ..dale.agreement import Agreements
+from ..dale.issues import find_regions
+from ..dale.quality import Recalibration
+from ..dale.review_list import find_surroundings, make_review_list, without_weak
+from ..geometry.grid import Geometry
+from ..io.case import CaseSource
+from ..io.images import read_label
 from ..planning.plan import LARGEST_SEED
 from ..planning.preprocessing import label_classes
 from ..review.audit import AUDIT_FILE, AuditDraw, check_not_begun, write_audit
@@ -26,13 +32,17 @@ class ReviewParameters(ModelParameters):
 
 def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
     asked = ReviewParameters.model_validate(parameters)
-    items, found = [], []
+    items, found, written = [], [], []
+    agreed: Agreements = {}
+    recalibration: Recalibration | None = None
+    known_names: dict[int, str] = {}
     audit = AuditDraw(asked.audit, asked.seed) if asked.audit else None
     if audit is not None:
         check_not_begun(asked.out / AUDIT_FILE)
     for doubt in case_confidences(asked, progress.part(0, 95)):
         case, plan = doubt.case, doubt.plan
         names = {**plan.class_names, **case.class_names}
+        known_names |= names
         doubt.progress.report(60, "review", f"Looking for regions, {doubt.position}")
         progress.check()
         regions, region_map = find_regions(
@@ -56,18 +66,35 @@ def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
         progress.check()
         item["regions_map"] = write_map(doubt.source, asked.out, "regions", region_map, case.geometry)
         items.append(item)
-        found.append(regions)
+        image, label = np.asarray(case.image), np.asarray(case.label)
+        found.append(find_surroundings(regions, region_map, image, label, doubt.agreement()))
+        written.append((doubt.source, case.geometry, item["regions_map"]))
+        agreed, recalibration = doubt.agreed, doubt.recalibration
         if audit is not None:
             audit.see(case.name, np.asarray(case.label), case.geometry, case.trusted)
-        del doubt, case, region_map  # before the next case takes as much again
-    ranked = rank_regions(found)
+        del doubt, case, region_map, image, label  # before the next case takes as much again
     progress.report(97, "writing", "Writing the list")
+    made = make_review_list(found, known_names, agreed, recalibration)
+    for case_found, (source, geometry, path) in zip(found, written, strict=True):
+        kept = without_weak(case_found, made.too_weak).regions
+        gone = {r.region_id for r in case_found.regions} - {r.region_id for r in kept}
+        if gone:
+            progress.check()
+            _take_out(gone, source, geometry, path, asked.out)
     csv, json = asked.out / "regions.csv", asked.out / "regions.json"
-    write_regions_csv(ranked, csv)
-    write_regions_json(ranked, json)
-    result = {"regions": [r.as_dict() for r in ranked], "csv": str(csv), "json": str(json), "items": items}
+    write_regions_csv(made.regions, csv)
+    write_regions_json(made.regions, json, **made.about())
+    result = {"regions": [r.as_dict() for r in made.regions], "csv": str(csv), "json": str(json), "items": items}
+    result |= made.about()
     result["extents_csv"] = write_measurements(items, asked.out)
     return result if audit is None else {**result, "audit": _written(audit, asked.out / AUDIT_FILE)}
+
+
+def _take_out(gone: set[int], source: CaseSource, geometry: Geometry, path: str, out: Path) -> None:
+    """Of the map of regions at `path`, those with these IDs."""
+    region_map = np.load(path) if source.arrays is not None else read_label(path)[0]
+    region_map[np.isin(region_map, list(gone))] = 0
+    write_map(source, out, "regions", region_map, geometry)
 
 
 def _written(audit: AuditDraw, path: Path) -> str:

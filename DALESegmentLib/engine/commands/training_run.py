@@ -14,6 +14,7 @@ from ..core.distributed import Ranks, current, errors_on_all_ranks
 from ..core.errors import EngineError
 from ..core.files import write_json
 from ..core.progress import Progress
+from ..dale.agreement import Agreements, weak_classes
 from ..dale.label_state import LabelState
 from ..inference.measurements import save_calibration
 from ..io.case import Case, CaseSource, patient_of
@@ -142,6 +143,7 @@ def train_and_record(
     if ranks.is_main:
         save_held_out(run.folder, held_out)
         run.write("training", trainer.history)
+    agreements: Agreements = {}
     try:
         with errors_on_all_ranks():
             if not trainer.history:
@@ -149,7 +151,9 @@ def train_and_record(
                 outputs.checkpoint.begin(cases)
             history = trainer.fit()
             if extents:
-                save_calibration(run.folder / BUNDLE_FOLDER, validation, run.plan, trainer.predictor, progress, ranks)
+                bundle, predictor = run.folder / BUNDLE_FOLDER, trainer.predictor
+                learned = cases if earlier is None else ()  # a fine-tune inherits what is known of its model
+                agreements = save_calibration(bundle, validation, run.plan, predictor, progress, ranks, learned)
     except EngineError as error:
         if ranks.is_main:
             run.write("cancelled" if error.code == "cancelled" else "failed", trainer.history)
@@ -166,6 +170,7 @@ def train_and_record(
         "history": history,
         "device": str(trainer.device),
         "held_out_for_test": held_out_for_test,
+        "too_weak": [weak.as_dict() for weak in weak_classes(agreements, run.plan.class_names)],
         **_learned_otherwise(cases, ranks),
         **_decided(trainer),
         **_calibrated(trainer),

@@ -64,7 +64,7 @@ def voxel_evidence(
 ) -> VoxelEvidence:
     """What `find_candidates` needs, on the searched part of the grid; probabilities: (K, *grid), the others (*grid)."""
     label = label.astype(np.int16 if len(probabilities) <= 2**15 else np.int32)
-    model = _most_probable(probabilities, label.dtype)
+    model = most_probable(probabilities, label.dtype)
     excess = np.maximum(doubt - _expected_uncertainty(label, doubt, spacing, trusted, config), 0)
     checkpoint()
     contradicted = (model != label) & (doubt > config.contradicted_doubt)
@@ -73,11 +73,11 @@ def voxel_evidence(
     checkpoint()
     rival = model.copy()
     agreed = candidate & (model == label)
-    rival[agreed] = _most_probable(probabilities, label.dtype, agreed, label[agreed])
+    rival[agreed] = most_probable(probabilities, label.dtype, agreed, label[agreed])
     return VoxelEvidence(label, model, rival, excess, candidate, trusted, spacing)
 
 
-def _most_probable(
+def most_probable(
     probabilities: np.ndarray, kind: np.dtype, where: np.ndarray | None = None, without: np.ndarray | None = None
 ) -> np.ndarray:
     """The most probable class, the first of equals: (K, *grid) to (*grid), or (n,) of the voxels `where`. without: (n,)
@@ -261,3 +261,19 @@ def _falling(counts: np.ndarray, config: ReviewListConfig) -> np.ndarray:
 def _leaning(counts: np.ndarray, prior: np.ndarray, config: ReviewListConfig) -> np.ndarray:
     n, more = counts.sum(axis=-1), config.shrinkage_voxels
     return (n * _median(counts) + more * prior) / (n + more)
+
+
+BOUNDARY_BAND_MM = 10.0
+MORE_LIKELY_WRONG = 0.5
+
+
+def shown_confidence(confidence: np.ndarray, label: np.ndarray, spacing: Sequence[float]) -> np.ndarray:
+    """The confidence as a reader should see it, (*grid) float32; what is not to be drawn reads 1.
+
+    Voxels farther than 10 mm from any boundary of the label are drawn only if the label is more likely wrong than
+    right there: a missed object shows, a merely uncertain background does not. spacing: mm along the array's axes.
+    """
+    shown = np.clip(confidence, 0.0, 1.0).astype(np.float32)
+    distance, _nearest = boundary_distance(label, spacing, BOUNDARY_BAND_MM)
+    shown[(np.abs(distance) >= BOUNDARY_BAND_MM) & (shown >= MORE_LIKELY_WRONG)] = 1.0
+    return shown

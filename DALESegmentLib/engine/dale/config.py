@@ -223,6 +223,33 @@ class ReviewListConfig(_Checked):
     min_piece_voxels: float = _bounded(4.0, gt=0.0)
     """Smallest size of such a piece, along the finest axis. By hand."""
 
+    weak_dice: float = _bounded(0.45, ge=0.0, le=1.0)
+    """Median Dice with the given labels below which a model is too weak to judge a class. This and the next two are
+    chosen on 30 training cases each of PH2, hippocampus and LIDC, after 45 to 300 steps on good and noisy labels."""
+    enough_dice: float = _bounded(0.65, ge=0.0, le=1.0)
+    """Median Dice from which it is not; between the two it is where it is unsure of itself."""
+    sure_dice: float = _bounded(0.65, ge=0.0, le=1.0)
+    """Median Dice that a model's probabilities expect of its outlines, below which it is unsure of itself."""
+    few_cases: int = _bounded(5, ge=1)
+    """With fewer cases, what training stored of its own counts along. By hand."""
+    recurs_min_cases: int = _bounded(3, ge=2)
+    """Cases in which a contradiction recurs at least. By hand."""
+    recurs_edge_share: float = _bounded(0.1, gt=0.0, le=1.0)
+    """Share of the cases in which it does at the image's edge, unlike what is labelled: dark rims of PH2 in 3 to 6 of
+    30 cases; of overlooked lesions, which look as others do, none came together."""
+    recurs_unlike: float = _bounded(0.1, ge=0.0, le=0.5)
+    """Share of labelled objects that are as dark, or as bright, as what counts as unlike them. By hand."""
+    recurs_share: float = _bounded(0.5, gt=0.0, le=1.0)
+    """Share of the cases in which it does at the edge or the same place. By hand: what most labels lack is a rule."""
+    recurs_place: float = _bounded(0.1, ge=0.0, le=1.0)
+    """Of the image's size, by which the same place may differ along an axis. By hand."""
+    first_rows: int = _bounded(20, ge=1)
+    """Rows of a list whose real errors are told: what a reader looks at in one go."""
+    real_odds: tuple[float, float, float, float] = (-3.1, 0.7, 12.7, 3.8)
+    """β₀ to β₃ of a row's odds of being real: logistic regression on the first 20 rows of 32 lists of such cases."""
+    real_prior_looks: float = _bounded(5.0, gt=0.0)
+    """Decisions about labels of that confidence that these odds count for. By hand."""
+
 
 @dataclass(frozen=True)
 class FinetuneConfig(_Checked):

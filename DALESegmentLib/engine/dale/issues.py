@@ -69,6 +69,9 @@ class Region:
     label_source: why its voxels were learned as they were (`LabelState.source`), "" where that is not known or the
     whole case was learned as given; the most frequent one where some were learned otherwise than given, and
     learned_voxels, learned_value, learned_class: how many of them, and as what; None and "" where nothing was learned.
+    recurs_in_cases: in how many cases regions of its kind were found in its surroundings, all of which it stands for;
+    0 for a region of its own. note: where, in words. real_probability: that at least half of its voxels are wrong, None
+    where it was not estimated.
     """
 
     rank: int
@@ -91,6 +94,9 @@ class Region:
     learned_value: int | None = None
     learned_class: str = ""
     learned_voxels: int = 0
+    recurs_in_cases: int = 0
+    note: str = ""
+    real_probability: float | None = None
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -316,6 +322,10 @@ def rank_regions(cases: Iterable[Iterable[Region]]) -> list[Region]:
 
     `rank` counts through the merged list; `region_id` still points into each case's own map.
     """
-    regions = [region for case in cases for region in case]
-    regions.sort(key=lambda r: (-r.expected_wrong * r.size_mm3 / r.voxels, r.case, r.rank))
+    regions = sorted((region for case in cases for region in case), key=ranking)
     return [replace(region, rank=rank) for rank, region in enumerate(regions, start=1)]
+
+
+def ranking(region: Region) -> tuple[float, str, int]:
+    """Sorts regions of several cases, most volume expected to be wrong first."""
+    return -region.expected_wrong * region.size_mm3 / region.voxels, region.case, region.rank

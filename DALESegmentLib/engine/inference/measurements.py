@@ -1,7 +1,8 @@
 """Volumes and longest diameters of a label and of a model's segmentation, with intervals, and their calibration.
 
 The calibration is computed on the validation cases at the end of a training, and stored in the bundle as
-docs/extent.json. `metrics.measurement_interval` has the formulas.
+docs/extent.json, with how well the model agrees with their labels (`dale.agreement`). `metrics.measurement_interval`
+has the formulas.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from ..core.distributed import Ranks
 from ..core.errors import EngineError
 from ..core.files import read_json, write_json
 from ..core.progress import Progress
+from ..dale.agreement import Agreements, ClassAgreement, class_agreement
 from ..geometry.grid import Geometry
 from ..geometry.objects import longest_diameter
 from ..io.case import Case
@@ -145,7 +147,10 @@ def _row(value: int, intervals: dict[str, Interval], geometry: Geometry, plan: P
 
 EXTENT = Path("docs") / "extent.json"
 VERSION = 1
+WITHOUT_VALIDATION = 5
+"""Cases that were learned from whose agreement is computed where there is no case to validate on."""
 Pair = tuple[float, float]
+Agreement = dict[int, ClassAgreement]
 
 
 def save_calibration(
@@ -155,18 +160,31 @@ def save_calibration(
     predictor: Predictor,
     progress: Progress,
     ranks: Ranks | None = None,
-) -> None:
-    """Measure the validation cases and keep what follows from them with the model. validation: the rank's own; the
-    first writes what follows from all."""
+    learned: Sequence[PreparedCase] = (),
+) -> Agreements:
+    """Measure the validation cases and keep what follows from them with the model. validation, learned: the rank's own;
+    the first writes what follows from all. learned: the cases that were learned from, of which some tell how well the
+    model agrees with labels where there are none to validate on.
+
+    Returns the agreement with labels, by label value.
+    """
     ranks = ranks or Ranks()
+    validated = ranks.all_gather([_of_case(case, plan, predictor, progress) for case in validation])
     pairs: dict[str, list[Pair]] = {}
-    for case_pairs in ranks.all_gather([_pairs(case, plan, predictor, progress) for case in validation]):
-        for name, pair in case_pairs:
-            pairs.setdefault(name, []).append(pair)
+    for name, pair in (each for case_pairs, _ in validated for each in case_pairs):
+        pairs.setdefault(name, []).append(pair)
     calibrations = {name: fit_calibration(*zip(*figures, strict=True)) for name, figures in pairs.items()}
     known = {name: asdict(calibration) for name, calibration in calibrations.items() if calibration is not None}
-    if ranks.is_main and pairs:
-        write_json(bundle / EXTENT, {"version": VERSION, "level": LEVEL, "scales": known})
+    some = [] if validated else learned[: -(-WITHOUT_VALIDATION // ranks.size)]
+    looked = validated or ranks.all_gather([_of_case(case, plan, predictor, progress) for case in some])
+    agreements: dict[int, list[ClassAgreement]] = {}
+    for value, one in (each for _, of_case in looked for each in of_case.items()):
+        if one.labelled:
+            agreements.setdefault(value, []).append(one)
+    if ranks.is_main and looked:
+        stored = {str(value): [[one.dice, one.expected_dice] for one in each] for value, each in agreements.items()}
+        write_json(bundle / EXTENT, {"version": VERSION, "level": LEVEL, "scales": known, "agreement": stored})
+    return agreements
 
 
 def inherit_calibration(earlier: Path, bundle: Path) -> None:
@@ -189,8 +207,25 @@ def load_calibration(bundle: Path) -> Calibrations:
     return found
 
 
-def _pairs(case: PreparedCase, plan: Plan, predictor: Predictor, progress: Progress) -> list[tuple[str, Pair]]:
-    """Each figure of one case under its name: as the model has it, and as the label does."""
+def load_agreement(bundle: Path) -> Agreements:
+    """How well the model agreed with labels at the end of its training, by label value; empty where that is not known.
+    Raises EngineError("unreadable-file")."""
+    if not (bundle / EXTENT).is_file():
+        return {}
+    try:
+        stored = read_json(inside(bundle, EXTENT)).get("agreement", {})
+        found = {int(v): [ClassAgreement(float(a), float(b)) for a, b in each] for v, each in stored.items()}
+        if not all(0 <= one.dice <= 1 and 0 <= one.expected_dice <= 1 for each in found.values() for one in each):
+            raise ValueError("no Dice")
+    except (TypeError, ValueError, AttributeError) as error:
+        raise EngineError("unreadable-file", f"{EXTENT.name} does not hold what it should; delete it.") from error
+    return found
+
+
+def _of_case(
+    case: PreparedCase, plan: Plan, predictor: Predictor, progress: Progress
+) -> tuple[list[tuple[str, Pair]], Agreement]:
+    """Each figure of one case under its name: as the model has it, and as the label does; and how well they agree."""
     progress.check()
     probabilities = to_native(predictor.prepared_probabilities(case.image, progress), case.affine, case.geometry)
     progress.check()
@@ -204,7 +239,7 @@ def _pairs(case: PreparedCase, plan: Plan, predictor: Predictor, progress: Progr
             models["labelled"] = overlapping_objects(drawn, mask, geometry)
         for who, model in models.items():
             found += [(calibration_name(value, who, n), (getattr(model, n), getattr(given, n))) for n in FIGURES]
-    return found
+    return found, class_agreement(label, probabilities, plan.class_values)
 
 
 def _native_label(case: PreparedCase, plan: Plan) -> np.ndarray:

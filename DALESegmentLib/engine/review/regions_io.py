@@ -33,6 +33,7 @@ COLUMNS = (
     *("centre_r_mm", "centre_a_mm", "centre_s_mm", "centre_i", "centre_j", "centre_k"),
     *("first_i", "first_j", "first_k", "last_i", "last_j", "last_k"),
     *("label_source", "learned_value", "learned_class", "learned_voxels"),
+    *("recurs_in_cases", "note", "real_probability"),
 )
 
 
@@ -46,9 +47,10 @@ def write_regions_csv(regions: Iterable[Region], path: str | Path) -> None:
         temporary.write_text(text.getvalue(), encoding="utf-8", newline="\n")
 
 
-def write_regions_json(regions: Iterable[Region], path: str | Path) -> None:
-    """Everything a region knows, under a format name and a version."""
-    data = {"format": FORMAT, "version": VERSION, "regions": [region.as_dict() for region in regions]}
+def write_regions_json(regions: Iterable[Region], path: str | Path, **about: Any) -> None:
+    """Everything a region knows, under a format name and a version. about: what is known of the list as a whole, plain
+    JSON values."""
+    data = {"format": FORMAT, "version": VERSION, **about, "regions": [region.as_dict() for region in regions]}
     text = json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
     with replacing(Path(path)) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="\n")
@@ -77,6 +79,6 @@ def region_row(region: Region) -> dict[str, Any]:
         row |= {f"{name}_{axis}": n for axis, n in zip("ijk", getattr(region, f"{name}_voxel"), strict=False)}
     for key in ("size_mm3", "expected_wrong"):
         row[key] = f"{row[key]:.2f}"
-    for key in ("mean_confidence", "lowest_confidence"):
-        row[key] = f"{row[key]:.4f}"
+    for key in ("mean_confidence", "lowest_confidence", "real_probability"):
+        row[key] = "" if row[key] is None else f"{row[key]:.4f}"
     return row

@@ -1,26 +1,30 @@
-"""The validation score of a model, and the record of its validation cases.
+"""The validation score of a model, the record of its validation cases, and what review found out about its confidence.
 
 The cases are chosen at the first training and kept by every fine-tune. run.json holds their names and stays with the
 run. docs/held_out.json in the bundle holds hashes of their images, so that a case is recognised under another name.
+recalibration.json holds the recalibration of the label confidence by review outcomes, passed on to the next run.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from scipy import ndimage
 from torch import Tensor, nn
 
-from ..bundle.run_folder import BUNDLE_FOLDER, HELD_OUT_FILE, RUN_FILE
+from ..bundle.run_folder import BUNDLE_FOLDER, HELD_OUT_FILE, RECALIBRATION_FILE, RUN_FILE
 from ..core.distributed import Ranks
 from ..core.errors import EngineError
 from ..core.files import read_json, write_json
 from ..core.progress import Progress
 from ..dale.config import CrossFittingConfig
+from ..dale.label_state import LabelState
+from ..dale.quality import Recalibration, confidence_of
 from ..inference.predictor import Predictor
 from ..metrics.segmentation import dice, mean_dice
 from ..planning.plan import Plan
@@ -88,6 +92,44 @@ def _held_out(record: dict[str, Any], hashes: Path) -> HeldOut:
     if not all(isinstance(part, list) and all(isinstance(x, str) for x in part) for part in (names, images)):
         raise EngineError("unreadable-file", f"{HELD_OUT_FILE} or {RUN_FILE} is damaged; copy the model again.")
     return HeldOut(frozenset(names), frozenset(images))
+
+
+def with_outcome(
+    known: Recalibration, case: PreparedCase, earlier: LabelState | None, probabilities: Tensor
+) -> Recalibration:
+    """`known`, and what was confirmed or corrected in a case since the model was trained.
+
+    Of each voxel that is newly trusted: the confidence its label had, and whether it is still the label. case: as
+    corrected; earlier: the labels the model learned from; probabilities: (K, x, y, z) of that model on its grid.
+    """
+    if earlier is None or earlier.shape != case.labels.shape:
+        return known
+    new = case.labels.reviewed & ~earlier.reviewed
+    if not bool(new.any()):
+        return known
+    label = earlier.initial()
+    disagreement = earlier.disagreement_of(label)
+    confidence = confidence_of(probabilities, label.long(), disagreement, case.spacing)
+    right = label == case.labels.target()
+    places, _ = ndimage.label(new.numpy())
+    return known.looked(confidence[new].numpy(), right[new].numpy(), places[new.numpy()])
+
+
+def save_recalibration(run_folder: Path, known: Recalibration) -> None:
+    if any(known.looks):
+        write_json(run_folder / RECALIBRATION_FILE, asdict(known))
+
+
+def load_recalibration(run_folder: Path) -> Recalibration:
+    """With zero counts where there was no review. Raises EngineError("unreadable-file")."""
+    path = run_folder / RECALIBRATION_FILE
+    if not path.is_file():
+        return Recalibration()
+    stored = read_json(path)
+    try:
+        return Recalibration(tuple(stored["looks"]), tuple(stored["right"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise EngineError("unreadable-file", f"{path.name} does not hold what it should; delete it.") from error
 
 
 OFFSETS = np.linspace(-8.0, 8.0, 129)

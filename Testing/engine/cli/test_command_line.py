@@ -303,7 +303,7 @@ def test_the_tables_show_the_names_and_the_scores(capsys):
         "validation_dice": None,
         "held_out_for_test": 0,
     }
-    trained |= {"refined": 3, "empty_labels": 2, "completed": 1}
+    trained |= {"refined": 3, "empty_labels": 2, "completed": 1, "too_weak": [{"sentence": "The model is too weak."}]}
     accepted = {"accepted": True, "objections": [], "bias": None}
     summaries.finetuning({**trained, "confirmed_voxels": 0, "confirmed_violated": 0, **accepted})
     text = capsys.readouterr().out
@@ -315,4 +315,5 @@ def test_the_tables_show_the_names_and_the_scores(capsys):
     assert "reader" in text
     assert "Empty labels: 2" in text
     assert "In 1 case an object was found that the label has none of" in text
+    assert "The model is too weak." in text
     assert "0 of 0" not in text

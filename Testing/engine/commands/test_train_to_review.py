@@ -26,7 +26,7 @@ from DALESegmentLib.engine.core.progress import Progress
 from DALESegmentLib.engine.io.array_cases import save_array_case
 from DALESegmentLib.engine.io.images import read_image, read_label, write_image
 from DALESegmentLib.engine.review.audit import read_audit, write_audit
-from DALESegmentLib.engine.training.calibration_store import load_recalibration
+from DALESegmentLib.engine.training.validation import load_recalibration
 from Testing.phantoms import ball_case
 
 pytestmark = pytest.mark.slow
@@ -215,3 +215,19 @@ def test_two_trainings_with_one_seed_are_the_same_to_the_bit(folder, tmp_path):
         train.run({**asked, **SHORT, "epochs": 2, "steps_per_epoch": 3}, Progress())
         weights.append(torch.load(tmp_path / name / "bundle" / "models" / "model.pt", weights_only=True))
     assert all(torch.equal(weights[0][key], weights[1][key]) for key in weights[0])
+
+
+def test_a_model_that_has_hardly_begun_lists_nothing_and_says_why(folder, tmp_path):
+    cases = {"folder": str(folder), "label": "label"}
+    asked = {"cases": cases, "out": str(tmp_path / "run"), **SHORT, "epochs": 1, "steps_per_epoch": 1}
+    trained = train.run(asked, Progress())
+    asked = {"cases": cases, "model": trained["model"], "out": str(tmp_path / "review"), "device": "cpu"}
+    listed, maps = review.run(asked, Progress()), confidence.run(asked, Progress())
+    for result in (trained, listed, maps):
+        (weak,) = result["too_weak"]
+        assert weak["sentence"].startswith("The model is too weak to judge labels of class 1: ")
+        assert weak["dice"] < 0.65
+    assert listed["regions"] == []
+    assert json.loads(Path(listed["json"]).read_text())["too_weak"] == listed["too_weak"]
+    for item in listed["items"]:
+        assert not read_label(Path(item["regions_map"]))[0].any()

@@ -7,7 +7,7 @@ import pytest
 from DALESegmentLib.engine.bundle.run_folder import RECALIBRATION_FILE
 from DALESegmentLib.engine.core.errors import EngineError
 from DALESegmentLib.engine.dale.quality import Recalibration
-from DALESegmentLib.engine.training.calibration_store import load_recalibration, save_recalibration
+from DALESegmentLib.engine.training.validation import load_recalibration, save_recalibration
 
 KNOWN = Recalibration((0.5,) * 11, (0.25,) * 11)
 
