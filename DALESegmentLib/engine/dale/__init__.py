@@ -18,7 +18,6 @@ if TYPE_CHECKING:
         LabelQualityConfig,
         MissedObjectsConfig,
         ReviewListConfig,
-        VolumeCalibrationConfig,
     )
     from .correctors.annotator_bias import AnnotatorBias, correct_bias
     from .correctors.base import LabelCorrector
@@ -54,7 +53,6 @@ __all__ = [
     "PatchLabels",
     "Recalibration",
     "ReviewListConfig",
-    "VolumeCalibrationConfig",
     "correct_bias",
     "find_label_issues",
     "label_correctors",
@@ -70,7 +68,6 @@ _MODULES = {
         "LabelQualityConfig",
         "MissedObjectsConfig",
         "ReviewListConfig",
-        "VolumeCalibrationConfig",
     ),
     "correctors.annotator_bias": ("AnnotatorBias", "correct_bias"),
     "correctors.base": ("LabelCorrector",),

@@ -1,16 +1,13 @@
 """What of DALE is switched on, and the numbers that steer the method, each with what it does and how it was chosen.
 
 "By hand" says: chosen by hand and not tuned further. Limits of memory and time, and what keeps a division or a
-logarithm finite, stand where they are used.
-
-Standard library only. pydantic reads these dataclasses as parts of its models: it refuses fields that there are none of
-and applies the bounds in the fields' metadata, which `__post_init__` holds for everybody else.
+logarithm finite, stand where they are used. Standard library only. pydantic reads these dataclasses as parts of its
+models: it refuses fields that there are none of and applies the bounds in the fields' metadata.
 """
 
 from __future__ import annotations
 
 import operator
-from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar
 
@@ -31,29 +28,23 @@ def _bounded(default: float, description: str | None = None, **bounds: float) ->
     return field(default=default, metadata=bounds | ({} if description is None else {"description": description}))
 
 
-def _check(name: str, value: Any, bounds: Mapping[str, Any]) -> None:
-    """Raises ValueError where a field lies outside its bounds."""
-    for kind, (words, holds) in _WORDS.items():
-        if kind not in bounds:
-            continue
-        if not isinstance(value, (int, float)):
-            raise ValueError(f"{name} is {value!r}, but it should be a number")
-        if not holds(value, bounds[kind]):
-            raise ValueError(f"{name} is {value!r}, but it should be {words} {bounds[kind]:g}")
-
-
 class _Checked:
     """Raises ValueError where a number lies outside its bounds, or a switch is neither True nor False."""
 
     def __post_init__(self) -> None:
         for one in fields(self):  # type: ignore[arg-type]
             value = getattr(self, one.name)
-            _check(one.name, value, one.metadata)
-            if isinstance(one.default, bool):
-                if not isinstance(value, bool):
-                    raise ValueError(f"{one.name} is {value!r}, but it should be True or False")
-            elif isinstance(one.default, int) and (isinstance(value, bool) or not isinstance(value, int)):
-                raise ValueError(f"{one.name} is {value!r}, but it should be a whole number")
+            wrong = f"{one.name} is {value!r}, but it should be"
+            for kind, (words, holds) in _WORDS.items():
+                if kind in one.metadata and not isinstance(value, (int, float)):
+                    raise ValueError(f"{wrong} a number")
+                if kind in one.metadata and not holds(value, one.metadata[kind]):
+                    raise ValueError(f"{wrong} {words} {one.metadata[kind]:g}")
+            switch, is_switch = isinstance(one.default, bool), isinstance(value, bool)
+            if switch and not is_switch:
+                raise ValueError(f"{wrong} True or False")
+            if isinstance(one.default, int) and not switch and (is_switch or not isinstance(value, int)):
+                raise ValueError(f"{wrong} a whole number")
 
 
 @dataclass(frozen=True)
@@ -168,21 +159,6 @@ class CrossFittingConfig(_Checked):
 
 
 @dataclass(frozen=True)
-class VolumeCalibrationConfig(_Checked):
-    """The numbers of `training.volume_calibration`, chosen on training cases of LIDC, PH2 and hippocampus."""
-
-    __pydantic_config__: ClassVar = _STRICT
-
-    min_cases: int = _bounded(12, ge=2)
-    """With fewer labelled cases their median size is known to no better than what is to be put right."""
-    level: float = _bounded(0.05, ge=0.0, le=1.0)
-    """p-value of sizes being larger than labelled, below which they are calibrated; the usual one."""
-    target: float = _bounded(1.05, gt=0.0)
-    """Median of the drawn to the labelled size that is made right: Dice forgives a little too large sooner than a
-    little too small."""
-
-
-@dataclass(frozen=True)
 class LabelQualityConfig(_Checked):
     """The numbers of `quality`."""
 
@@ -235,8 +211,7 @@ class ReviewListConfig(_Checked):
     recurs_min_cases: int = _bounded(3, ge=2)
     """Cases in which a contradiction recurs at least. By hand."""
     recurs_edge_share: float = _bounded(0.1, gt=0.0, le=1.0)
-    """Share of the cases in which it does at the image's edge, unlike what is labelled: dark rims of PH2 in 3 to 6 of
-    30 cases; of overlooked lesions, which look as others do, none came together."""
+    """Share of the cases in which it does at the image's edge, unlike what is labelled: rims of PH2 in 3 to 6 of 30."""
     recurs_unlike: float = _bounded(0.1, ge=0.0, le=0.5)
     """Share of labelled objects that are as dark, or as bright, as what counts as unlike them. By hand."""
     recurs_share: float = _bounded(0.5, gt=0.0, le=1.0)
@@ -354,11 +329,16 @@ class DaleConfig(_Checked):
     refinement_time_share: float = _bounded(0.03, ge=0.0)
     """Of a time budget, for each refinement of all cases. By hand."""
 
+    volume_level: float = _bounded(0.05, ge=0.0, le=1.0)
+    """p-value of drawn sizes being larger than labelled ones, below which they are calibrated; the usual one."""
+    volume_target: float = _bounded(1.05, gt=0.0)
+    """Times the labelled size (median) that they are made. Chosen on LIDC, PH2 and hippocampus: Dice forgives what is a
+    little too large sooner than what is a little too small."""
+
     image_evidence_config: ImageEvidenceConfig = ImageEvidenceConfig()
     missed_objects_config: MissedObjectsConfig = MissedObjectsConfig()
     annotator_bias_config: AnnotatorBiasConfig = AnnotatorBiasConfig()
     cross_fitting_config: CrossFittingConfig = CrossFittingConfig()
-    volume_calibration_config: VolumeCalibrationConfig = VolumeCalibrationConfig()
 
     @property
     def alternates(self) -> bool:

@@ -56,7 +56,7 @@ def training(
     loss = loss or DaleLoss(plan.classes, config, settings.trusted_share)
     if config is not None:
         if config.volume_calibration:
-            before = (VolumeCalibration(config.volume_calibration_config), *before)
+            before = (VolumeCalibration(config), *before)
         before = (*_on_unseen_cases(plan, settings, config, network, loss, cases, validation, device, budget), *before)
     around = (Validation(validation), reports or StepReports(), *callbacks)
     sampler = PatchSampler(cases, plan, focus_trusted=settings.focus_trusted, ranks=ranks)

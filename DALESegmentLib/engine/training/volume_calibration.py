@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from scipy import stats
 
-from ..dale.config import VolumeCalibrationConfig
+from ..dale.config import DaleConfig
 from ..planning.networks import add_to_logits
 from .callbacks import Callback
 from .validation import Predicted, evaluation_batches, predicted
@@ -47,7 +47,7 @@ class VolumeCalibration(Callback):
 
     name = "volume_calibration"
 
-    def __init__(self, config: VolumeCalibrationConfig) -> None:
+    def __init__(self, config: DaleConfig) -> None:
         self.config = config
         self.found: VolumeOffset | None = None
 
@@ -55,8 +55,7 @@ class VolumeCalibration(Callback):
         ended = len(trainer.history) == trainer.settings.epochs or trainer.should_stop
         if not ended or trainer.starts_over or trainer.loss.config is None:
             return
-        numbers = trainer.settings.dale.cross_fitting_config
-        batches = evaluation_batches(trainer.cases, trainer.plan, trainer.ranks, numbers)
+        batches = evaluation_batches(trainer.cases, trainer.plan, trainer.ranks, self.config.cross_fitting_config)
         own = [predicted(trainer.network, of_case, trainer.device) for of_case in batches]
         found = volume_offset(trainer.ranks.all_gather(own), self.config)
         if found is not None and _shift(trainer, found.offset):
@@ -69,18 +68,18 @@ class VolumeCalibration(Callback):
         self.found = None if state["found"] is None else VolumeOffset(**state["found"])
 
 
-def volume_offset(cases: list[Predicted], config: VolumeCalibrationConfig) -> VolumeOffset | None:
+def volume_offset(cases: list[Predicted], config: DaleConfig) -> VolumeOffset | None:
     """None where there are too few cases with something labelled, or these are not clearly drawn too large."""
     labelled = [case for case in cases if case.given.sum()]
-    if len(labelled) < config.min_cases:
+    if len(labelled) < config.cross_fitting_config.min_cases:
         return None
     growth = np.log([max(case.drawn(0.0), 1) / case.given.sum() for case in labelled])
     ratio = float(np.exp(np.median(growth)))
-    if ratio <= config.target or not growth.any():
+    if ratio <= config.volume_target or not growth.any():
         return None
-    if stats.wilcoxon(growth, alternative="greater", zero_method="zsplit").pvalue >= config.level:
+    if stats.wilcoxon(growth, alternative="greater", zero_method="zsplit").pvalue >= config.volume_level:
         return None
-    offsets = [offset for case in labelled if (offset := case.offset(config.target)) is not None]
+    offsets = [offset for case in labelled if (offset := case.offset(config.volume_target)) is not None]
     return VolumeOffset(min(float(np.median(offsets)), 0.0), ratio)
 
 

@@ -11,7 +11,7 @@ import torch
 
 from DALESegmentLib.engine.core.distributed import Ranks
 from DALESegmentLib.engine.core.progress import Progress
-from DALESegmentLib.engine.dale.config import CrossFittingConfig, DaleConfig, VolumeCalibrationConfig
+from DALESegmentLib.engine.dale.config import CrossFittingConfig, DaleConfig
 from DALESegmentLib.engine.planning.networks import NETWORKS, add_to_logits, build, design
 from DALESegmentLib.engine.planning.plan import CaseFingerprint, TrainSettings, make_plan
 from DALESegmentLib.engine.planning.preprocessing import prepare_case
@@ -22,7 +22,7 @@ from DALESegmentLib.engine.training.volume_calibration import VolumeCalibration,
 from Testing.phantoms import ball_case
 
 CPU = torch.device("cpu")
-CONFIG = VolumeCalibrationConfig()
+CONFIG = DaleConfig()
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -133,7 +133,7 @@ def test_plain_training_is_left_alone():
     trainer = a_training()
     trainer.loss.config = None
     trainer.settings = trainer.settings.model_copy(update={"epochs": 1, "steps_per_epoch": 1})
-    calibration(trainer).config = VolumeCalibrationConfig(level=1.0, target=0.001)
+    calibration(trainer).config = DaleConfig(volume_level=1.0, volume_target=0.001)
     trainer.fit()
     assert calibration(trainer).found is None
 
