@@ -54,6 +54,8 @@ class DemoResults:
     training: dict[str, dict[str, Any]] = field(default_factory=dict)
     labels: dict[str, Any] = field(default_factory=dict)
     regions: list[Region] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    """What the engine says about the list of regions as a whole."""
     review: dict[str, Any] = field(default_factory=dict)
     tuned: dict[str, Any] = field(default_factory=dict)
     device: str = ""
@@ -105,6 +107,8 @@ class Demonstration:
         cases, maps = self._cases(self.data.train), str(self.out / "review")
         result = self._ask("review", model=done.models["dale"], cases=cases, out=maps)
         done.regions = [Region.from_dict(region) for region in result["regions"]]
+        said = [*(weak["sentence"] for weak in result["too_weak"]), result["expected_real"]["sentence"]]
+        done.notes = [sentence for sentence in said if sentence]
         done.labels = self._ask("evaluate", cases=cases, confidence=maps)["mean"]
 
     def _correct(self, done: DemoResults) -> list[dict[str, Any]]:

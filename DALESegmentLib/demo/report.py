@@ -132,6 +132,7 @@ def _sides(ax: Axes, plane: AxialPlane) -> None:
 def _tiles(page: Page, cases: dict[str, ReportCase], done: DemoResults, top: float) -> None:
     title = f"The {len(done.worst)} worst regions of all training cases, in the order of the review list"
     page.text(EDGE, top, title, **TITLE)
+    page.text(EDGE, top + 0.24, "\n".join(done.notes), fontsize=9.5)
     for n, (region, share) in enumerate(zip(done.worst, done.review["truly_wrong_each"], strict=True)):
         left = EDGE + n * TILE_STEP
         _tile(page.axes(left, top + 0.4, TILE, TILE), cases[region.case], region)

@@ -48,7 +48,7 @@ def results(data: DemoData, done: DemoResults, seed: int, seconds: dict[str, flo
             place: {key: value for key, value in scores.items() if key != "reliability"}
             for place, scores in done.labels["label_errors"].items()
         },
-        "review": done.review,
+        "review": {**done.review, "notes": done.notes},
         "fine_tune": done.tuned,
     }
 

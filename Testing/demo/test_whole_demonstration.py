@@ -35,6 +35,10 @@ def test_a_short_demonstration(rater_folder, tmp_path, capsys):
             for case in found["data"][split]:
                 assert (out / "segmentations" / name / case / "segmentation.nii.gz").is_file()
     assert found["review"]["regions"] == min(5, len(read_regions_json(out / "review" / "regions.json")))
+    listed = json.loads((out / "review" / "regions.json").read_text(encoding="utf-8"))
+    sentences = [*(weak["sentence"] for weak in listed["too_weak"]), listed["expected_real"]["sentence"]]
+    assert found["review"]["notes"] == [sentence for sentence in sentences if sentence]
+    assert found["review"]["notes"]
     assert found["fine_tune"]["confirmed_voxels"] >= found["review"]["voxels"]
     assert (out / "report.png").read_bytes().startswith(PNG)
     assert "nothing was spoiled" in (out / "results.md").read_text(encoding="utf-8")

@@ -66,13 +66,13 @@ def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
         progress.check()
         item["regions_map"] = write_map(doubt.source, asked.out, "regions", region_map, case.geometry)
         items.append(item)
-        image, label = np.asarray(case.image), np.asarray(case.label)
-        found.append(find_surroundings(regions, region_map, image, label, doubt.agreement()))
+        around = np.asarray(case.image), label_classes(case, plan), doubt.agreement(), plan.class_values
+        found.append(find_surroundings(regions, region_map, *around))
         written.append((doubt.source, case.geometry, item["regions_map"]))
         agreed, recalibration = doubt.agreed, doubt.recalibration
         if audit is not None:
             audit.see(case.name, np.asarray(case.label), case.geometry, case.trusted)
-        del doubt, case, region_map, image, label  # before the next case takes as much again
+        del doubt, case, region_map, around  # before the next case takes as much again
     progress.report(97, "writing", "Writing the list")
     made = make_review_list(found, known_names, agreed, recalibration)
     for case_found, (source, geometry, path) in zip(found, written, strict=True):

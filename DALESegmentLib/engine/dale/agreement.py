@@ -9,7 +9,7 @@ very low, the network is too weak to judge labels of that class, and nothing is 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from statistics import median
 from typing import Any
 
@@ -26,11 +26,17 @@ DEFAULT = ReviewListConfig()
 class ClassAgreement:
     """Of a network with the given label of one class in one case. dice: of what is labelled and what is most probable;
     expected_dice: of what is most probable and what the probabilities expect to be there; labelled: whether the label
-    has any of it."""
+    has any of it; sizes: voxels of label and network together, 0 where that is not known."""
 
     dice: float
     expected_dice: float
     labelled: bool = True
+    sizes: int = 0
+
+    def without(self, voxels: int) -> ClassAgreement:
+        """As if the network had not drawn so many voxels that are not labelled."""
+        left = self.sizes - voxels
+        return self if left <= 0 else replace(self, dice=min(self.dice * self.sizes / left, 1.0), sizes=left)
 
 
 Agreements = Mapping[int, Sequence[ClassAgreement]]
@@ -46,19 +52,26 @@ def class_agreement(
     each class. With m the voxels where a class with the probabilities p is the most probable one, the expected Dice is
     2 Σ_m p / (|m| + Σ p).
     """
-    values = range(len(probabilities)) if class_values is None else class_values
-    model = most_probable(probabilities, np.dtype(np.int32))
-    found = {}
-    for index in range(1, len(probabilities)):
+    classes = len(probabilities)
+    given, drawn, both = (np.zeros(classes, np.int64) for _ in range(3))
+    held, everywhere = np.zeros(classes), np.zeros(classes)
+    for k in range(len(label)) if label.ndim == 3 else [...]:  # slice by slice, for the memory
         checkpoint()
-        given, drawn = label == index, model == index
-        sizes = int(given.sum()) + int(drawn.sum())
+        p, own = probabilities[:, k], label[k].ravel()
+        model = most_probable(p, np.dtype(np.int32)).ravel()
+        given += np.bincount(own, minlength=classes)
+        drawn += np.bincount(model, minlength=classes)
+        both += np.bincount(own[own == model], minlength=classes)
+        held += np.bincount(model, p.max(0).ravel(), classes)
+        everywhere += p.sum(axis=tuple(range(1, p.ndim)), dtype=np.float64)
+    found = {}
+    for index in range(1, classes):
+        sizes = int(given[index] + drawn[index])
         if sizes:
-            p = probabilities[index]
-            held, everywhere = float(p[drawn].sum(dtype=float)), float(p.sum(dtype=float))
-            expected = 2 * held / (int(drawn.sum()) + everywhere) if drawn.any() else 0.0
-            both = int((given & drawn).sum())
-            found[int(values[index])] = ClassAgreement(2 * both / sizes, min(expected, 1.0), bool(given.any()))
+            expected = 2 * held[index] / (drawn[index] + everywhere[index]) if drawn[index] else 0.0
+            value = index if class_values is None else int(class_values[index])
+            dice = 2 * int(both[index]) / sizes
+            found[value] = ClassAgreement(dice, min(float(expected), 1.0), bool(given[index]), sizes)
     return found
 
 

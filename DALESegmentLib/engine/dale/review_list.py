@@ -70,45 +70,62 @@ def find_surroundings(
     image: np.ndarray,
     label: np.ndarray,
     agreement: Mapping[int, ClassAgreement],
+    class_values: Sequence[int] | None = None,
 ) -> CaseFindings:
-    """region_map, label: (*grid), label values; image: (C, *grid), of which the channels' mean counts."""
-    count = image[0].size * len(image)
-    mean = float(image.sum(dtype=np.float64)) / count
-    spread = float(np.mean([float(np.square(c - mean, dtype=np.float64).mean()) for c in image])) ** 0.5 or 1.0
+    """region_map, label: (*grid), the model's classes; image: (C, *grid), of which the channels' mean counts;
+    class_values: the label value of each class."""
+    voxels, sums, mean, spread = _intensities(image, label)
 
-    def intensity(box: tuple[slice, ...], mask: np.ndarray) -> float:
-        return (float(np.mean([channel[box][mask].mean(dtype=np.float64) for channel in image])) - mean) / spread
+    def inside(region: Region) -> Surroundings:
+        corners = list(zip(region.first_voxel, region.last_voxel, label.shape[::-1], strict=True))
+        box = tuple(slice(a, b + 1) for a, b, _ in reversed(corners))
+        mask = region_map[box] == region.region_id
+        own = float(np.mean([channel[box][mask].mean(dtype=np.float64) for channel in image]))
+        return Surroundings(
+            any(a == 0 or b == n - 1 for a, b, n in corners),
+            tuple((x + 0.5) / n for x, n in zip(region.centre_voxel, label.shape[::-1], strict=True)),
+            (own - mean) / spread,
+        )
 
-    regions, surroundings = list(regions), {}
-    for region in regions:
-        checkpoint()
-        if region.suspicion in WHOLE:
-            corners = list(zip(region.first_voxel, region.last_voxel, label.shape[::-1], strict=True))
-            box = tuple(slice(a, b + 1) for a, b, _ in reversed(corners))
-            surroundings[region.region_id] = Surroundings(
-                any(a == 0 or b == n - 1 for a, b, n in corners),
-                tuple((x + 0.5) / n for x, n in zip(region.centre_voxel, label.shape[::-1], strict=True)),
-                intensity(box, region_map[box] == region.region_id),
-            )
-    whole = (slice(None),) * label.ndim
-    labelled = {int(v): intensity(whole, label == v) for v in np.unique(label) if v}
+    regions = list(regions)
+    surroundings = {region.region_id: inside(region) for region in regions if region.suspicion in WHOLE}
+    values = range(len(voxels)) if class_values is None else class_values
+    means = {c: float(sums[c] / voxels[c]) for c in np.flatnonzero(voxels).tolist() if c}
+    labelled = {int(values[c]): (own - mean) / spread for c, own in means.items()}
     return CaseFindings(regions, agreement, surroundings, labelled)
+
+
+def _intensities(image: np.ndarray, label: np.ndarray) -> tuple[np.ndarray, np.ndarray, float, float]:
+    """Voxels of each class, the sums of their intensities, and mean and standard deviation of the image."""
+    classes = int(label.max()) + 1
+    voxels, sums, squares = np.bincount(label.ravel(), minlength=classes), np.zeros(classes), 0.0
+    for channel in image:
+        for k in range(len(label)) if label.ndim == 3 else [...]:  # slice by slice, for the memory
+            checkpoint()
+            plane = channel[k].astype(np.float64)
+            sums += np.bincount(label[k].ravel(), plane.ravel(), classes)
+            squares += float(np.square(plane).sum())
+    mean = float(sums.sum()) / image.size
+    spread = max(squares / image.size - mean**2, 0.0) ** 0.5
+    return voxels, sums / len(image), mean, spread or 1.0
 
 
 def with_recurring(cases: Sequence[CaseFindings], config: ReviewListConfig = DEFAULT) -> list[Region]:
     """The regions of all cases in one ranking, with one row at the end for those that recur in the same surroundings:
     the one that comes first of them, with in how many cases they were found, in `recurs_in_cases` and `note`."""
-    of = {id(region): case.surroundings.get(region.region_id) for case in cases for region in case.regions}
+    around = {
+        (region.case, region.region_id): case.surroundings[region.region_id]
+        for case in cases
+        for region in case.regions
+        if region.suspicion in WHOLE
+    }
     rows = sorted((region for case in cases for region in case.regions), key=ranking)
     together: list[Region] = []
     for value, suspicion in dict.fromkeys((r.label_value, r.suspicion) for r in rows if r.suspicion in WHOLE):
-        places = [
-            (region, around)
-            for region in rows
-            if (region.label_value, region.suspicion) == (value, suspicion) and (around := of[id(region)]) is not None
-        ]
+        kind = [r for r in rows if (r.label_value, r.suspicion) == (value, suspicion)]
         labelled = [case.labelled[value] for case in cases if value in case.labelled]
-        for where, group in _recurring(places, labelled, len(cases), config):
+        places = [around[region.case, region.region_id] for region in kind]
+        for where, group in _recurring(kind, places, labelled, len(cases), config):
             gone = {id(region) for region in group}
             rows = [region for region in rows if id(region) not in gone]
             found = len({region.case for region in group})
@@ -119,46 +136,50 @@ def with_recurring(cases: Sequence[CaseFindings], config: ReviewListConfig = DEF
     return [replace(region, rank=rank) for rank, region in enumerate(ranked, start=1)]
 
 
-Placed = list[tuple[Region, Surroundings]]
-
-
 def _recurring(
-    regions: Placed, labelled: Sequence[float], cases: int, config: ReviewListConfig
+    regions: Sequence[Region],
+    surroundings: Sequence[Surroundings],
+    labelled: Sequence[float],
+    cases: int,
+    config: ReviewListConfig,
 ) -> Iterator[tuple[str, list[Region]]]:
     """Groups of the regions of one kind, with a few words on where they lie. labelled: the intensities of labelled
     objects, one a case that has any."""
+    case = np.unique([region.case for region in regions], return_inverse=True)[1]
+    free = np.ones(len(regions), bool)
 
-    def in_cases(group: Placed, share: float) -> bool:
-        return len({region.case for region, _ in group}) >= max(config.recurs_min_cases, share * cases)
+    def in_cases(group: np.ndarray, share: float) -> bool:
+        return len(np.unique(case[group])) >= max(config.recurs_min_cases, share * cases)
 
-    left = regions
-    for where, group, share in _at_edge(regions, labelled, config):
-        group = [each for each in group if each in left]
-        if in_cases(group, share):
-            yield where, [region for region, _ in group]
-            left = [each for each in left if each not in group]
-    while left:
-        place = left[0][1].place
-        group = [each for each in left if np.abs(np.subtract(each[1].place, place)).max() <= config.recurs_place]
+    for where, group, share in _at_edge(surroundings, labelled, config):
+        if in_cases(group & free, share):
+            yield where, [regions[n] for n in np.flatnonzero(group & free).tolist()]
+            free &= ~group
+    if not in_cases(free, config.recurs_share):
+        return
+    place = np.array([(*each.place, 0.5)[:3] for each in surroundings])  # of pictures, in the middle
+    for n in range(len(regions)):
+        if not free[n]:
+            continue
+        group = free & (np.abs(place - place[n]).max(1) <= config.recurs_place)
         if in_cases(group, config.recurs_share):
-            yield "at the same place in the image", [region for region, _ in group]
-        else:
-            group = left[:1]
-        left = [each for each in left if each not in group]
+            yield "at the same place in the image", [regions[i] for i in np.flatnonzero(group).tolist()]
+            free &= ~group
 
 
 def _at_edge(
-    regions: Placed, labelled: Sequence[float], config: ReviewListConfig
-) -> Iterator[tuple[str, Placed, float]]:
-    """What lies at the edge of the image, all of it and what is unlike the labelled objects, each with the share of the
-    cases in which it has to be found."""
-    edge = [(region, at) for region, at in regions if at.at_edge]
+    surroundings: Sequence[Surroundings], labelled: Sequence[float], config: ReviewListConfig
+) -> Iterator[tuple[str, np.ndarray, float]]:
+    """What lies at the edge of the image, all of it and what is unlike the labelled objects, as masks, each with the
+    share of the cases in which it has to be found."""
+    edge = np.array([each.at_edge for each in surroundings])
+    intensity = np.array([each.intensity for each in surroundings])
     yield "at the edge of the image", edge, config.recurs_share
     if len(labelled) >= config.few_cases:
         low, high = np.quantile(labelled, [config.recurs_unlike, 1 - config.recurs_unlike])
-        for word, unlike in (("darker", lambda x: x < low), ("brighter", lambda x: x > high)):
+        for word, unlike in (("darker", intensity < low), ("brighter", intensity > high)):
             where = f"at the edge of the image, {word} than what is labelled"
-            yield where, [(region, at) for region, at in edge if unlike(at.intensity)], config.recurs_edge_share
+            yield where, edge & unlike, config.recurs_edge_share
 
 
 def without_weak(case: CaseFindings, weak: Iterable[WeakClass]) -> CaseFindings:
@@ -206,9 +227,13 @@ def make_review_list(
     about the confidence."""
     pooled = pooled_agreement((case.agreement for case in cases), stored, config)
     weak = weak_classes(pooled, class_names, config)
-    ranked = with_recurring([without_weak(case, weak) for case in cases], config)
+    judged = [without_weak(case, weak) for case in cases]
+    ranked = with_recurring(judged, config)
+    own_rows = {(region.case, region.region_id) for region in ranked if not region.recurs_in_cases}
+    agreements = [_without_recurring(case, own_rows) for case in judged]
+    pooled = pooled_agreement(agreements, stored, config)
     usual = {value: median(one.expected_dice - one.dice for one in found) for value, found in pooled.items()}
-    agreement = {region.case: case.agreement for case in cases for region in case.regions}
+    agreement = {region.case: of for case, of in zip(cases, agreements, strict=True) for region in case.regions}
     regions = []
     for region in ranked:
         if region.recurs_in_cases:
@@ -220,6 +245,16 @@ def make_review_list(
         regions.append(replace(region, real_probability=real))
     estimates = [r.real_probability for r in regions[: config.first_rows] if r.real_probability is not None]
     return ReviewList(regions, weak, len(estimates), sum(estimates))
+
+
+def _without_recurring(case: CaseFindings, own_rows: set[tuple[str, int]]) -> dict[int, ClassAgreement]:
+    """The agreement, had the network not drawn the missing objects that recur: these are no sign of bad labels."""
+    agreement = dict(case.agreement)
+    for region in case.regions:
+        recurs = (region.case, region.region_id) not in own_rows
+        if recurs and region.suspicion == "missing" and region.label_value in agreement:
+            agreement[region.label_value] = agreement[region.label_value].without(region.voxels)
+    return agreement
 
 
 def real_probability(
