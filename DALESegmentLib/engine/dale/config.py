@@ -332,8 +332,7 @@ class DaleConfig(_Checked):
     volume_level: float = _bounded(0.05, ge=0.0, le=1.0)
     """p-value of drawn sizes being larger than labelled ones, below which they are calibrated; the usual one."""
     volume_target: float = _bounded(1.05, gt=0.0)
-    """Times the labelled size (median) that they are made. Chosen on LIDC, PH2 and hippocampus: Dice forgives what is a
-    little too large sooner than what is a little too small."""
+    """Times the labelled size (median) that they are made. Chosen on LIDC, PH2 and hippocampus."""
 
     image_evidence_config: ImageEvidenceConfig = ImageEvidenceConfig()
     missed_objects_config: MissedObjectsConfig = MissedObjectsConfig()

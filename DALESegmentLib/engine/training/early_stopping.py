@@ -121,7 +121,8 @@ class Agreement:
         return self.scores[-1]
 
     def best_epoch(self) -> int:
-        """Of the mean over all cases, smoothed over three evaluations."""
+        """The last one that follows the best without agreeing less by more than a standard error (Breiman et al. 1984,
+        one-standard-error rule): a training is no shorter than it must be. Smoothed over three evaluations."""
         return self._best(np.ones(self.scores.shape[1], bool))
 
     def at_others_best(self) -> np.ndarray:
@@ -139,10 +140,16 @@ class Agreement:
         return Gain.of(self.at_others_best(), self.last)
 
     def _best(self, chosen: np.ndarray) -> int:
-        means = self.scores[:, chosen].mean(1)
-        padded = np.concatenate([means[:1], means, means[-1:]])
+        scores = self.scores[:, chosen]
+        padded = np.concatenate([scores[:1], scores, scores[-1:]])
         smooth = (padded[:-2] + padded[1:-1] + padded[2:]) / 3
-        return self.epochs[int(smooth.argmax())]
+        found = best = int(smooth.mean(1).argmax())
+        for later in range(best + 1, len(self.epochs)):
+            lost = smooth[best] - smooth[later]
+            if len(lost) < 2 or lost.mean() > lost.std(ddof=1) / len(lost) ** 0.5:
+                break
+            found = later
+        return self.epochs[found]
 
     def at(self, epoch: int) -> np.ndarray:
         return self.scores[self.epochs.index(epoch)]

@@ -60,7 +60,7 @@ def scripted(trainer, means):
     return trainer
 
 
-FALLING = [0.5, 0.8, 0.7, 0.5, 0.4, 0.3, 0.3, 0.3]
+FALLING = [0.5, 0.8, 0.6, 0.4, 0.3, 0.2, 0.2, 0.2]
 
 
 def weights(trainer):
@@ -210,6 +210,15 @@ def test_the_best_epoch_is_that_of_the_smoothed_mean():
     assert Agreement([2, 4, 6, 8, 10, 12, 14], np.array(means)[:, None] + np.zeros((1, 3)), (1, 2)).best_epoch() == 8
     spiky = [0.1, 0.5, 0.6, 0.55, 0.1, 0.7, 0.1]
     assert Agreement([2, 4, 6, 8, 10, 12, 14], np.array(spiky)[:, None] + np.zeros((1, 3)), (1, 2)).best_epoch() == 6
+
+
+def test_a_training_is_no_shorter_than_it_must_be():
+    """Of epochs that agree about as well the last one counts, up to where agreement falls for good."""
+    means = np.array([0.3, 0.6, 0.6, 0.6, 0.6, 0.2, 0.2])
+    cases = 0.02 * np.outer((-1) ** np.arange(7), (-1) ** np.arange(30))  # up and down by turns
+    agreement = Agreement([1, 2, 3, 4, 5, 6, 7], means[:, None] + cases, (15, 15))
+    assert agreement.best_epoch() == 4  # the fifth one, smoothed, has a part of what follows
+    assert Agreement([1, 2, 3], np.full((3, 4), 0.5), (2, 2)).best_epoch() == 3
 
 
 def test_when_to_stop_is_judged_by_cases_it_was_not_chosen_on():
