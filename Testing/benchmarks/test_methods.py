@@ -129,7 +129,7 @@ def test_aio2_s_teacher_is_a_running_mean_that_goes_back_with_the_network():
     for n, iou in zip(t, 0.6 * (1 - np.exp(-0.8 * t)) + 0.02 * np.clip(t - 14, 0, None), strict=True):
         network.weight.data.fill_(float(n))
         aio2.on_step_end(trainer)
-        weights[int(n)] = float(teacher)
+        weights[int(n)] = teacher.item()
         loss.both, loss.either = float(iou), 1.0
         aio2.on_epoch_end(trainer)
         if loss.correcting:
@@ -137,8 +137,8 @@ def test_aio2_s_teacher_is_a_running_mean_that_goes_back_with_the_network():
     begin = trigger(aio2.iou)
     assert begin is not None
     assert begin < len(aio2.iou) < 25
-    assert float(network.weight) == begin
-    assert float(teacher) == pytest.approx(weights[begin])
+    assert network.weight.item() == begin
+    assert teacher.item() == pytest.approx(weights[begin])
 
 
 def test_adele_sees_the_curve_slow_down():
