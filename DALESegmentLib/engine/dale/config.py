@@ -11,8 +11,6 @@ import operator
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar
 
-Bounds = tuple[float, float]
-
 _STRICT = {"extra": "forbid"}
 _WORDS = {
     "ge": ("greater than or equal to", operator.ge),
@@ -74,9 +72,9 @@ class ImageEvidenceConfig(_Checked):
     """Largest log-odds of a voxel (odds of 148), so that no single intensity decides. Chosen."""
     penalty: float = _bounded(5.0, ge=0.0)
     """Weighs the squared weights, of features with unit variance, against the sum of the voxels' log-losses. Chosen."""
-    separable: Bounds = (0.90, 0.98)
+    separable: tuple[float, float] = (0.90, 0.98)
     """Balanced accuracy at which a case's intensities begin to count, and at which they count in full. Chosen."""
-    preference: Bounds = (0.62, 0.72)
+    preference: tuple[float, float] = (0.62, 0.72)
     """The same for `preference_auc`. Chosen, between good labels and spoiled ones."""
     systematic_ratio: float = 0.75
     """Mean over spread of the logs of the size ratios beyond which outlines are moved one way. Chosen on an averaged
@@ -294,6 +292,8 @@ class DaleConfig(_Checked):
     """By hand, so that training is plain where labels are good."""
     largest_fuzzy_share: float = _bounded(0.1, "of the voxels of a class", gt=0.0, le=1.0)
     """Chosen on LIDC, PH2 and hippocampus: .3 gives up more of what is hard and right, by 1 to 2 Dice points."""
+    fuzzy_reach: float = _bounded(0.75, "radii of objects from an outline beyond which nothing is fuzzy", gt=0.0)
+    """By hand, on PH2: dark rims of pictures, once taken for lesions, were never learned."""
     warm_up: float = _bounded(0.5, "share of the training that is plain at most", ge=0.0, lt=1.0)
     """By hand."""
     alignment_weight: float = _bounded(0.01, ge=0.0)

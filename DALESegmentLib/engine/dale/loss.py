@@ -21,7 +21,7 @@ from ..core.errors import EngineError
 from .config import DaleConfig
 from .label_memory import LabelMemory
 from .paper_terms import FeatureAlignment, keep_class_mass, step_weights
-from .partition import ema_update, fuzziness, instant_disagreement, threshold
+from .partition import ema_update, fuzziness, instant_disagreement, near_outlines, threshold
 from .patches import PatchLabels, unknown_class
 from .quality import consistent_margin, label_confidence, label_margin
 
@@ -186,6 +186,7 @@ class DaleLoss(nn.Module):
     def _fuzziness(self, s: Tensor, labels: PatchLabels, config: DaleConfig) -> Tensor:
         if config.partition:
             f = fuzziness(s, labels.target, self.thresholds.to(s.device), config.sharpness)
+            f = f * near_outlines(labels.target, config.fuzzy_reach)
         else:
             f = torch.ones_like(s)
         return f.masked_fill(labels.reviewed, 0.0)

@@ -13,15 +13,20 @@ The soft partition divides the voxels into stable and fuzzy ones, by a threshold
 
     f = sigmoid( (s - τ_c) / T_f ),   f = 0 where reviewed
 
-τ_c is `lowest_threshold`, raised until at most `largest_fuzzy_share` of the voxels labelled c lies above it. Where
-labels are good, s is low nearly everywhere, nothing reaches τ_c, and training is plain. The choice of τ_c is a
-heuristic.
+and f = 0 farther from every outline than `fuzzy_reach` radii of the labelled objects: annotators err beside the
+outlines that they draw. What a network contradicts elsewhere it has not learned yet, or somebody overlooked it, which
+is for `correctors.missed_objects` to find. τ_c is `lowest_threshold`, raised until at most `largest_fuzzy_share` of the
+voxels labelled c lies above it. Where labels are good, s is low nearly everywhere, nothing reaches τ_c, and training is
+plain. The choice of τ_c, and the reach, are heuristics.
 """
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from .config import DaleConfig
@@ -63,3 +68,27 @@ def fuzziness(disagreement: Tensor, label: Tensor, thresholds: Tensor, sharpness
     """f in (0, 1), the shape of `disagreement`. thresholds: (K,)."""
     at = thresholds.index_select(0, label.flatten().long()).view_as(disagreement)
     return torch.sigmoid((disagreement - at) / sharpness)
+
+
+def near_outlines(label: Tensor, reach: float) -> Tensor:
+    """(B, *grid) bool: within so many radii of an outline, as boxes measure distance. label: (B, *grid) classes; the
+    radius is that of a ball as large as what is labelled in a patch, the mean over the patches with something."""
+    dims = label.ndim - 1
+    sizes = (label > 0).flatten(1).sum(1)
+    sizes = sizes[sizes > 0].float()
+    if not len(sizes):
+        return torch.zeros_like(label, dtype=torch.bool)
+    radii = (sizes / math.pi).sqrt() if dims == 2 else (sizes * 0.75 / math.pi).pow(1 / 3)
+    width = max(1, round(reach * float(radii.mean())))
+    classes = label.unsqueeze(1).float()
+    return (_largest(classes, width) + _largest(-classes, width)).squeeze(1) > 0
+
+
+def _largest(values: Tensor, width: int) -> Tensor:
+    """Of so many voxels to either side along each axis; (B, 1, *grid)."""
+    dims = values.ndim - 2
+    pool = F.max_pool2d if dims == 2 else F.max_pool3d
+    for axis in range(dims):
+        size = [2 * width + 1 if n == axis else 1 for n in range(dims)]
+        values = pool(values, size, 1, [n // 2 for n in size])
+    return values

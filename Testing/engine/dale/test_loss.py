@@ -21,7 +21,7 @@ from DALESegmentLib.engine.dale.paper_terms import (
     keep_class_mass,
     step_weights,
 )
-from DALESegmentLib.engine.dale.partition import ema_update, fuzziness, instant_disagreement, threshold
+from DALESegmentLib.engine.dale.partition import ema_update, fuzziness, instant_disagreement, near_outlines, threshold
 from DALESegmentLib.engine.dale.patches import PatchLabels
 
 
@@ -317,7 +317,7 @@ def test_each_class_has_the_threshold_of_its_own_disagreement():
     loss.update_thresholds(memory)
     assert loss.thresholds[:2].tolist() == pytest.approx([0.8, 0.8])
     s = torch.cat([memory[name].disagreement[memory[name].target() == 2] for name in "ab"]).float()
-    assert float((s > loss.thresholds[2]).float().mean()) == pytest.approx(0.3, abs=0.03)
+    assert float((s > loss.thresholds[2]).float().mean()) == pytest.approx(DEFAULT.largest_fuzzy_share, abs=0.03)
 
 
 @pytest.mark.parametrize("shape", [(2, 2, 12, 12), (1, 3, 12, 12), (2, 3, 12, 11), (2, 3, 12, 12, 1)])
@@ -351,6 +351,46 @@ def test_what_the_network_contradicts_for_long_is_learned_less():
     spoiled = torch.from_numpy(label != wrong)
     assert float(asked.grad[0, :, spoiled].abs().max()) < 0.05 * float(plain.grad[0, :, spoiled].abs().max())
     assert float(loss.fuzzy_share) == pytest.approx(8 / 256, abs=0.01)
+
+
+def test_what_it_contradicts_far_from_every_outline_is_learned_all_the_same():
+    """A dark rim of the picture that the network takes for a lesion: nobody drew an outline there."""
+    memory, loss = LabelMemory(), DaleLoss(2, DaleConfig(alignment=False))
+    label = np.zeros((32, 32), np.int64)
+    label[4:12, 4:12] = 1
+    memory.add("a", label)
+    drawn = label.copy()
+    drawn[24:] = 1
+    logits = 6.0 * (2.0 * torch.nn.functional.one_hot(torch.from_numpy(drawn), 2).movedim(-1, 0)[None].float() - 1)
+    for progress in np.linspace(0.0, 0.98, 50).tolist():
+        loss(logits, memory.at(["a"]), progress)
+    loss.update_thresholds(memory)
+    loss.steps = 50
+    rim = torch.from_numpy(drawn != label)
+    gradients = []
+    for asked in (loss, DaleLoss(2, None)):
+        these = logits.clone().requires_grad_()
+        asked(these, memory.at(["a"]), 0.99).backward()
+        gradients.append(these.grad[0, :, rim])
+    assert torch.allclose(*gradients)
+    assert float(gradients[0].abs().max()) > 0
+
+
+def test_near_an_outline_is_within_a_share_of_the_radius():
+    disc = torch.zeros(1, 41, 41, dtype=torch.long)
+    disc[0, 15:26, 15:26] = 1  # as large as a disc of radius 6.2
+    near = near_outlines(disc, 0.5)[0]  # 3 pixels to either side
+    assert near[20].nonzero().flatten().tolist() == [*range(12, 18), *range(23, 29)]
+    ball = torch.zeros(2, 21, 21, 21, dtype=torch.long)
+    ball[0, 8:13, 8:13, 8:13] = 2  # radius 3.1
+    near = near_outlines(ball, 0.7)
+    assert near[0, 10, 10].nonzero().flatten().tolist() == [6, 7, 8, 9, 11, 12, 13, 14]
+    assert not near[1].any()
+    touching = torch.zeros(1, 1, 12, dtype=torch.long)
+    touching[..., 2:6], touching[..., 6:] = 1, 2  # the outline between two classes, too
+    assert near_outlines(touching, 0.5)[0, 0].nonzero().flatten().tolist() == [1, 2, 5, 6]
+    assert not near_outlines(torch.zeros(1, 8, 8, dtype=torch.long), 1.0).any()
+    assert not near_outlines(torch.ones(1, 8, 8, dtype=torch.long), 1.0).any()
 
 
 @pytest.mark.parametrize("wrong", [{"num_classes": 1}, {"num_classes": 2.0}, {"config": {"memory": 0.9}}])
