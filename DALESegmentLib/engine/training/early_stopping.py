@@ -31,7 +31,8 @@ from ..dale.config import CrossFittingConfig
 from ..planning.plan import Plan
 from ..planning.preprocessing import PreparedCase
 from .callbacks import Callback, TimeBudget
-from .validation import agreement_of, evaluation_batches, predicted
+from .sampling import PatchSampler
+from .validation import agreement_of, evaluation_windows, predicted
 
 if TYPE_CHECKING:
     from .trainer import Trainer
@@ -162,7 +163,7 @@ class UnseenAgreement(Callback):
     def __init__(
         self, cases: Sequence[PreparedCase], plan: Plan, ranks: Ranks, config: CrossFittingConfig, *, follow: bool
     ) -> None:
-        self.batches = evaluation_batches(cases, plan, ranks, config)
+        self.windows = evaluation_windows(PatchSampler(cases, plan, ranks=ranks), config)
         self.config = config
         self.follow = follow
         self.epochs: list[int] = []
@@ -188,7 +189,7 @@ class UnseenAgreement(Callback):
         return self.epochs[-1] >= 2 * self.epochs[best] and lost.is_clear(self.config.long_past)
 
     def evaluate(self, trainer: Trainer) -> None:
-        own = [predicted(trainer.network, batches, trainer.device) for batches in self.batches]
+        own = [predicted(trainer.network, windows, trainer.device) for windows in self.windows]
         self.epochs.append(len(trainer.history))
         self.scores.append(agreement_of(trainer.ranks.all_gather(own)))
 

@@ -7,7 +7,7 @@ recalibration.json holds the recalibration of the label confidence by review out
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -27,9 +27,8 @@ from ..dale.label_state import LabelState
 from ..dale.quality import Recalibration, confidence_of
 from ..inference.predictor import Predictor
 from ..metrics.segmentation import dice, mean_dice
-from ..planning.plan import Plan
 from ..planning.preprocessing import PreparedCase
-from .sampling import Batch, PatchSampler
+from .sampling import Batch, DrawnPatch, PatchSampler
 
 
 def validation_dice(
@@ -177,7 +176,7 @@ def agreement_of(cases: Sequence[Predicted]) -> list[float]:
 
 
 @torch.no_grad()
-def predicted(network: nn.Module, batches: Sequence[Batch], device: torch.device) -> Predicted:
+def predicted(network: nn.Module, batches: Iterable[Batch], device: torch.device) -> Predicted:
     """Of a case, over all its batches."""
     was = network.training
     network.eval()
@@ -198,26 +197,33 @@ def predicted(network: nn.Module, batches: Sequence[Batch], device: torch.device
     return Predicted(sizes, both, given)
 
 
-def evaluation_batches(
-    cases: Sequence[PreparedCase], plan: Plan, ranks: Ranks, config: CrossFittingConfig
-) -> list[list[Batch]]:
-    """For each case some windows as the sliding window has them, as batches on the CPU: at most `windows` of it, half
-    of them with something labelled, where there are such. cases: the rank's own, of which at most `cases` in all are
-    evenly taken, on each rank alike."""
-    sampler = PatchSampler(cases, plan, ranks=ranks)
-    chosen = range(0, len(cases), max(1, -(-len(sampler.outlines) // config.cases)))
+@dataclass(frozen=True)
+class CaseWindows:
+    """Windows of a case, cut anew as batches on the CPU whenever they are gone through: all of them would be large."""
+
+    sampler: PatchSampler
+    windows: Sequence[DrawnPatch]
+
+    def __iter__(self) -> Iterator[Batch]:
+        size = max(self.sampler.plan.batch_size, 1)
+        for start in range(0, len(self.windows), size):
+            yield self.sampler.take(self.windows[start : start + size], torch.device("cpu"))
+
+
+def evaluation_windows(sampler: PatchSampler, config: CrossFittingConfig) -> list[CaseWindows]:
+    """For each of the sampler's cases some windows as the sliding window has them: at most `windows` of it, half
+    of them with something labelled, where there are such. At most `cases` cases in all are evenly taken, on each rank
+    alike."""
     found = []
-    for n in chosen:
+    for n in range(0, len(sampler.cases), max(1, -(-len(sampler.outlines) // config.cases))):
         windows = sampler.windows_of(sampler.numbers[n])
-        labels = cases[n].labels
+        labels = sampler.cases[n].labels
         inside = [w for w in windows if bool((labels.initial(w.coverage(labels.shape).where) > 0).any())]
         if len(windows) > config.windows:
             some = _evenly(inside, config.windows // 2)
             others = [w for w in windows if w not in some]
             windows = [*some, *_evenly(others, config.windows - len(some))]
-        size = max(plan.batch_size, 1)
-        cpu = torch.device("cpu")
-        found.append([sampler.take(windows[i : i + size], cpu) for i in range(0, len(windows), size)])
+        found.append(CaseWindows(sampler, windows))
     return found
 
 

@@ -21,7 +21,7 @@ from scipy import stats
 from ..dale.config import DaleConfig
 from ..planning.networks import add_to_logits
 from .callbacks import Callback
-from .validation import Predicted, evaluation_batches, predicted
+from .validation import Predicted, evaluation_windows, predicted
 
 if TYPE_CHECKING:
     from .trainer import Trainer
@@ -55,8 +55,8 @@ class VolumeCalibration(Callback):
         ended = len(trainer.history) == trainer.settings.epochs or trainer.should_stop
         if not ended or trainer.starts_over or trainer.loss.config is None:
             return
-        batches = evaluation_batches(trainer.cases, trainer.plan, trainer.ranks, self.config.cross_fitting_config)
-        own = [predicted(trainer.network, of_case, trainer.device) for of_case in batches]
+        windows = evaluation_windows(trainer.sampler, self.config.cross_fitting_config)
+        own = [predicted(trainer.network, of_case, trainer.device) for of_case in windows]
         found = volume_offset(trainer.ranks.all_gather(own), self.config)
         if found is not None and _shift(trainer, found.offset):
             self.found = found

@@ -18,7 +18,8 @@ from DALESegmentLib.engine.training.build_trainer import training
 from DALESegmentLib.engine.training.callbacks import LabelRefinement
 from DALESegmentLib.engine.training.cross_fitting import CrossFitting
 from DALESegmentLib.engine.training.early_stopping import Agreement, EarlyStopping, Gain
-from DALESegmentLib.engine.training.validation import Predicted, agreement_of, evaluation_batches, predicted
+from DALESegmentLib.engine.training.sampling import PatchSampler
+from DALESegmentLib.engine.training.validation import Predicted, agreement_of, evaluation_windows, predicted
 from Testing.phantoms import ball_case
 
 CPU = torch.device("cpu")
@@ -248,7 +249,7 @@ def test_ranks_evaluate_cases_that_can_be_gathered():
             return [own[0]] * 41
 
     chosen = [
-        len(evaluation_batches([case] * own, plan, OneOf41(rank), CrossFittingConfig()))
+        len(evaluation_windows(PatchSampler([case] * own, plan, ranks=OneOf41(rank)), CrossFittingConfig()))
         for rank, own in ((0, 21), (1, 20))
     ]
     assert chosen == [11, 10]
@@ -256,7 +257,7 @@ def test_ranks_evaluate_cases_that_can_be_gathered():
 
 def test_agreement_is_that_of_the_windows_it_was_computed_on():
     prepared, plan = made(2)
-    (batches, _) = evaluation_batches(prepared, plan, Ranks(), CrossFittingConfig())
+    (batches, _) = evaluation_windows(PatchSampler(prepared, plan), CrossFittingConfig())
     target = prepared[0].labels.target()
 
     class Knows(torch.nn.Module):
@@ -279,7 +280,7 @@ def test_agreement_is_that_of_the_windows_it_was_computed_on():
 def test_a_network_that_draws_too_wide_is_judged_at_the_labels_sizes():
     """Rings of falling logits around the label: with the right offset they are the label itself."""
     prepared, plan = made(2)
-    batches = evaluation_batches(prepared, plan, Ranks(), CrossFittingConfig())
+    batches = evaluation_windows(PatchSampler(prepared, plan), CrossFittingConfig())
     target = prepared[0].labels.target().squeeze(-1)[None].float()
     wider = [torch.nn.functional.max_pool2d(target, 2 * n + 1, 1, n)[0] for n in range(4)]
     margin = 3.0 * sum(wider) - 5.0  # 7 inside the label, 4 and 1 in the next two rings, -2 in the third
@@ -321,7 +322,7 @@ def test_it_is_blind_to_an_annotator_who_errs_the_same_way_everywhere():
     truth = prepared[0].labels.target().clone()
     grown = torch.nn.functional.max_pool2d(truth.squeeze(-1)[None].float(), 5, 1, 2)[0].to(truth.dtype).unsqueeze(-1)
     prepared[0].labels.given.copy_(grown)
-    (batches, _) = evaluation_batches(prepared, plan, Ranks(), CrossFittingConfig())
+    (batches, _) = evaluation_windows(PatchSampler(prepared, plan), CrossFittingConfig())
 
     def drawing(label):
         classes = torch.stack([label == 0, label > 0]).float().squeeze(-1)

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 
-from DALESegmentLib.engine.core.distributed import Ranks
 from DALESegmentLib.engine.core.progress import Progress
 from DALESegmentLib.engine.dale.config import CrossFittingConfig, DaleConfig
 from DALESegmentLib.engine.planning.networks import NETWORKS, add_to_logits, build, design
@@ -17,7 +16,7 @@ from DALESegmentLib.engine.planning.plan import CaseFingerprint, TrainSettings, 
 from DALESegmentLib.engine.planning.preprocessing import prepare_case
 from DALESegmentLib.engine.training.build_trainer import training
 from DALESegmentLib.engine.training.callbacks import Callback
-from DALESegmentLib.engine.training.validation import OFFSETS, Predicted, evaluation_batches, predicted
+from DALESegmentLib.engine.training.validation import OFFSETS, Predicted, evaluation_windows, predicted
 from DALESegmentLib.engine.training.volume_calibration import VolumeCalibration, VolumeOffset, volume_offset
 from Testing.phantoms import ball_case
 
@@ -93,7 +92,7 @@ def a_training(cases: int = 12, epochs: int = 2, **dale):
 
 
 def growth(trainer) -> float:
-    batches = evaluation_batches(trainer.cases, trainer.plan, Ranks(), CrossFittingConfig())
+    batches = evaluation_windows(trainer.sampler, CrossFittingConfig())
     cases = [predicted(trainer.network, each, CPU) for each in batches]
     return math.exp(np.median([math.log(max(case.drawn(0.0), 1) / case.given.sum()) for case in cases]))
 
