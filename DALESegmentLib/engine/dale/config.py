@@ -134,7 +134,7 @@ class CrossFittingConfig(_Checked):
     __pydantic_config__: ClassVar = _STRICT
 
     min_looks: float = _bounded(100.0, ge=0.0)
-    """Patches drawn of a case on the average, up to which no training is followed: no network had memorised by then."""
+    """Times that a voxel is drawn on the average, up to which no training is followed: none had memorised by then."""
     min_validation: int = _bounded(10, ge=2)
     """Validation cases from which on they are followed; with fewer, folds of the training cases are."""
     folds: int = _bounded(3, ge=2)

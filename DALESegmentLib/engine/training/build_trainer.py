@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -89,8 +90,9 @@ def _on_unseen_cases(
 ) -> list[Callback]:
     """What decides on cases that are not learned from: the validation cases where they are enough, or folds."""
     ranks, crossing = current(), config.cross_fitting_config
-    learned, held_out = (sum(ranks.all_gather([len(part)])) for part in (cases, validation))
-    looks = settings.epochs * settings.steps_per_epoch * plan.batch_size / max(learned, 1)
+    held_out, patch = sum(ranks.all_gather([len(validation)])), math.prod(plan.patch_size)
+    voxels = sum(ranks.all_gather([max(math.prod(case.labels.shape), patch) for case in cases]))
+    looks = settings.epochs * settings.steps_per_epoch * plan.batch_size * patch / max(voxels, 1)
     stops = config.early_stopping and looks > crossing.min_looks
     if config.cross_fitting or (stops and held_out < crossing.min_validation):
         make = partial(_on_folds, plan, device, config)
