@@ -73,7 +73,7 @@ def train_as_the_user(cell: Cell, data: Path, folder: Path, device: str = "auto"
         round(cpu_seconds, 2),
         result["epochs"] * cell.data.steps_per_epoch,
         len(read_json(Path(result["run"]) / "run.json")["validation"]),
-        result.get("cross_fitting"),
+        result.get("decision"),
     )
 
 

@@ -21,6 +21,6 @@ def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
         agreed = doubt.agreed
         names |= {**doubt.plan.class_names, **doubt.case.class_names}
         del doubt  # which holds the case and its maps, before the next is made
-    weak = weak_classes(pooled_agreement(agreements, agreed), names)
+    weak = weak_classes(pooled_agreement(agreements, agreed), names, agreed)
     extents_csv = write_measurements(items, asked.out)
     return {"items": items, "too_weak": [each.as_dict() for each in weak], "extents_csv": extents_csv}

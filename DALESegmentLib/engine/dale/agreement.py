@@ -118,16 +118,23 @@ class WeakClass:
 
 
 def weak_classes(
-    pooled: Agreements, class_names: Mapping[int, str], config: ReviewListConfig = DEFAULT
+    pooled: Agreements,
+    class_names: Mapping[int, str],
+    stored: Agreements | None = None,
+    config: ReviewListConfig = DEFAULT,
 ) -> list[WeakClass]:
-    """The classes that a model is too weak to judge labels of, by label value. pooled: see `pooled_agreement`."""
+    """The classes that a model is too weak to judge labels of, by label value. pooled: see `pooled_agreement`. stored:
+    the agreement kept with the model; where that is good, and the model is as sure of itself as ever, labels that it
+    hardly agrees with are what is to be looked at."""
     found = []
     for value in sorted(pooled):
         dice = median(one.dice for one in pooled[value])
         expected = median(one.expected_dice for one in pooled[value])
         weak = dice < config.weak_dice
         unsure = dice < config.enough_dice and expected < config.sure_dice
-        if weak or unsure:
+        known = (stored or {}).get(value)
+        is_good = known and median(one.dice for one in known) >= config.enough_dice and expected >= config.sure_dice
+        if (weak or unsure) and not is_good:
             name = class_names.get(value, f"class {value}")
             found.append(WeakClass(value, name, len(pooled[value]), dice, expected, unsure and not weak))
     return found

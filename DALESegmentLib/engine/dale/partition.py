@@ -29,6 +29,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..core.distributed import all_reduce_sum
 from .config import DaleConfig
 
 
@@ -72,14 +73,15 @@ def fuzziness(disagreement: Tensor, label: Tensor, thresholds: Tensor, sharpness
 
 def near_outlines(label: Tensor, reach: float) -> Tensor:
     """(B, *grid) bool: within so many radii of an outline, as boxes measure distance. label: (B, *grid) classes; the
-    radius is that of a ball as large as what is labelled in a patch, the mean over the patches with something."""
+    radius is that of a ball as large as what is labelled in a patch, the mean over the patches with something, those of
+    all processes that train together."""
     dims = label.ndim - 1
-    sizes = (label > 0).flatten(1).sum(1)
-    sizes = sizes[sizes > 0].float()
-    if not len(sizes):
-        return torch.zeros_like(label, dtype=torch.bool)
+    sizes = (label > 0).flatten(1).sum(1).float()
     radii = (sizes / math.pi).sqrt() if dims == 2 else (sizes * 0.75 / math.pi).pow(1 / 3)
-    width = max(1, round(reach * float(radii.mean())))
+    total, count = all_reduce_sum(radii.sum(), (sizes > 0).float().sum())
+    if not count:
+        return torch.zeros_like(label, dtype=torch.bool)
+    width = max(1, round(reach * float(total / count)))
     classes = label.unsqueeze(1).float()
     return (_largest(classes, width) + _largest(-classes, width)).squeeze(1) > 0
 

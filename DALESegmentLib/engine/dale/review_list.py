@@ -41,6 +41,8 @@ DEFAULT = ReviewListConfig()
 
 WHOLE = ("missing", "extra")
 """Suspicions about whole objects."""
+MANY_SLICES = 8
+"""Along an axis of fewer voxels everything is near the edge, and nothing is told by it."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,7 @@ def find_surroundings(
         mask = region_map[box] == region.region_id
         own = float(np.mean([channel[box][mask].mean(dtype=np.float64) for channel in image]))
         return Surroundings(
-            any(a == 0 or b == n - 1 for a, b, n in corners),
+            any(a == 0 or b == n - 1 for a, b, n in corners if n >= MANY_SLICES),
             tuple((x + 0.5) / n for x, n in zip(region.centre_voxel, label.shape[::-1], strict=True)),
             (own - mean) / spread,
         )
@@ -226,7 +228,7 @@ def make_review_list(
     """One list of several cases. stored: the agreement kept with the model; recalibration: what review has found out
     about the confidence."""
     pooled = pooled_agreement((case.agreement for case in cases), stored, config)
-    weak = weak_classes(pooled, class_names, config)
+    weak = weak_classes(pooled, class_names, stored, config)
     judged = [without_weak(case, weak) for case in cases]
     ranked = with_recurring(judged, config)
     own_rows = {(region.case, region.region_id) for region in ranked if not region.recurs_in_cases}

@@ -7,7 +7,6 @@ has the formulas.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -188,9 +187,10 @@ def save_calibration(
 
 
 def inherit_calibration(earlier: Path, bundle: Path) -> None:
-    """For a fine-tune that was given no validation cases: what is known of the model it comes from."""
+    """For a fine-tune that was given no validation cases: what is known of the model it comes from, but for its
+    agreement with labels, which a fine-tune is to make another."""
     if (earlier / EXTENT).is_file() and not (bundle / EXTENT).is_file():
-        shutil.copyfile(inside(earlier, EXTENT), bundle / EXTENT)
+        write_json(bundle / EXTENT, {**read_json(inside(earlier, EXTENT)), "agreement": {}})
 
 
 def load_calibration(bundle: Path) -> Calibrations:

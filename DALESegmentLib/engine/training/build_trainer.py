@@ -94,12 +94,14 @@ def _on_unseen_cases(
     voxels = sum(ranks.all_gather([max(math.prod(case.labels.shape), patch) for case in cases]))
     looks = settings.epochs * settings.steps_per_epoch * plan.batch_size * patch / max(voxels, 1)
     stops = config.early_stopping and looks > crossing.min_looks
-    if config.cross_fitting or (stops and held_out < crossing.min_validation):
+    first = math.ceil(settings.epochs * crossing.min_looks / looks) if stops else 0
+    # folds would take the time of a budget, in which there may be few looks
+    if config.cross_fitting or (stops and held_out < crossing.min_validation and settings.seconds is None):
         make = partial(_on_folds, plan, device, config)
-        return [CrossFitting(make, budget, crossing, compares=config.cross_fitting, stops=config.early_stopping)]
-    if not stops:
+        return [CrossFitting(make, budget, crossing, compares=config.cross_fitting, stops=stops, first_epoch=first)]
+    if not stops or held_out < crossing.min_validation:
         return []
-    unseen = UnseenAgreement(validation, plan, ranks, crossing, follow=True)
+    unseen = UnseenAgreement(validation, plan, ranks, crossing, follow=True, first_epoch=first)
     return [EarlyStopping(unseen, network.state_dict(), loss.state_dict(), budget)]
 
 

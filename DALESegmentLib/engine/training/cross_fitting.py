@@ -51,19 +51,27 @@ class CrossFitting(Callback):
     make: of the trainings on folds; budget: the trainer's, of which `time_share` is for them. What they take beyond
     that, since evaluating many cases takes long, is not taken from the training itself. compares: whether refinement is
     compared with plain training; without it labels are refined as they are asked to be. stops: whether the training is
-    shortened where that is clearly better.
+    shortened where that is clearly better. first_epoch: up to which every training is followed.
     """
 
     name = "cross_fitting"
 
     def __init__(
-        self, make: MakeTrainer, budget: TimeBudget, config: CrossFittingConfig, *, compares: bool, stops: bool = True
+        self,
+        make: MakeTrainer,
+        budget: TimeBudget,
+        config: CrossFittingConfig,
+        *,
+        compares: bool,
+        stops: bool = True,
+        first_epoch: int = 0,
     ) -> None:
         self.make = make
         self.budget = budget
         self.config = config
         self.compares = compares
         self.stops = stops
+        self.first_epoch = first_epoch
         self.decision: Decision | None = None
         self.seconds = 0.0
 
@@ -92,6 +100,9 @@ class CrossFitting(Callback):
         config, asked = self.config, trainer.settings.epochs
         folds = _folds(trainer.cases, trainer.ranks, config.folds)
         sizes = [sum(trainer.ranks.all_gather([len(fold)])) for fold in folds]
+        owners = trainer.ranks.all_gather([case.patient or case.name for case in trainer.cases])
+        if trainer.ranks.size > 1 and len(set(owners)) < len(owners):  # whose folds could share a patient
+            return Decision(asked, asked, refines=not self.compares)
         if sum(sizes) < config.min_cases or min(sizes) < config.min_cases // (2 * config.folds):
             return Decision(asked, asked, refines=not self.compares)
         trials = _Trials(trainer, self, folds, progress, parts=3 if self.compares else 1)
@@ -109,7 +120,8 @@ class CrossFitting(Callback):
 
 def _folds(cases: Sequence[PreparedCase], ranks: Ranks, count: int) -> list[list[PreparedCase]]:
     """One patient after the other in turn, so that none is in two; on several ranks one case of each rank after the
-    other, because each fold is shared as all cases are. With labels about which nothing was learned."""
+    other, because each fold is shared as all cases are (of patients with one case each). With labels about which
+    nothing was learned."""
     patients = list(dict.fromkeys(case.patient or case.name for case in cases))
     number = {patient: n for n, patient in enumerate(patients)}
     folds: list[list[PreparedCase]] = [[] for _ in range(count)]
@@ -153,7 +165,8 @@ class _Trials:
         for n, fold in enumerate(self.folds):
             others = [case for m, other in enumerate(self.folds) if m != n for case in other]
             learned = [replace(case, labels=case.labels.unlearned()) for case in others]
-            unseen = UnseenAgreement(fold, self.trainer.plan, ranks, config, follow=follow)
+            first = self.by.first_epoch
+            unseen = UnseenAgreement(fold, self.trainer.plan, ranks, config, follow=follow, first_epoch=first)
             place = part * len(self.folds) + n
             progress = self.progress.part(100 * place / trainings, 100 * (place + 1) / trainings)
             self.by.make(settings, self._network(), learned, progress, [unseen]).fit()

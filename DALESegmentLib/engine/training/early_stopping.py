@@ -142,8 +142,7 @@ class Agreement:
 
     def _best(self, chosen: np.ndarray) -> int:
         scores = self.scores[:, chosen]
-        padded = np.concatenate([scores[:1], scores, scores[-1:]])
-        smooth = (padded[:-2] + padded[1:-1] + padded[2:]) / 3
+        smooth = _smoothed(scores)
         found = best = int(smooth.mean(1).argmax())
         for later in range(best + 1, len(self.epochs)):
             lost = smooth[best] - smooth[later]
@@ -156,16 +155,32 @@ class Agreement:
         return self.scores[self.epochs.index(epoch)]
 
 
+def _smoothed(scores: np.ndarray) -> np.ndarray:
+    """(E, cases), over three evaluations each."""
+    padded = np.concatenate([scores[:1], scores, scores[-1:]])
+    smooth: np.ndarray = (padded[:-2] + padded[1:-1] + padded[2:]) / 3
+    return smooth
+
+
 class UnseenAgreement(Callback):
     """Computes a network's agreement with the labels of cases that it does not learn from, at the end of the training,
-    and while it lasts where `follow`; it then ends the training once agreement is long past its best."""
+    and while it lasts where `follow`; it then ends the training once agreement is long past its best, from
+    `first_epoch` on."""
 
     def __init__(
-        self, cases: Sequence[PreparedCase], plan: Plan, ranks: Ranks, config: CrossFittingConfig, *, follow: bool
+        self,
+        cases: Sequence[PreparedCase],
+        plan: Plan,
+        ranks: Ranks,
+        config: CrossFittingConfig,
+        *,
+        follow: bool,
+        first_epoch: int = 0,
     ) -> None:
         self.windows = evaluation_windows(PatchSampler(cases, plan, ranks=ranks), config)
         self.config = config
         self.follow = follow
+        self.first_epoch = first_epoch
         self.epochs: list[int] = []
         self.scores: list[list[float]] = []
 
@@ -183,20 +198,28 @@ class UnseenAgreement(Callback):
         return done % -(-epochs // self.config.evaluations) == 0 or done == epochs
 
     def is_long_past(self) -> bool:
-        """Whether agreement was clearly better in half of the time or less."""
-        best = int(np.argmax([np.mean(row) for row in self.scores]))
-        lost = Gain.of(np.array(self.scores[best]), np.array(self.scores[-1]))
-        return self.epochs[-1] >= 2 * self.epochs[best] and lost.is_clear(self.config.long_past)
+        """Whether agreement was clearly better in half of the time or less than in each of the last two evaluations: a
+        network that is worse for a moment has not memorised anything."""
+        if len(self.scores) < 3 or self.epochs[-1] < self.first_epoch:
+            return False
+        smooth = _smoothed(np.array(self.scores))
+        best = int(smooth.mean(1).argmax())
+        lost = [Gain.of(smooth[best], np.array(row)) for row in self.scores[-2:]]
+        return self.epochs[-2] >= 2 * self.epochs[best] and all(one.is_clear(self.config.long_past) for one in lost)
 
     def evaluate(self, trainer: Trainer) -> None:
-        own = [predicted(trainer.network, windows, trainer.device) for windows in self.windows]
+        own = []
+        for windows in self.windows:
+            own.append(predicted(trainer.network, windows, trainer.device))
+            if trainer.ranks.size == 1:  # ranks have not as many cases each
+                trainer.progress.check()
         self.epochs.append(len(trainer.history))
         self.scores.append(agreement_of(trainer.ranks.all_gather(own)))
 
 
 class EarlyStopping(Callback):
     """Follows agreement with the labels of the validation cases while the training lasts, and starts it over for as
-    many epochs as were best, see above; within a time budget, in the time that is left.
+    many epochs as were best, see above; within a time budget, if that fits into the time that is left.
 
     weights, loss: what the training begins with. decision: None as long as it has not been started over.
     """
@@ -229,10 +252,22 @@ class EarlyStopping(Callback):
         cases = len(unseen.scores[0])
         found = Agreement(unseen.epochs, np.array(unseen.scores), (cases // 2, cases - cases // 2))
         gain, best, done = found.gain(), found.best_epoch(), len(trainer.history)
-        ends = done == trainer.settings.epochs or trainer.time_share * (1 + best / done) >= 1
-        if best < done and (unseen.is_long_past() or (ends and gain.is_clear(unseen.config.level))):
+        spent = trainer.ranks.broadcast(trainer.elapsed) / self.budget.seconds if self.budget.seconds else 0.0
+        again = spent * best / done
+        is_late = spent + spent / len(unseen.epochs) + again > 1 and self._was_past(found)
+        if spent + again > 1 or not gain.is_clear(unseen.config.level):
+            return
+        ends = done == trainer.settings.epochs or is_late or unseen.is_long_past()
+        if best < done and done >= unseen.first_epoch and ends:
             self.decision = Decision(best, trainer.settings.epochs, refines=True, stop=gain)
             trainer.starts_over = True
+
+    def _was_past(self, found: Agreement) -> bool:
+        """Whether agreement was clearly past its best in the evaluation before, too."""
+        if len(found.epochs) < 2:
+            return False
+        earlier = Agreement(found.epochs[:-1], found.scores[:-1], found.parts)
+        return earlier.gain().is_clear(self.unseen.config.level)
 
     def on_start_over(self, trainer: Trainer) -> None:
         assert self.decision is not None  # that is why

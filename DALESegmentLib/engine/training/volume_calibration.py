@@ -80,7 +80,8 @@ def volume_offset(cases: list[Predicted], config: DaleConfig) -> VolumeOffset | 
     if stats.wilcoxon(growth, alternative="greater", zero_method="zsplit").pvalue >= config.volume_level:
         return None
     offsets = [offset for case in labelled if (offset := case.offset(config.volume_target)) is not None]
-    return VolumeOffset(min(float(np.median(offsets)), 0.0), ratio)
+    middle = float(np.median(offsets))
+    return VolumeOffset(middle, ratio) if middle < 0 else None
 
 
 @torch.no_grad()

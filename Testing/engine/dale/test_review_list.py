@@ -37,7 +37,7 @@ def agreements(dice, expected=0.9, labelled=True):
 
 def weak(cases, stored=None, **config):
     settings = ReviewListConfig(**config)
-    return weak_classes(pooled_agreement(cases, stored, settings), NAMES, settings)
+    return weak_classes(pooled_agreement(cases, stored, settings), NAMES, stored, settings)
 
 
 def test_agreement_is_that_of_counted_voxels():
@@ -70,6 +70,14 @@ def test_a_model_that_is_sure_of_itself_may_contradict_labels_of_middling_agreem
     (found,) = weak(agreements([0.5, 0.55, 0.6], expected=0.5))
     assert "below 0.55, and it is unsure of its own outlines; train" in found.sentence
     assert not weak(agreements([0.7, 0.7, 0.7], expected=0.5))
+
+
+def test_a_good_model_that_is_sure_of_itself_is_not_blamed_for_bad_labels():
+    """Of another site, say, whose labels are flipped."""
+    good = {1: [ClassAgreement(0.93, 0.95)] * 20}
+    assert not weak(agreements([0.3] * 6, expected=0.95), good)
+    assert weak(agreements([0.3] * 6, expected=0.5), good)  # images that it does not know
+    assert weak(agreements([0.3] * 6, expected=0.95), {1: [ClassAgreement(0.4, 0.5)] * 20})
 
 
 def test_cases_without_a_label_of_the_class_do_not_speak_against_the_model():
@@ -160,6 +168,20 @@ def test_surroundings_are_those_of_the_voxels():
     assert case.labelled[1] == pytest.approx((0.5 - image.mean()) / image.std(), rel=1e-5)
     i, j = case.regions[number - 1].centre_voxel
     assert found.place == pytest.approx(((i + 0.5) / 40, (j + 0.5) / 40))
+
+
+@pytest.mark.parametrize(("slices", "edge"), [(1, False), (7, False), (8, True)])
+def test_few_slices_have_no_edge_of_their_own(slices, edge):
+    """In a stack of a few slices everything would lie at the first or the last one."""
+    shape = (slices, 40, 40)
+    label, p = np.zeros(shape, int), np.full(shape, 0.02)
+    label[:, 16:24, 16:24], p[:, 16:24, 16:24], p[:1, 8:12, 8:12] = 1, 0.98, 0.98
+    probs = np.stack([1 - p, p])
+    geometry = Geometry((40, 40, slices), (1.0,) * 3, (0.0,) * 3, tuple(np.eye(3).ravel()))
+    confidence = np.where(label == 1, p, 1 - p)
+    regions, where = find_regions("a", label, confidence, probs, geometry, {1: "lesion"})
+    found = find_surroundings(regions, where, p[None], label, class_agreement(label, probs))
+    assert [one.at_edge for one in found.surroundings.values()] == [edge]
 
 
 def test_regions_that_hang_on_a_weak_class_are_taken_out():

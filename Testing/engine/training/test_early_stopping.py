@@ -88,7 +88,7 @@ def test_it_ends_at_once_when_agreement_is_long_past_its_best():
     seen = []
     trainer.callbacks[-1].on_epoch_end = lambda trainer: seen.append(trainer.epoch + 1)
     trainer.fit()
-    assert seen == [1, 2, 3, 4, 1, 2]
+    assert seen == [1, 2, 3, 4, 5, 1, 2]
 
 
 @pytest.mark.parametrize("means", [[0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.7], [0.5] * 8])
@@ -101,7 +101,7 @@ def test_a_training_that_agrees_no_worse_at_the_end_is_as_long_as_asked(means):
     assert all(torch.equal(a, b) for a, b in zip(weights(trainer), weights(whole), strict=True))
 
 
-@pytest.mark.parametrize("at", [1, 4, 5])  # epochs that had ended: before it is decided, when it is, and started over
+@pytest.mark.parametrize("at", [1, 5, 6])  # epochs that had ended: before it is decided, when it is, and started over
 def test_a_resumed_training_decides_and_ends_the_same(at):
     whole = scripted(a_training(FOLLOWED, 8), FALLING)
     whole.fit()
@@ -136,11 +136,12 @@ def test_a_resumed_training_decides_and_ends_the_same(at):
 def test_label_refinement_starts_over_too():
     trainer = scripted(a_training(FOLLOWED, 8), FALLING)
     refinement = next(c for c in trainer.callbacks if isinstance(c, LabelRefinement))
-    refinement.done = 4
+    refinement.done = 4  # as if all its times had passed before
+    trainer.callbacks[-1].on_epoch_end = lambda trainer: seen.append(refinement.done)
+    seen: list[int] = []
     trainer.fit()
-    assert refinement.done < 4 or len(trainer.history) == 2
-    trainer._call("on_start_over")
-    assert refinement.done == 0
+    assert seen[:5] == [4] * 5
+    assert seen[5:] == [0, 0]
 
 
 def test_the_percentage_goes_on_rising():
@@ -171,6 +172,38 @@ def test_the_agreement_stands_in_the_history():
     trainer = a_training(FOLLOWED, 2)
     trainer.fit()
     assert all(0 <= row["agreement"] <= 1 for row in trainer.history)
+
+
+def test_a_network_that_agrees_less_for_a_moment_goes_on_learning():
+    means = [0.3, 0.4, 0.5, 0.55, 0.1, 0.6, 0.62, 0.64]
+    trainer = scripted(a_training(FOLLOWED, 8), means)
+    trainer.fit()
+    assert stopping(trainer).decision is None
+    assert len(trainer.history) == 8
+
+
+def test_nothing_is_decided_before_a_network_can_have_memorised():
+    early = DaleConfig(cross_fitting_config=CrossFittingConfig(min_looks=11))  # of 12, so after epoch 8
+    trainer = scripted(a_training(early, 8), FALLING)
+    assert stopping(trainer).unseen.first_epoch == 8
+    seen = []
+    trainer.callbacks[-1].on_epoch_end = lambda trainer: seen.append(trainer.epoch + 1)
+    trainer.fit()
+    assert seen == [1, 2, 3, 4, 5, 6, 7, 8, 1, 2]
+
+
+@pytest.mark.parametrize(("spent", "over"), [(0.7, True), (0.9, False)])  # in 5 epochs; 2 of them again
+def test_a_training_starts_over_only_where_the_time_for_it_is_left(spent, over):
+    trainer = scripted(a_training(FOLLOWED, 8, seconds=1000.0), FALLING)
+    clock = type(trainer).elapsed
+    type(trainer).elapsed = property(lambda trainer: 1000.0 * spent * len(trainer.history) / 5)
+    try:
+        trainer.callbacks[-1].on_epoch_end = lambda trainer: setattr(trainer, "should_stop", len(trainer.history) == 5)
+        trainer.fit()
+    finally:
+        type(trainer).elapsed = clock
+    assert (stopping(trainer).decision is not None) == over
+    assert len(trainer.history) == (2 if over else 5)
 
 
 @pytest.mark.slow
