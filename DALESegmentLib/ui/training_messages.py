@@ -14,7 +14,7 @@ def trained(answer: dict[str, Any]) -> str:
     said = _("Trained {epochs} epochs in {seconds:.0f} s; {how}.").format(
         epochs=answer["epochs"], seconds=answer["seconds"], how=how
     )
-    return " ".join([said, *_stoppedEarly(answer), *_learnedOtherwise(answer), *tooWeak(answer)])
+    return " ".join([said, *_stoppedEarly(answer), *_calibrated(answer), *_learnedOtherwise(answer), *tooWeak(answer)])
 
 
 def _stoppedEarly(answer: dict[str, Any]) -> list[str]:
@@ -23,10 +23,19 @@ def _stoppedEarly(answer: dict[str, Any]) -> list[str]:
     if not decision or decision["epochs"] >= decision["asked"]:
         return []
     sentence = _(
-        "It ended after {epochs} of {asked} epochs, where it agreed best with labels that it did not learn from: "
-        "longer, it memorised label errors."
+        "It ended after {epochs} of {asked} epochs: networks that learned longer agreed less with labels that they had "
+        "not learned from."
     )
     return [sentence.format(epochs=decision["epochs"], asked=decision["asked"])]
+
+
+def _calibrated(answer: dict[str, Any]) -> list[str]:
+    """Whether what it draws was made smaller."""
+    found = answer.get("volume_calibration")
+    if not found:
+        return []
+    sentence = _("It drew {ratio:.2f} times as large as the labels are, and was calibrated to draw less.")
+    return [sentence.format(ratio=found["ratio"])]
 
 
 def tooWeak(answer: dict[str, Any]) -> list[str]:

@@ -120,3 +120,11 @@ def test_a_training_that_was_ended_early_is_said(desktop):
     answer = {"epochs": 12, "seconds": 60.0, "validation_dice": 0.8}
     assert "ended after" not in trained(answer | {"decision": {"epochs": 12, "asked": 12}})
     assert "ended after 12 of 80 epochs" in trained(answer | {"decision": {"epochs": 12, "asked": 80}})
+
+
+def test_a_calibration_of_the_volumes_is_said(desktop):
+    from DALESegmentLib.ui.training_messages import trained
+
+    answer = {"epochs": 12, "seconds": 60.0, "validation_dice": 0.8}
+    assert "calibrated" not in trained(answer)
+    assert "1.35 times as large" in trained(answer | {"volume_calibration": {"offset": -0.9, "ratio": 1.3456}})

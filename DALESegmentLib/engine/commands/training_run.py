@@ -45,7 +45,8 @@ class Run:
     earlier: list[Mapping[str, Any]] = field(default_factory=list)
     """The cases those were trained on, see `commands.finetune`."""
 
-    def write(self, status: str, history: list[dict[str, Any]]) -> None:
+    def write(self, status: str, history: list[dict[str, Any]], found: Mapping[str, Any] | None = None) -> None:
+        """found: what else the training came to."""
         write_json(
             self.folder / RUN_FILE,
             {
@@ -59,6 +60,7 @@ class Run:
                 "held_out": sorted(self.held_out.names | {s.name for s in self.validation}),
                 "earlier": self.earlier,
                 "history": history,
+                **(found or {}),
             },
         )
 
@@ -159,7 +161,7 @@ def train_and_record(
             run.write("cancelled" if error.code == "cancelled" else "failed", trainer.history)
         raise
     if ranks.is_main:
-        run.write("finished", history)
+        run.write("finished", history, _decided(trainer) | _calibrated(trainer))
     scores = [row["validation_dice"] for row in history if row.get("validation_dice") is not None]
     return {
         "model": str(run.folder / BUNDLE_FOLDER),

@@ -170,7 +170,7 @@ class LabelQualityConfig(_Checked):
 
 @dataclass(frozen=True)
 class ReviewListConfig(_Checked):
-    """The numbers of `candidates` and `issues`."""
+    """The numbers of `candidates`, `issues`, `agreement` and `review_list`."""
 
     __pydantic_config__: ClassVar = _STRICT
 
