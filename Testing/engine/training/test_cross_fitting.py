@@ -10,7 +10,7 @@ import torch
 
 from DALESegmentLib.engine.core.distributed import Ranks
 from DALESegmentLib.engine.core.progress import Progress
-from DALESegmentLib.engine.dale.config import DaleConfig
+from DALESegmentLib.engine.dale.config import CrossFittingConfig, DaleConfig
 from DALESegmentLib.engine.planning.networks import build
 from DALESegmentLib.engine.planning.plan import CaseFingerprint, TrainSettings, make_plan
 from DALESegmentLib.engine.planning.preprocessing import prepare_case
@@ -118,6 +118,29 @@ def test_it_decides_on_unseen_cases_before_the_training_and_leaves_the_labels_al
         assert len({*methods}) == len({*epochs}) == 1
     assert [method for _, method, _ in seen][-3:] == ["dale"] * 3
     assert decision.refinement.cases == decision.stop.cases == 12
+
+
+def test_without_a_comparison_the_length_alone_is_decided():
+    """As by default, of long trainings with few validation cases: labels are refined as they were asked to be."""
+    prepared, plan, settings = made()
+    followed = DaleConfig(cross_fitting_config=CrossFittingConfig(min_looks=1))
+    trainer = a_training(prepared, plan, settings.model_copy(update={"dale": followed}))
+    seen = []
+    crossing = next(c for c in trainer.callbacks if isinstance(c, CrossFitting))
+    make = crossing.make
+
+    def watched(settings, *rest):
+        seen.append((settings.method, settings.epochs))
+        return make(settings, *rest)
+
+    crossing.make = watched
+    trainer.fit()
+    decision = decision_of(trainer)
+    assert seen == [("plain", 4)] * 3
+    assert (decision.refines, decision.refinement, decision.stop.cases) == (True, None, 12)
+    assert trainer.loss.config == followed
+    budgeted = settings.model_copy(update={"dale": followed, "seconds": 60.0})
+    assert not any(isinstance(c, CrossFitting) for c in a_training(prepared, plan, budgeted).callbacks)
 
 
 def test_the_comparison_is_not_reported_as_the_training():
