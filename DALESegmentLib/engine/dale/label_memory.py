@@ -153,6 +153,7 @@ class LabelMemory(Mapping[CaseName, LabelState]):
             len(patches),
             max(self._classes.get(index.case, 0) for index in patches),
             list(zip(states, patches, strict=True)),
+            torch.tensor([state.is_empty for state in states], device=device),
         )
 
     def disagreement_by_class(self, num_classes: int) -> list[np.ndarray]:

@@ -81,6 +81,7 @@ class LabelState:
         self.version = self.target_version = 0
         self.allocate = allocate
         self._before: Tensor | None = None
+        self._empty: tuple[int, bool] | None = None  # of which version of the target
 
     def unlearned(self) -> LabelState:
         """The same label, of which nothing was learned yet: what is given, reviewed and known before a training is
@@ -136,6 +137,13 @@ class LabelState:
                 counts[value + IGNORED] = counts.get(value + IGNORED, 0) + int(found[value])
         counts.pop(IGNORED, None)
         return counts
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether the target is nothing but background."""
+        if self._empty is None or self._empty[0] != self.target_version:
+            self._empty = self.target_version, all(int(self.target(where).max()) <= 0 for where in self.slabs())
+        return self._empty[1]
 
     def slabs(self) -> Iterator[tuple[slice, ...]]:
         """The grid in parts along its first axis, each of about a million voxels."""
@@ -256,7 +264,7 @@ class LabelState:
         made = LabelState.__new__(LabelState)
         made.given, made.shape = state["given"], tuple(state["given"].shape)
         made.version = made.target_version = 0
-        made.allocate, made._before, made.corrected = allocate, None, state.get("corrected")
+        made.allocate, made._before, made._empty, made.corrected = allocate, None, None, state.get("corrected")
         made.reviewed, made.disagreement, made.seen = (state[n] for n in ("reviewed", "disagreement", "seen"))
         made.proposals = {n.removeprefix(_PROPOSAL): p for n, p in state.items() if n.startswith(_PROPOSAL)}
         for name, values in state.items():

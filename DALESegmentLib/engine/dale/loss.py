@@ -186,7 +186,10 @@ class DaleLoss(nn.Module):
     def _fuzziness(self, s: Tensor, labels: PatchLabels, config: DaleConfig) -> Tensor:
         if config.partition:
             f = fuzziness(s, labels.target, self.thresholds.to(s.device), config.sharpness)
-            f = f * near_outlines(labels.target, config.fuzzy_reach)
+            near = near_outlines(labels.target, config.fuzzy_reach)
+            if labels.unlabelled is not None:  # where somebody may have overlooked what is there
+                near = near | labels.unlabelled.view(-1, *[1] * (near.ndim - 1))
+            f = f * near
         else:
             f = torch.ones_like(s)
         return f.masked_fill(labels.reviewed, 0.0)

@@ -14,10 +14,10 @@ The soft partition divides the voxels into stable and fuzzy ones, by a threshold
     f = sigmoid( (s - τ_c) / T_f ),   f = 0 where reviewed
 
 and f = 0 farther from every outline than `fuzzy_reach` radii of the labelled objects: annotators err beside the
-outlines that they draw. What a network contradicts elsewhere it has not learned yet, or somebody overlooked it, which
-is for `correctors.missed_objects` to find. τ_c is `lowest_threshold`, raised until at most `largest_fuzzy_share` of the
-voxels labelled c lies above it. Where labels are good, s is low nearly everywhere, nothing reaches τ_c, and training is
-plain. The choice of τ_c, and the reach, are heuristics.
+outlines that they draw. They also overlook objects altogether, so a case with nothing but background is fuzzy wherever
+s is high. What a network contradicts elsewhere it has not learned yet. τ_c is `lowest_threshold`, raised until at most
+`largest_fuzzy_share` of the voxels labelled c lies above it. Where labels are good, s is low nearly everywhere, nothing
+reaches τ_c, and training is plain. The choice of τ_c, and the reach, are heuristics.
 """
 
 from __future__ import annotations

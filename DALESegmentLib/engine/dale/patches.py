@@ -161,6 +161,7 @@ class PatchLabels:
         total: how many patches the whole batch has, where these are one process's share of it.
         classes: that there are in the cases at least, as far as that is known.
         record_to: where the next disagreement is written to; nowhere if empty.
+        unlabelled: (B,) bool, whether the whole case of a patch has nothing but background; None for none.
     """
 
     target: Tensor
@@ -171,6 +172,7 @@ class PatchLabels:
     total: int | None = None
     classes: int = 0
     record_to: Sequence[tuple[LabelState, PatchIndex]] = ()
+    unlabelled: Tensor | None = None
 
     @staticmethod
     def empty(patch: Sequence[int], device: torch.device | str = "cpu", total: int | None = None) -> PatchLabels:

@@ -376,6 +376,28 @@ def test_what_it_contradicts_far_from_every_outline_is_learned_all_the_same():
     assert float(gradients[0].abs().max()) > 0
 
 
+def test_in_a_case_without_any_label_it_may_be_overlooked_and_is_learned_less():
+    memory, loss = LabelMemory(), DaleLoss(2, DaleConfig(alignment=False))
+    drawn = np.zeros((32, 32), np.int64)
+    drawn[24:] = 1
+    memory.add("a", np.zeros((32, 32), np.int64))
+    logits = 6.0 * (2.0 * torch.nn.functional.one_hot(torch.from_numpy(drawn), 2).movedim(-1, 0)[None].float() - 1)
+    for progress in np.linspace(0.0, 0.98, 50).tolist():
+        loss(logits, memory.at(["a"]), progress)
+    loss.thresholds.fill_(0.8)
+    loss.steps = 50
+    found = torch.from_numpy(drawn > 0)
+    gradients = []
+    for asked in (loss, DaleLoss(2, None)):
+        these = logits.clone().requires_grad_()
+        asked(these, memory.at(["a"]), 0.99).backward()
+        gradients.append(float(these.grad[0, :, found].abs().max()))
+    assert gradients[0] < 0.05 * gradients[1]
+    assert memory.at(["a"]).unlabelled.tolist() == [True]
+    memory["a"].set_proposal("missed_objects", torch.from_numpy(drawn).to(torch.int16))
+    assert memory.at(["a"]).unlabelled.tolist() == [False]
+
+
 def test_near_an_outline_is_within_a_share_of_the_radius():
     disc = torch.zeros(1, 41, 41, dtype=torch.long)
     disc[0, 15:26, 15:26] = 1  # as large as a disc of radius 6.2
