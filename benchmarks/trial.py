@@ -30,6 +30,9 @@ from .trial_set import kind_of, trial_set, write_trial_set
 from .user_path import USER_NETWORK, train_as_the_user
 
 TRUSTED = 0.05
+BEYOND_TRIALS = ("plain-stopped", "dale-not-stopped", "dale-no-volume-calibration", "dale-no-missed-objects")
+"""Methods that differ from others in nothing that a trial is long or large enough for: a change of what they do without
+is not noticed by any key, and such cells are to be trained anew by hand."""
 BIASED = 0.5
 """Of the radius: enough that the trusted voxels show it."""
 
@@ -46,6 +49,8 @@ def behaviour(cell: Cell) -> dict[str, str]:
     if cell.trained_as == "dale-cross-fitted":  # whose decision in the trial need not be the cell's
         always = _behaviour(kind, normalise, cell.network, "dale", cell.trusted > 0)
         found |= {f"always {part}": value for part, value in always.items()}
+    if cell.trained_as in BEYOND_TRIALS:
+        found["only"] = cell.trained_as
     return {**found, "noise": _noise(kind, *cell.spoiled_by)}
 
 

@@ -24,7 +24,7 @@ from benchmarks.training import make_trainer
 from benchmarks.trial import behaviour
 from DALESegmentLib.engine.dale import candidates, issues, loss, paper_terms, quality
 from DALESegmentLib.engine.dale.config import DaleConfig, LabelQualityConfig, ReviewListConfig
-from DALESegmentLib.engine.dale.correctors import annotator_bias, image_evidence, missed_objects
+from DALESegmentLib.engine.dale.correctors import annotator_bias, image_evidence
 
 pytestmark = pytest.mark.slow
 
@@ -61,6 +61,12 @@ def test_the_key_follows_what_is_asked():
     assert key_of(one.model_copy(update={"method": "clean"})) == key_of(plain_without_noise)
 
 
+@pytest.mark.parametrize("method", trial.BEYOND_TRIALS)
+def test_what_a_trial_cannot_tell_apart_has_a_key_of_its_own(method):
+    one = cell(method)
+    assert key_of(one) not in {key_of(cell(other)) for other in ("plain", "dale")}
+
+
 def test_all_of_a_set_counts():
     changes = {"name": "x", "truth": "y", "raters": ("z",), "dims": 3, "volumes": True, "normalise": "ct"}
     changes |= dict.fromkeys(("crop", "largest", "shrink", "train", "test", "levels", "batch", "epochs"), 31)
@@ -73,7 +79,7 @@ def test_all_of_a_set_counts():
 def test_every_method_does_something_of_its_own():
     """A part that has nothing to do in the trial would have no say in the key."""
     training = {method: before(method)["training"] for method in METHODS if method != "clean"}
-    own = [training[method] for method in training if method not in (*ALIKE, *DECIDED)]
+    own = [training[method] for method in training if method not in (*ALIKE, *DECIDED, *trial.BEYOND_TRIALS)]
     assert len(set(own)) == len(own)
     assert all(training[method] == training[other] for method, other in ALIKE.items())
     assert before("dale-no-agreement")["confidence"] != before("dale")["confidence"]
@@ -126,13 +132,6 @@ CHANGES = {
         lambda *_: 0.67,
         [("dale-image-evidence", 0.0)],
         [("dale", 0.0)],
-    ),
-    "missed objects": (
-        missed_objects,
-        "min_credible_size",
-        lambda *_: None,
-        [("dale", 0.0)],
-        [("dale-no-missed-objects", 0.0)],
     ),
     "annotator's bias": (
         annotator_bias,
