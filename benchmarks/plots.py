@@ -66,7 +66,7 @@ def _dice(groups: Sequence[Group]) -> Any:
             for x, g in zip(place, here, strict=True):
                 draws = [v for v in g.values(method, "dice") if v is not None]
                 axis.plot([x] * len(draws), draws, ".", color=COLOURS[method], markersize=5)
-        axis.set_xticks(range(len(here)), [g.noise + g.longer for g in here])
+        axis.set_xticks(range(len(here)), [f"{g.noise}{g.longer}".replace(", user", ",\nuser") for g in here])
         axis.grid(axis="y", color="#dddddd", linewidth=0.6)
         axis.set_title(f"{name}, {network}")
         axis.set_ylabel("test Dice")
