@@ -63,6 +63,13 @@ def make_goals(groups: Sequence[Group]) -> list[Goal]:
         _gain("real raters: DALE - plain", 0, raters),
         Goal("real raters: DALE - plain, quarter with most disagreement", 1, _worst_quarter(raters), "Dice points"),
         _gain("no noise: DALE - plain", -0.5, [g for g in once if g.noise == "none"]),
+        Goal(
+            "no noise: regions listed with a confidence below .2",
+            0.2,
+            _mean([g for g in once if g.noise == "none"], "review_low_confidence"),
+            "a case",
+            at_least=False,
+        ),
         *(
             _gain(f"user's path, {steps} steps: DALE - plain", -0.5, [g for g in users if g.steps == steps])
             for steps in USER_STEPS
@@ -92,6 +99,7 @@ def _of_role(noisy: Sequence[Group], sets: str, recovery: float) -> list[Goal]:
         Goal(f"{sets}: gap recovery where noise costs 5 points or more", recovery, pooled_recovery(wide)),
         Goal(f"{sets}: the same, worst set", 0.3, least),
         _gain(f"{sets}: gain over plain, all noise", 0, noisy),
+        Goal(f"{sets}: drawn volume, from clean labels' by", 10, _volume_off(noisy), "%", at_least=False),
         Goal(f"{sets}: label-error AUROC", 0.95, _mean(noisy, "label_error_auroc")),
         Goal(f"{sets}: the same within 3 mm of the outline", 0.88, _mean(noisy, "label_error_auroc_band")),
         Goal(f"{sets}: AUROC above cleanlab's, worst set", 0, _above_cleanlab(noisy, "")),
@@ -179,6 +187,12 @@ def _worst_quarter(groups: Sequence[Group]) -> Figure:
 
 def _mean(groups: Sequence[Group], figure: str) -> Figure:
     return mean([g.mean("dale", figure) for g in groups])
+
+
+def _volume_off(groups: Sequence[Group]) -> Figure:
+    """How far drawn over true volume lies from that of training with clean labels, the mean of the groups."""
+    pairs = [(g.mean("dale", "volume_ratio"), g.mean("clean", "volume_ratio")) for g in groups]
+    return _percent(mean([abs(ours / clean - 1) for ours, clean in pairs if ours is not None and clean]))
 
 
 def _above_cleanlab(groups: Sequence[Group], where: str) -> Figure:

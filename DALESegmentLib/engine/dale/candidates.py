@@ -223,8 +223,7 @@ def expected_uncertainty(
     counted: voxels the expectation is read from. Three rules keep errors from passing as usual: a distance
     with few voxels leans on all classes and both sides together, and these on the distance before (as if
     there were `shrinkage_voxels` more voxels with that doubt); doubt further from the boundary is never more
-    usual than nearer to it; and no more than a coin flip is ever usual: at an unbiased boundary the label is
-    as often right as wrong.
+    usual than nearer to it; and no more is ever usual than where the network leaves the label at even odds.
     """
     bins = (np.abs(distance) / width_mm).astype(np.int32)  # the first voxels lie half a width from the boundary
     depth = int(bins.max()) + 1

@@ -121,7 +121,7 @@ def find_label_issues(
     """Where the label is probably wrong, from the softmax output of any model: the places to look at first.
 
     Every outline is uncertain, so a voxel is suspected where its quality is lower than is usual at that distance from
-    one (by 0.35), or where the model prefers another class and the quality is below one half. Suspected voxels are
+    one (by 0.5), or where the model prefers another class and the quality is below one half. Suspected voxels are
     grouped into places, and long ones are cut.
 
     Args:
@@ -174,7 +174,7 @@ def find_regions(
     class, by which the regions and class_names go; class c has the value c without it.
 
     A voxel is suspected where its doubt, 1 - confidence, exceeds what is usual at that distance from a
-    boundary (`expected_uncertainty`) by 0.35, or where the model prefers another class and confidence is below one
+    boundary (`expected_uncertainty`) by 0.5, or where the model prefers another class and confidence is below one
     half. Regions are ranked by the sum of excess doubt in mm³. Those under `min_mm3` (default: 8 voxels) and
     those expected to hold less than half of it in wrong voxels are dropped, and at most `limit` kept.
 

@@ -27,6 +27,13 @@ of a case where nothing is labelled: what was overlooked there may lie anywhere.
 prior, see `label_confidence`. A heuristic: where the network shares an error of some size, it makes the confidence too
 high.
 
+The calibration makes a frequency of it: a network is surer of itself than it should be, of labels with w* = 0.15 half
+are right. The label quality is
+
+    q = sigmoid( A logit w* + B )
+
+(Platt 1999), with A and B fitted where the errors are known (`LabelQualityConfig`). It keeps the order of all voxels.
+
 The recalibration says what review found out about the confidence: of the labels held at 0.4, how many were right when
 somebody looked? At eleven knots c_j = 0, 0.1 .. 1, the share of right voxels, read from what was looked at and leaning
 on the confidence itself as if it had been right once more at every knot:
@@ -204,7 +211,7 @@ def label_quality(
         config: how much the distance prior and the calibrator's own prior count.
 
     Returns:
-        (*grid) float32 in [0, 1], w* of the formula above.
+        (*grid) float32 in [0, 1], q of the formula above.
 
     Raises:
         ValueError: the arrays do not fit together, or do not hold labels and probabilities.
@@ -258,18 +265,18 @@ def confidence_of(
     temperature: float = 1.0,
     config: LabelQualityConfig = DEFAULT,
 ) -> Tensor:
-    """float32 (*grid), the closed form alone; probabilities (K, *grid), classes (*grid) whole numbers, disagreement on
-    the same grid; spacing: mm along the grid's axes; None for even odds."""
+    """float32 (*grid), calibrated, before any recalibration; probabilities (K, *grid), classes (*grid) whole numbers,
+    disagreement on the same grid; spacing: mm along the grid's axes; None for even odds."""
     margin = _margin(probabilities, classes)
     if disagreement is not None:
         # what no patch ever covered says nothing
         consistent = consistent_margin(margin, disagreement.values.float())
         margin = torch.where(disagreement.seen, consistent, margin)
     checkpoint()
-    if spacing is None:
-        return label_confidence(margin, temperature=temperature).float()
-    prior = _prior(classes.numpy(), (margin < 0).numpy(), spacing, around, config)
-    return label_confidence(margin, torch.from_numpy(prior), temperature).float()
+    log_odds = margin / temperature
+    if spacing is not None:
+        log_odds += torch.from_numpy(_prior(classes.numpy(), (margin < 0).numpy(), spacing, around, config))
+    return torch.sigmoid(config.calibration_slope * log_odds + config.calibration_intercept).float()
 
 
 def _margin(probabilities: Tensor, classes: Tensor) -> Tensor:

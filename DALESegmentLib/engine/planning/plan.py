@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from ..core.errors import EngineError
-from ..dale.config import DaleConfig, FinetuneConfig
+from ..dale.config import STRICT, CheckedConfig, DaleConfig, bounded
 from ..geometry.orientation import canonical_size, canonical_spacing
 from ..io.case import Case
 from ..io.checks import MOST_LABEL_VALUES
@@ -183,6 +183,28 @@ def _ct_window(facts: Sequence[CaseFingerprint]) -> tuple[float, float]:
     # a lesion alone has little contrast to its surroundings; leave room on both sides
     room = max(high - low, 100.0) * 0.5
     return round(low - room, 1), round(high + room, 1)
+
+
+@dataclass(frozen=True)
+class FinetuneConfig(CheckedConfig):
+    """The numbers of `training.finetuning`."""
+
+    __pydantic_config__: ClassVar = STRICT
+
+    distillation_weight: float = bounded(8.0, ge=0.0)
+    """λ: holds the network to what it predicted before, where nothing is confirmed. By hand."""
+    confirmed_share: float = bounded(0.5, ge=0.0, le=1.0)
+    """Of the patches, drawn near confirmed voxels; the rest is replay: as many. By hand."""
+    as_predicted: float = bounded(0.9, ge=0.0, le=1.0)
+    """Of those, windows of the prediction, not augmented: they are learned several times sooner. By hand."""
+    scored_patches: int = bounded(16, ge=1)
+    """Of each kind, for the score; evaluating both costs about as much as a step or two."""
+    replay_margin: float = bounded(0.01, ge=0.0)
+    """Dice that a model may lose on the replay and still be kept. By hand."""
+    scores: int = bounded(12, ge=1)
+    """Epochs of a time budget, each ending with a score that tells whether the fine-tune helps. By hand."""
+    patience: int = bounded(5, ge=1)
+    """Scores that are not the best, one after another, after which a fine-tune ends. By hand."""
 
 
 LARGEST_SEED = 2**31 - 1

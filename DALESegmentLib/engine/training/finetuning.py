@@ -23,11 +23,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..dale.config import FinetuneConfig
 from ..dale.loss import DaleLoss
 from ..dale.patches import PatchLabels
 from ..metrics.segmentation import dice, mean_of
-from ..planning.plan import Plan, TrainSettings
+from ..planning.plan import FinetuneConfig, Plan, TrainSettings
 from ..planning.preprocessing import PreparedCase
 from .sampling import Batch, DrawnPatch, PatchSampler, confirmed_points
 

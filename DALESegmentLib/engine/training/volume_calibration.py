@@ -3,10 +3,11 @@
 Trained with soft Dice, a network draws too large where labels are noisy (Nordström et al., arXiv 2206.06484): the less
 sure it is of an outline, the wider. At the end of a training the sizes that it draws in the training cases are compared
 with those that are labelled. Where they are clearly larger (Wilcoxon's signed-rank test over the cases), an offset
-between the background and all other classes makes the median size right; it becomes part of the network's last layer,
-so that whoever runs the model has it, too. A heuristic: it takes the labels' errors to cancel out over the cases, which
-those of an annotator who always draws too small do not, and a network that has learned its training cases by heart
-draws them as they are labelled, and other cases too large all the same.
+between the background and all other classes would make the median size right. Half of it is taken, and no more than
+`volume_max_offset`, as part of the network's last layer, so that whoever runs the model has it, too. A heuristic: it
+takes the labels' errors to cancel out over the cases, which those of an annotator who always draws too small do not,
+nor those that happen to be small in a few cases; and a network that has learned its training cases by heart draws them
+as they are labelled, and other cases too large all the same.
 """
 
 from __future__ import annotations
@@ -80,8 +81,8 @@ def volume_offset(cases: list[Predicted], config: DaleConfig) -> VolumeOffset | 
     if stats.wilcoxon(growth, alternative="greater", zero_method="zsplit").pvalue >= config.volume_level:
         return None
     offsets = [offset for case in labelled if (offset := case.offset(config.volume_target)) is not None]
-    middle = float(np.median(offsets))
-    return VolumeOffset(middle, ratio) if middle < 0 else None
+    middle = config.volume_share * float(np.median(offsets))
+    return VolumeOffset(max(middle, -config.volume_max_offset), ratio) if middle < 0 else None
 
 
 @torch.no_grad()

@@ -22,6 +22,7 @@ from DALESegmentLib.engine.commands.label_source import native_source
 from DALESegmentLib.engine.core.progress import Progress
 from DALESegmentLib.engine.dale.issues import Region
 from DALESegmentLib.engine.dale.label_state import IGNORED, NO_PROPOSAL, LabelState
+from DALESegmentLib.engine.dale.quality import Recalibration
 from DALESegmentLib.engine.geometry.grid import Geometry
 from DALESegmentLib.engine.geometry.orientation import canonical_affine
 from DALESegmentLib.engine.io.array_cases import save_array_case
@@ -30,6 +31,7 @@ from DALESegmentLib.engine.io.case_files import read_case
 from DALESegmentLib.engine.io.images import read_label, write_image
 from DALESegmentLib.engine.planning.preprocessing import prepare_label
 from DALESegmentLib.engine.training.checkpoint import load_labels
+from DALESegmentLib.engine.training.validation import save_recalibration
 from Testing.phantoms import ball_case
 
 pytestmark = pytest.mark.slow
@@ -135,7 +137,10 @@ def test_the_numbers_are_named_beside_the_file(items):
 
 
 def test_the_review_list_says_of_each_region_why(root):
-    result = review.run(asked(root, "corrected", "review", model=str(root / "tuned")), Progress())
+    """A network of two steps doubts too little to list anything, were it not for what review has found out."""
+    shutil.copytree(root / "tuned", root / "judged")
+    save_recalibration(root / "judged", Recalibration((90.0,) * 9 + (0.0, 0.0)))
+    result = review.run(asked(root, "corrected", "review", model=str(root / "judged")), Progress())
     said = [r for r in result["regions"] if r["label_source"] == "annotator_bias"]
     assert said
     table = Path(result["csv"]).read_text(encoding="utf-8").splitlines()

@@ -11,12 +11,11 @@ from DALESegmentLib.engine.commands.train import TrainParameters
 from DALESegmentLib.engine.dale.config import (
     CrossFittingConfig,
     DaleConfig,
-    FinetuneConfig,
     ImageEvidenceConfig,
     LabelQualityConfig,
     ReviewListConfig,
 )
-from DALESegmentLib.engine.planning.plan import TrainSettings
+from DALESegmentLib.engine.planning.plan import FinetuneConfig, TrainSettings
 from DALESegmentLib.engine.rpc.error_messages import explain
 
 WRONG = [

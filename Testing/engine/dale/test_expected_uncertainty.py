@@ -18,7 +18,7 @@ def half_plane():
 
 def test_usual_doubt_is_the_median_at_that_distance(half_plane):
     distance, nearest, counted = half_plane
-    profile = 0.45 * np.exp(-np.abs(distance) / 2)
+    profile = 0.28 * np.exp(-np.abs(distance) / 2)
     doubt = profile.copy()
     doubt[:40, 15] = 0.95  # an error that covers a fifth of its distance
     expected = expected_uncertainty(doubt, distance, nearest, 1.0, counted)

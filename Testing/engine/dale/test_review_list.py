@@ -206,7 +206,7 @@ def test_the_odds_of_a_row_are_the_formula_s():
 
 
 def test_rows_of_labels_that_the_model_agrees_with_as_expected_are_doubted_less():
-    assert real_probability(0.1, 0.2, 0.2) > 0.8 > 0.3 > real_probability(0.1, 0.0, 0.0)
+    assert real_probability(0.3, 0.2, 0.2) > 0.75 > 0.35 > real_probability(0.3, 0.0, 0.0)
 
 
 def test_what_review_decided_is_weighed_by_its_number():

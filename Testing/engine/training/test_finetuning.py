@@ -9,10 +9,9 @@ import pytest
 import torch
 
 from DALESegmentLib.engine.core.progress import Progress
-from DALESegmentLib.engine.dale.config import FinetuneConfig
 from DALESegmentLib.engine.dale.loss import DaleLoss
 from DALESegmentLib.engine.planning.networks import build
-from DALESegmentLib.engine.planning.plan import CaseFingerprint, TrainSettings, make_plan
+from DALESegmentLib.engine.planning.plan import CaseFingerprint, FinetuneConfig, TrainSettings, make_plan
 from DALESegmentLib.engine.planning.preprocessing import prepare_case
 from DALESegmentLib.engine.training.build_trainer import finetuning
 from DALESegmentLib.engine.training.finetuning import (

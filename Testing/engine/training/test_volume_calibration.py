@@ -55,13 +55,14 @@ def drawn(labelled: int, by_offset: dict[float, int]) -> Predicted:
     return Predicted(sizes, sizes // 2, np.array([labelled]))
 
 
-def test_what_is_clearly_too_large_is_made_as_large_as_it_should_be():
+@pytest.mark.parametrize(("share", "largest", "offset"), [(1.0, 9.0, -2.0), (0.5, 9.0, -1.0), (0.5, 0.5, -0.5)])
+def test_what_is_clearly_too_large_is_made_smaller_by_a_share_of_what_it_takes(share, largest, offset):
     cases = [drawn(100 + n, {-2.0: 106 + n, -1.0: 30, 3.0: 500}) for n in range(12)]
-    found = volume_offset(cases, CONFIG)
-    assert found.offset == pytest.approx(-2.0)
+    found = volume_offset(cases, DaleConfig(volume_share=share, volume_max_offset=largest))
+    assert found.offset == pytest.approx(offset)
     assert found.ratio == pytest.approx(1.35, abs=0.05)
     assert "1.3" in str(found)
-    assert "-2.00" in str(found)
+    assert f"{offset:+.2f}" in str(found)
 
 
 @pytest.mark.parametrize(
@@ -118,7 +119,7 @@ def test_a_network_that_draws_too_large_is_calibrated_at_the_end_of_its_training
         trainer.fit()
         return trainer
 
-    loose, tight = widened(volume_calibration=False), widened()
+    loose, tight = widened(volume_calibration=False), widened(volume_share=1.0, volume_max_offset=9.0)
     assert calibration(loose) is None
     found = calibration(tight).found
     assert growth(loose) == pytest.approx(found.ratio)
