@@ -28,6 +28,7 @@ ONLY = {"padufes_2rater": ("none", "raters")}
 _NETWORK_WORK = {"UNet": 1.0, "AttentionUnet": 2.0, "SegResNet": 2.0, "DynUNet": 2.5, "SwinUNETR": 8.0}
 
 
+TUNING = ("lidc_4rater", "ph2_skin", "msd_hippocampus")
 MAIN = ("clean", "plain", "dale")
 GOOD = ("none", "raters")
 """Labels as good as they come, where what chance alone does to single cases is looked at."""
@@ -81,7 +82,9 @@ TIERS = {
         (),
         (),
         (
-            Longer(4, ("lidc_4rater", "ph2_skin", "msd_hippocampus"), ("none", "missed"), 1),
+            Longer(
+                4, ("lidc_4rater", "ph2_skin", "msd_hippocampus", "busi_breast_us"), ("none", "missed", "markov"), 1
+            ),
             Longer(16, ("ph2_skin",), ("missed",), 1),
         ),
         (AsTheUser(12, 3),),
@@ -95,7 +98,7 @@ TIERS = {
         1,
         ("lidc_4rater", "ph2_skin"),
         ("morph", "markov"),
-        (Longer(4, ("lidc_4rater", "ph2_skin", "msd_hippocampus"), ("none", "markov", "missed"), 1),),
+        (Longer(4, TUNING, ("none", "markov", "missed"), 1),),
     ),
     "full": Tier(
         KINDS,
