@@ -111,6 +111,14 @@ def measure(minutes: float) -> dict[str, Any]:
         }
 
 
+def start_of_slicer() -> dict[str, Any]:
+    """What the module costs at each start of Slicer, in a fresh process: see start_up.py."""
+    script = Path(__file__).with_name("start_up.py")
+    ran = subprocess.run([sys.executable, str(script)], capture_output=True, encoding="utf-8", check=True)
+    found = json.loads(ran.stdout.splitlines()[-1])
+    return {"start_of_slicer_ms": {"waited": found["waited_ms"], "computed": found["computed_ms"]}}
+
+
 def keys_to_confirm(widget: Any) -> int:
     """Keys from a chosen region to the next, the first confirmed."""
     table = widget.ui.regionsTable
@@ -227,7 +235,7 @@ def main() -> None:
     where = machine()
     before = json.loads(asked.out.read_text(encoding="utf-8")) if asked.out.is_file() else {}
     share = coverage() if asked.coverage else before.get("statements_covered_percent")
-    record = {"machine": where, "training_minutes": asked.minutes, **measure(asked.minutes)}
+    record = {"machine": where, "training_minutes": asked.minutes, **start_of_slicer(), **measure(asked.minutes)}
     record["statements_covered_percent"] = share
     text = json.dumps(record, indent=1) + "\n"
     asked.out.parent.mkdir(parents=True, exist_ok=True)

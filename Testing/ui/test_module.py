@@ -59,7 +59,9 @@ def test_the_modules_own_test_passes_on_a_real_image(module, capsys, monkeypatch
 
 
 def test_it_skips_with_a_reason_where_torch_is_missing(module, capsys, monkeypatch):
-    monkeypatch.setattr(module, "installedVersion", lambda name: None)
+    from DALESegmentLib.ui import dependencies
+
+    monkeypatch.setattr(dependencies, "installedVersion", lambda name: None)
     module.DALESegmentTest().runTest()
     assert "skipped" in capsys.readouterr().out
 

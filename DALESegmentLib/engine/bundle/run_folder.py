@@ -18,7 +18,6 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from ..core.distributed import current
 from ..core.errors import EngineError
 from ..core.files import only_owner
 
@@ -92,6 +91,8 @@ def run_folder(folder: Path, *, resume: bool = False, overwrite: bool = False) -
 
     Raises the errors of `check_run_folder` and `only_training_in`.
     """
+    from ..core.distributed import current  # not at file scope: the panel reads run folders without torch
+
     if not current().is_main:
         yield
         return
