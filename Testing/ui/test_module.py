@@ -15,7 +15,9 @@ def module(desktop, tmp_path, monkeypatch):
     import slicer
 
     slicer.mrmlScene.Clear(True)
-    slicer.app.temporaryPath = str(tmp_path)
+    home = tmp_path / "Jürgen Müller (Klinik)"  # as in the name of a user, and so in the path of all that is written
+    home.mkdir()
+    slicer.app.temporaryPath = str(home)
     monkeypatch.setenv("DALESEGMENT_TEST_MINUTES", "0.1")
     import DALESegment
 
