@@ -66,7 +66,7 @@ def _mapped(folder: Path) -> int:
     maps = Path("/proc/self/maps")
     if not maps.exists():
         pytest.skip("only Linux tells what is mapped")
-    return sum(str(folder) in line for line in maps.read_text().splitlines())
+    return sum(str(folder) in line for line in maps.read_text(encoding="utf-8").splitlines())
 
 
 def test_without_room_for_files_they_stay_in_memory(tmp_path, full_memory):
