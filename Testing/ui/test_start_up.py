@@ -26,6 +26,36 @@ print("status:", widget.ui.statusLabel.text)
 close(widget)
 assert not standin.slot_errors, standin.slot_errors
 """
+RELOADED = """
+import importlib.util, sys, tempfile
+from pathlib import Path
+sys.path[:0] = sys.argv[1:3]
+import standin
+standin.install(Path(tempfile.mkdtemp()))
+import slicer
+from slicer_window import click, close, open_module
+
+def library():
+    return {name: module for name, module in sys.modules.items() if name.split(".")[0] == "DALESegmentLib"}
+
+widget = open_module()
+before = library()
+widget.onReload()
+assert not library()
+# what slicer.util.reloadScriptedModule does with the file
+spec = importlib.util.spec_from_file_location("DALESegment", sys.modules["DALESegment"].__file__)
+module = sys.modules["DALESegment"] = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(module)
+close(widget)
+again = open_module()
+assert type(again) is module.DALESegmentWidget is not type(widget)
+for name in ("DALESegmentLib.ui.workflow", "DALESegmentLib.mrml.volumes"):
+    assert library()[name] is not before[name]
+assert again.ui.trainButton.text
+close(again)
+assert not standin.slot_errors, standin.slot_errors
+print("reloaded")
+"""
 NOT_IN_SLICER = "torch,monai,skimage,sklearn,nibabel,einops,safetensors,pydantic,typer,rich,psutil,filelock"
 
 
@@ -57,6 +87,12 @@ def test_the_panel_opens_where_slicer_has_none_of_the_engines_packages():
     """It has to: its first step is what installs them."""
     folders = (str(HERE), str(HERE.parents[1] / "DALESegment"))
     assert "status:" in printed("-c", FIRST_VISIT, *folders, NOT_IN_SLICER)
+
+
+@pytest.mark.slow
+def test_a_reload_brings_a_fresh_library():
+    """It is imported in functions, so that none of its old classes stays behind in the module."""
+    assert "reloaded" in printed("-c", RELOADED, str(HERE), str(HERE.parents[1] / "DALESegment"))
 
 
 @pytest.mark.slow

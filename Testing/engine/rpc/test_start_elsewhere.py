@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import signal
 import subprocess
@@ -83,6 +84,22 @@ def test_an_engine_serves_from_a_folder_with_umlauts(tmp_path, monkeypatch):
         assert sent == {"size": 1}
         assert Path(engine.call("files", {"folder": "1"})["path"]).parent.parent == (home / "Temp").resolve()
     assert not list((home / "Temp").iterdir())
+
+
+def test_the_library_starts_processes_by_subprocess_alone():
+    """No fork, which Windows has not and macOS does not survive; no workers that import the caller's script again."""
+    library = Path(client.__file__).parents[2]
+    for file in sorted(library.rglob("*.py")):
+        tree = ast.parse(file.read_text(encoding="utf-8"))
+        named = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+        named |= {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+        named |= {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+        named |= {
+            keyword.arg or "" for node in ast.walk(tree) if isinstance(node, ast.Call) for keyword in node.keywords
+        }
+        assert not named & {"fork", "forkpty", "multiprocessing", "concurrent.futures", "preexec_fn", "num_workers"}, (
+            file
+        )
 
 
 @pytest.mark.slow
