@@ -20,6 +20,9 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check \
 PYTEST := OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -q \
 	-n $(WORKERS) --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
+# Text files are opened with an encoding: Windows has one of its own. A rule that ruff knows in its preview alone.
+ENCODINGS := --preview --select PLW1514
+
 .PHONY: demo test test-quick libraries bench bench-speed bench-reliability soak combinations coverage check format clean help
 
 help:
@@ -84,7 +87,8 @@ coverage: $(VENV)/ready
 
 check: $(VENV)/ready
 	@echo "== Checking style and types"
-	@$(BIN)/ruff check . && $(BIN)/ruff format --check --quiet . && $(BIN)/mypy --no-error-summary
+	@$(BIN)/ruff check . && $(BIN)/ruff check --quiet $(ENCODINGS) . && $(BIN)/ruff format --check --quiet . \
+		&& $(BIN)/mypy --no-error-summary
 
 format: $(VENV)/ready
 	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .

@@ -1,25 +1,20 @@
-"""DALESegment: see where a segmentation is doubtful, review it, and train on what was confirmed."""
+"""DALESegment: see where a segmentation is doubtful, review it, and train on what was confirmed.
 
-# Annotations are not postponed here: parameterNodeWrapper reads them.
+Every start of Slicer imports this file, so nothing is imported here that Slicer has not imported itself: what the
+module needs comes with the first visit.
+"""
+
+import importlib.util
 import logging
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
 
 import qt
 import slicer
 import vtk
-from slicer import (
-    vtkMRMLLabelMapVolumeNode,
-    vtkMRMLMarkupsFiducialNode,
-    vtkMRMLScalarVolumeNode,
-    vtkMRMLSegmentationNode,
-    vtkMRMLTableNode,
-)
 from slicer.i18n import tr as _
 from slicer.i18n import translate
-from slicer.parameterNodeWrapper import WithinRange, parameterNodeWrapper
 from slicer.ScriptedLoadableModule import (
     ScriptedLoadableModule,
     ScriptedLoadableModuleLogic,
@@ -28,33 +23,33 @@ from slicer.ScriptedLoadableModule import (
 )
 from slicer.util import VTKObservationMixin
 
-try:
-    import DALESegmentLib  # noqa: F401
-except ImportError:  # not built: the library lies beside this file's folder
-    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+PARAMETER_NAMES = ("DALESegmentParameterNode", "Device", "TrainingMethod", "TrainingSource")
 
-from DALESegmentLib.mrml.practice_case import addMiddleOf, addPracticeCase
-from DALESegmentLib.mrml.volumes import imageOnScreen
-from DALESegmentLib.ui.audit_panel import AuditPanel
-from DALESegmentLib.ui.data_panel import DataPanel
-from DALESegmentLib.ui.dependencies import (
-    checkWhenIdle,
-    ensureInstalled,
-    installedVersion,
-    missingRequirements,
-    missingSentences,
-)
-from DALESegmentLib.ui.engine_process import EngineProcess
-from DALESegmentLib.ui.heat_map_panel import HeatMapPanel
-from DALESegmentLib.ui.learn_panel import LearnPanel
-from DALESegmentLib.ui.prediction import Prediction
-from DALESegmentLib.ui.progress_panel import ProgressPanel
-from DALESegmentLib.ui.result_panel import ResultPanel
-from DALESegmentLib.ui.review_panel import ReviewPanel
-from DALESegmentLib.ui.sample_data import registerSampleData
-from DALESegmentLib.ui.session import loginName
-from DALESegmentLib.ui.settings import Device, TrainingMethod, TrainingSource
-from DALESegmentLib.ui.workflow import Workflow
+
+def __getattr__(name: str):
+    """The parameter node's class and those of its values, for scripts; imported when they are asked for."""
+    if name not in PARAMETER_NAMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from DALESegmentLib.ui import parameter_node
+
+    return getattr(parameter_node, name)
+
+
+def findLibrary() -> None:
+    """Make DALESegmentLib importable; where the extension was not built it lies beside this file's folder."""
+    if importlib.util.find_spec("DALESegmentLib") is None:
+        sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+
+def sampleDataOnceStarted(icon: str) -> None:
+    """Offer the practice case in Sample Data, when Slicer has started: that module may be loaded later than this."""
+
+    def register() -> None:
+        from DALESegmentLib.ui.sample_data import registerSampleData
+
+        registerSampleData(icon)
+
+    slicer.app.connect("startupCompleted()", register)
 
 
 def resourceFile(name: str) -> str:
@@ -66,6 +61,7 @@ def resourceFile(name: str) -> str:
 class DALESegment(ScriptedLoadableModule):
     def __init__(self, parent):
         ScriptedLoadableModule.__init__(self, parent)
+        findLibrary()
         parent.title = _("DALESegment")
         parent.categories = [translate("qSlicerAbstractCoreModule", "Segmentation")]
         parent.dependencies = []
@@ -77,46 +73,7 @@ class DALESegment(ScriptedLoadableModule):
         parent.acknowledgementText = _("Built on PyTorch and MONAI.")
         icon = resourceFile("Icons/DALESegment.png")
         parent.icon = qt.QIcon(icon)
-        slicer.app.connect("startupCompleted()", lambda: registerSampleData(icon))
-
-
-@parameterNodeWrapper
-class DALESegmentParameterNode:
-    """Everything that is kept with the scene."""
-
-    token: str
-    image: vtkMRMLScalarVolumeNode
-    secondImage: vtkMRMLScalarVolumeNode
-    thirdImage: vtkMRMLScalarVolumeNode
-    segmentation: vtkMRMLSegmentationNode
-    segment: str
-    source: TrainingSource = TrainingSource.scene
-    casesFolder: str
-    workFolder: str
-    method: TrainingMethod = TrainingMethod.dale
-    device: Device = Device.auto
-    minutes: Annotated[float, WithinRange(0.1, 240.0)] = 5.0
-    model: str
-    previousModel: str
-    candidate: str  # a fine-tuned model that waits for the reader to keep it
-    heatMap: vtkMRMLScalarVolumeNode
-    confidence: vtkMRMLScalarVolumeNode
-    heatMapShown: bool = True
-    surfaceShown: bool = False
-    heatMapSegment: str
-    labelSource: vtkMRMLLabelMapVolumeNode  # why voxels were learned otherwise than given; none where none were
-    labelSourceShown: bool = False
-    heatMapOpacity: Annotated[float, WithinRange(0.0, 1.0)] = 0.6
-    heatMapThreshold: Annotated[float, WithinRange(0.0, 1.0)] = 0.8
-    regionTable: vtkMRMLTableNode
-    regionMarkups: vtkMRMLMarkupsFiducialNode
-    keys: bool = True
-    reviewer: str
-    refreshAtOnce: bool = True
-    audit: str
-    target: vtkMRMLScalarVolumeNode
-    result: vtkMRMLSegmentationNode
-    comparison: str
+        sampleDataOnceStarted(icon)
 
 
 class DALESegmentLogic(ScriptedLoadableModuleLogic):
@@ -124,10 +81,16 @@ class DALESegmentLogic(ScriptedLoadableModuleLogic):
 
     def __init__(self):
         ScriptedLoadableModuleLogic.__init__(self)
+        from DALESegmentLib.ui.dependencies import missingSentences
+        from DALESegmentLib.ui.engine_process import EngineProcess
+        from DALESegmentLib.ui.workflow import Workflow
+
         self.workflow = Workflow(EngineProcess(), self._prepareEngine)
         self.workflow.missingSentences = lambda: missingSentences(resourceFile("requirements.txt"))
 
     def getParameterNode(self):
+        from DALESegmentLib.ui.parameter_node import DALESegmentParameterNode
+
         return DALESegmentParameterNode(super().getParameterNode())
 
     def open(self, parameterNode) -> None:
@@ -139,6 +102,8 @@ class DALESegmentLogic(ScriptedLoadableModuleLogic):
         self.workflow.close()
 
     def _prepareEngine(self) -> None:
+        from DALESegmentLib.ui.dependencies import ensureInstalled
+
         if not self.workflow.engine.running and ensureInstalled(resourceFile("requirements.txt")):
             logging.info("DALESegment: packages were installed for the engine.")
 
@@ -153,6 +118,14 @@ class DALESegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def setup(self) -> None:
         ScriptedLoadableModuleWidget.setup(self)
+        from DALESegmentLib.ui.audit_panel import AuditPanel
+        from DALESegmentLib.ui.data_panel import DataPanel
+        from DALESegmentLib.ui.heat_map_panel import HeatMapPanel
+        from DALESegmentLib.ui.learn_panel import LearnPanel
+        from DALESegmentLib.ui.progress_panel import ProgressPanel
+        from DALESegmentLib.ui.result_panel import ResultPanel
+        from DALESegmentLib.ui.review_panel import ReviewPanel
+
         panel = slicer.util.loadUI(resourceFile("UI/DALESegment.ui"))
         self.layout.addWidget(panel)
         self.ui = slicer.util.childWidgetVariables(panel)
@@ -174,6 +147,8 @@ class DALESegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._follow(self.logic.getParameterNode())
 
     def enter(self) -> None:
+        from DALESegmentLib.ui.dependencies import checkWhenIdle
+
         checkWhenIdle(resourceFile("requirements.txt"))
         self._follow(self.logic.getParameterNode())
         self._reviewPanel.entered()
@@ -217,6 +192,9 @@ class DALESegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.logic.open(parameterNode)
         if parameterNode is None:
             return
+        from DALESegmentLib.mrml.volumes import imageOnScreen
+        from DALESegmentLib.ui.session import loginName
+
         if parameterNode.image is None:
             parameterNode.image = imageOnScreen()
         if parameterNode.segmentation is None:
@@ -250,6 +228,8 @@ class DALESegmentTest(ScriptedLoadableModuleTest):
         slicer.mrmlScene.Clear()
 
     def runTest(self):
+        from DALESegmentLib.ui.dependencies import installedVersion, missingRequirements
+
         self.setUp()
         missing = missingRequirements(resourceFile("requirements.txt"))
         if missing or installedVersion("torch") is None:
@@ -260,9 +240,13 @@ class DALESegmentTest(ScriptedLoadableModuleTest):
         self.test_realImage()
 
     def test_practiceCase(self):
+        from DALESegmentLib.mrml.practice_case import addPracticeCase
+
         self.wholeFlow(*addPracticeCase())
 
     def test_realImage(self):
+        from DALESegmentLib.mrml.practice_case import addMiddleOf
+
         try:
             import SampleData
 
@@ -273,6 +257,8 @@ class DALESegmentTest(ScriptedLoadableModuleTest):
         self.wholeFlow(*addMiddleOf(volume))
 
     def wholeFlow(self, image, segmentation):
+        from DALESegmentLib.ui.prediction import Prediction
+
         logic = DALESegmentLogic()
         state = logic.getParameterNode()
         state.image, state.segmentation = image, segmentation

@@ -8,6 +8,7 @@ import signal
 import sys
 from pathlib import Path
 
+from ..engine.cli.run import write_any_name
 from ..engine.core.errors import EngineError
 from ..engine.rpc.client import EngineClient
 from .data_brain import brain_data
@@ -22,6 +23,7 @@ from .tables import as_markdown, as_text, results
 
 def main(arguments: list[str] | None = None) -> int:
     asked = _arguments(arguments)
+    write_any_name()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that the record of what was written is kept
     try:
         with output_folder(asked.out):
@@ -48,8 +50,9 @@ def run(out: Path, source: Path | None, image: str | None, seed: int, effort: Ef
         done = Demonstration(data, out, seed, engine, report, effort).run()
     report.end()
     found = results(data, done, seed, report.seconds)
-    (out / "results.json").write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    (out / "results.md").write_text(as_markdown(found), encoding="utf-8")
+    text = json.dumps(found, indent=1, ensure_ascii=False) + "\n"
+    (out / "results.json").write_text(text, encoding="utf-8", newline="\n")
+    (out / "results.md").write_text(as_markdown(found), encoding="utf-8", newline="\n")
     report.step("pictures", "Drawing the report and the scene")
     write_report(data, done, found, out)
     write_scene(data, done, out, report)

@@ -55,7 +55,7 @@ class DemoData:
         labels = {name: value for value, name in self.class_names.items()}
         for name, value in (("split.json", split), ("dataset.json", {"labels": labels})):
             text = json.dumps(value, indent=1, ensure_ascii=False) + "\n"
-            (self.folder / name).write_text(text, encoding="utf-8")
+            (self.folder / name).write_text(text, encoding="utf-8", newline="\n")
 
 
 def extension_for(geometry: Geometry) -> str:

@@ -23,14 +23,14 @@ def output_folder(out: Path) -> Iterator[None]:
         if out.is_dir() and any(out.iterdir()):
             _remove_earlier(out)
         out.mkdir(parents=True, exist_ok=True)
-        (out / RECORD).write_text("[]\n")
+        (out / RECORD).write_text("[]\n", encoding="utf-8", newline="\n")
     except OSError as error:
         raise EngineError("cannot-write", f"{out.name} cannot be written to ({error.strerror}).") from error
     try:
         yield
     finally:
         written = sorted(p.relative_to(out).as_posix() for p in out.rglob("*") if not p.is_dir())
-        (out / RECORD).write_text(json.dumps(written, indent=0) + "\n", encoding="utf-8")
+        (out / RECORD).write_text(json.dumps(written, indent=0) + "\n", encoding="utf-8", newline="\n")
 
 
 def _remove_earlier(out: Path) -> None:

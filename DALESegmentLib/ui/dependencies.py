@@ -157,9 +157,9 @@ def _installPackages(missing: list[str], requirementsFile: str | Path) -> None:
             "packages-missing",
             f"Python packages are missing ({', '.join(missing)}); try again and let Slicer install them.",
         )
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:  # a scanner may still read it
         kept = Path(folder) / "constraints.txt"
-        kept.write_text("\n".join(constraints()) + "\n", encoding="utf-8")
+        kept.write_text("\n".join(constraints()) + "\n", encoding="utf-8", newline="\n")
         try:
             _pip(missing, str(kept), wheels)
         except Exception as error:

@@ -16,6 +16,7 @@ from typing import Any
 import qt
 
 from DALESegmentLib.engine.core.errors import EngineError
+from DALESegmentLib.engine.rpc.client import slicer_python
 
 PROTOCOL = 1
 SERVE = ("-m", "DALESegmentLib.engine", "serve")
@@ -216,8 +217,9 @@ def setEngineCommand(command: str) -> None:
 
 
 def slicerPython() -> str:
-    """Slicer's own Python, which it puts on the PATH. Raises EngineError "no-python"."""
-    found = shutil.which("PythonSlicer")
+    """The Python of this Slicer, else one on the PATH, where another Slicer's may come first. Raises EngineError
+    "no-python"."""
+    found = slicer_python() or shutil.which("PythonSlicer")
     if found is None:
         raise EngineError("no-python", "Slicer's Python was not found; start Slicer in the usual way and try again.")
     return found

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 import shutil
+from collections.abc import Iterable
 from datetime import datetime, timezone
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -70,8 +72,8 @@ class Exporter:
             item = answer["items"][0]
             names = ["background", *item["classes"].values()]
             maps = dict(zip(names, np.load(item["probabilities"], mmap_mode="r"), strict=True))
-            for name, values in maps.items():
-                file = folder / f"{stem}-probability-{_fileName(name)}.nrrd"
+            for name, values in zip(_fileNames(maps), maps.values(), strict=True):
+                file = folder / f"{stem}-probability-{name}.nrrd"
                 write_image(file, np.asarray(values, np.float32), taken.geometry)
             if confidence is not None:
                 write_image(folder / f"{stem}-confidence.nrrd", *confidence)
@@ -122,6 +124,16 @@ class Exporter:
             if number
         ]
         return Segmentation(segments, numbers[None], geometry)
+
+
+def _fileNames(names: Iterable[str]) -> list[str]:
+    """A file name for each, none of which is another's where the system tells no capitals apart."""
+    found: list[str] = []
+    for name in map(_fileName, names):
+        taken = {other.casefold() for other in found}
+        free = (candidate for n in count(1) if (candidate := name if n == 1 else f"{name}-{n}").casefold() not in taken)
+        found.append(next(free))
+    return found
 
 
 def _fileName(name: Any) -> str:

@@ -7,8 +7,6 @@ from typing import Any
 import slicer
 from slicer.i18n import tr as _
 
-from DALESegmentLib.mrml.practice_case import addPracticeCase
-
 
 def registerSampleData(thumbnail: str) -> bool:
     """Offer the practice case; False where this Slicer has no Sample Data module. Nothing is downloaded for it."""
@@ -30,6 +28,8 @@ def registerSampleData(thumbnail: str) -> bool:
 
 def showPracticeCase(_source: Any = None) -> list[Any]:
     """Make it and bring its image into the slice views, as Slicer does with what it downloads."""
+    from DALESegmentLib.mrml.practice_case import addPracticeCase  # not at each start of Slicer
+
     image, segmentation = addPracticeCase()
     slicer.util.setSliceViewerLayers(background=image, fit=True)
     return [image, segmentation]

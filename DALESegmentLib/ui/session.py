@@ -11,6 +11,7 @@ from typing import Any
 import slicer
 
 from ..engine.core.errors import EngineError
+from ..engine.core.files import is_windows_name
 from ..engine.io.case import Case
 from ..mrml.cases import Snapshot, takeSnapshot
 from ..mrml.heat_map import heatMapIds
@@ -20,6 +21,7 @@ from ..mrml.segmentations import segmentationSnapshot, userSegmentIds
 from .case_snapshot import CaseSnapshot
 
 CASE_FOLDER = "case"
+_LONGEST_NAME = 60
 
 
 class Session:
@@ -97,8 +99,10 @@ class Session:
 
     @property
     def root(self) -> Path:
-        """The place the user chose, or one among Slicer's temporary files."""
-        return Path(self.state.workFolder or Path(slicer.app.temporaryPath) / "DALESegment")
+        """The place the user chose, or one among Slicer's temporary files; those too where the scene comes from another
+        system, whose paths lead nowhere here."""
+        chosen = Path(self.state.workFolder)
+        return chosen if chosen.is_absolute() else Path(slicer.app.temporaryPath) / "DALESegment"
 
     def _taken(self, snapshot: Snapshot, owner: str | None) -> CaseSnapshot:
         folder, earlier = self.newFolder(CASE_FOLDER), self._folders(CASE_FOLDER)
@@ -117,5 +121,6 @@ def loginName() -> str:
 
 
 def _caseName(image: Any) -> str:
-    """The image's name as the name of a folder."""
-    return re.sub(r"[^\w.-]+", "_", image.GetName() or "").strip("._") or "case"
+    """The image's name as the name of a folder, on any system, and not too long for Windows."""
+    name = re.sub(r"[^\w.-]+", "_", image.GetName() or "")[:_LONGEST_NAME].strip("._")
+    return name if is_windows_name(name) else f"case_{name}".strip("_")

@@ -42,7 +42,7 @@ def main() -> None:
 
 def _drop_training() -> None:
     """What a resume takes is large, and only for who resumes with the version that wrote it."""
-    manifest = json.loads(Path("run", CHECKPOINT_FILE).read_text())
+    manifest = json.loads(Path("run", CHECKPOINT_FILE).read_text(encoding="utf-8"))
     Path("run", CHECKPOINT_FOLDER, manifest["training"]).unlink()
 
 

@@ -17,7 +17,6 @@ import importlib.metadata
 import json
 import os
 import platform
-import signal
 import subprocess
 import sys
 import tempfile
@@ -25,6 +24,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import psutil
 from practice_window import REPOSITORY, correct_worst_region, finish, practice_window
 from slicer_window import click, click_row, enter, leave, press, wait_until
 
@@ -111,6 +111,14 @@ def measure(minutes: float) -> dict[str, Any]:
         }
 
 
+def start_of_slicer() -> dict[str, Any]:
+    """What the module costs at each start of Slicer, in a fresh process: see start_up.py."""
+    script = Path(__file__).with_name("start_up.py")
+    ran = subprocess.run([sys.executable, str(script)], capture_output=True, encoding="utf-8", check=True)
+    found = json.loads(ran.stdout.splitlines()[-1])
+    return {"start_of_slicer_ms": {"waited": found["waited_ms"], "computed": found["computed_ms"]}}
+
+
 def keys_to_confirm(widget: Any) -> int:
     """Keys from a chosen region to the next, the first confirmed."""
     table = widget.ui.regionsTable
@@ -186,12 +194,12 @@ def restyle(ui: Any) -> None:
 
 
 def seconds_to_notice(widget: Any) -> float:
-    """From SIGKILL to the sentence in the panel, while a training runs."""
+    """From its end by force to the sentence in the panel, while a training runs."""
     workflow = widget.logic.workflow
     click(widget.ui.trainButton)
     wait_until(lambda: widget.ui.progressBar.value > 1, 60)
     started = time.perf_counter()
-    os.kill(workflow.engine.processId, signal.SIGKILL)
+    psutil.Process(workflow.engine.processId).kill()
     wait_until(lambda: not workflow.busy, 10)
     assert "stopped unexpectedly" in widget.ui.statusLabel.text
     return round(time.perf_counter() - started, 2)
@@ -227,7 +235,7 @@ def main() -> None:
     where = machine()
     before = json.loads(asked.out.read_text(encoding="utf-8")) if asked.out.is_file() else {}
     share = coverage() if asked.coverage else before.get("statements_covered_percent")
-    record = {"machine": where, "training_minutes": asked.minutes, **measure(asked.minutes)}
+    record = {"machine": where, "training_minutes": asked.minutes, **start_of_slicer(), **measure(asked.minutes)}
     record["statements_covered_percent"] = share
     text = json.dumps(record, indent=1) + "\n"
     asked.out.parent.mkdir(parents=True, exist_ok=True)

@@ -81,7 +81,7 @@ def packaging(monkeypatch):
     calls = []
     module = types.ModuleType("slicer.packaging")
     module.pip_ensure = lambda wanted, constraints, prompt_install, requester: calls.append(
-        (wanted, Path(constraints).read_text(), prompt_install, requester)
+        (wanted, Path(constraints).read_text(encoding="utf-8"), prompt_install, requester)
     )
     monkeypatch.setitem(sys.modules, "slicer.packaging", module)
     return calls

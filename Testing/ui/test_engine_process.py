@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-import signal
 from pathlib import Path
 
+import psutil
 import pytest
 
 QUICK = str(Path(__file__).with_name("quick_engine.py"))
@@ -132,12 +132,11 @@ def test_a_refused_command_is_an_error_and_the_process_lives_on(engine):
     wait(engine, ask(engine, "ping"))
 
 
-@pytest.mark.skipif(os.name == "nt", reason="signals")
 def test_a_killed_process_is_reported_and_the_next_request_starts_another(engine):
     answers = ask(engine, "slow")
     assert engine.waitFor(lambda: bool(answers.progress), 10)
     killed = engine.processId
-    os.kill(killed, signal.SIGKILL)
+    psutil.Process(killed).kill()
     wait(engine, answers)
     code, sentence = answers.error
     assert code == "engine-gone"

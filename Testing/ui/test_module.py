@@ -15,7 +15,9 @@ def module(desktop, tmp_path, monkeypatch):
     import slicer
 
     slicer.mrmlScene.Clear(True)
-    slicer.app.temporaryPath = str(tmp_path)
+    home = tmp_path / "Jürgen Müller (Klinik)"  # as in the name of a user, and so in the path of all that is written
+    home.mkdir()
+    slicer.app.temporaryPath = str(home)
     monkeypatch.setenv("DALESEGMENT_TEST_MINUTES", "0.1")
     import DALESegment
 
@@ -59,7 +61,9 @@ def test_the_modules_own_test_passes_on_a_real_image(module, capsys, monkeypatch
 
 
 def test_it_skips_with_a_reason_where_torch_is_missing(module, capsys, monkeypatch):
-    monkeypatch.setattr(module, "installedVersion", lambda name: None)
+    from DALESegmentLib.ui import dependencies
+
+    monkeypatch.setattr(dependencies, "installedVersion", lambda name: None)
     module.DALESegmentTest().runTest()
     assert "skipped" in capsys.readouterr().out
 

@@ -113,7 +113,7 @@ class LinesEngine:
         """The most memory it ever had."""
         status = Path(f"/proc/{self.pid}/status")
         if status.is_file():
-            (line,) = (row for row in status.read_text().splitlines() if row.startswith("VmHWM"))
+            (line,) = (row for row in status.read_text(encoding="utf-8").splitlines() if row.startswith("VmHWM"))
             return int(line.split()[1]) * 1024
         return int(psutil.Process(self.pid).memory_info().rss)
 

@@ -98,7 +98,7 @@ def anonymous_bytes(pid: int) -> int:
     total = 0
     for process in (first, *first.children(recursive=True)):
         with suppress(OSError):
-            lines = Path(f"/proc/{process.pid}/status").read_text().splitlines()
+            lines = Path(f"/proc/{process.pid}/status").read_text(encoding="utf-8").splitlines()
             total += sum(1024 * int(line.split()[1]) for line in lines if line.startswith("RssAnon"))
     return total
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import shutil
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +55,8 @@ def save_bundle(run_folder: Path, network: nn.Module, plan: Plan, training: dict
             write_atomically(fresh / "docs" / HELD_OUT_FILE, held_out.read_bytes())
         write_atomically(fresh / "LICENSE", _LICENCE.encode())
         write_atomically(fresh / WEIGHTS, buffer.getvalue())
-        fresh.chmod(0o755)
+        with suppress(OSError):  # network disks and memory cards may know no modes
+            fresh.chmod(0o755)
         replace(fresh, bundle)
     except BaseException:
         shutil.rmtree(fresh, ignore_errors=True)

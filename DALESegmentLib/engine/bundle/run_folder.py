@@ -12,15 +12,13 @@ bundle/                  the model, a MONAI bundle; whole at every moment from t
 from __future__ import annotations
 
 import os
-import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from ..core.distributed import current
 from ..core.errors import EngineError
-from ..core.files import only_owner
+from ..core.files import is_too_long, only_owner, remove
 
 RUN_FILE = "run.json"
 CHECKPOINT_FILE = "checkpoint.json"
@@ -31,6 +29,10 @@ HELD_OUT_FILE = "held_out.json"
 RECALIBRATION_FILE = "recalibration.json"
 LOCK_FILE = "run.lock"
 BUNDLE_FOLDER = "bundle"
+IGNORED = {LOCK_FILE, "desktop.ini", "Thumbs.db"}
+"""What may lie in a folder that counts as empty: Windows puts the last two there."""
+LONGEST_INSIDE = 60
+"""Characters of the longest path that a training writes below its folder."""
 
 
 def check_run_folder(folder: Path, *, resume: bool = False, overwrite: bool = False) -> None:
@@ -47,10 +49,11 @@ def check_run_folder(folder: Path, *, resume: bool = False, overwrite: bool = Fa
         )
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        others = (path for path in folder.iterdir() if path.name != LOCK_FILE and not path.name.startswith("."))
+        others = (path for path in folder.iterdir() if path.name not in IGNORED and not path.name.startswith("."))
         if not exists and any(others):
             raise EngineError("folder-not-empty", f"{folder.name} holds other files; choose an empty or a new folder.")
-        with tempfile.TemporaryFile(dir=folder):  # now, not after the first epoch
+        # now, not after the first epoch, and under a path that is as long as any
+        with tempfile.NamedTemporaryFile(dir=folder, prefix=".", suffix="x" * (LONGEST_INSIDE - 9)):
             pass
     except OSError as error:
         raise cannot_write(folder, error) from error
@@ -62,15 +65,21 @@ def claim_run_folder(folder: Path, *, overwrite: bool) -> None:
     check_run_folder(folder, overwrite=overwrite)
     try:
         for name in (RUN_FILE, CHECKPOINT_FILE, *EARLIER_FILES, HELD_OUT_FILE, RECALIBRATION_FILE):
-            (folder / name).unlink(missing_ok=True)
-        for name in (CHECKPOINT_FOLDER, BUNDLE_FOLDER):
-            shutil.rmtree(folder / name, ignore_errors=True)
+            remove(folder / name)
+        for name in (CHECKPOINT_FOLDER, BUNDLE_FOLDER):  # all of it: what a new bundle keeps of an old one is not its
+            remove(folder / name)
     except OSError as error:
         raise cannot_write(folder, error) from error
 
 
 def cannot_write(folder: Path, error: OSError) -> EngineError:
     """The error for a run folder the system does not let us write to."""
+    if is_too_long(folder / ("x" * LONGEST_INSIDE), error.errno):
+        return EngineError(
+            "cannot-write",
+            f"The path of {folder.name} is longer than this system takes for the files of a training; "
+            "choose a folder nearer to the top of the disk.",
+        )
     return EngineError("cannot-write", f"{folder.name} cannot be written to ({error.strerror}); choose another folder.")
 
 
@@ -92,6 +101,8 @@ def run_folder(folder: Path, *, resume: bool = False, overwrite: bool = False) -
 
     Raises the errors of `check_run_folder` and `only_training_in`.
     """
+    from ..core.distributed import current  # not at file scope: the panel reads run folders without torch
+
     if not current().is_main:
         yield
         return

@@ -12,7 +12,7 @@ from .. import __version__
 from ..core.errors import EngineError
 from . import summaries
 from .options import Json, given
-from .run import CANCELLED, FAILED, errors, perform
+from .run import CANCELLED, FAILED, errors, perform, write_any_name
 from .train_commands import add_training_commands
 from .use_commands import add_data_commands, add_model_commands
 
@@ -45,6 +45,7 @@ def _all(
 
 def main() -> None:
     """Run a command and end: 0 done, 1 an error, 2 wrong usage, 130 cancelled. Never a traceback."""
+    write_any_name()
     try:
         app(prog_name="dalesegment")
     except EngineError as error:

@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from types import TracebackType
 from typing import Any
 
@@ -36,7 +37,7 @@ Show = Callable[[dict[str, Any]], None]
 def perform(command: str, parameters: dict[str, Any], as_json: bool, show: Show) -> None:
     """Print the result with `show`, or as JSON. Raises typer.Exit: 1 with a sentence on standard error, 130
     when cancelled."""
-    parameters = plain(parameters)
+    parameters = _in_utf8(plain(parameters))
     try:
         with Nothing() if silent() else view(quiet=as_json) as progress:
             work = shared if several() else _in_engine
@@ -46,9 +47,33 @@ def perform(command: str, parameters: dict[str, Any], as_json: bool, show: Show)
     if silent():
         return
     if as_json:
-        print(json.dumps(result, indent=2, ensure_ascii=False))
+        print(json.dumps(result, indent=2, ensure_ascii=not _takes_all_names()))
     else:
         show(result)
+
+
+def _in_utf8(value: Any) -> Any:
+    """Texts of the command line as the user meant them, where the locale (C, as in many containers) knows no umlauts
+    and Python kept their bytes. The engine reads paths in UTF-8."""
+    if isinstance(value, dict):
+        return {key: _in_utf8(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_in_utf8(item) for item in value]
+    if isinstance(value, str) and not value.isascii():
+        with suppress(UnicodeError):
+            return os.fsencode(value).decode("utf-8")
+    return value
+
+
+def write_any_name() -> None:
+    """Print a name that the output cannot hold as escapes. Pipes and consoles of Windows have some old code page."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _takes_all_names() -> bool:
+    return (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
 
 
 def fail(error: EngineError) -> None:

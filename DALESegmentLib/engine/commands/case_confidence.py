@@ -242,7 +242,8 @@ def _check_free(source: CaseSource, folder: Path, stem: str) -> None:
     inputs = [p for p in (*source.images, source.label, source.trusted, source.reference) if p is not None]
     if source.arrays is not None:
         inputs = [source.arrays / f"{part}.npy" for part in ("image", "label", "trusted")]
-    if any(stem_of(path).removesuffix(".npy") == stem and path.parent.resolve() == folder.resolve() for path in inputs):
+    beside = [path for path in inputs if path.parent.resolve() == folder.resolve()]
+    if any(stem_of(path).removesuffix(".npy").casefold() == stem for path in beside):  # one file on Windows and macOS
         raise EngineError(
             "would-overwrite",
             f"The {stem} of {source.name} would replace the one it is made from; choose another results folder.",

@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import shutil
 import socket
 import sys
@@ -17,15 +18,19 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 from uuid import uuid4
 
 from .errors import EngineError
 
+WINDOWS_PATH = 259
+"""Characters that Windows takes in a path where long paths are not switched on."""
 DISK_FULL = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
 _HELD_SECONDS = 2.0
 _NEXT_TO_NOTHING = 1 << 20
 """Bytes. Who writes in blocks gives up while a few are left."""
+_KEPT_OF_A_NAME = 16
+"""Characters at its end, so that a name beside another one is hardly ever the longer: longest ending `.safetensors`."""
 
 
 @contextmanager
@@ -35,7 +40,7 @@ def replacing(target: Path) -> Iterator[Path]:
     The name keeps the target's extension and starts with a dot, so that no search for cases finds it.
     Makes missing parent folders. Raises EngineError("cannot-write" or "disk-full").
     """
-    temporary = target.with_name(f".{uuid4().hex}-{target.name}")
+    temporary = target.with_name(f".{uuid4().hex[:12]}-{target.name[-_KEPT_OF_A_NAME:]}")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
@@ -48,16 +53,49 @@ def replacing(target: Path) -> Iterator[Path]:
 
 
 def replace(source: Path, target: Path) -> None:
-    """os.replace. On Windows it is tried for a while: scanners and indexers hold new files open for moments."""
+    """os.replace, tried as `patiently` does."""
+    patiently(lambda: os.replace(source, target))
+
+
+def remove(path: Path) -> None:
+    """Remove a file, or a folder with all that is in it, if it is there; tried as `patiently` does.
+
+    Raises OSError where it is still there then.
+    """
+    if path.is_dir() and not path.is_symlink():
+        patiently(lambda: shutil.rmtree(path))
+    else:
+        patiently(lambda: path.unlink(missing_ok=True))
+
+
+def patiently(act: Callable[[], object]) -> None:
+    """On Windows a refusal is tried again for a while: scanners and indexers hold new files open for moments."""
     until = time.monotonic() + (_HELD_SECONDS if sys.platform == "win32" else 0.0)
     while True:
         try:
-            os.replace(source, target)
+            act()
             return
         except PermissionError:  # noqa: PERF203
             if time.monotonic() >= until:
                 raise
             time.sleep(0.05)
+
+
+def sync(file: BinaryIO) -> None:
+    """All that was written is on the disk then, and stays through a power cut.
+
+    On macOS fsync alone leaves it in the disk's own cache (fsync(2) there); not every file system knows better.
+    """
+    file.flush()
+    if sys.platform == "darwin":
+        import fcntl
+
+        try:
+            fcntl.fcntl(file.fileno(), fcntl.F_FULLFSYNC)
+            return
+        except OSError:
+            pass
+    os.fsync(file.fileno())
 
 
 def not_written(name: str, folder: Path, error: BaseException | None = None) -> EngineError:
@@ -68,10 +106,41 @@ def not_written(name: str, folder: Path, error: BaseException | None = None) -> 
             "disk-full",
             f"{name} could not be written because the disk is full; free some space or choose another folder.",
         )
+    if error is not None and is_too_long(folder / name, number):
+        return EngineError(
+            "cannot-write",
+            f"{name} could not be written, since its path is longer than this system takes; "
+            "choose a folder with a shorter path, nearer to the top of the disk.",
+        )
+    if sys.platform == "win32" and isinstance(error, PermissionError):
+        return EngineError(
+            "cannot-write",
+            f"{name} could not be written; close it in other programs, such as a spreadsheet, or check your rights "
+            "there.",
+        )
     reason = f" ({error.strerror})" if isinstance(error, OSError) and error.strerror else ""
     return EngineError(
         "cannot-write", f"{name} could not be written{reason}; check the free space and your rights there."
     )
+
+
+def is_too_long(path: Path, number: int | None) -> bool:
+    """Whether an operation on the path failed for its length. number: errno; Windows says that there is no such file,
+    and ITK nothing."""
+    if sys.platform == "win32":
+        return number in (None, errno.ENOENT, errno.EINVAL) and len(os.path.abspath(path)) > WINDOWS_PATH
+    return number == errno.ENAMETOOLONG
+
+
+_DEVICE = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9\u00b9\u00b2\u00b3]) *(\.|$)", re.I)
+_NOT_IN_NAMES = set('<>:"/\\|?*') | set(map(chr, range(32)))
+
+
+def is_windows_name(name: str) -> bool:
+    """Whether Windows takes it as the name of one file or folder (Microsoft, "Naming Files, Paths, and Namespaces"):
+    a colon opens a stream or a drive, a dot or a space at the end is dropped, and CON, with any extension, is a device.
+    """
+    return bool(name) and name[-1] not in ". " and not _NOT_IN_NAMES & set(name) and not _DEVICE.match(name)
 
 
 def _free_bytes(folder: Path) -> float:
@@ -89,8 +158,7 @@ def write_atomically(path: Path, data: bytes) -> None:
     """The file is either the old one or the new one, never a part, also after a power cut."""
     with replacing(path) as temporary, open(temporary, "wb") as file:
         file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
+        sync(file)
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -147,7 +215,7 @@ def only_owner(path: Path, in_use: Callable[[str], EngineError]) -> Iterator[Non
 
 def _sign(path: Path) -> None:
     owner = {"pid": os.getpid(), "host": socket.gethostname(), "start": time.strftime("%Y-%m-%d %H:%M:%S")}
-    path.write_text(json.dumps(owner), encoding="utf-8")
+    path.write_text(json.dumps(owner), encoding="utf-8", newline="\n")
 
 
 def _owner(path: Path) -> str:

@@ -41,7 +41,7 @@ def save_array_case(case: Case, folder: Path | str) -> None:
         "class_names": {str(value): name for value, name in case.class_names.items()},
     }
     with replacing(folder / DESCRIPTION) as temporary:
-        temporary.write_text(json.dumps(description, indent=1), encoding="utf-8")
+        temporary.write_text(json.dumps(description, indent=1), encoding="utf-8", newline="\n")
 
 
 def load_array_case(folder: Path | str, name: str | None = None, known_names: Mapping[int, str] | None = None) -> Case:

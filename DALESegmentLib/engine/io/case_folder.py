@@ -1,12 +1,17 @@
-"""What lies there for a case, by short names, before it is decided which file is image and which label."""
+"""What lies there for a case, by short names, before it is decided which file is image and which label; and which names
+cases can have."""
 
 from __future__ import annotations
 
+import sys
+import unicodedata
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..core.errors import EngineError
+from ..core.files import is_windows_name
 from .array_cases import DESCRIPTION
 from .dicom import holds_dicom
 from .formats import extension_of, stem_of
@@ -68,3 +73,38 @@ def case_in(folder: Path) -> FoundCase | None:
 
 def _visible(path: Path) -> bool:
     return not path.name.startswith(".")
+
+
+def check_names(cases: Iterable[FoundCase]) -> None:
+    """Each is there once; it becomes a folder of results, so it must not lead out of them, and be possible here.
+
+    Raises EngineError("bad-name", "duplicate-case").
+    """
+    for case in cases:
+        parts = case.name.replace("\\", "/").split("/")
+        if not any(parts) or ".." in parts or not parts[0]:
+            raise EngineError(
+                "bad-name", f"The case name {case.name} leads out of the results' folder; give it another name."
+            )
+        if sys.platform == "win32" and not all(is_windows_name(part) for part in parts if part):
+            raise EngineError(
+                "bad-name",
+                f"The case name {case.name} is none that a folder can have on Windows; give it another name.",
+            )
+    name, times = Counter(case.name for case in cases).most_common(1)[0]
+    if times > 1:
+        raise EngineError("duplicate-case", f"{times} cases are called {name}; give each a name of its own.")
+    if sys.platform in ("win32", "darwin"):
+        _check_capitals(case.name for case in cases)
+
+
+def _check_capitals(names: Iterable[str]) -> None:
+    """Results of two such cases would be written into one folder, the second over the first."""
+    seen: dict[str, str] = {}
+    for name in names:
+        other = seen.setdefault(unicodedata.normalize("NFC", name).casefold(), name)
+        if other != name:
+            raise EngineError(
+                "duplicate-case",
+                f"{other} and {name} are one name to this system, which tells no capitals apart; rename one of them.",
+            )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import stat
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from ..core.errors import EngineError
+from ..core.files import is_too_long
 from ..geometry.grid import Geometry
 
 MOST_LABEL_VALUES = 255
@@ -18,15 +20,39 @@ _LONGEST_NAME = 100
 
 def check_exists(path: Path) -> None:
     """A file or a folder; a pipe or a device would be read without end. Raises EngineError("missing-file",
-    "not-a-file")."""
+    "not-a-file", "bad-path")."""
+    check_path(path)
     try:
         kind = path.stat().st_mode
     except PermissionError:
         raise
-    except (OSError, ValueError):  # also a name too long, a link to itself, a zero byte
+    except (OSError, ValueError) as error:  # also a name too long, a link to itself, a zero byte
+        if is_too_long(path, getattr(error, "errno", errno.EINVAL)):
+            raise EngineError(
+                "missing-file",
+                f"{_short(path.name)} cannot be reached, since its path is longer than this system takes; "
+                "move it nearer to the top of the disk.",
+            ) from None
         raise EngineError("missing-file", f"{_short(path.name)} is not there; check the name and the folder.") from None
     if not (stat.S_ISREG(kind) or stat.S_ISDIR(kind)):
         raise EngineError("not-a-file", f"{_short(path.name)} is no file but a device or a pipe; choose a file.")
+
+
+def check_path(path: Path) -> None:
+    """ITK ends the process over a path that is no text in UTF-8, such as Latin-1 from an old disk on Linux.
+
+    Raises EngineError("bad-path").
+    """
+    text = str(path)
+    if text.isascii():
+        return
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        shown = _short(text.encode("utf-8", "replace").decode().replace("\\", "/").rstrip("/").rpartition("/")[2])
+        raise EngineError(
+            "bad-path", f"The path of {shown} has letters in an old encoding; rename its folders and files in UTF-8."
+        ) from None
 
 
 def _short(name: str) -> str:

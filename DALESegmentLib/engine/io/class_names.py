@@ -95,7 +95,8 @@ def write_names(folder: Path, names: Mapping[int, str]) -> None:
         return
     labels = {"0": "background", **{str(value): name for value, name in sorted(names.items())}}
     with replacing(path) as temporary:
-        temporary.write_text(json.dumps({"labels": labels}, indent=1, ensure_ascii=False), encoding="utf-8")
+        text = json.dumps({"labels": labels}, indent=1, ensure_ascii=False)
+        temporary.write_text(text, encoding="utf-8", newline="\n")
 
 
 def is_somebody_elses(path: Path) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -10,7 +9,7 @@ from typing import Any, Protocol, TypeVar
 from ..core.errors import EngineError
 from .case import CaseSource, UnusableCase
 from .case_files import naming
-from .case_folder import FoundCase
+from .case_folder import FoundCase, check_names
 from .checks import check_exists
 from .file_roles import check_reference, give_roles, share
 from .folders import cases_of
@@ -62,7 +61,7 @@ def find_each(
     wanted = _names(image)
     check_reference(reference or "")
     found = _found(folder, list, items, wanted)
-    _check_names(found)
+    check_names(found)
     chosen = part(found, split)
     if not chosen:
         wanted_part = "train" if split == "learn" else split
@@ -121,19 +120,6 @@ def _found(
     if not cases:
         raise EngineError("no-cases", "The list of cases is empty; name at least one.")
     return cases
-
-
-def _check_names(cases: Iterable[FoundCase]) -> None:
-    """Each is there once; it becomes a folder of results, so it must not lead out of them."""
-    for case in cases:
-        parts = Path(case.name.replace("\\", "/")).parts
-        if not parts or ".." in parts or Path(case.name).is_absolute():
-            raise EngineError(
-                "bad-name", f"The case name {case.name} leads out of the results' folder; give it another name."
-            )
-    name, times = Counter(case.name for case in cases).most_common(1)[0]
-    if times > 1:
-        raise EngineError("duplicate-case", f"{times} cases are called {name}; give each a name of its own.")
 
 
 def _source(case: FoundCase, image: Sequence[str], label: str, reference: str, seed: int) -> CaseSource | UnusableCase:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -132,8 +133,13 @@ def _with_split(cases: list[FoundCase], path: Path) -> list[FoundCase]:
         raise EngineError(
             "split-overlap", f"{min(both)} is in both train and test of {path.name}; keep it in one of them."
         )
-    split = {str(name): kind for kind, names in lists.items() for name in names}
-    return [replace(case, split=split.get(case.name, case.split)) for case in cases]
+    split = {_composed(str(name)): kind for kind, names in lists.items() for name in names}
+    return [replace(case, split=split.get(_composed(case.name), case.split)) for case in cases]
+
+
+def _composed(name: str) -> str:
+    """macOS and its archives may write an umlaut as letter and accent where a list has one character."""
+    return unicodedata.normalize("NFC", name)
 
 
 RESULTS = {"segmentation", "probabilities", "confidence", "label_source", "regions"}  # what predict and review write

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import locale
 import os
+import sys
 from contextlib import suppress
 from pathlib import Path
 
@@ -10,15 +12,26 @@ import numpy as np
 import SimpleITK as sitk
 
 from ..core.errors import EngineError
-from ..core.files import not_written, replacing
+from ..core.files import not_written, replacing, sync
 from ..geometry.grid import Geometry
-from .checks import check_exists, check_label, label_values, unreadable
+from .checks import check_exists, check_label, check_path, label_values, unreadable
 from .dicom import read_series
 from .formats import NIFTI, extension_of, is_picture
 from .integrity import check_complete, check_promise, is_complete
 
 # What ITK warns of is checked here and said in words; elsewhere its lines would only alarm.
 sitk.ProcessObject.SetGlobalWarningDisplay(False)
+
+
+def take_utf8_paths() -> None:
+    """Let ITK open files whose path has umlauts on Windows: SimpleITK hands it UTF-8, most of its readers open files
+    through the C library, and that takes them for UTF-8 only in such a locale (Windows 10 1803 and newer)."""
+    if sys.platform == "win32":
+        with suppress(locale.Error):
+            locale.setlocale(locale.LC_CTYPE, ".UTF-8")
+
+
+take_utf8_paths()
 
 WRITABLE = (".nii.gz", ".nii", ".nrrd", ".mha", ".png", ".tif", ".tiff")
 
@@ -86,7 +99,7 @@ def save_itk(image: sitk.Image, path: Path, name: str) -> None:
     try:
         sitk.WriteImage(image, str(path), useCompression=True)
         with path.open("r+b") as file:
-            os.fsync(file.fileno())
+            sync(file)
         if is_complete(path) and _size_in(path) == _without_ones(image.GetSize()):
             return
     except (RuntimeError, OSError) as error:
@@ -200,6 +213,7 @@ def _cut_jpeg(label: np.ndarray, path: Path) -> np.ndarray:
 
 
 def _check_writable(path: Path, array: np.ndarray, geometry: Geometry) -> None:
+    check_path(path)
     extension = extension_of(path)
     if extension not in WRITABLE:
         raise EngineError(

@@ -60,10 +60,16 @@ def _case(name: str, images: Sequence[str | Path], base: Path, others: Mapping[s
     """A FoundCase of paths relative to `base`; keys of `others` that are no files are left out."""
     if not images:
         raise EngineError("no-image", f"{name} has no image; say which file it is.")
-    stacked = {f"image{n}" if n > 1 else "image": base / image for n, image in enumerate(images, 1)}
+    stacked = {f"image{n}" if n > 1 else "image": _below(base, image) for n, image in enumerate(images, 1)}
     skipped = {"name", "images", "arrays", "split", "patient"}
-    rest = {key: base / path for key, path in others.items() if path and key not in skipped}
+    rest = {key: _below(base, path) for key, path in others.items() if path and key not in skipped}
     return FoundCase(name, stacked | rest, tuple(stacked), split, patient=str(others.get("patient") or ""))
+
+
+def _below(base: Path, path: str | Path) -> Path:
+    """A list that was made on Windows has backslashes between folders, which may be part of a name elsewhere."""
+    found = base / path
+    return found if "\\" not in str(path) or found.exists() else base / str(path).replace("\\", "/")
 
 
 def _table(path: Path) -> list[FoundCase]:
@@ -112,7 +118,7 @@ def _column_number(column: str) -> int:
 
 def _usual_name(image: str) -> str:
     """A case without a name is called as its image, or as the folder of a file called "image"."""
-    path = Path(image)
+    path = Path(image.replace("\\", "/"))
     stem = stem_of(path)
     return path.parent.name if stem == "image" and path.parent.name else stem
 

@@ -170,4 +170,4 @@ def write_decisions_csv(rows: Iterable[dict[str, Any]], path: str | Path) -> Non
 def write_decisions_json(record: dict[str, Any], path: str | Path) -> None:
     """The record as it is, indented. Raises EngineError "cannot-write", "disk-full"."""
     with replacing(Path(path)) as temporary:
-        temporary.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        temporary.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8", newline="\n")

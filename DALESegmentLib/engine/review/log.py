@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from ..core.errors import EngineError
-from ..core.files import not_written, only_owner, replacing
+from ..core.files import not_written, only_owner, replacing, sync
 from ..dale.issues import Region
 from .decisions import Decision, History, ReviewState, Verdict, replay
 from .reviewed_voxels import TrustedVoxels
@@ -179,7 +179,7 @@ def save_state(state: ReviewState, path: Path | str) -> None:
     standing = [{"number": number, **decision.as_dict()} for number, decision in state.standing.items()]
     text = json.dumps({"format": "dalesegment-review-state", "version": 1, "standing": standing}, indent=1)
     with replacing(Path(path)) as temporary:
-        temporary.write_text(text + "\n", encoding="utf-8")
+        temporary.write_text(text + "\n", encoding="utf-8", newline="\n")
 
 
 def load_state(path: Path | str) -> ReviewState:
@@ -226,7 +226,7 @@ def _write(file: BinaryIO, line: bytes) -> None:
     rest = memoryview(line)
     while rest:
         rest = rest[file.write(rest) :]
-    os.fsync(file.fileno())
+    sync(file)
 
 
 def _history(path: Path, lines: Lines) -> History:

@@ -18,7 +18,20 @@ from typing import Any, BinaryIO, cast
 from ..core.errors import Check, EngineError
 from .protocol import Request, lines
 
-SERVE = (sys.executable, "-m", "DALESegmentLib.engine", "serve")
+
+def slicer_python(program: str = sys.executable or "") -> str | None:
+    """The Python of the Slicer that `program` belongs to, None where it belongs to none.
+
+    Slicer's own `sys.executable` is the application, which would open another window. PythonSlicer lies beside it, on
+    macOS in the bundle's `Contents/bin` beside `Contents/MacOS`.
+    """
+    folder = Path(program).parent
+    name = "PythonSlicer.exe" if sys.platform == "win32" else "PythonSlicer"
+    found = (place / name for place in (folder, folder.parent / "bin"))
+    return next((str(path) for path in found if path.is_file()), None)
+
+
+SERVE = (slicer_python() or sys.executable, "-m", "DALESegmentLib.engine", "serve")
 START_SECONDS = 30.0
 LEAVE_SECONDS = 3.0
 LIBRARY_FOLDER = Path(__file__).resolve().parents[3]  # what holds DALESegmentLib
@@ -230,8 +243,13 @@ def _not_started() -> EngineError:
     )
 
 
+OUT_OF_MEMORY = (-9, 0xC0000017, 0xC000012D)
+"""How Linux and macOS end a process to have its memory, and how one ends on Windows where there is none left
+(STATUS_NO_MEMORY, STATUS_COMMITMENT_LIMIT)."""
+
+
 def _gone(exit_code: int | None) -> EngineError:
-    if exit_code == -9:
+    if exit_code in OUT_OF_MEMORY:
         return EngineError(
             "engine-gone",
             "The engine was ended from outside, most often because memory ran out; "

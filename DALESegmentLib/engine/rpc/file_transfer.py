@@ -19,7 +19,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ..core.errors import Check, EngineError
-from ..core.files import replacing
+from ..core.files import is_windows_name, replacing
 from .client import EngineClient
 from .protocol import bad_request
 
@@ -57,7 +57,7 @@ class Carrier:
         """A name in the engine's folder that nothing has."""
         self._count += 1
         plain = re.sub(r"[^\w.-]+", "_", name).strip("._")
-        return f"{self._count}/{plain or 'files'}"
+        return f"{self._count}/{plain if is_windows_name(plain) else 'files'}"
 
     def path_of(self, name: str) -> str:
         """The path there of a name in the engine's folder."""
@@ -108,8 +108,9 @@ class Carrier:
         self._there[folder.absolute()] = (_listing(folder, _files_in(folder)), there)
 
     def _check_free(self, targets: Iterable[Path]) -> None:
+        used = {_folded(path) for path in self._used}
         for target in targets:
-            if target.absolute() in self._used and target.exists():
+            if _folded(target) in used and target.exists():
                 raise EngineError(
                     "would-overwrite",
                     f"The result {target.name} would replace a file it is made from; choose another results folder.",
@@ -158,6 +159,11 @@ class Carrier:
 
     def _asked(self, command: str, parameters: dict[str, Any]) -> Any:
         return self.engine.start(command, parameters).wait(check=self.check)
+
+
+def _folded(path: Path) -> str:
+    """The same for two names of one file where the system tells no capitals apart."""
+    return str(path.absolute()).casefold()
 
 
 def unusable() -> EngineError:
@@ -217,7 +223,6 @@ PIECE = 8 << 20
 LARGEST_FILE = 32 << 30
 MOST_FILES = 20_000
 _LONGEST_NAME = 1000
-_FORBIDDEN = set('\\:*?"<>|')
 
 
 def relative(name: Any) -> PurePosixPath:
@@ -230,8 +235,7 @@ def relative(name: Any) -> PurePosixPath:
 
 
 def _fits(part: str) -> bool:
-    plain = part.isprintable() and not _FORBIDDEN & set(part)
-    return plain and bool(part) and part[0] not in ". " and part[-1] not in ". "
+    return is_windows_name(part) and part.isprintable() and part[0] not in ". "
 
 
 class Spool:

@@ -19,6 +19,8 @@ from .job_registry import JOBS, WARM, Job
 from .protocol import Answers, BadRequest, Request, lines, take_standard_streams
 from .worker import Worker
 
+ENDING = [getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGBREAK") if hasattr(signal, name)]
+"""The last is how Windows says that a console is closed, or Ctrl-Break was pressed."""
 LOOK_SECONDS = 0.2
 GRACE_SECONDS = 1.5
 """A running job has so long to notice that it should stop; then the process ends all the same."""
@@ -57,7 +59,7 @@ class Server:
 
     def serve(self) -> None:
         """Serve until the end of the process; does not return."""
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in ENDING:
             signal.signal(number, self._note_signal)
         self._answers.send(protocol.ready(__version__, os.getpid()))
         threading.Thread(target=self._read, name="reader", daemon=True).start()

@@ -26,7 +26,7 @@ from torch import Tensor
 from ..bundle.run_folder import CHECKPOINT_FILE, CHECKPOINT_FOLDER, EARLIER_FILES
 from ..core.distributed import Ranks
 from ..core.errors import EngineError
-from ..core.files import not_written, read_json, replacing, write_json
+from ..core.files import not_written, read_json, replacing, sync, write_json
 from ..dale.label_state import LabelState
 from ..planning.preprocessing import PreparedCase
 
@@ -194,7 +194,7 @@ def _write(path: Path, tensors: Mapping[str, Tensor]) -> None:
         except SafetensorError as error:  # in place of an OSError, as where the disk is full
             raise not_written(path.name, path.parent, error) from error
         with open(temporary, "rb+") as file:
-            os.fsync(file.fileno())
+            sync(file)
 
 
 def _read(folder: Path, name: str) -> dict[str, Tensor]:

@@ -228,6 +228,6 @@ def test_a_model_that_has_hardly_begun_lists_nothing_and_says_why(folder, tmp_pa
         assert weak["sentence"].startswith("The model is too weak to judge labels of class 1: ")
         assert weak["dice"] < 0.65
     assert listed["regions"] == []
-    assert json.loads(Path(listed["json"]).read_text())["too_weak"] == listed["too_weak"]
+    assert json.loads(Path(listed["json"]).read_text(encoding="utf-8"))["too_weak"] == listed["too_weak"]
     for item in listed["items"]:
         assert not read_label(Path(item["regions_map"]))[0].any()

@@ -59,7 +59,7 @@ def test_review_confidence_and_prediction_report_them_in_words_for_a_spreadsheet
         assert 0 < diameter["low"] <= diameter["high"]
         if label:
             assert volume["value"] == pytest.approx(case.label.sum() * VOXEL_ML)
-        (row,) = csv.DictReader(Path(result["extents_csv"]).read_text().splitlines())
+        (row,) = csv.DictReader(Path(result["extents_csv"]).read_text(encoding="utf-8").splitlines())
         assert (row["case"], row["class_name"], row["area_mm2"]) == ("new", "ball", "")
         assert float(row["volume_ml_low"]) == pytest.approx(volume["low"])
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -62,11 +63,25 @@ def test_voxels_are_the_same_can_be_written_and_leave_no_file(tmp_path, full_mem
         assert _mapped(tmp_path) == 0
 
 
+def test_voxels_lie_in_a_file_with_a_name_where_the_system_has_no_others(tmp_path, full_memory, monkeypatch):
+    """As on Windows, where `tempfile.TemporaryFile` is `NamedTemporaryFile`, and wraps the file."""
+    monkeypatch.setattr(case_cache.tempfile, "TemporaryFile", tempfile.NamedTemporaryFile)
+    case = prepared()
+    kept = CaseCache(tmp_path).keep(case)
+    assert kept is not case
+    assert all(
+        torch.equal(there, here) for there, here in zip(voxels(kept).values(), voxels(case).values(), strict=True)
+    )
+    kept.labels.record((slice(3, 4), slice(4, 5), slice(5, 6)), torch.full((1, 1, 1), 0.25))
+    assert kept.labels.disagreement[3, 4, 5] == 0.25
+    assert list(tmp_path.iterdir()) == []
+
+
 def _mapped(folder: Path) -> int:
     maps = Path("/proc/self/maps")
     if not maps.exists():
         pytest.skip("only Linux tells what is mapped")
-    return sum(str(folder) in line for line in maps.read_text().splitlines())
+    return sum(str(folder) in line for line in maps.read_text(encoding="utf-8").splitlines())
 
 
 def test_without_room_for_files_they_stay_in_memory(tmp_path, full_memory):

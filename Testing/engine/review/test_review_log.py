@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import signal
 import subprocess
 import sys
 from datetime import datetime, timedelta, timezone
@@ -230,7 +229,7 @@ def test_killed_at_any_moment_it_has_every_decision_that_was_told(told, tmp_path
     writer = subprocess.Popen(command, stdout=subprocess.PIPE)
     for _ in range(told):
         writer.stdout.readline()
-    writer.send_signal(signal.SIGKILL)
+    writer.kill()
     confirmed = told + len(writer.stdout.read().splitlines())
     writer.wait()
     with open_log(path) as log:  # and the lock it left keeps nobody out

@@ -55,4 +55,4 @@ def alive(process_id: int) -> bool:
     except ProcessLookupError:
         return False
     stat = Path(f"/proc/{process_id}/stat")
-    return not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] != "Z"
+    return not stat.exists() or stat.read_text(encoding="utf-8").rpartition(")")[2].split()[0] != "Z"

@@ -102,14 +102,14 @@ def test_a_list_with_verdicts_is_not_replaced_and_can_be_evaluated(engine, train
     asked = {"model": trained["result"]["model"], "cases": {"folder": str(here / "cases")}, "device": "cpu"}
     asked |= {"out": str(tmp_path), "audit": 12}
     audit = Path(engine.call("review", asked)["audit"])
-    head, *places = audit.read_text().splitlines()
+    head, *places = audit.read_text(encoding="utf-8").splitlines()
     column = head.split(",").index("verdict")
     rows = [place.split(",") for place in places]
     judged = [",".join([*row[:column], "right", *row[column + 1 :]]) for row in rows]
-    audit.write_text("\n".join([head, *judged]) + "\n")
+    audit.write_text("\n".join([head, *judged]) + "\n", encoding="utf-8")
     with pytest.raises(EngineError, match="holds verdicts already"):
         engine.call("review", asked)
-    assert "right" in audit.read_text()
+    assert "right" in audit.read_text(encoding="utf-8")
     answer = engine.call("evaluate", {"audit": str(audit), "out": str(tmp_path / "left.json")})
     assert answer["errors_left"]["wrong"] == 0
     assert json.loads((tmp_path / "left.json").read_text())["errors_left"] == answer["errors_left"]
