@@ -15,7 +15,8 @@ import slicer
 
 from ..engine.geometry.grid import Geometry
 from .i18n import tr as _
-from .scene import ROLE, currentScene, nodeWithRole, removeWithDisplay
+from .outlines import drawOutlinesAlone, restoreFills
+from .scene import ROLE, currentScene, freeName, nodeWithRole, removeWithDisplay
 from .views import SliceLayer
 from .volumes import gridArray, vtkImage
 
@@ -57,7 +58,7 @@ def addHeatMap(image: Any, geometry: Geometry, name: str) -> Any:
     display.SetAutoWindowLevel(False)
     display.SetWindowLevelMinMax(0.0, 1.0)
     display.SetAndObserveColorNodeID(confidenceColours().GetID())
-    node = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", scene.GenerateUniqueName(name))
+    node = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", freeName(name))
     node.SetAttribute(ROLE, HEAT_MAP)
     node.SetIJKToRASMatrix(slicer.util.vtkMatrixFromArray(geometry.ijk_to_ras()))
     node.SetAndObserveDisplayNodeID(display.GetID())
@@ -125,13 +126,20 @@ def showInEmptyViews(node: Any) -> None:
 
 
 def showHeatMap(node: Any) -> None:
-    """Lay the heat map over every slice view; what it covers comes back with `hideHeatMap`."""
+    """Lay the heat map over every slice view, and draw segments as outlines alone: Slicer draws their fill over it.
+
+    What it covers and the fill come back with `hideHeatMap`.
+    """
     LAYER.show(node)
+    drawOutlinesAlone()
 
 
 def hideHeatMap(node: Any) -> None:
-    """Take the heat map out of the views and give them back what it covered; the node stays."""
+    """Take the heat map out of the views and give them back what it covered, and segments their fill; the node
+    stays."""
     LAYER.hide(node)
+    if not any(LAYER.viewsShowing(other) for other in _heatMaps()):
+        restoreFills()
 
 
 def removeHeatMap(node: Any) -> None:
@@ -147,8 +155,12 @@ def removeHeatMap(node: Any) -> None:
 
 def heatMapIds() -> list[str]:
     """The IDs of all heat maps of the scene: none of them is an image to work on."""
+    return [node.GetID() for node in _heatMaps()]
+
+
+def _heatMaps() -> list[Any]:
     nodes = slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode", currentScene())
-    return [node.GetID() for node in nodes if node.GetAttribute(ROLE) == HEAT_MAP]
+    return [node for node in nodes if node.GetAttribute(ROLE) == HEAT_MAP]
 
 
 def confidenceColours() -> Any:

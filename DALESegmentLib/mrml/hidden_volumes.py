@@ -8,7 +8,7 @@ import numpy as np
 import slicer
 
 from ..engine.geometry.grid import Geometry
-from .scene import ROLE, currentScene
+from .scene import ROLE, currentScene, freeName
 from .volumes import geometryFromVolume, vtkImage
 
 KEPT = "kept"
@@ -24,7 +24,7 @@ def setHiddenImage(image: Any, geometry: Geometry, name: str, node: Any = None) 
     if node is None:
         node = currentScene().CreateNodeByClass("vtkMRMLScalarVolumeNode")
         node.UnRegister(None)
-        node.SetName(currentScene().GenerateUniqueName(name))
+        node.SetName(freeName(name))
         node.SetHideFromEditors(True)
         node.SetAttribute(ROLE, KEPT)
         currentScene().AddNode(node)

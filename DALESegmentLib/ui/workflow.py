@@ -220,7 +220,8 @@ class Workflow(Requests):
         if renew and segmentations.renewSegmentation(self.state.result, label, geometry, names):
             return self.state.result
         there = like if like is not None and like.GetScene() is not None else None
-        node = segmentations.addSegmentation(label, geometry, names, image, name, there)
+        line = "refreshed" if renew else "model"
+        node = segmentations.addSegmentation(label, geometry, names, image, name, there, line)
         if renew:
             segmentations.markRenewable(node)
         self.state.result = node
