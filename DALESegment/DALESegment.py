@@ -52,8 +52,11 @@ from DALESegmentLib.ui.progress_panel import ProgressPanel
 from DALESegmentLib.ui.result_panel import ResultPanel
 from DALESegmentLib.ui.review_panel import ReviewPanel
 from DALESegmentLib.ui.sample_data import registerSampleData
+from DALESegmentLib.ui.scrolling import ScrollPlace
 from DALESegmentLib.ui.session import loginName
 from DALESegmentLib.ui.settings import Device, TrainingMethod, TrainingSource
+from DALESegmentLib.ui.steps import Steps
+from DALESegmentLib.ui.view_captions import ViewCaptions
 from DALESegmentLib.ui.workflow import Workflow
 
 
@@ -103,6 +106,8 @@ class DALESegmentParameterNode:
     confidence: vtkMRMLScalarVolumeNode
     heatMapShown: bool = True
     surfaceShown: bool = False
+    ticksShown: bool = True
+    marksIn3D: bool = False
     heatMapSegment: str
     labelSource: vtkMRMLLabelMapVolumeNode  # why voxels were learned otherwise than given; none where none were
     labelSourceShown: bool = False
@@ -150,6 +155,7 @@ class DALESegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.logic = None
         self._parameterNode = None
         self._guiTag = None
+        self._matching = False  # whether the views are about to be matched with the scene
 
     def setup(self) -> None:
         ScriptedLoadableModuleWidget.setup(self)
@@ -162,30 +168,42 @@ class DALESegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.logic = DALESegmentLogic()
         workflow = self.logic.workflow
         self._reviewPanel = ReviewPanel(self.ui, workflow)
-        kinds = (DataPanel, LearnPanel, HeatMapPanel, AuditPanel, ResultPanel, ProgressPanel)
-        self._panels = [*(kind(self.ui, workflow) for kind in kinds), self._reviewPanel]
+        self._captions = ViewCaptions(workflow, self._reviewPanel.atHand)
+        self._reviewPanel.onJump = self._captions.refresh
+        self._progress = ProgressPanel(self.ui, workflow)
+        kinds = (DataPanel, LearnPanel, HeatMapPanel, AuditPanel, ResultPanel, Steps)
+        panels = (kind(self.ui, workflow) for kind in kinds)
+        self._panels = [*panels, self._progress, self._reviewPanel, self._captions]
         workflow.onChanged = self.refresh
         for event, method in (
             (slicer.mrmlScene.StartCloseEvent, self._onSceneStartClose),
             (slicer.mrmlScene.EndCloseEvent, self._onSceneReplaced),
             (slicer.mrmlScene.EndImportEvent, self._onSceneReplaced),
+            (slicer.mrmlScene.NodeAddedEvent, self._onNodeAdded),
         ):
             self.addObserver(slicer.mrmlScene, event, method)
-        self._follow(self.logic.getParameterNode())
+        self._scrollPlace = ScrollPlace(panel)
+        if self.parent.isEntered:  # after a reload: Slicer sets the new panel up and does not enter it
+            self.enter()
+        else:
+            self._follow(self.logic.getParameterNode())
 
     def enter(self) -> None:
         checkWhenIdle(resourceFile("requirements.txt"))
         self._follow(self.logic.getParameterNode())
         self._reviewPanel.entered()
+        self._scrollPlace.restore()
 
     def exit(self) -> None:
         """The panel is left. A running step goes on and its result comes, unless the scene is closed meanwhile."""
+        self._scrollPlace.keep()
         self._unbind()
         self._reviewPanel.left()
 
     def cleanup(self) -> None:
         if self.logic is not None:
             self._reviewPanel.close()
+            self._captions.close()
             self._follow(None)
             self.logic.close()
         self.removeObservers()
@@ -205,11 +223,27 @@ class DALESegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def _onSceneStartClose(self, caller, event) -> None:
         self.logic.workflow.cancel()
         self._reviewPanel.correction.drop()
+        self._reviewPanel.atHand.forget()
+        self._captions.clear()
+        self._progress.clear()
         self._follow(None)
 
     def _onSceneReplaced(self, caller, event) -> None:
         if self.parent.isEntered:  # else on entering: a scene that this module never saw keeps nothing of it
             self.enter()
+
+    def _onNodeAdded(self, caller, event) -> None:
+        """A segmentation may have come, which Slicer would fill: once it has its display, and once for many nodes."""
+        if not self._matching:
+            self._matching = True
+            qt.QTimer.singleShot(0, self._matchViews)
+
+    def _matchViews(self) -> None:
+        self._matching = False
+        workflow = self.logic.workflow
+        if workflow.session is not None and not slicer.mrmlScene.IsBatchProcessing():
+            workflow.review.matchViews()
+            self._captions.refresh()
 
     def _follow(self, parameterNode) -> None:
         """Bind the panel to another parameter node, or to none."""

@@ -36,6 +36,7 @@ THRESHOLD = 0.9  # confidence above which nothing is drawn, until the clinician 
 OPACITY = 0.5
 LAYER = SliceLayer("Foreground", HEAT_MAP, OPACITY, usual=0.0)
 AROUND_MM = 10.0
+LEGEND_SIZE, LEGEND_PLACE = (0.1, 0.4), (0.98, 0.9)  # of the view; the lower right corner says what is drawn
 
 
 def showConfidence(confidence: np.ndarray, geometry: Geometry, name: str, label: np.ndarray | None = None) -> Any:
@@ -64,8 +65,20 @@ def addHeatMap(image: Any, geometry: Geometry, name: str) -> Any:
     node.SetAndObserveDisplayNodeID(display.GetID())
     node.SetAndObserveImageData(image)
     setHeatMapThreshold(node, THRESHOLD)
+    addColourLegend(node).SetPosition(*LEGEND_PLACE)
     showHeatMap(node)
     return node
+
+
+def addColourLegend(node: Any) -> Any:
+    """The colours' meaning in the views that show the node, or the legend that is there; returns its display node."""
+    legend = slicer.vtkSlicerColorLogic.AddDefaultColorLegendDisplayNode(node)
+    legend.SetTitleText(_("Label confidence"))
+    legend.SetLabelFormat("%.1f")
+    legend.SetNumberOfLabels(3)
+    legend.SetSize(*LEGEND_SIZE)
+    legend.SetVisibility(True)
+    return legend
 
 
 def wholeConfidence(confidence: np.ndarray, geometry: Geometry, label: np.ndarray) -> np.ndarray:
@@ -102,6 +115,12 @@ def updatePart(node: Any, box: tuple[slice, ...], shown: np.ndarray) -> np.ndarr
     values[place] = np.clip(shown, 0.0, 1.0)
     slicer.util.arrayFromVolumeModified(node)
     return before
+
+
+def fillPart(node: Any, box: tuple[slice, ...], mask: np.ndarray, values: Any) -> None:
+    """Draw these values where mask (bool, of the box's shape) is set; box: slices of (k, j, i)."""
+    slicer.util.arrayFromVolume(node)[box][mask] = values
+    slicer.util.arrayFromVolumeModified(node)
 
 
 def setHeatMapThreshold(node: Any, confidence: float) -> None:

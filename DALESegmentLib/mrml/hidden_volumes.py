@@ -38,6 +38,11 @@ def hiddenArray(node: Any) -> np.ndarray:
     return slicer.util.arrayFromVolume(node).copy()
 
 
+def hiddenView(node: Any) -> np.ndarray:
+    """The same without a copy, only to be read."""
+    return slicer.util.arrayFromVolume(node)
+
+
 def hiddenGeometry(node: Any) -> Geometry:
     """The grid that the array lies on."""
     return geometryFromVolume(node)

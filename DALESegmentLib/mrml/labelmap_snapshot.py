@@ -44,16 +44,17 @@ class LabelmapSnapshot:
 
     def label(self) -> tuple[np.ndarray, int]:
         """(k, j, i) uint8 or uint16, and how many voxels are claimed by more than one segment; the later one wins."""
-        return self._within(tuple(slice(0, n) for n in self.shape))
+        return self.within(tuple(slice(0, n) for n in self.shape))
 
     def changedVoxels(self, earlier: LabelmapSnapshot) -> int | None:
         """How many voxels differ from an earlier moment; None where segments or grid are not the same."""
         if (self.shape, self.segmentIds) != (earlier.shape, earlier.segmentIds):
             return None
         box = _hull(_whereDifferent(self.pieces, earlier.pieces), self.shape)
-        return int(np.count_nonzero(self._within(box)[0] != earlier._within(box)[0]))
+        return int(np.count_nonzero(self.within(box)[0] != earlier.within(box)[0]))
 
-    def _within(self, box: Box) -> tuple[np.ndarray, int]:
+    def within(self, box: Box) -> tuple[np.ndarray, int]:
+        """The same of a part of the image alone; box: slices of (k, j, i) with a start and a stop."""
         shape = tuple(side.stop - side.start for side in box)
         label = np.zeros(shape, np.uint8 if len(self.segmentIds) < 256 else np.uint16)
         overlap = 0

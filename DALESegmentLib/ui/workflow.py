@@ -113,6 +113,8 @@ class Workflow(Requests):
                 self.review.showHeatMap(maps, taken.geometry, sources)
                 name = _("{image} refreshed").format(image=sources[0].GetName())
                 self.showResult(label, answer["items"][0], taken.geometry, sources, name, renew=True)
+            else:
+                first.restore()
             self.judgeModel(answer)
 
         self.request("refresh", parameters, done, self._decided(taken), read, first.show, first.restore)

@@ -25,7 +25,7 @@ def draw(folder: Path, minutes: float) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     with practice_window() as widget:
         ui, workflow = widget.ui, widget.logic.workflow
-        widget.window.resize(380, HEIGHT)
+        widget.dock.resize(380, HEIGHT)
         workflow.state.minutes, workflow.state.reviewer = minutes, "A. Reader"
         views(widget, folder / "case.png", heatMap=False)
         section(widget, "data", folder)
