@@ -46,6 +46,28 @@ class LabelmapSnapshot:
         """(k, j, i) uint8 or uint16, and how many voxels are claimed by more than one segment; the later one wins."""
         return self.within(tuple(slice(0, n) for n in self.shape))
 
+    def claims(self) -> tuple[dict[int, int], dict[tuple[int, int], int]]:
+        """How many voxels each value claims, and {(value, value that lies over it): voxels} of what it does not get.
+
+        Segments that share a labelmap cannot overlap: where there is one alone, nothing is counted.
+        """
+        claimed: dict[int, int] = {}
+        lost: dict[tuple[int, int], int] = {}
+        if len(self.pieces) < 2:
+            return claimed, lost
+        label = self.label()[0]
+        whole = tuple(slice(0, n) for n in self.shape)
+        for piece in self.pieces:
+            there, here = _common(_place(piece), whole)
+            values, place = _translated(piece.voxels[there], piece.values, label.dtype), label[here]
+            counts = np.bincount(values.ravel(), minlength=len(self.segmentIds) + 1)
+            claimed |= {value: int(counts[value]) for value in piece.values.values()}
+            covered = (values > 0) & (values != place)
+            pairs = np.stack([values[covered], place[covered]], axis=1)
+            found, voxels = np.unique(pairs, axis=0, return_counts=True)
+            lost |= {(int(v), int(over)): int(n) for (v, over), n in zip(found, voxels, strict=True)}
+        return claimed, lost
+
     def changedVoxels(self, earlier: LabelmapSnapshot) -> int | None:
         """How many voxels differ from an earlier moment; None where segments or grid are not the same."""
         if (self.shape, self.segmentIds) != (earlier.shape, earlier.segmentIds):

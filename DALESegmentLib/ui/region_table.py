@@ -56,6 +56,7 @@ class RegionTable:
         for column, width in enumerate(WIDTHS):
             header.resizeSection(column, width)
         header.setSectionResizeMode(SEGMENT, qt.QHeaderView.Stretch)
+        header.setSectionResizeMode(STATE, qt.QHeaderView.ResizeToContents)  # whatever font is in use
         table.verticalHeader().setDefaultSectionSize(ROW_HEIGHT)
         table.setMinimumHeight(6 * ROW_HEIGHT)
 

@@ -18,6 +18,9 @@ from .signals import showProblemSoon
 
 BACKGROUND = "beside"  # in the place of a request's id while arrays are written or read beside the user interface
 
+DECLINED = "declined"
+"""Code of what `prepare` raises where the user was asked and did not agree."""
+
 
 @dataclass
 class _Step:
@@ -100,7 +103,13 @@ class Requests:
         """
         if self.busy:
             raise EngineError("busy", "A step is still running; wait for it or cancel it.")
-        self.prepare()
+        try:
+            self.prepare()
+        except EngineError as problem:
+            if problem.code != DECLINED:
+                raise
+            self.onMessage(problem.sentence)  # no dialog: the user has just closed the one that asked
+            return
         step = self._step = _Step(command, parameters, onDone, read, self.state.token, onProgress, onFailed)
         if writeCase is None:
             self._send(step)
