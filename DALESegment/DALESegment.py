@@ -34,6 +34,7 @@ except ImportError:  # not built: the library lies beside this file's folder
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from DALESegmentLib.mrml.practice_case import addMiddleOf, addPracticeCase
+from DALESegmentLib.mrml.regions import regionIdentity
 from DALESegmentLib.mrml.volumes import imageOnScreen
 from DALESegmentLib.ui.audit_panel import AuditPanel
 from DALESegmentLib.ui.data_panel import DataPanel
@@ -55,6 +56,7 @@ from DALESegmentLib.ui.sample_data import registerSampleData
 from DALESegmentLib.ui.scrolling import ScrollPlace
 from DALESegmentLib.ui.session import loginName
 from DALESegmentLib.ui.settings import Device, TrainingMethod, TrainingSource
+from DALESegmentLib.ui.signals import withoutDialogs
 from DALESegmentLib.ui.steps import Steps
 from DALESegmentLib.ui.view_captions import ViewCaptions
 from DALESegmentLib.ui.workflow import Workflow
@@ -167,13 +169,13 @@ class DALESegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
         self.logic = DALESegmentLogic()
         workflow = self.logic.workflow
-        self._reviewPanel = ReviewPanel(self.ui, workflow)
-        self._captions = ViewCaptions(workflow, self._reviewPanel.atHand)
-        self._reviewPanel.onJump = self._captions.refresh
+        self.reviewPanel = ReviewPanel(self.ui, workflow)
+        self._captions = ViewCaptions(workflow, self.reviewPanel.atHand)
+        self.reviewPanel.onJump = self._captions.refresh
         self._progress = ProgressPanel(self.ui, workflow)
         kinds = (DataPanel, LearnPanel, HeatMapPanel, AuditPanel, ResultPanel, Steps)
         panels = (kind(self.ui, workflow) for kind in kinds)
-        self._panels = [*panels, self._progress, self._reviewPanel, self._captions]
+        self._panels = [*panels, self._progress, self.reviewPanel, self._captions]
         workflow.onChanged = self.refresh
         for event, method in (
             (slicer.mrmlScene.StartCloseEvent, self._onSceneStartClose),
@@ -191,18 +193,18 @@ class DALESegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def enter(self) -> None:
         checkWhenIdle(resourceFile("requirements.txt"))
         self._follow(self.logic.getParameterNode())
-        self._reviewPanel.entered()
+        self.reviewPanel.entered()
         self._scrollPlace.restore()
 
     def exit(self) -> None:
         """The panel is left. A running step goes on and its result comes, unless the scene is closed meanwhile."""
         self._scrollPlace.keep()
         self._unbind()
-        self._reviewPanel.left()
+        self.reviewPanel.left()
 
     def cleanup(self) -> None:
         if self.logic is not None:
-            self._reviewPanel.close()
+            self.reviewPanel.close()
             self._captions.close()
             self._follow(None)
             self.logic.close()
@@ -222,8 +224,8 @@ class DALESegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def _onSceneStartClose(self, caller, event) -> None:
         self.logic.workflow.cancel()
-        self._reviewPanel.correction.drop()
-        self._reviewPanel.atHand.forget()
+        self.reviewPanel.correction.drop()
+        self.reviewPanel.atHand.forget()
         self._captions.clear()
         self._progress.clear()
         self._follow(None)
@@ -274,24 +276,29 @@ class DALESegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
 
 class DALESegmentTest(ScriptedLoadableModuleTest):
-    """The whole flow without dialogs, on the practice case and on a part of a real image.
+    """The whole flow without dialogs, on the practice case and on a part of a real image; then the panel's keys.
 
-    What cannot be run is skipped with a printed reason: all of it where torch is missing, the real image where it is
-    not on this computer and cannot be downloaded.
+    It runs in an application that somebody uses as in one started for testing, prints a line for each step that
+    passed, and raises at the first that did not. What cannot be run is skipped with a printed reason: all of it where
+    torch is missing, the real image where it is not on this computer and cannot be downloaded, the keys where there is
+    no panel.
     """
 
     def setUp(self):
         slicer.mrmlScene.Clear()
 
     def runTest(self):
-        self.setUp()
+        self.passed = 0
         missing = missingRequirements(resourceFile("requirements.txt"))
         if missing or installedVersion("torch") is None:
             print("DALESegment test skipped: not installed:", ", ".join(missing) or "torch")
             return
-        self.test_practiceCase()
-        self.setUp()
-        self.test_realImage()
+        with withoutDialogs():
+            for test in (self.test_practiceCase, self.test_keys, self.test_realImage):
+                if test != self.test_keys:  # which goes on with the practice case
+                    self.setUp()
+                test()
+        print(f"DALESegment test: all {self.passed} steps passed.")
 
     def test_practiceCase(self):
         self.wholeFlow(*addPracticeCase())
@@ -306,6 +313,27 @@ class DALESegmentTest(ScriptedLoadableModuleTest):
             return
         self.wholeFlow(*addMiddleOf(volume))
 
+    def test_keys(self):
+        """What the keys of a review do, on the list of the scene."""
+        slicer.util.selectModule("DALESegment")
+        widget = getattr(slicer.modules, "DALESegmentWidget", None)
+        if widget is None or widget.logic is None or widget.logic.workflow.session is None:
+            print("DALESegment test of the keys skipped: the panel is not there.")
+            return
+        workflow, panel = widget.logic.workflow, widget.reviewPanel
+        widget.refresh()
+        region = next(iter(workflow.review.regions()), None)
+        if region is None:
+            print("DALESegment test of the keys skipped: no doubtful region was found.")
+            return
+        panel.table.goTo(region)
+        for key, expected in (("confirm", "confirmed"), ("undo", "open"), ("unsure", "unsure"), ("undo", "open")):
+            panel.act(key)
+            known = workflow.review.decisions()[regionIdentity(region)]
+            assert known == expected, f"after {key} the region is {known}"
+            panel.table.goTo(region)
+            self.say(f"key {key}", f"region {region.rank} is {known}")
+
     def wholeFlow(self, image, segmentation):
         logic = DALESegmentLogic()
         state = logic.getParameterNode()
@@ -317,6 +345,7 @@ class DALESegmentTest(ScriptedLoadableModuleTest):
             for step in ("train", "showConfidence", "listRegions"):
                 self.finish(logic, step)
             assert state.heatMap is not None
+            assert not segmentation.GetDisplayNode().GetVisibility2DFill(), "the fill covers the heat map"
             review = logic.workflow.review
             for region in review.regions()[:1]:
                 review.decide(region, "confirmed")
@@ -332,7 +361,7 @@ class DALESegmentTest(ScriptedLoadableModuleTest):
             assert state.result.GetSegmentation().GetNumberOfSegments() == 1
         finally:
             logic.close()
-        self.delayDisplay("DALESegment: the whole flow passed.")
+        self.say("whole flow", image.GetName())
 
     def finish(self, logic, step, act=None):
         """Run one step to its end; what it says is a failure where it did not succeed."""
@@ -341,4 +370,10 @@ class DALESegmentTest(ScriptedLoadableModuleTest):
         (act or getattr(logic.workflow, step))()
         ended = logic.workflow.waitFor(lambda: not logic.workflow.busy, 300)
         assert ended, f"{step} did not end"
-        self.delayDisplay(f"{step}: {messages[-1]}")
+        assert logic.workflow.succeeded, f"{step}: {messages[-1]}"
+        self.say(step, messages[-1])
+
+    def say(self, step, what):
+        """One step passed. No pop-up: its event loop would let in what waits in the queue."""
+        self.passed = getattr(self, "passed", 0) + 1
+        print(f"DALESegment test, passed: {step} ({' '.join(what.split())})")

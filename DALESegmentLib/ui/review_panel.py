@@ -28,7 +28,7 @@ class ReviewPanel:
         self.correction = Correction(workflow)
         self.atHand = ActiveRegion(workflow)
         self.table = RegionTable(ui.regionsTable, ui.stateFilterComboBox, ui.filterEdit, self._jump)
-        actions = {
+        actions = self._actions = {
             "next": lambda: self.table.step(1),
             "previous": lambda: self.table.step(-1),
             "confirm": lambda: self._decide("confirmed"),
@@ -54,6 +54,10 @@ class ReviewPanel:
         self._journalProblem = ""
         self.onJump: Callable[[], None] = lambda: None  # another region is at hand
         ui.keysLabel.setText(legend())
+
+    def act(self, name: str) -> None:
+        """What the key of that name in `review_keys.KEYS` does, for scripts."""
+        self._actions[name]()
 
     def refresh(self) -> None:
         state, ui, review = self._workflow.state, self._ui, self._workflow.review

@@ -33,7 +33,7 @@ def test_a_module_that_is_set_up_while_another_is_on_screen_is_not_entered(widge
     before = {n: m for n, m in sys.modules.items() if n.split(".")[0] in ("DALESegment", "DALESegmentLib")}
     now = reload(widget)
     try:
-        assert not now._reviewPanel._entered
+        assert not now.reviewPanel._entered
     finally:
         now.cleanup()
         sys.modules.update(before)
@@ -100,3 +100,24 @@ def test_a_sentence_is_shown_in_a_dialog_unless_slicer_is_under_test(widget):
     slicer.app.testing = True
     click(widget.ui.confidenceButton)
     assert not slicer.app.dialogs
+
+
+def test_the_modules_own_test_tries_the_keys(reviewed, capsys):
+    from DALESegment import DALESegmentTest
+
+    DALESegmentTest().test_keys()
+    said = capsys.readouterr().out
+    for line in (
+        "key confirm (region 1 is confirmed)",
+        "key undo (region 1 is open)",
+        "key unsure (region 1 is unsure)",
+    ):
+        assert line in said
+    assert set(states(reviewed)) == {"open"}
+
+
+def test_the_keys_are_skipped_with_a_reason_where_there_is_no_list(widget, capsys):
+    from DALESegment import DALESegmentTest
+
+    DALESegmentTest().test_keys()
+    assert "skipped: no doubtful region" in capsys.readouterr().out
