@@ -36,6 +36,7 @@ THRESHOLD = 0.9  # confidence above which nothing is drawn, until the clinician 
 OPACITY = 0.5
 LAYER = SliceLayer("Foreground", HEAT_MAP, OPACITY, usual=0.0)
 AROUND_MM = 10.0
+LEGEND_FONT = 12  # pixels
 LEGEND_SIZE, LEGEND_PLACE = (0.1, 0.4), (0.98, 0.9)  # of the view; the lower right corner says what is drawn
 
 
@@ -77,6 +78,8 @@ def addColourLegend(node: Any) -> Any:
     legend.SetLabelFormat("%.1f")
     legend.SetNumberOfLabels(3)
     legend.SetSize(*LEGEND_SIZE)
+    for text in (legend.GetTitleTextProperty(), legend.GetLabelTextProperty()):
+        text.SetFontSize(LEGEND_FONT)
     legend.SetVisibility(True)
     return legend
 

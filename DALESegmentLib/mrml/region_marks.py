@@ -48,10 +48,18 @@ def markEditableArea(mask: np.ndarray, geometry: Geometry) -> None:
     """Outline in the slice views where the Segment Editor may change something. mask: (k, j, i) bool."""
     array = mask if mask.ndim == 3 else mask[None]
     _show(EDITABLE, _("Where you may draw"), _voxelFaces(array, (0, 0, 0)), geometry, 2, False)
+    _showFrame(False)  # one white line less, where two areas matter
 
 
 def unmarkEditableArea() -> None:
     _remove(EDITABLE)
+    _showFrame(True)
+
+
+def _showFrame(shown: bool) -> None:
+    frame = nodeWithRole("vtkMRMLModelNode", FRAME)
+    if frame is not None:
+        frame.GetDisplayNode().SetVisibility2D(shown)
 
 
 def _show(role: str, name: str, faces: np.ndarray, geometry: Geometry, pixels: int, in3D: bool) -> None:

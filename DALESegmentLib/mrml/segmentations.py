@@ -20,7 +20,7 @@ from .volumes import gridArray, parentToWorld
 PALETTE = ((0.20, 0.95, 0.70), (0.35, 0.75, 1.00), (0.72, 0.62, 1.00), (0.95, 0.95, 0.95))
 LINES = {
     "model": (1, ((0.20, 0.95, 0.70), (0.95, 0.95, 0.95), (0.45, 0.80, 0.20))),
-    "refreshed": (2, ((0.72, 0.62, 1.00), (0.35, 0.75, 1.00), (0.10, 0.35, 1.00))),
+    "refreshed": (2, ((0.60, 0.40, 1.00), (0.35, 0.75, 1.00), (0.10, 0.35, 1.00))),
 }
 """Whose outline: its width in pixels, and colours to choose from, none of them among those of the heat map."""
 APART = 0.4  # Euclidean, in RGB of [0, 1]
