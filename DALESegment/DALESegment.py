@@ -115,6 +115,7 @@ class DALESegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.logic = None
         self._parameterNode = None
         self._guiTag = None
+        self._matching = False  # whether the views are about to be matched with the scene
 
     def setup(self) -> None:
         ScriptedLoadableModuleWidget.setup(self)
@@ -125,6 +126,9 @@ class DALESegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         from DALESegmentLib.ui.progress_panel import ProgressPanel
         from DALESegmentLib.ui.result_panel import ResultPanel
         from DALESegmentLib.ui.review_panel import ReviewPanel
+        from DALESegmentLib.ui.scrolling import ScrollPlace
+        from DALESegmentLib.ui.steps import Steps
+        from DALESegmentLib.ui.view_captions import ViewCaptions
 
         panel = slicer.util.loadUI(resourceFile("UI/DALESegment.ui"))
         self.layout.addWidget(panel)
@@ -134,33 +138,45 @@ class DALESegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
         self.logic = DALESegmentLogic()
         workflow = self.logic.workflow
-        self._reviewPanel = ReviewPanel(self.ui, workflow)
-        kinds = (DataPanel, LearnPanel, HeatMapPanel, AuditPanel, ResultPanel, ProgressPanel)
-        self._panels = [*(kind(self.ui, workflow) for kind in kinds), self._reviewPanel]
+        self.reviewPanel = ReviewPanel(self.ui, workflow)
+        self._captions = ViewCaptions(workflow, self.reviewPanel.atHand)
+        self.reviewPanel.onJump = self._captions.refresh
+        self._progress = ProgressPanel(self.ui, workflow)
+        kinds = (DataPanel, LearnPanel, HeatMapPanel, AuditPanel, ResultPanel, Steps)
+        panels = (kind(self.ui, workflow) for kind in kinds)
+        self._panels = [*panels, self._progress, self.reviewPanel, self._captions]
         workflow.onChanged = self.refresh
         for event, method in (
             (slicer.mrmlScene.StartCloseEvent, self._onSceneStartClose),
             (slicer.mrmlScene.EndCloseEvent, self._onSceneReplaced),
             (slicer.mrmlScene.EndImportEvent, self._onSceneReplaced),
+            (slicer.mrmlScene.NodeAddedEvent, self._onNodeAdded),
         ):
             self.addObserver(slicer.mrmlScene, event, method)
-        self._follow(self.logic.getParameterNode())
+        self._scrollPlace = ScrollPlace(panel)
+        if self.parent.isEntered:  # after a reload: Slicer sets the new panel up and does not enter it
+            self.enter()
+        else:
+            self._follow(self.logic.getParameterNode())
 
     def enter(self) -> None:
         from DALESegmentLib.ui.dependencies import checkWhenIdle
 
         checkWhenIdle(resourceFile("requirements.txt"))
         self._follow(self.logic.getParameterNode())
-        self._reviewPanel.entered()
+        self.reviewPanel.entered()
+        self._scrollPlace.restore()
 
     def exit(self) -> None:
         """The panel is left. A running step goes on and its result comes, unless the scene is closed meanwhile."""
+        self._scrollPlace.keep()
         self._unbind()
-        self._reviewPanel.left()
+        self.reviewPanel.left()
 
     def cleanup(self) -> None:
         if self.logic is not None:
-            self._reviewPanel.close()
+            self.reviewPanel.close()
+            self._captions.close()
             self._follow(None)
             self.logic.close()
         self.removeObservers()
@@ -179,12 +195,28 @@ class DALESegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def _onSceneStartClose(self, caller, event) -> None:
         self.logic.workflow.cancel()
-        self._reviewPanel.correction.drop()
+        self.reviewPanel.correction.drop()
+        self.reviewPanel.atHand.forget()
+        self._captions.clear()
+        self._progress.clear()
         self._follow(None)
 
     def _onSceneReplaced(self, caller, event) -> None:
         if self.parent.isEntered:  # else on entering: a scene that this module never saw keeps nothing of it
             self.enter()
+
+    def _onNodeAdded(self, caller, event) -> None:
+        """A segmentation may have come, which Slicer would fill: once it has its display, and once for many nodes."""
+        if not self._matching:
+            self._matching = True
+            qt.QTimer.singleShot(0, self._matchViews)
+
+    def _matchViews(self) -> None:
+        self._matching = False
+        workflow = self.logic.workflow
+        if workflow.session is not None and not slicer.mrmlScene.IsBatchProcessing():
+            workflow.review.matchViews()
+            self._captions.refresh()
 
     def _follow(self, parameterNode) -> None:
         """Bind the panel to another parameter node, or to none."""
@@ -218,10 +250,12 @@ class DALESegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
 
 class DALESegmentTest(ScriptedLoadableModuleTest):
-    """The whole flow without dialogs, on the practice case and on a part of a real image.
+    """The whole flow without dialogs, on the practice case and on a part of a real image; then the panel's keys.
 
-    What cannot be run is skipped with a printed reason: all of it where torch is missing, the real image where it is
-    not on this computer and cannot be downloaded.
+    It runs in an application that somebody uses as in one started for testing, prints a line for each step that
+    passed, and raises at the first that did not. What cannot be run is skipped with a printed reason: all of it where
+    torch is missing, the real image where it is not on this computer and cannot be downloaded, the keys where there is
+    no panel.
     """
 
     def setUp(self):
@@ -229,15 +263,19 @@ class DALESegmentTest(ScriptedLoadableModuleTest):
 
     def runTest(self):
         from DALESegmentLib.ui.dependencies import installedVersion, missingRequirements
+        from DALESegmentLib.ui.signals import withoutDialogs
 
-        self.setUp()
+        self.passed = 0
         missing = missingRequirements(resourceFile("requirements.txt"))
         if missing or installedVersion("torch") is None:
             print("DALESegment test skipped: not installed:", ", ".join(missing) or "torch")
             return
-        self.test_practiceCase()
-        self.setUp()
-        self.test_realImage()
+        with withoutDialogs():
+            for test in (self.test_practiceCase, self.test_keys, self.test_realImage):
+                if test != self.test_keys:  # which goes on with the practice case
+                    self.setUp()
+                test()
+        print(f"DALESegment test: all {self.passed} steps passed.")
 
     def test_practiceCase(self):
         from DALESegmentLib.mrml.practice_case import addPracticeCase
@@ -256,6 +294,29 @@ class DALESegmentTest(ScriptedLoadableModuleTest):
             return
         self.wholeFlow(*addMiddleOf(volume))
 
+    def test_keys(self):
+        """What the keys of a review do, on the list of the scene."""
+        from DALESegmentLib.mrml.regions import regionIdentity
+
+        slicer.util.selectModule("DALESegment")
+        widget = getattr(slicer.modules, "DALESegmentWidget", None)
+        if widget is None or widget.logic is None or widget.logic.workflow.session is None:
+            print("DALESegment test of the keys skipped: the panel is not there.")
+            return
+        workflow, panel = widget.logic.workflow, widget.reviewPanel
+        widget.refresh()
+        region = next(iter(workflow.review.regions()), None)
+        if region is None:
+            print("DALESegment test of the keys skipped: no doubtful region was found.")
+            return
+        panel.table.goTo(region)
+        for key, expected in (("confirm", "confirmed"), ("undo", "open"), ("unsure", "unsure"), ("undo", "open")):
+            panel.act(key)
+            known = workflow.review.decisions()[regionIdentity(region)]
+            assert known == expected, f"after {key} the region is {known}"
+            panel.table.goTo(region)
+            self.say(f"key {key}", f"region {region.rank} is {known}")
+
     def wholeFlow(self, image, segmentation):
         from DALESegmentLib.ui.prediction import Prediction
 
@@ -269,6 +330,7 @@ class DALESegmentTest(ScriptedLoadableModuleTest):
             for step in ("train", "showConfidence", "listRegions"):
                 self.finish(logic, step)
             assert state.heatMap is not None
+            assert not segmentation.GetDisplayNode().GetVisibility2DFill(), "the fill covers the heat map"
             review = logic.workflow.review
             for region in review.regions()[:1]:
                 review.decide(region, "confirmed")
@@ -284,7 +346,7 @@ class DALESegmentTest(ScriptedLoadableModuleTest):
             assert state.result.GetSegmentation().GetNumberOfSegments() == 1
         finally:
             logic.close()
-        self.delayDisplay("DALESegment: the whole flow passed.")
+        self.say("whole flow", image.GetName())
 
     def finish(self, logic, step, act=None):
         """Run one step to its end; what it says is a failure where it did not succeed."""
@@ -293,4 +355,10 @@ class DALESegmentTest(ScriptedLoadableModuleTest):
         (act or getattr(logic.workflow, step))()
         ended = logic.workflow.waitFor(lambda: not logic.workflow.busy, 300)
         assert ended, f"{step} did not end"
-        self.delayDisplay(f"{step}: {messages[-1]}")
+        assert logic.workflow.succeeded, f"{step}: {messages[-1]}"
+        self.say(step, messages[-1])
+
+    def say(self, step, what):
+        """One step passed. No pop-up: its event loop would let in what waits in the queue."""
+        self.passed = getattr(self, "passed", 0) + 1
+        print(f"DALESegment test, passed: {step} ({' '.join(what.split())})")

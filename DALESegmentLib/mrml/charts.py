@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -20,33 +21,45 @@ def _curves() -> Iterator[tuple[str, str, tuple[float, float, float]]]:
 def updateCurves(history: Sequence[dict[str, Any]]) -> Any:
     """Draw the history, one dict an epoch with "epoch" and any of "loss", "validation_dice".
 
-    Returns the vtkMRMLPlotChartNode. The scene has one chart, with its table and series; they are reused.
+    Returns the vtkMRMLPlotChartNode. The scene has one chart, and a table and a series for each curve; they are
+    reused. A curve of less than two points is left out: there is no line to draw, and Slicer reports that as an error.
     """
-    table = ensureNodeWithRole("vtkMRMLTableNode", "curveTable", _("Learning curves table"))
     chart = ensureNodeWithRole("vtkMRMLPlotChartNode", "curveChart", _("Learning curves"))
-    curves, epoch = list(_curves()), _("Epoch")
-    columns = [("epoch", epoch), *((key, name) for key, name, _colour in curves)]
-    modified = table.StartModify()
-    table.RemoveAllColumns()
-    for key, name in columns:
-        table.AddColumn(_column(name, [row.get(key) for row in history]))
-    table.EndModify(modified)
-    for key, name, colour in curves:
+    epoch = _("Epoch")
+    for key, name, colour in _curves():
+        table = ensureNodeWithRole("vtkMRMLTableNode", f"curveTable.{key}", _("{curve} table").format(curve=name))
+        points = [(row["epoch"], row[key]) for row in history if _isNumber(row.get(key))]
+        modified = table.StartModify()
+        table.RemoveAllColumns()
+        for column, title in enumerate((epoch, name)):
+            table.AddColumn(_column(title, [point[column] for point in points]))
+        table.EndModify(modified)
         series = ensureNodeWithRole("vtkMRMLPlotSeriesNode", f"curve.{key}", name)
-        series.SetAndObserveTableNodeID(table.GetID())
-        series.SetPlotType(series.PlotTypeScatter)
-        series.SetXColumnName(epoch)
-        series.SetYColumnName(name)
-        series.SetMarkerStyle(series.MarkerStyleNone if len(history) > 1 else series.MarkerStyleCircle)
-        series.SetLineStyle(series.LineStyleSolid)
-        series.SetLineWidth(2)
-        series.SetColor(*colour)
-        if not chart.HasPlotSeriesNodeID(series.GetID()):
+        _styleSeries(series, table, epoch, name, colour)
+        drawn = chart.HasPlotSeriesNodeID(series.GetID())
+        if len(points) > 1 and not drawn:
             chart.AddAndObservePlotSeriesNodeID(series.GetID())
+        elif len(points) < 2 and drawn:
+            chart.RemovePlotSeriesNodeID(series.GetID())
     chart.SetTitle(_("Learning curves"))
     chart.SetXAxisTitle(epoch)
     chart.SetYAxisTitle(_("Loss, Dice"))
     return chart
+
+
+def _styleSeries(series: Any, table: Any, epoch: str, name: str, colour: tuple[float, float, float]) -> None:
+    series.SetAndObserveTableNodeID(table.GetID())
+    series.SetPlotType(series.PlotTypeScatter)
+    series.SetXColumnName(epoch)
+    series.SetYColumnName(name)
+    series.SetMarkerStyle(series.MarkerStyleNone)
+    series.SetLineStyle(series.LineStyleSolid)
+    series.SetLineWidth(2)
+    series.SetColor(*colour)
+
+
+def _isNumber(value: float | None) -> bool:
+    return value is not None and math.isfinite(value)
 
 
 def curvesChart() -> Any:
@@ -54,9 +67,9 @@ def curvesChart() -> Any:
     return nodeWithRole("vtkMRMLPlotChartNode", "curveChart") or updateCurves([])
 
 
-def _column(name: str, values: list[float | None]) -> vtk.vtkDoubleArray:
+def _column(name: str, values: Sequence[float]) -> vtk.vtkDoubleArray:
     column = vtk.vtkDoubleArray()
     column.SetName(name)
     for value in values:
-        column.InsertNextValue(float("nan") if value is None else float(value))
+        column.InsertNextValue(float(value))
     return column

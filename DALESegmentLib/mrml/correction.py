@@ -1,8 +1,8 @@
 """The Segment Editor made ready to correct one region, and put back as it was.
 
 While a correction is open, the segmentation holds one passing segment: the region with a margin, hidden, to
-which the editor's masking is limited. It is marked by a tag, is no part of any label, and goes when the
-correction ends.
+which the editor's masking is limited; the views show its outline. It is marked by a tag, is no part of any
+label, and goes when the correction ends.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import slicer
 
 from ..engine.geometry.grid import Geometry
 from .i18n import tr as _
+from .region_marks import markEditableArea, unmarkEditableArea
 from .scene import currentScene, saveForUndo
 from .segmentations import PASSING, orientedImage
 
@@ -56,6 +57,7 @@ def openCorrection(
         {name: editor.GetAttribute(name) for name in BRUSH},
     )
     maskId = _addPassingSegment(segmentationNode, region, geometry)
+    markEditableArea(region, geometry)  # the segment itself is hidden, and so drawn nowhere
     modified = editor.StartModify()
     editor.SetAndObserveSegmentationNode(segmentationNode)
     editor.SetAndObserveSourceVolumeNode(imageNode)
@@ -75,6 +77,7 @@ def endCorrection(kept: OpenCorrection) -> None:
     """Take the passing segment away and give the Segment Editor its settings back."""
     if kept.segmentationNode.GetScene() is not None:
         closeLeftOver(kept.segmentationNode)
+    unmarkEditableArea()
     editor = segmentEditorNode()
     modified = editor.StartModify()
     editor.SetMaskMode(kept.maskMode)

@@ -15,7 +15,8 @@ import slicer
 
 from ..engine.geometry.grid import Geometry
 from .i18n import tr as _
-from .scene import ROLE, currentScene, nodeWithRole, removeWithDisplay
+from .outlines import drawOutlinesAlone, restoreFills
+from .scene import ROLE, currentScene, freeName, nodeWithRole, removeWithDisplay
 from .views import SliceLayer
 from .volumes import gridArray, vtkImage
 
@@ -35,6 +36,8 @@ THRESHOLD = 0.9  # confidence above which nothing is drawn, until the clinician 
 OPACITY = 0.5
 LAYER = SliceLayer("Foreground", HEAT_MAP, OPACITY, usual=0.0)
 AROUND_MM = 10.0
+LEGEND_FONT = 12  # pixels
+LEGEND_SIZE, LEGEND_PLACE = (0.1, 0.4), (0.98, 0.9)  # of the view; the lower right corner says what is drawn
 
 
 def showConfidence(confidence: np.ndarray, geometry: Geometry, name: str, label: np.ndarray | None = None) -> Any:
@@ -57,14 +60,28 @@ def addHeatMap(image: Any, geometry: Geometry, name: str) -> Any:
     display.SetAutoWindowLevel(False)
     display.SetWindowLevelMinMax(0.0, 1.0)
     display.SetAndObserveColorNodeID(confidenceColours().GetID())
-    node = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", scene.GenerateUniqueName(name))
+    node = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", freeName(name))
     node.SetAttribute(ROLE, HEAT_MAP)
     node.SetIJKToRASMatrix(slicer.util.vtkMatrixFromArray(geometry.ijk_to_ras()))
     node.SetAndObserveDisplayNodeID(display.GetID())
     node.SetAndObserveImageData(image)
     setHeatMapThreshold(node, THRESHOLD)
+    addColourLegend(node).SetPosition(*LEGEND_PLACE)
     showHeatMap(node)
     return node
+
+
+def addColourLegend(node: Any) -> Any:
+    """The colours' meaning in the views that show the node, or the legend that is there; returns its display node."""
+    legend = slicer.vtkSlicerColorLogic.AddDefaultColorLegendDisplayNode(node)
+    legend.SetTitleText(_("Label confidence"))
+    legend.SetLabelFormat("%.1f")
+    legend.SetNumberOfLabels(3)
+    legend.SetSize(*LEGEND_SIZE)
+    for text in (legend.GetTitleTextProperty(), legend.GetLabelTextProperty()):
+        text.SetFontSize(LEGEND_FONT)
+    legend.SetVisibility(True)
+    return legend
 
 
 def wholeConfidence(confidence: np.ndarray, geometry: Geometry, label: np.ndarray) -> np.ndarray:
@@ -103,6 +120,12 @@ def updatePart(node: Any, box: tuple[slice, ...], shown: np.ndarray) -> np.ndarr
     return before
 
 
+def fillPart(node: Any, box: tuple[slice, ...], mask: np.ndarray, values: Any) -> None:
+    """Draw these values where mask (bool, of the box's shape) is set; box: slices of (k, j, i)."""
+    slicer.util.arrayFromVolume(node)[box][mask] = values
+    slicer.util.arrayFromVolumeModified(node)
+
+
 def setHeatMapThreshold(node: Any, confidence: float) -> None:
     """Colour only voxels whose confidence is below this."""
     display = node.GetDisplayNode()
@@ -125,13 +148,20 @@ def showInEmptyViews(node: Any) -> None:
 
 
 def showHeatMap(node: Any) -> None:
-    """Lay the heat map over every slice view; what it covers comes back with `hideHeatMap`."""
+    """Lay the heat map over every slice view, and draw segments as outlines alone: Slicer draws their fill over it.
+
+    What it covers and the fill come back with `hideHeatMap`.
+    """
     LAYER.show(node)
+    drawOutlinesAlone()
 
 
 def hideHeatMap(node: Any) -> None:
-    """Take the heat map out of the views and give them back what it covered; the node stays."""
+    """Take the heat map out of the views and give them back what it covered, and segments their fill; the node
+    stays."""
     LAYER.hide(node)
+    if not any(LAYER.viewsShowing(other) for other in _heatMaps()):
+        restoreFills()
 
 
 def removeHeatMap(node: Any) -> None:
@@ -147,8 +177,12 @@ def removeHeatMap(node: Any) -> None:
 
 def heatMapIds() -> list[str]:
     """The IDs of all heat maps of the scene: none of them is an image to work on."""
+    return [node.GetID() for node in _heatMaps()]
+
+
+def _heatMaps() -> list[Any]:
     nodes = slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode", currentScene())
-    return [node.GetID() for node in nodes if node.GetAttribute(ROLE) == HEAT_MAP]
+    return [node for node in nodes if node.GetAttribute(ROLE) == HEAT_MAP]
 
 
 def confidenceColours() -> Any:

@@ -8,7 +8,7 @@ import numpy as np
 import slicer
 
 from ..engine.geometry.grid import Geometry
-from .scene import ROLE, currentScene
+from .scene import ROLE, currentScene, freeName
 from .volumes import geometryFromVolume, vtkImage
 
 KEPT = "kept"
@@ -24,7 +24,7 @@ def setHiddenImage(image: Any, geometry: Geometry, name: str, node: Any = None) 
     if node is None:
         node = currentScene().CreateNodeByClass("vtkMRMLScalarVolumeNode")
         node.UnRegister(None)
-        node.SetName(currentScene().GenerateUniqueName(name))
+        node.SetName(freeName(name))
         node.SetHideFromEditors(True)
         node.SetAttribute(ROLE, KEPT)
         currentScene().AddNode(node)
@@ -36,6 +36,11 @@ def setHiddenImage(image: Any, geometry: Geometry, name: str, node: Any = None) 
 def hiddenArray(node: Any) -> np.ndarray:
     """The array as it was kept, (k, j, i)."""
     return slicer.util.arrayFromVolume(node).copy()
+
+
+def hiddenView(node: Any) -> np.ndarray:
+    """The same without a copy, only to be read."""
+    return slicer.util.arrayFromVolume(node)
 
 
 def hiddenGeometry(node: Any) -> Geometry:

@@ -13,7 +13,7 @@ import slicer
 
 from ..engine.geometry.grid import Geometry
 from .i18n import tr as _
-from .scene import ROLE, currentScene, removeWithDisplay
+from .scene import ROLE, currentScene, freeName, removeWithDisplay
 from .views import SliceLayer
 from .volumes import geometryFromVolume
 
@@ -51,7 +51,7 @@ def addLabelSource(image: Any, geometry: Geometry, name: str, sourceNames: Mappi
     scene = currentScene()
     display = scene.AddNewNodeByClass("vtkMRMLLabelMapVolumeDisplayNode")
     display.SetAndObserveColorNodeID(_colours(name, sourceNames).GetID())
-    node = scene.AddNewNodeByClass("vtkMRMLLabelMapVolumeNode", scene.GenerateUniqueName(name))
+    node = scene.AddNewNodeByClass("vtkMRMLLabelMapVolumeNode", freeName(name))
     node.SetAttribute(ROLE, LABEL_SOURCE)
     node.SetAndObserveDisplayNodeID(display.GetID())
     node.SetIJKToRASMatrix(slicer.util.vtkMatrixFromArray(geometry.ijk_to_ras()))
@@ -100,7 +100,7 @@ def removeLabelSource(node: Any) -> None:
 
 
 def _colours(name: str, sourceNames: Mapping[int, str]) -> Any:
-    node = currentScene().AddNewNodeByClass("vtkMRMLColorTableNode", currentScene().GenerateUniqueName(name))
+    node = currentScene().AddNewNodeByClass("vtkMRMLColorTableNode", freeName(name))
     node.SetAttribute(ROLE, LABEL_SOURCE)
     node.SetHideFromEditors(True)
     node.SetTypeToUser()

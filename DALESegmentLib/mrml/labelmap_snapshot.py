@@ -44,16 +44,39 @@ class LabelmapSnapshot:
 
     def label(self) -> tuple[np.ndarray, int]:
         """(k, j, i) uint8 or uint16, and how many voxels are claimed by more than one segment; the later one wins."""
-        return self._within(tuple(slice(0, n) for n in self.shape))
+        return self.within(tuple(slice(0, n) for n in self.shape))
+
+    def claims(self) -> tuple[dict[int, int], dict[tuple[int, int], int]]:
+        """How many voxels each value claims, and {(value, value that lies over it): voxels} of what it does not get.
+
+        Segments that share a labelmap cannot overlap: where there is one alone, nothing is counted.
+        """
+        claimed: dict[int, int] = {}
+        lost: dict[tuple[int, int], int] = {}
+        if len(self.pieces) < 2:
+            return claimed, lost
+        label = self.label()[0]
+        whole = tuple(slice(0, n) for n in self.shape)
+        for piece in self.pieces:
+            there, here = _common(_place(piece), whole)
+            values, place = _translated(piece.voxels[there], piece.values, label.dtype), label[here]
+            counts = np.bincount(values.ravel(), minlength=len(self.segmentIds) + 1)
+            claimed |= {value: int(counts[value]) for value in piece.values.values()}
+            covered = (values > 0) & (values != place)
+            pairs = np.stack([values[covered], place[covered]], axis=1)
+            found, voxels = np.unique(pairs, axis=0, return_counts=True)
+            lost |= {(int(v), int(over)): int(n) for (v, over), n in zip(found, voxels, strict=True)}
+        return claimed, lost
 
     def changedVoxels(self, earlier: LabelmapSnapshot) -> int | None:
         """How many voxels differ from an earlier moment; None where segments or grid are not the same."""
         if (self.shape, self.segmentIds) != (earlier.shape, earlier.segmentIds):
             return None
         box = _hull(_whereDifferent(self.pieces, earlier.pieces), self.shape)
-        return int(np.count_nonzero(self._within(box)[0] != earlier._within(box)[0]))
+        return int(np.count_nonzero(self.within(box)[0] != earlier.within(box)[0]))
 
-    def _within(self, box: Box) -> tuple[np.ndarray, int]:
+    def within(self, box: Box) -> tuple[np.ndarray, int]:
+        """The same of a part of the image alone; box: slices of (k, j, i) with a start and a stop."""
         shape = tuple(side.stop - side.start for side in box)
         label = np.zeros(shape, np.uint8 if len(self.segmentIds) < 256 else np.uint16)
         overlap = 0

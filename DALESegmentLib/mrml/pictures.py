@@ -76,7 +76,7 @@ def renderSlices(
     for node in hidden:
         node.SetDisplayVisibility(False)
     try:
-        return np.concatenate([_pixels(view) for view in views], axis=1)
+        return np.concatenate([pixelsOf(view) for view in views], axis=1)
     finally:
         for node in hidden:
             node.SetDisplayVisibility(True)
@@ -98,7 +98,8 @@ def writePicture(path: str | Path, picture: np.ndarray) -> Path:
     return path
 
 
-def _pixels(view: Any) -> np.ndarray:
+def pixelsOf(view: Any) -> np.ndarray:
+    """What a slice view shows now, (rows, columns, 3) uint8, first row on top."""
     view.render_window().Render()
     grab = vtk.vtkWindowToImageFilter()
     grab.SetInput(view.render_window())

@@ -35,7 +35,7 @@ def addPracticeCase() -> list[Any]:
     truth, label = practiceLabels()
     image = slicer.util.addVolumeFromArray(_image(truth), name=_("Practice case"))
     image.SetSpacing(*SPACING)
-    return [image, _segmentation(label, image, _("LabelmapSnapshot in a hurry"), _("lesion"))]
+    return [image, _segmentation(label, image, _("Drawn in a hurry"), _("lesion"))]
 
 
 def practiceLabels() -> tuple[np.ndarray, np.ndarray]:
@@ -101,6 +101,8 @@ def _segmentation(label: np.ndarray, image: Any, name: str, segment: str) -> Any
     # Slicer would choose a colour by chance; this one is seen on a grey image and under the heat map
     segmentId = node.GetSegmentation().AddEmptySegment(segment, segment, OUTLINE)
     slicer.util.updateSegmentBinaryLabelmapFromArray(label.astype(np.uint8), node, segmentId, image)
+    if node.GetDisplayNode() is None:  # Slicer itself makes one with the node
+        node.CreateDefaultDisplayNodes()
     return node
 
 

@@ -15,7 +15,7 @@ import vtk
 from ..engine.dale.issues import Region
 from ..engine.geometry.grid import Geometry
 from .i18n import tr as _
-from .scene import ROLE, currentScene, ensureNodeWithRole
+from .scene import ROLE, currentScene, ensureNodeWithRole, freeName
 from .views import centreSliceViews
 from .volumes import geometryFromVolume
 
@@ -28,6 +28,7 @@ OPEN = "open"
 
 FRAME = 4.0  # field of view, as a multiple of the region's box
 SMALLEST_FRAME_MM = 30.0
+TICK, TICK_OPACITY = 1.5, 0.5  # per cent of the view: a pointer, not a lid on the boundary
 
 # Column name, VTK array class, value. The table shows rounded values; the node's attribute holds the exact regions.
 COLUMNS = (
@@ -61,7 +62,7 @@ def regionTables() -> list[Any]:
 def addRegionTable() -> Any:
     """A new, empty table beside those that are there."""
     scene = currentScene()
-    node = scene.AddNewNodeByClass("vtkMRMLTableNode", scene.GenerateUniqueName(_("Doubtful regions")))
+    node = scene.AddNewNodeByClass("vtkMRMLTableNode", freeName(_("Doubtful regions")))
     node.SetAttribute(ROLE, TABLE)
     return node
 
@@ -140,24 +141,37 @@ def regionNotes(tableNode: Any) -> dict[tuple, tuple[str, str, str]]:
 
 
 def updateRegionMarkups(regions: Sequence[Region], markupsNode: Any = None) -> Any:
-    """One locked point a region at its centre, in markupsNode (default: the scene's review marks)."""
+    """One locked point a region at its centre, in markupsNode (default: the scene's review marks): a faint tick in
+    the slices, nothing in 3D. The region at hand has an outline and a frame instead, see `region_marks`."""
     with _samePlaceNode():
         node = markupsNode or ensureNodeWithRole("vtkMRMLMarkupsFiducialNode", MARKUPS, _("Doubtful regions"))
     modified = node.StartModify()
     node.RemoveAllControlPoints()
     for region in sorted(regions, key=lambda region: region.rank):
-        # The number alone: longer names lie over each other where regions are near. The table has the rest.
         place = node.AddControlPointWorld(vtk.vtkVector3d(*region.centre_ras), str(region.rank))
         node.SetNthControlPointDescription(place, f"{region.class_name}: {region.suspicion}")
     node.SetLocked(True)
     node.CreateDefaultDisplayNodes()
     display = node.GetDisplayNode()
-    display.SetGlyphScale(1.5)  # per cent of the view: a pointer, not a lid on the boundary
-    display.SetTextScale(2.5)
-    display.SetPointLabelsVisibility(True)
+    display.SetGlyphTypeFromString("Cross2D")
+    display.SetGlyphScale(TICK)
+    display.SetPointLabelsVisibility(False)
+    display.SetPropertiesLabelVisibility(False)
     display.SetSelectedColor(1.0, 1.0, 1.0)  # legible on the image and on the heat map
+    display.SetOpacity(TICK_OPACITY)
+    display.SetVisibility3D(False)
     node.EndModify(modified)
     return node
+
+
+def showTicks(markupsNode: Any, shown: bool, in3D: bool = False, atHand: Region | None = None) -> None:
+    """Whether the regions have ticks in the slices, and in 3D too; the one at hand has none."""
+    markupsNode.SetDisplayVisibility(shown)
+    markupsNode.GetDisplayNode().SetVisibility3D(in3D)
+    for place in range(markupsNode.GetNumberOfControlPoints()):
+        visible = atHand is None or markupsNode.GetNthControlPointLabel(place) != str(atHand.rank)
+        if markupsNode.GetNthControlPointVisibility(place) != visible:
+            markupsNode.SetNthControlPointVisibility(place, visible)
 
 
 @contextmanager

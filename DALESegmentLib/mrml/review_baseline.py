@@ -9,7 +9,7 @@ import numpy as np
 
 from ..engine.geometry.grid import Geometry
 from ..engine.io.case import Case
-from .hidden_volumes import hiddenArray, hiddenGeometry, setHiddenImage
+from .hidden_volumes import hiddenArray, hiddenGeometry, hiddenView, setHiddenImage
 from .scene import currentScene
 from .volumes import vtkImage
 
@@ -63,3 +63,13 @@ def regionMap(tableNode: Any) -> np.ndarray | None:
     """(k, j, i) region IDs; None where they are not in the scene."""
     node = tableNode.GetNodeReference(REGIONS)
     return None if node is None else hiddenArray(node)
+
+
+def regionMapView(tableNode: Any) -> np.ndarray:
+    """The same without a copy, only to be read, where there is a baseline."""
+    return hiddenView(tableNode.GetNodeReference(REGIONS))
+
+
+def labelView(tableNode: Any) -> np.ndarray:
+    """(k, j, i) the label when the list was made, without a copy, only to be read, where there is a baseline."""
+    return hiddenView(tableNode.GetNodeReference(LABEL))

@@ -61,9 +61,14 @@ def ensureNodeWithRole(className: str, role: str, name: str) -> Any:
     """The node that plays `role`, created under `name` where the scene has none."""
     node = nodeWithRole(className, role)
     if node is None:
-        node = currentScene().AddNewNodeByClass(className, currentScene().GenerateUniqueName(name))
+        node = currentScene().AddNewNodeByClass(className, freeName(name))
         node.SetAttribute(ROLE, role)
     return node
+
+
+def freeName(name: str) -> str:
+    """The name itself while no node has it: Slicer's own count goes on after a node of that name was removed."""
+    return name if currentScene().GetFirstNodeByName(name) is None else currentScene().GenerateUniqueName(name)
 
 
 def persistentId(node: Any) -> str:

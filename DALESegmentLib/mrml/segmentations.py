@@ -12,11 +12,18 @@ from vtk.util.numpy_support import numpy_to_vtk
 from ..engine.core.errors import EngineError
 from ..engine.geometry.grid import Geometry
 from .labelmap_snapshot import LabelmapSnapshot, labelmapName, takeLabelmapSnapshot
-from .scene import ROLE, currentScene, saveForUndo
+from .outlines import LINE
+from .scene import ROLE, currentScene, freeName, saveForUndo
 from .volumes import gridArray, parentToWorld
 
 # Bright, told apart with any colour vision, and away from the orange and magenta of the heat map.
 PALETTE = ((0.20, 0.95, 0.70), (0.35, 0.75, 1.00), (0.72, 0.62, 1.00), (0.95, 0.95, 0.95))
+LINES = {
+    "model": (1, ((0.20, 0.95, 0.70), (0.95, 0.95, 0.95), (0.45, 0.80, 0.20))),
+    "refreshed": (2, ((0.60, 0.40, 1.00), (0.35, 0.75, 1.00), (0.10, 0.35, 1.00))),
+}
+"""Whose outline: its width in pixels, and colours to choose from, none of them among those of the heat map."""
+APART = 0.4  # Euclidean, in RGB of [0, 1]
 OUTLINE_PIXELS = 2
 RENEWABLE = "renewable"
 PASSING = "DALESegment.Passing"  # tag of a segment that is there for a while only, and is no part of a label
@@ -58,17 +65,18 @@ def addSegmentation(
     referenceVolumeNode: Any,
     name: str,
     likeSegmentationNode: Any = None,
+    line: str = "",
 ) -> Any:
     """A new segmentation node with one segment for each of classNames, also where the class is empty.
 
     label: (k, j, i) on `geometry`. The node lies under the reference volume's parent transform, so that the
-    two move together. Segments named like one of likeSegmentationNode take its ID, colour and terminology.
-    Raises EngineError "geometry-mismatch".
+    two move together. Segments named like one of likeSegmentationNode take its ID, colour and terminology; with
+    `line`, a key of LINES, they have a colour and a width that differ from it. Raises EngineError "geometry-mismatch".
     """
     scene = currentScene()
     array = gridArray(label, geometry)  # first, so that a label which does not fit leaves no node behind
     saveForUndo()
-    node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", scene.GenerateUniqueName(name))
+    node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", freeName(name))
     transform = referenceVolumeNode.GetParentTransformNode()
     node.SetAndObserveTransformNodeID(transform.GetID() if transform else None)
     node.SetReferenceImageGeometryParameterFromVolumeNode(referenceVolumeNode)
@@ -91,7 +99,24 @@ def addSegmentation(
     display = node.GetDisplayNode()
     display.SetVisibility2DFill(False)  # the image and its heat map stay in sight
     display.SetSliceIntersectionThickness(OUTLINE_PIXELS)
+    if line:
+        _giveLine(node, line)
     return node
+
+
+def _giveLine(node: Any, line: str) -> None:
+    """Outlines of this width, in the first colours that are far from those the segment and its neighbours have."""
+    pixels, colours = LINES[line]
+    node.SetAttribute(LINE, line)
+    node.GetDisplayNode().SetSliceIntersectionThickness(pixels)
+    segmentation = node.GetSegmentation()
+    segments = [segmentation.GetSegment(i) for i in segmentation.GetSegmentIDs()]
+    taken = [np.array(segment.GetColor()) for segment in segments]
+    for segment in segments:
+        distances = [min(np.linalg.norm(other - colour) for other in taken) for colour in colours]
+        chosen = colours[next((n for n, d in enumerate(distances) if d > APART), int(np.argmax(distances)))]
+        segment.SetColor(*chosen)
+        taken.append(np.array(chosen))
 
 
 def updateSegments(segmentationNode: Any, label: np.ndarray, geometry: Geometry, segmentIds: Mapping[int, str]) -> None:

@@ -10,8 +10,7 @@ import slicer
 import vtk
 from vtk.util.numpy_support import numpy_to_vtk, vtk_to_numpy
 
-from .heat_map import confidenceColours
-from .i18n import tr as _
+from .heat_map import addColourLegend, confidenceColours
 from .scene import ensureNodeWithRole, nodeWithRole, removeWithDisplay
 from .segmentations import userSegmentIds
 from .volumes import parentToWorld
@@ -42,18 +41,8 @@ def showSurface(heatMapNode: Any, segmentationNode: Any, segmentIds: Sequence[st
     display.SetScalarVisibility(True)
     display.SetVisibility(True)
     display.SetVisibility2D(False)  # the slices have the heat map itself
-    _explain(node)
+    addColourLegend(node)
     return node
-
-
-def _explain(node: Any) -> None:
-    """The colours' meaning beside the surface."""
-    legend = slicer.vtkSlicerColorLogic.AddDefaultColorLegendDisplayNode(node)  # or the one that is there
-    legend.SetTitleText(_("Label confidence"))
-    legend.SetLabelFormat("%.1f")
-    legend.SetNumberOfLabels(3)
-    legend.SetSize(0.1, 0.5)
-    legend.SetVisibility(True)
 
 
 def removeSurface() -> None:

@@ -10,6 +10,7 @@ from ..engine.geometry.grid import Geometry
 from ..engine.io.array_cases import save_array_case
 from ..engine.io.case import Case, image_fingerprint
 from ..mrml.cases import Snapshot
+from ..mrml.overlaps import overlaps, overlapSentence
 from .reviewed_store import loadTrusted, storeTrusted
 
 
@@ -27,6 +28,7 @@ class CaseSnapshot:
         self._folder, self._earlier = folder, earlier
         self._case: Case | None = None
         self._fingerprint = ""
+        self.overlap = ""  # a sentence where segments overlap; known once the case was made
 
     @property
     def geometry(self) -> Geometry:
@@ -49,6 +51,8 @@ class CaseSnapshot:
         """The case with the voxels trusted so far; made once."""
         if self._case is None:
             self._case = self._snapshot.case()
+            if self._snapshot.drawn is not None:
+                self.overlap = overlapSentence(overlaps(self._snapshot.drawn, self.geometry.voxel_volume))
             if self._owner is not None:
                 self._case.trusted = loadTrusted(self._trustedFile, self._case)
         return self._case

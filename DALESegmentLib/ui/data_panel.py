@@ -6,13 +6,19 @@ from typing import Any
 
 from slicer.i18n import tr as _
 
+from ..engine.core.errors import EngineError
 from ..mrml.heat_map import heatMapIds
 from ..mrml.input_summary import describe
+from ..mrml.overlaps import overlaps, overlapSentence
 from ..mrml.segmentations import userSegmentIds
+from ..mrml.volumes import geometryFromVolume
 from .combo_box import Choices
 from .path_field import PathField
 from .signals import connect
 from .workflow import Workflow
+
+LOOKED_AT = 10_000_000
+"""Voxels; in a larger image overlaps are looked for beside the user interface alone, by the first step."""
 
 
 class DataPanel:
@@ -26,6 +32,7 @@ class DataPanel:
         ]
         self._segments = Choices(ui.segmentComboBox, self._chooseSegment)
         ui.dataLabel.visible = False
+        self._overlapOf: tuple[tuple | None, str] = (None, "")  # what was looked at, and what was found
         connect(ui.checkButton, "clicked()", self._check)
 
     def refresh(self) -> None:
@@ -37,7 +44,7 @@ class DataPanel:
         folder = state.source.name == "folder"
         ui.casesFolderEdit.enabled = folder
         facts = describe([state.image, state.secondImage, state.thirdImage], state.segmentation)
-        ui.factsLabel.setText("\n".join([*facts.lines, *([] if folder else facts.problems)]))
+        ui.factsLabel.setText("\n".join([*facts.lines, *([] if folder else [*facts.problems, *self._overlap()])]))
         ready = bool(state.casesFolder) if folder else state.image is not None and state.segmentation is not None
         ui.checkButton.enabled = ready and not self._workflow.busy
 
@@ -54,7 +61,7 @@ class DataPanel:
         self._workflow.state.segment = segmentId
 
     def _check(self) -> None:
-        self._workflow.checkData(self._showFindings)
+        self._workflow.checkData(self._showFindings, self._say)
 
     def _showFindings(self, answer: dict) -> None:
         cases = answer["cases"]
@@ -66,9 +73,34 @@ class DataPanel:
             names = ", ".join(empty[:3]) + (", …" if len(empty) > 3 else "")
             text = _("Empty labels, taken for images where there is nothing to be labelled: {count} ({names}).")
             lines.append(text.format(count=len(empty), names=names))
-        self._ui.dataLabel.setText("\n".join(lines + problems[:5]))
+        self._say("\n".join(lines + problems[:5]))
+
+    def _say(self, text: str) -> None:
+        """Beside the button that asked."""
+        self._ui.dataLabel.setText(text)
         self._ui.dataLabel.visible = True
         self._workflow.onMessage("")
+
+    def _overlap(self) -> list[str]:
+        """A sentence where segments of the scene overlap; looked at again when the segmentation was changed."""
+        state = self._workflow.state
+        if state.image is None or state.segmentation is None:
+            return []
+        held = state.segmentation.GetSegmentation()
+        now = (state.image.GetID(), state.segmentation.GetID(), state.segment, held.GetMTime())
+        if now != self._overlapOf[0]:
+            self._overlapOf = now, ""
+            if held.GetNumberOfLayers() > 1 and state.image.GetImageData().GetNumberOfPoints() <= LOOKED_AT:
+                self._overlapOf = now, self._lookForOverlap()
+        return [self._overlapOf[1]] if self._overlapOf[1] else []
+
+    def _lookForOverlap(self) -> str:
+        try:
+            drawn = self._workflow.session.segmentationSnapshot()
+            volume = geometryFromVolume(self._workflow.state.image).voxel_volume
+        except EngineError:  # what is wrong is said already
+            return ""
+        return overlapSentence(overlaps(drawn, volume))
 
 
 def segmentChoices(segmentation: Any) -> list[tuple[str, str]]:

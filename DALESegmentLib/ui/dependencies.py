@@ -20,6 +20,8 @@ from slicer.i18n import tr as _
 
 from DALESegmentLib.engine.core.errors import EngineError
 
+from .signals import canAsk
+
 TORCH_MISSING = (
     "PyTorch is missing; install the PyTorch extension in the Extensions Manager, restart Slicer and try again."
 )
@@ -34,7 +36,8 @@ _found: set[str] = set()
 def ensureInstalled(requirementsFile: str | Path) -> bool:
     """Make sure that the engine can run; True where something was installed.
 
-    Asks the user first. Raises EngineError "torch-missing", "packages-missing", "install-failed".
+    Asks the user first. Raises EngineError "torch-missing", "packages-missing" where nobody can be asked, "declined",
+    "install-failed".
     """
     missing = missingRequirements(requirementsFile)
     if installedVersion("torch") is None:
@@ -138,7 +141,7 @@ def _installTorch() -> None:
     except Exception as error:
         raise _failed(error) from error
     if torch is None:
-        raise EngineError("torch-missing", "PyTorch was not installed; it is needed for training and prediction.")
+        raise EngineError("declined", "PyTorch was not installed; it is needed for training and prediction.")
 
 
 def _installPackages(missing: list[str], requirementsFile: str | Path) -> None:
@@ -149,13 +152,14 @@ def _installPackages(missing: list[str], requirementsFile: str | Path) -> None:
         "DALESegment needs {count} Python packages that Slicer does not have yet. What Slicer has is not replaced. "
         "Install them from {where} now?"
     ).format(count=len(missing), where=where)
-    agreed = not slicer.app.testingEnabled() and slicer.util.confirmOkCancelDisplay(
-        question, windowTitle="DALESegment", detailedText="\n".join(describe(missing, requirementsFile))
-    )
-    if not agreed:
+    if not canAsk():
+        raise EngineError("packages-missing", f"Python packages are missing: {', '.join(missing)}.")
+    details = "\n".join(describe(missing, requirementsFile))
+    if not slicer.util.confirmOkCancelDisplay(question, windowTitle="DALESegment", detailedText=details):
         raise EngineError(
-            "packages-missing",
-            f"Python packages are missing ({', '.join(missing)}); try again and let Slicer install them.",
+            "declined",
+            f"Nothing was installed. Python packages are missing ({', '.join(missing)}); press the button again and "
+            "let Slicer install them.",
         )
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:  # a scanner may still read it
         kept = Path(folder) / "constraints.txt"

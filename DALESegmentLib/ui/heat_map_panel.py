@@ -64,6 +64,7 @@ class HeatMapPanel:
         else:
             shown = heat_map.wholeConfidence(confidence, geometry, label)
         heat_map.updateHeatMap(state.heatMap, shown)
+        self._workflow.review.trusted.draw()
 
     def _matchSurface(self) -> None:
         """Show, renew or take away the coloured surface."""

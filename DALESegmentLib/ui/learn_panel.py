@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from slicer.i18n import tr as _
@@ -21,9 +22,17 @@ class LearnPanel:
         self._described: str | None = None
         for label in (ui.planLabel, ui.installationLabel):
             label.visible = False
+
+        def beside(label: Any) -> Callable[[str], None]:
+            return lambda sentences: self._show(label, sentences)
+
         connect(ui.trainButton, "clicked()", workflow.train)
-        connect(ui.planButton, "clicked()", lambda: workflow.showPlan(self._showPlan))
-        connect(ui.installationButton, "clicked()", lambda: workflow.checkInstallation(self._showInstallation))
+        connect(ui.planButton, "clicked()", lambda: workflow.showPlan(self._showPlan, beside(ui.planLabel)))
+        connect(
+            ui.installationButton,
+            "clicked()",
+            lambda: workflow.checkInstallation(self._showInstallation, beside(ui.installationLabel)),
+        )
         connect(ui.curvesButton, "clicked()", showCurves)
         ui.engineEdit.text = engineCommand()
         connect(ui.engineEdit, "editingFinished()", self._changeEngine)

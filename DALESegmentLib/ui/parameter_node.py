@@ -38,6 +38,8 @@ class DALESegmentParameterNode:
     confidence: vtkMRMLScalarVolumeNode
     heatMapShown: bool = True
     surfaceShown: bool = False
+    ticksShown: bool = True
+    marksIn3D: bool = False
     heatMapSegment: str
     labelSource: vtkMRMLLabelMapVolumeNode  # why voxels were learned otherwise than given; none where none were
     labelSourceShown: bool = False

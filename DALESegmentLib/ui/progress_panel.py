@@ -46,6 +46,10 @@ class ProgressPanel:
         message = event.get("message") or event["stage"]
         self.showMessage(message if left is None else f"{message} – {timeLeft(left)}")
 
+    def clear(self) -> None:
+        """The scene is closed: what was said is about nothing that is there."""
+        self.showMessage("")
+
     def showMessage(self, sentence: str) -> None:
         self._ui.statusLabel.setText(sentence)
 

@@ -26,11 +26,13 @@ class RegionPreview:
         first, last = region["first_voxel"], region["last_voxel"]
         box = tuple(slice(a, b + 1) for a, b in zip(reversed(first), reversed(last), strict=True))
         self._before = box, heat_map.updatePart(self._heatMap, box, np.load(region["shown"]))
+        self._review.trusted.draw()
 
     def restore(self) -> None:
-        """The step failed: the heat map is again that of the model in use."""
+        """The step failed, or its model is not taken into use: the heat map is again that of the model in use."""
         if self._before is not None and self._stillThere():
             heat_map.updatePart(self._heatMap, *self._before)
+            self._review.trusted.draw()
         self._before = None
 
     def _stillThere(self) -> bool:

@@ -18,6 +18,9 @@ from .signals import showProblemSoon
 
 BACKGROUND = "beside"  # in the place of a request's id while arrays are written or read beside the user interface
 
+DECLINED = "declined"
+"""Code of what `prepare` raises where the user was asked and did not agree."""
+
 
 @dataclass
 class _Step:
@@ -44,6 +47,7 @@ class Requests:
         self.prepare = prepare
         self.session: Session | None = None
         self.running: str | None = None  # id of the request under way, or BACKGROUND
+        self.succeeded = True  # whether the last step did
         self.applying = False  # whether an answer is being put into the scene: its parts are shown together
         self.onChanged: Callable[[], None] = lambda: None
         self.onProgress: Callable[[dict], None] = lambda event: None
@@ -100,7 +104,14 @@ class Requests:
         """
         if self.busy:
             raise EngineError("busy", "A step is still running; wait for it or cancel it.")
-        self.prepare()
+        try:
+            self.prepare()
+        except EngineError as problem:
+            if problem.code != DECLINED:
+                raise
+            self.onMessage(problem.sentence)  # no dialog: the user has just closed the one that asked
+            return
+        self.succeeded = True
         step = self._step = _Step(command, parameters, onDone, read, self.state.token, onProgress, onFailed)
         if writeCase is None:
             self._send(step)
@@ -187,7 +198,7 @@ class Requests:
 
     def _failed(self, code: str, sentence: str) -> None:
         self.running = None
-        self.applying = False
+        self.applying = self.succeeded = False
         if self._step is not None and self._stillOpen(self._step):
             self._step.onFailed()
         self.onMessage(sentence)

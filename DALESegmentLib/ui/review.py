@@ -15,12 +15,14 @@ from ..engine.geometry.grid import Geometry
 from ..engine.io.case import Case
 from ..engine.review.decisions import Decision
 from ..mrml import decisions, heat_map, hidden_volumes, label_source, regions, review_baseline
+from ..mrml.outlines import matchOutlines
 from ..mrml.scene import FINGERPRINT, referencedNodes, setReferencedNodes
 from ..mrml.segmentations import segmentIdOf
 from ..mrml.volumes import geometryFromVolume, vtkImage
 from .case_snapshot import CaseSnapshot
 from .review_log_writer import ReviewLogWriter, regionsByIdentity, reviewLogFolder
 from .reviewed_regions import trustedVoxels
+from .trusted_display import TrustedDisplay
 
 Sources = tuple[Any, Any]  # the image and the segmentation that a result is about
 
@@ -53,6 +55,7 @@ class Review:
         self.state = state
         self._shown: tuple[bool, ...] | None = None  # heat map, list, label source: whether they were shown last
         self._writer: ReviewLogWriter | None = None
+        self.trusted = TrustedDisplay(self)
 
     def close(self) -> None:
         """The scene goes, or another review begins: let the log on disk go."""
@@ -105,6 +108,7 @@ class Review:
             self.fits(state.labelSource) and state.labelSourceShown,
         )
         before, self._shown = self._shown, now
+        matchOutlines(now[0])
         if before is None:
             return
         if before[0] != now[0] and state.heatMap is not None:
@@ -125,6 +129,7 @@ class Review:
         hidden = f"Exact confidence of {sources[0].GetName()}"
         self.state.confidence = hidden_volumes.setHiddenImage(maps.confidence, geometry, hidden, self.state.confidence)
         self.state.heatMap = node
+        self.trusted.draw()
         self.placeHeatMap()
         self._renewLabelSource(maps, geometry, sources)
 
@@ -168,6 +173,7 @@ class Review:
         writer, who = self.logWriter(), self.state.reviewer
         number = writer.record(region, decision, who) if writer is not None else None
         decisions.decide(self.state.regionTable, region, decision, who, number)
+        self.trusted.draw([region])
 
     def earlier(self) -> list[tuple[Region, int, Decision]]:
         """Decisions in the log on disk that this list does not know, because the scene was never saved with them."""
@@ -184,6 +190,7 @@ class Review:
         found = self.earlier()
         for region, number, one in found:
             decisions.decide(self.state.regionTable, region, one.verdict, one.annotator, number, one.at)
+        self.trusted.draw()
         return len(found)
 
     @property
@@ -200,6 +207,7 @@ class Review:
         if self.logWriter() is not None:
             self.logWriter().undo(number, region)
         decisions.undoDecision(self.state.regionTable)
+        self.trusted.takeBack(region, decision)
         return region, decision
 
     def regionMap(self) -> np.ndarray | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import Any
 
 import slicer
@@ -11,6 +12,7 @@ from slicer.i18n import tr as _
 from ..engine.core.errors import EngineError
 from ..engine.dale.issues import Region
 from ..mrml.regions import jumpToRegion, regionIdentity
+from .active_region import ActiveRegion
 from .background import importInAdvance
 from .learned_otherwise import whyLearned
 from .region_editing import Correction
@@ -24,8 +26,9 @@ class ReviewPanel:
     def __init__(self, ui: Any, workflow: Workflow) -> None:
         self._ui, self._workflow = ui, workflow
         self.correction = Correction(workflow)
+        self.atHand = ActiveRegion(workflow)
         self.table = RegionTable(ui.regionsTable, ui.stateFilterComboBox, ui.filterEdit, self._jump)
-        actions = {
+        actions = self._actions = {
             "next": lambda: self.table.step(1),
             "previous": lambda: self.table.step(-1),
             "confirm": lambda: self._decide("confirmed"),
@@ -49,7 +52,12 @@ class ReviewPanel:
         self._returnKey = ReviewKeys(window, {"done": _returnToModule})
         self._entered = False
         self._journalProblem = ""
+        self.onJump: Callable[[], None] = lambda: None  # another region is at hand
         ui.keysLabel.setText(legend())
+
+    def act(self, name: str) -> None:
+        """What the key of that name in `review_keys.KEYS` does, for scripts."""
+        self._actions[name]()
 
     def refresh(self) -> None:
         state, ui, review = self._workflow.state, self._ui, self._workflow.review
@@ -63,6 +71,7 @@ class ReviewPanel:
         self.table.show([(r, known.get(regionIdentity(r), "open")) for r in review.regions()])
         self._enableDecisions()
         self._explainRegion()
+        self.atHand.show(self.table.selected())
         try:
             self.correction.learn()
         except EngineError as problem:  # for instance, another image was chosen meanwhile
@@ -140,6 +149,8 @@ class ReviewPanel:
         self._enableDecisions()
         self._explainRegion()
         region = self.table.selected()
+        self.atHand.show(region)
+        self.onJump()
         if region is not None:
             jumpToRegion(region)
 

@@ -46,21 +46,33 @@ class Workflow(Requests):
         self.session = Session(parameterNode) if parameterNode else None
         self.review = Review(parameterNode) if parameterNode else None
 
-    def checkData(self, onDone: Callable[[dict], None]) -> None:
+    def checkData(self, onDone: Callable[[dict], None], onMissing: Callable[[str], None]) -> None:
         """Ask the engine what the chosen cases hold, and what is wrong with them."""
-        self.request("inspect", {}, onDone, self._trainingCases())
+        self._askOnly("inspect", {}, onDone, onMissing, self._trainingCases())
 
-    def showPlan(self, onDone: Callable[[dict], None]) -> None:
+    def showPlan(self, onDone: Callable[[dict], None], onMissing: Callable[[str], None]) -> None:
         """Ask the engine which plan a training of the chosen cases would follow."""
-        self.request("plan", self.device(), onDone, self._trainingCases())
+        self._askOnly("plan", self.device(), onDone, onMissing, self._trainingCases())
 
-    def checkInstallation(self, onDone: Callable[[dict], None]) -> None:
-        """Ask the engine what this machine can do; where it cannot run yet, show why and install nothing."""
-        missing = self.missingSentences()
+    def checkInstallation(self, onDone: Callable[[dict], None], onMissing: Callable[[str], None]) -> None:
+        """Ask the engine what this machine can do."""
+        self._askOnly("doctor", {"folder": str(self.session.folder)}, onDone, onMissing)
+
+    def _askOnly(
+        self,
+        command: str,
+        parameters: dict[str, Any],
+        onDone: Callable[[dict], None],
+        onMissing: Callable[[str], None],
+        writeCase: Callable[[], dict] | None = None,
+    ) -> None:
+        """Who asks has not agreed to anything: where the engine cannot run yet, onMissing(sentences) says why, and
+        nothing is installed."""
+        missing = [] if self.engine.running else self.missingSentences()
         if missing:
-            self.onMessage("\n".join(missing))
-            return
-        self.request("doctor", {"folder": str(self.session.folder)}, onDone)
+            onMissing("\n".join(missing))
+        else:
+            self.request(command, parameters, onDone, writeCase)
 
     def train(self) -> None:
         """Train a model from nothing within the time budget; the model in use becomes the previous one."""
@@ -70,7 +82,12 @@ class Workflow(Requests):
             "seconds": 60.0 * self.state.minutes,
             **self.device(),
         }
-        self.request("train", parameters, self.useModel, self._trainingCases())
+        taken = None if self.state.source.name == "folder" else self.session.takeScene()
+
+        def done(answer: dict) -> None:
+            self.useModel(answer, "" if taken is None else taken.overlap)
+
+        self.request("train", parameters, done, self._trainingCases(taken))
 
     def fineTune(self) -> None:
         """Go on training from what was corrected and confirmed in the region list."""
@@ -113,6 +130,8 @@ class Workflow(Requests):
                 self.review.showHeatMap(maps, taken.geometry, sources)
                 name = _("{image} refreshed").format(image=sources[0].GetName())
                 self.showResult(label, answer["items"][0], taken.geometry, sources, name, renew=True)
+            else:
+                first.restore()
             self.judgeModel(answer)
 
         self.request("refresh", parameters, done, self._decided(taken), read, first.show, first.restore)
@@ -129,7 +148,7 @@ class Workflow(Requests):
             answer, item, maps = answered
             self.review.showHeatMap(maps, taken.geometry, sources)
             mean = _("Mean label confidence {value:.2f}.").format(value=item["mean_confidence"])
-            self.onMessage(_lines(mean, *tooWeak(answer), learnedOtherwise(item), extents(item)))
+            self.onMessage(_lines(taken.overlap, mean, *tooWeak(answer), learnedOtherwise(item), extents(item)))
 
         self.request("confidence", parameters, done, taken.writeCase, read)
 
@@ -153,7 +172,7 @@ class Workflow(Requests):
             self.review.showHeatMap(maps, taken.geometry, sources)
             self.review.showRegions(found, images, taken, sources, notes)
             count = _found(len(found)) if found or not notes else ""
-            self.onMessage(_lines(count, *notes, learnedOtherwise(item), extents(item)))
+            self.onMessage(_lines(taken.overlap, count, *notes, learnedOtherwise(item), extents(item)))
 
         self.request("review", parameters, done, writeCase, read)
 
@@ -191,13 +210,13 @@ class Workflow(Requests):
         """The image and the segmentation that a result of now is about."""
         return self.state.image, self.state.segmentation
 
-    def useModel(self, answer: dict) -> None:
-        """Take a trained model into use, and show a message about it."""
+    def useModel(self, answer: dict, warning: str = "") -> None:
+        """Take a trained model into use, and show a message about it, after the warning if there is one."""
         state = self.state
         state.previousModel, state.model, state.candidate = state.model, answer["model"], ""
         state.comparison = assessment(answer)
         charts.updateCurves(answer["history"])
-        self.onMessage("\n".join(part for part in (trained(answer), state.comparison) if part))
+        self.onMessage(_lines(warning, trained(answer), state.comparison))
 
     def judgeModel(self, answer: dict) -> None:
         """As `useModel`; a fine-tuned model that the engine objects to waits until the reader keeps it."""
@@ -220,7 +239,8 @@ class Workflow(Requests):
         if renew and segmentations.renewSegmentation(self.state.result, label, geometry, names):
             return self.state.result
         there = like if like is not None and like.GetScene() is not None else None
-        node = segmentations.addSegmentation(label, geometry, names, image, name, there)
+        line = "refreshed" if renew else "model"
+        node = segmentations.addSegmentation(label, geometry, names, image, name, there, line)
         if renew:
             segmentations.markRenewable(node)
         self.state.result = node
@@ -268,9 +288,10 @@ class Workflow(Requests):
 
         return keep
 
-    def _trainingCases(self) -> Callable[[], dict]:
+    def _trainingCases(self, taken: CaseSnapshot | None = None) -> Callable[[], dict]:
+        """taken: of the scene, where it was taken already."""
         if self.state.source.name != "folder":
-            return self.session.takeScene().writeCase
+            return (taken or self.session.takeScene()).writeCase
         folder = self.state.casesFolder
         if not Path(folder).is_dir() or not folder:
             raise EngineError("no-folder", "Choose the folder of cases under Data first.")

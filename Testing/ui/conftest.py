@@ -40,7 +40,12 @@ def desktop(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def no_exception_in_a_slot(desktop):
     """PythonQt swallows what a slot raises; here it fails the test, unless the test takes it out itself."""
+    import slicer
+
     desktop.slot_errors.clear()
+    slicer.app.dialogs.clear()
+    slicer.app.popups.clear()
+    slicer.app.testing = slicer.app.agrees = False
     yield
     assert not desktop.slot_errors, "\n".join(desktop.slot_errors)
 

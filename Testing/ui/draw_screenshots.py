@@ -13,21 +13,22 @@ from typing import Any
 
 import numpy as np
 from practice_window import REPOSITORY, correct_worst_region, finish, practice_window, step
-from slicer_window import click, click_row, enter, leave, picture, press, wait_until
+from slicer_window import click, click_row, enter, leave, picture, press, reveal, wait_until
 
-HEIGHT = 1500  # pixels: the whole panel
-SLICES = 340  # pixels a slice view
+SLICES = 400  # pixels a slice view
 IN_LARGE_AND_MISSED, WHOLE_MM = (31.0, 42.0, 39.0), 100.0  # a point that shows both, RAS mm; what a view spans
 
 
 def draw(folder: Path, minutes: float) -> None:
-    """The tutorial's steps, one after the other, with a picture of each."""
+    """The tutorial's steps, one after the other, with a picture of each, as the module leaves panel and views."""
     folder.mkdir(parents=True, exist_ok=True)
     with practice_window() as widget:
         ui, workflow = widget.ui, widget.logic.workflow
-        widget.window.resize(380, HEIGHT)
+        openViews(widget)
         workflow.state.minutes, workflow.state.reviewer = minutes, "A. Reader"
-        views(widget, folder / "case.png", heatMap=False)
+        lookAt(IN_LARGE_AND_MISSED)
+        views(folder / "case.png")
+        picture(widget, folder / "first.png")
         section(widget, "data", folder)
         step(widget, ui.planButton)
         step(widget, ui.trainButton)
@@ -35,26 +36,56 @@ def draw(folder: Path, minutes: float) -> None:
         section(widget, "learn", folder)
         click(ui.confidenceButton)
         finish(widget)
-        views(widget, folder / "heat-map.png")
+        views(folder / "heat-map.png")
         step(widget, ui.regionsButton)
         surface(widget, folder / "surface.png")
         click_row(ui.regionsTable, 0)
-        views(widget, folder / "region.png", region=workflow.review.regions()[0])
+        views(folder / "region.png")
         press(widget, "E")
         leave(widget)
+        views(folder / "correcting.png")
         correct_worst_region(widget)
         enter(widget)
         finish(widget)
+        step(widget, ui.predictButton)
+        lookAt(IN_LARGE_AND_MISSED)
+        views(folder / "outlines.png")
         for key in "NUNU":
             press(widget, key)
         section(widget, "review", folder)
         step(widget, ui.fineTuneButton)
         click(ui.compareButton)
         wait_until(lambda: not workflow.busy and "difference" in ui.statusLabel.text, 120)
-        hideFolders(widget)
         section(widget, "result", folder)
+        closed(ui.resultAdvancedButton, ui.reviewAdvancedButton, ui.learnAdvancedButton, ui.learnCollapsibleButton)
         picture(widget, folder / "panel.png")
         dark(widget, folder / "panel-dark.png")
+
+
+def openViews(widget: Any) -> None:
+    """The slice views of Slicer's usual layout, with the image in their background as Slicer puts what it loads."""
+    import slicer
+
+    from DALESegmentLib.mrml.scene import startHeadless
+
+    startHeadless().color_logic.AddDefaultColorNodes()
+    layout = slicer.app._layout
+    layout.open_slice_views(SLICES)
+    slicer.util.setSliceViewerLayers(background=widget.case[0], fit=False)
+    for name in layout.sliceViewNames():
+        layout.sliceWidget(name)._logic.fit_view_to_content()
+
+
+def lookAt(ras: tuple[float, float, float]) -> None:
+    """As a reader does who scrolls there."""
+    from DALESegmentLib.mrml.views import centreSliceViews
+
+    centreSliceViews(ras, WHOLE_MM)
+
+
+def closed(*boxes: Any) -> None:
+    for box in boxes:
+        box.collapsed = True
 
 
 def hideFolders(widget: Any) -> None:
@@ -68,28 +99,27 @@ def hideFolders(widget: Any) -> None:
 
 
 def section(widget: Any, name: str, folder: Path) -> None:
-    """One of the four panels."""
+    """One of the four panels, with what is open in it; Learn with its advanced part, where the time is set."""
     import standin
     from PySide6.QtTest import QTest
 
     QTest.qWait(100)
     held = standin.unwrap(getattr(widget.ui, f"{name}CollapsibleButton"))
+    if name == "learn":
+        reveal(standin.unwrap(widget.ui.minutesSlider))
+        QTest.qWait(100)
     assert held.grab().save(str(folder / f"{name}.png"))
 
 
-def views(widget: Any, target: Path, heatMap: bool = True, region: Any = None) -> None:
-    """The three slice views, as the module leaves them, on the whole case or on a region."""
-    from DALESegmentLib.mrml.pictures import renderSlices, writePicture
-    from DALESegmentLib.mrml.regions import frameMm
-    from DALESegmentLib.mrml.volumes import geometryFromVolume
+def views(target: Path) -> None:
+    """The three slice views side by side, exactly as they are."""
+    import slicer
 
-    image, segmentation = widget.case
-    ras, frame = IN_LARGE_AND_MISSED, WHOLE_MM
-    if region is not None:
-        ras, frame = region.centre_ras, frameMm(region, geometryFromVolume(image))
-    node = widget.logic.workflow.state.heatMap if heatMap else None
-    segmentation.GetDisplayNode().SetVisibility2DFill(False)
-    writePicture(target, renderSlices(image, segmentation, node, ras, SLICES, frame))
+    from DALESegmentLib.mrml.pictures import pixelsOf, writePicture
+
+    layout = slicer.app._layout
+    shown = [pixelsOf(layout.sliceWidget(name)._logic) for name in layout.sliceViewNames()]
+    writePicture(target, np.concatenate(shown, axis=1))
 
 
 def surface(widget: Any, target: Path) -> None:

@@ -10,31 +10,34 @@ import shiboken6
 import standin
 from PySide6 import QtCore, QtTest, QtWidgets
 from standin.application import qSlicerScriptedLoadableModuleWidget
+from standin.ctk_widgets import ctkCollapsibleButton
+from standin.module_panel import ModulePanel
 
 MODULE = Path(__file__).parents[2] / "DALESegment" / "DALESegment.py"
-WIDTH = 380
 
 
 def open_module():
-    """The module's widget object, set up in a window as wide as Slicer's module panel."""
+    """The module's widget object, set up in a dock as wide as Slicer's module panel."""
     import slicer
 
-    slicer.modules.dalesegment = SimpleNamespace(path=str(MODULE))
     module = importlib.import_module("DALESegment")
     window = qSlicerScriptedLoadableModuleWidget()
-    window.resize(WIDTH, 1000)
-    slicer.app.mainWindow = standin.wrap(window)
-    widget = module.DALESegmentWidget(standin.wrap(window))
-    widget.window = window
+    dock = ModulePanel(window)
+    slicer.modules.dalesegment = SimpleNamespace(path=str(MODULE), widgetRepresentation=lambda: standin.wrap(window))
+    slicer.app.mainWindow = standin.wrap(dock)
+    widget = slicer.modules.DALESegmentWidget = module.DALESegmentWidget(standin.wrap(window))
+    widget.window, widget.dock = window, dock
     widget.setup()
-    enter(widget)
-    window.show()
+    window.entered = True
+    widget.enter()
+    dock.show()
     return widget
 
 
 def enter(widget) -> None:
     """The module is chosen."""
     widget.window.entered = True
+    widget.dock.choose(True)
     widget.enter()
 
 
@@ -42,21 +45,46 @@ def leave(widget) -> None:
     """Another module is chosen."""
     widget.window.entered = False
     widget.exit()
+    widget.dock.choose(False)
+
+
+def reload(widget):
+    """The developer's Reload button; the widget object that is there now."""
+    import slicer
+
+    widget.onReload()
+    now = slicer.modules.DALESegmentWidget
+    now.window, now.dock, now.case = widget.window, widget.dock, widget.case
+    return now
 
 
 def close(widget) -> None:
     """Slicer quits: the module is told, and its widgets go at once, not when Python comes to collect them."""
     widget.cleanup()
-    shiboken6.delete(widget.window)
+    shiboken6.delete(widget.dock)
 
 
 def click(wrapped) -> None:
     """A mouse click in the middle of a widget that can be clicked; on a check box, whose text may be short, on it."""
     held = standin.unwrap(wrapped)
+    reveal(held)
     place = QtCore.QPoint(8, held.height() // 2) if isinstance(held, QtWidgets.QCheckBox) else QtCore.QPoint()
     assert held.isVisible(), f"{held.objectName()} is not on screen"
     assert held.isEnabled(), f"{held.objectName()} is disabled"
     QtTest.QTest.mouseClick(held, QtCore.Qt.MouseButton.LeftButton, pos=place)
+
+
+def reveal(held) -> None:
+    """Open what the control lies in, as a reader does who looks for it."""
+    parents = []
+    while held.parentWidget() is not None:
+        held = held.parentWidget()
+        parents.append(held)
+    for box in reversed(parents):
+        if isinstance(box, ctkCollapsibleButton) and box.collapsed:
+            QtTest.QTest.mouseClick(
+                box, QtCore.Qt.MouseButton.LeftButton, pos=QtCore.QPoint(40, ctkCollapsibleButton.HEADER // 2)
+            )
 
 
 def click_row(wrapped_table, row: int) -> None:
@@ -76,10 +104,10 @@ def wait_until(condition, seconds: float = 20) -> bool:
 
 def press(widget, key: str) -> None:
     """A key pressed while the window has the focus."""
-    widget.window.activateWindow()
-    widget.window.setFocus()
-    QtTest.QTest.qWaitForWindowActive(widget.window)
-    QtTest.QTest.keyClick(widget.window, getattr(QtCore.Qt.Key, f"Key_{key}"))
+    widget.dock.activateWindow()
+    widget.dock.setFocus()
+    QtTest.QTest.qWaitForWindowActive(widget.dock)
+    QtTest.QTest.keyClick(widget.dock, getattr(QtCore.Qt.Key, f"Key_{key}"))
 
 
 def picture(widget, path: Path) -> Path:

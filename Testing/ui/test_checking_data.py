@@ -49,3 +49,27 @@ def test_checking_a_folder_names_the_empty_labels(widget, tmp_path):
     widget.logic.workflow.request = request
     click(widget.ui.checkButton)
     assert "nothing to be labelled: 1 (b)" in widget.ui.dataLabel.text
+
+
+def test_overlapping_segments_are_told_aloud_before_and_after_a_step(widget):
+    import numpy as np
+    import slicer
+
+    image, segmentation = widget.case
+    whole = np.zeros((16, 48, 48), np.uint8)
+    whole[:, 10:40, 24:] = 1
+    segmentation.GetSegmentation().AddEmptySegment("whole", "whole")
+    slicer.util.updateSegmentBinaryLabelmapFromArray(whole, segmentation, "whole", image)
+    segmentation.GetSegmentation().SeparateSegmentLabelmap("whole")
+    ball = slicer.util.arrayFromSegmentBinaryLabelmap(segmentation, "ball", image) > 0
+    lost, claimed = ((ball & (whole > 0)).sum() * 0.002, ball.sum() * 0.002)
+    assert lost > 1
+    said = f"“ball” counts {lost:.2f} of its {claimed:.2f} ml less, because “whole” lies over it"
+    widget.refresh()
+    assert said in widget.ui.factsLabel.text
+    assert "ATTENTION" in widget.ui.factsLabel.text
+    assert said in step(widget, widget.ui.trainButton)
+    assert said in step(widget, widget.ui.confidenceButton)
+    widget.logic.workflow.state.segment = "ball"
+    assert "ATTENTION" not in widget.ui.factsLabel.text
+    assert "ATTENTION" not in step(widget, widget.ui.confidenceButton)

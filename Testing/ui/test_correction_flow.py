@@ -165,7 +165,6 @@ def test_the_corrected_region_is_coloured_before_the_rest_and_as_before_where_th
 
     workflow = reviewed.logic.workflow
     heat_map = workflow.state.heatMap
-    before = slicer.util.arrayFromVolume(heat_map).copy()
     first = workflow.review.regions()[0]
     box = zip(reversed(first.first_voxel), reversed(first.last_voxel), strict=True)
     place = tuple(slice(a, b + 1) for a, b in box)
@@ -174,6 +173,8 @@ def test_the_corrected_region_is_coloured_before_the_rest_and_as_before_where_th
     leave(reviewed)
     erase_region(reviewed, first)
     enter(reviewed)
+    before = slicer.util.arrayFromVolume(heat_map).copy()  # what was corrected is drawn as trusted already
+    assert not (before[place] == 1).all(), "the region's box has other voxels, too"
 
     def coloured() -> bool:
         return not np.array_equal(slicer.util.arrayFromVolume(heat_map)[place], before[place])

@@ -68,7 +68,6 @@ def clinician(monkeypatch, desktop):
         asked.append(keywords["detailedText"])
         return True
 
-    monkeypatch.setattr(slicer.app, "testingEnabled", lambda: False)
     monkeypatch.setattr(slicer.util, "confirmOkCancelDisplay", ask)
     return asked
 
@@ -145,12 +144,15 @@ def test_who_declines_gets_a_list_of_what_is_missing(dependencies, requirements,
 
     monkeypatch.setattr(slicer.util, "confirmOkCancelDisplay", lambda *a, **k: False)
     code, sentence = problem_of(lambda: dependencies.ensureInstalled(requirements("no-such-package>=1")))
-    assert code == "packages-missing"
+    assert code == "declined"
     assert "no-such-package>=1" in sentence
     assert not packaging
 
 
 def test_a_slicer_under_test_is_not_changed(dependencies, requirements, packaging):
+    import slicer
+
+    slicer.app.testing = True
     code, _sentence = problem_of(lambda: dependencies.ensureInstalled(requirements("no-such-package>=1")))
     assert code == "packages-missing"
     assert not packaging
@@ -181,14 +183,13 @@ def test_the_question_names_sizes_and_where_from(dependencies, requirements, mon
     import slicer
 
     asked = []
-    monkeypatch.setattr(slicer.app, "testingEnabled", lambda: False)
     monkeypatch.setattr(
         slicer.util,
         "confirmOkCancelDisplay",
         lambda text, windowTitle, detailedText: asked.append((text, detailedText)),
     )
     code, _sentence = problem_of(lambda: dependencies.ensureInstalled(requirements("no-such-package>=1  # about 9 MB")))
-    assert code == "packages-missing"
+    assert code == "declined"
     ((text, details),) = asked
     assert "1 Python packages" in text
     assert "from the internet" in text

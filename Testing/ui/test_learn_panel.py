@@ -74,13 +74,42 @@ def test_a_check_where_something_is_missing_starts_and_installs_nothing(widget):
     workflow = widget.logic.workflow
     workflow.prepare = lambda: pytest.fail("a check installs nothing")
     workflow.missingSentences = lambda: ["PyTorch is missing; install it."]
-    click(widget.ui.installationButton)
-    assert widget.ui.statusLabel.text == "PyTorch is missing; install it."
+    ui = widget.ui
+    for button, beside in (
+        (ui.installationButton, ui.installationLabel),
+        (ui.planButton, ui.planLabel),
+        (ui.checkButton, ui.dataLabel),
+    ):
+        click(button)
+        assert beside.text == "PyTorch is missing; install it."
+        assert beside.isVisible()
+        assert not workflow.busy
     assert not workflow.engine.running
 
 
+def test_who_declines_an_installation_gets_no_second_dialog(widget, monkeypatch):
+    import slicer
+
+    from DALESegmentLib.ui import dependencies
+
+    workflow, asked = widget.logic.workflow, []
+    monkeypatch.setattr(dependencies, "missingRequirements", lambda file: ["no-such-package>=1"])
+    monkeypatch.setattr(
+        slicer.util, "confirmOkCancelDisplay", lambda text, **keywords: bool(asked.append(text)) or slicer.app.agrees
+    )
+    workflow.prepare = lambda: dependencies.ensureInstalled(Path(__file__).parents[2] / "Resources/requirements.txt")
+    click(widget.ui.trainButton)
+    wait_until(lambda: False, 0.2)
+    assert len(asked) == 1
+    assert not slicer.app.dialogs
+    assert "Nothing was installed" in widget.ui.statusLabel.text
+    assert "no-such-package>=1" in widget.ui.statusLabel.text
+    assert not workflow.busy
+    assert widget.ui.trainButton.enabled
+
+
 def test_the_curves_are_drawn_while_it_trains_at_most_once_a_second(widget, monkeypatch):
-    from DALESegmentLib.mrml.charts import curvesChart
+    from DALESegmentLib.mrml.scene import nodeWithRole
     from DALESegmentLib.ui import live_curves
 
     def progress(epoch, loss):
@@ -88,7 +117,7 @@ def test_the_curves_are_drawn_while_it_trains_at_most_once_a_second(widget, monk
         widget.logic.workflow.onProgress({"percent": 10.0, "stage": "training", "message": "", "values": values})
 
     def drawn():
-        table = curvesChart().GetNthPlotSeriesNode(0).GetTableNode()
+        table = nodeWithRole("vtkMRMLTableNode", "curveTable.loss")
         return [table.GetCellText(row, 1) for row in range(table.GetNumberOfRows())]
 
     progress(1, 0.9)

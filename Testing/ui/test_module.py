@@ -26,13 +26,62 @@ def module(desktop, tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_the_modules_own_test_passes(module, capsys):
+def test_the_modules_own_test_passes_without_a_dialog(module, capsys):
+    """In an application that was not started for testing, with the panel open: nothing has to be clicked away."""
+    import slicer
+    from slicer_window import close, open_module, wait_until
+
     pytest.importorskip("torch")
     pytest.importorskip("monai")
-    module.DALESegmentTest().runTest()
+    widget = open_module()
+    try:
+        assert not slicer.app.testingEnabled()
+        module.DALESegmentTest().runTest()
+        wait_until(lambda: False, 0.3)  # what waits in the queue would open now
+        assert not slicer.app.dialogs
+        assert not slicer.app.popups
+    finally:
+        close(widget)
+        del slicer.modules.DALESegmentWidget
     said = capsys.readouterr().out
-    assert said.count("the whole flow passed") == 1
+    for step in ("train", "showConfidence", "listRegions", "predict", "whole flow"):
+        assert f"passed: {step} (" in said
     assert "MRHead skipped" in said  # there is no Sample Data module here
+    assert "passed: key confirm (" in said or "keys skipped: no doubtful region" in said  # after seconds of training
+    assert "all" in said.splitlines()[-1]
+
+
+def test_it_says_which_step_failed(module):
+    import slicer
+
+    from DALESegmentLib.mrml.practice_case import addPracticeCase
+
+    slicer.app.testing = True
+    logic = module.DALESegmentLogic()
+    state = logic.getParameterNode()
+    state.image, state.segmentation = addPracticeCase()
+    logic.open(state)
+    logic.workflow._failed("internal", "It went wrong.")
+    failing = module.DALESegmentTest()
+    with pytest.raises(AssertionError, match="nothing: It went wrong"):
+        failing.finish(logic, "nothing", lambda: logic.workflow._failed("internal", "It went wrong."))
+    logic.close()
+
+
+@pytest.mark.parametrize("inside", [True, False])
+def test_a_problem_is_a_dialog_only_where_no_test_runs(module, inside):
+    import slicer
+    from slicer_window import wait_until
+
+    from DALESegmentLib.ui.signals import showProblemSoon, withoutDialogs
+
+    if inside:
+        with withoutDialogs():
+            showProblemSoon("Something is wrong.")
+    else:
+        showProblemSoon("Something is wrong.")
+    wait_until(lambda: False, 0.1)
+    assert slicer.app.dialogs == ([] if inside else ["Something is wrong."])
 
 
 @pytest.mark.slow
@@ -57,7 +106,7 @@ def test_the_modules_own_test_passes_on_a_real_image(module, capsys, monkeypatch
     logic = type("SampleDataLogic", (), {"downloadMRHead": head})
     monkeypatch.setitem(sys.modules, "SampleData", SimpleNamespace(SampleDataLogic=logic))
     module.DALESegmentTest().test_realImage()
-    assert "the whole flow passed" in capsys.readouterr().out
+    assert "passed: whole flow (Middle of MRHead)" in capsys.readouterr().out
 
 
 def test_it_skips_with_a_reason_where_torch_is_missing(module, capsys, monkeypatch):

@@ -70,7 +70,7 @@ def test_keys_go_with_the_module(reviewed):
     from PySide6.QtGui import QShortcut
 
     reviewed.cleanup()
-    assert not [s for s in reviewed.window.findChildren(QShortcut) if s.isEnabled()]
+    assert not [s for s in reviewed.dock.findChildren(QShortcut) if s.isEnabled()]
 
 
 def test_a_text_that_is_typed_decides_nothing(reviewed):

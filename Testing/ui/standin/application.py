@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 from typing import Any
 
 import slicer
 from PySide6.QtCore import Property, QObject, Signal
+from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QVBoxLayout, QWidget
 
 from .proxy import wrap
+from .views import qMRMLLayoutManager
 
 __all__ = [
     "Application",
@@ -35,6 +38,13 @@ class qSlicerScriptedLoadableModuleWidget(QWidget):
 
     isEntered = Property(bool, lambda self: self.entered)
 
+    def reload(self) -> None:
+        """As in the application: a new Python widget is set up in the same place, and not entered."""
+        name = slicer.app.moduleName
+        made = getattr(sys.modules[name], f"{name}Widget")(wrap(self))
+        setattr(slicer.modules, f"{name}Widget", made)
+        made.setup()
+
 
 class Application:
     """`slicer.app`: what is not here is refused, `processEvents` above all."""
@@ -44,6 +54,12 @@ class Application:
         self.temporaryPath = tempfile.mkdtemp(prefix="slicer-standin-")
         self.slicerUserSettingsFilePath = os.path.join(self.temporaryPath, "settings", "Slicer.ini")
         self._modules = _ModuleManager()
+        self._layout = qMRMLLayoutManager()
+        self.testing = False
+        self.moduleName = "DALESegment"
+        self.dialogs: list[str] = []  # what message boxes said, which a person would have had to click away
+        self.popups: list[str] = []  # what was shown for a while by delayDisplay
+        self.agrees = False  # whether the person answers a question with OK
         self._whenStarted: list[Any] = []
 
     def connect(self, signal: str, slot: Any) -> bool:
@@ -58,13 +74,29 @@ class Application:
             slot()
 
     def testingEnabled(self) -> bool:
-        return True
+        """Whether Slicer was started with --testing. Who sits at it has not done that."""
+        return self.testing
 
-    def layoutManager(self) -> None:
-        return None
+    def layoutManager(self) -> Any:
+        return wrap(self._layout)
 
     def moduleManager(self) -> Any:
         return wrap(self._modules)
+
+
+def messageBox(text: str, parent: Any = None, **_keywords: Any) -> int:
+    """Slicer's own functions end here unless it was started for testing; a person has to answer."""
+    import qt
+
+    slicer.app.dialogs.append(str(text))
+    return qt.QMessageBox.Ok if slicer.app.agrees else qt.QMessageBox.Cancel
+
+
+def delayDisplay(message: str, *_arguments: Any, **_keywords: Any) -> None:
+    """A pop-up with an event loop of its own: what waits in the queue, dialogs too, opens inside it."""
+    slicer.app.popups.append(str(message))
+    print(message)
+    QTest.qWait(30)
 
 
 class ScriptedLoadableModule:
@@ -87,7 +119,7 @@ class ScriptedLoadableModuleWidget:
         self.developerMode = False
         self.parent = parent
         self.layout = parent.layout()
-        slicer.app.moduleManager().connect("moduleAboutToBeUnloaded(QString)", self._unloaded)
+        slicer.app.moduleManager().connect("moduleAboutToBeUnloaded(QString)", self._onModuleAboutToBeUnloaded)
 
     def resourcePath(self, filename: str) -> str:
         return os.path.join(os.path.dirname(slicer.util.modulePath(self.moduleName)), "Resources", filename)
@@ -99,12 +131,13 @@ class ScriptedLoadableModuleWidget:
         pass
 
     def onReload(self) -> None:
-        pass
+        slicer.util.reloadScriptedModule(self.moduleName)
 
-    def _unloaded(self, name: str) -> None:
+    def _onModuleAboutToBeUnloaded(self, name: str) -> None:
         if name == self.moduleName:
             self.cleanup()
-            slicer.app.moduleManager().disconnect("moduleAboutToBeUnloaded(QString)", self._unloaded)
+            manager = slicer.app.moduleManager()
+            manager.disconnect("moduleAboutToBeUnloaded(QString)", self._onModuleAboutToBeUnloaded)
 
 
 class ScriptedLoadableModuleLogic:
@@ -126,8 +159,8 @@ class ScriptedLoadableModuleLogic:
 
 
 class ScriptedLoadableModuleTest:
-    def delayDisplay(self, message: str, msec: int = 0) -> None:
-        print(message)
+    def delayDisplay(self, message: str, requestedDelay: int | None = None, msec: int | None = None) -> None:
+        slicer.util.delayDisplay(message)
 
     def assertTrue(self, value: Any, message: str = "") -> None:
         assert value, message

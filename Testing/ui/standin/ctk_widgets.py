@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 
-from PySide6.QtCore import Property, QRect, Qt, Signal
+from PySide6.QtCore import Property, QEvent, QRect, Qt, Signal
 from PySide6.QtGui import QPainter
 from PySide6.QtWidgets import (
     QAbstractButton,
@@ -31,7 +31,7 @@ class ctkCollapsibleButton(QAbstractButton):
         self.setChecked(True)
         self.setContentsMargins(0, self.HEADER, 0, 0)
         self.toggled.connect(lambda checked: self.setProperty("collapsed", not checked))
-        self._collapsed = False
+        self._collapsed = self._forcing = False
 
     def paintEvent(self, event) -> None:
         option = QStyleOptionButton()
@@ -46,9 +46,26 @@ class ctkCollapsibleButton(QAbstractButton):
         return position.y() < self.HEADER
 
     def childEvent(self, event) -> None:
-        if event.added() and event.child().isWidgetType() and self._collapsed:
-            event.child().hide()
+        child = event.child()
+        if event.added() and child.isWidgetType():
+            child.installEventFilter(self)
+            if self._collapsed:
+                self._force(child, False)
         super().childEvent(event)
+
+    def eventFilter(self, child, event) -> bool:
+        """As CTK does: what a child was told while it is collapsed comes true once it is opened."""
+        if event.type() in (QEvent.Type.ShowToParent, QEvent.Type.HideToParent) and not self._forcing:
+            shown = event.type() == QEvent.Type.ShowToParent
+            child.setProperty("visibilityToParent", shown)
+            if shown and self._collapsed:
+                self._force(child, False)
+        return super().eventFilter(child, event)
+
+    def _force(self, child: QWidget, visible: bool) -> None:
+        self._forcing = True
+        child.setVisible(visible)
+        self._forcing = False
 
     def _set_collapsed(self, collapsed: bool) -> None:
         if collapsed == self._collapsed:
@@ -57,7 +74,7 @@ class ctkCollapsibleButton(QAbstractButton):
         self.setChecked(not collapsed)
         for child in self.children():
             if isinstance(child, QWidget):
-                child.setVisible(not collapsed)
+                self._force(child, not collapsed and child.property("visibilityToParent") is not False)
         self.setMaximumHeight(self.HEADER if collapsed else 16777215)
         self.updateGeometry()
         self.contentsCollapsed.emit(collapsed)

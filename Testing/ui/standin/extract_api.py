@@ -15,8 +15,11 @@ CLASSES = (
     "ctkCollapsibleButton",
     "ctkPathLineEdit",
     "ctkSliderWidget",
+    "qMRMLLayoutManager",
     "qMRMLNodeComboBox",
     "qMRMLSegmentEditorWidget",
+    "qMRMLSliceView",
+    "qMRMLSliceWidget",
     "qMRMLSortFilterProxyModel",
     "qMRMLWidget",
 )

@@ -53,6 +53,7 @@ def install(python_folder: Path) -> None:
     slicer.app = application.Application()
     slicer.util.modulePath = lambda name: getattr(slicer.modules, name.lower()).path
     slicer.util.mainWindow = lambda: slicer.app.__dict__.get("mainWindow")
+    slicer.util.messageBox, slicer.util.delayDisplay = application.messageBox, application.delayDisplay
     slicer.modules.plots = types.SimpleNamespace(logic=lambda: _plots)
     slicer.util.selectModule = lambda name: slicer.app.__dict__.setdefault("selected", []).append(str(name))
     _module("ScriptedLoadableModule", {n: getattr(application, n) for n in application.__all__[1:]})

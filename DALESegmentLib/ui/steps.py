@@ -1,0 +1,46 @@
+"""Which steps are open and which controls are in sight: those that can be of use now."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .workflow import Workflow
+
+ALL = ("data", "learn", "review", "result")
+
+
+class Steps:
+    """Once there is a list, the steps before and after it are folded, so that list, keys and answers are in sight
+    together; whoever opens a step again keeps it open."""
+
+    def __init__(self, ui: Any, workflow: Workflow) -> None:
+        self._ui, self._workflow = ui, workflow
+        self._listed = False
+
+    def refresh(self) -> None:
+        ui, state, review = self._ui, self._workflow.state, self._workflow.review
+        listed = review.fits(state.regionTable)
+        self._fold(listed)
+        for control in (
+            ui.regionsTable,
+            ui.confirmButton,
+            ui.correctButton,
+            ui.unsureButton,
+            ui.undoButton,
+            ui.fineTuneButton,
+        ):
+            control.visible = listed
+        ui.keysLabel.visible = listed and ui.keysCheckBox.checked
+        heatMap = review.fits(state.heatMap)
+        ui.heatMapCheckBox.visible = ui.legendLabel.visible = heatMap
+        compared = bool(state.previousModel or state.candidate)
+        for control in (ui.compareButton, ui.keepButton, ui.rollBackButton):
+            control.visible = compared
+
+    def _fold(self, listed: bool) -> None:
+        """Only when a list comes or goes."""
+        before, self._listed = self._listed, listed
+        if before == listed:
+            return
+        for name in ALL:
+            getattr(self._ui, f"{name}CollapsibleButton").collapsed = listed and name != "review"

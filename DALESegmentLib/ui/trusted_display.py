@@ -1,0 +1,85 @@
+"""The heat map where the reader decided: confirmed and corrected voxels are drawn as trusted at once, whatever becomes
+of the model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..engine.core.errors import EngineError
+from ..engine.dale.issues import Region
+from ..mrml import heat_map, hidden_volumes, review_baseline
+from ..mrml.regions import regionIdentity
+from ..mrml.segmentations import segmentationSnapshot
+
+if TYPE_CHECKING:
+    from .review import Review
+
+MARGIN_MM = 8.0  # around a region: where it can be edited, and the voxels that are seen beside it
+
+Box = tuple[slice, ...]
+
+
+class TrustedDisplay:
+    """Touches what is drawn, never the exact confidence that is kept beside it."""
+
+    def __init__(self, review: Review) -> None:
+        self._review = review
+
+    def draw(self, regions: Sequence[Region] | None = None) -> None:
+        """Draw these regions (default: all) as trusted where they were confirmed or corrected."""
+        if not self._canDraw():
+            return
+        known = self._review.decisions()
+        for region in self._review.regions() if regions is None else regions:
+            decision = known.get(regionIdentity(region))
+            if decision in ("confirmed", "corrected"):
+                box, mask = self._trusted(region, decision == "corrected")
+                heat_map.fillPart(self._review.state.heatMap, box, mask, 1.0)
+
+    def takeBack(self, region: Region, decision: str) -> None:
+        """This decision was undone: draw the doubt again, but where other decisions are about the same voxels."""
+        if not self._canDraw() or decision not in ("confirmed", "corrected"):
+            return
+        box, mask = self._trusted(region, decision == "corrected")
+        confidence = hidden_volumes.hiddenView(self._review.state.confidence)[box]
+        heat_map.fillPart(self._review.state.heatMap, box, mask, np.clip(confidence[mask], 0.0, 1.0))
+        self.draw()
+
+    def _canDraw(self) -> bool:
+        review, state = self._review, self._review.state
+        shown = review.fits(state.heatMap) and state.confidence is not None
+        return shown and review.fits(state.regionTable) and review.begun
+
+    def _trusted(self, region: Region, corrected: bool) -> tuple[Box, np.ndarray]:
+        """A box of the image (k, j, i), and the voxels in it that count as trusted."""
+        from ..engine.review.reviewed_voxels import reviewed_mask  # brings scipy
+
+        state = self._review.state
+        regionMap = review_baseline.regionMapView(state.regionTable)
+        spacing = state.image.GetSpacing()[::-1]
+        box = _around(region, regionMap.shape, spacing)
+        mask = reviewed_mask(regionMap[box], {region.region_id}, spacing)
+        return box, mask | self._changed(box) if corrected else mask
+
+    def _changed(self, box: Box) -> np.ndarray:
+        """(k, j, i) bool in the box: what is drawn otherwise than when the list was made."""
+        state = self._review.state
+        before = review_baseline.labelView(state.regionTable)[box]
+        try:
+            now = segmentationSnapshot(state.segmentation, state.image, self._review.reviewedSegments())
+        except EngineError:  # the segments are no more
+            return np.zeros(before.shape, bool)
+        return now.within(box)[0] != before
+
+
+def _around(region: Region, shape: tuple[int, ...], spacing: Sequence[float]) -> Box:
+    corners = list(zip(reversed(region.first_voxel), reversed(region.last_voxel), strict=True))
+    corners = [(0, n - 1) for n in shape[: len(shape) - len(corners)]] + corners
+    margins = [int(np.ceil(MARGIN_MM / s)) for s in spacing]
+    return tuple(
+        slice(max(0, first - margin), min(n, last + margin + 1))
+        for (first, last), margin, n in zip(corners, margins, shape, strict=True)
+    )
