@@ -22,7 +22,8 @@ def saveScene(path: str | Path) -> Path:
     target = Path(path).with_suffix(".mrb").absolute()
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=target.parent, prefix=".saving-") as folder, _sameFolder():
+        held = {"ignore_cleanup_errors": True}  # a scanner may still read what was saved
+        with tempfile.TemporaryDirectory(dir=target.parent, prefix=".saving-", **held) as folder, _sameFolder():
             written = Path(folder) / target.name
             if not currentScene().WriteToMRB(written.as_posix()):
                 raise OSError("the scene was not written")

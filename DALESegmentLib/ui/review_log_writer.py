@@ -73,6 +73,6 @@ def reviewLogFolder(state: Any) -> Path:
     """Beside the work where the reader chose a place for it, else beside Slicer's settings, which no clean-up takes."""
     import slicer
 
-    if state.workFolder:
+    if Path(state.workFolder).is_absolute():  # that of a scene from another system is not
         return Path(state.workFolder) / "reviews"
     return Path(slicer.app.slicerUserSettingsFilePath).parent / "DALESegment" / "reviews"

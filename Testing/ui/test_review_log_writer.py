@@ -128,3 +128,11 @@ def test_undo_on_a_full_disk_undoes_nothing(reviewed, monkeypatch, caplog):
     press(reviewed, "Z")
     assert states(reviewed)[0] == "open"
     assert verdicts(reviewed) == []
+
+
+def test_a_work_folder_of_another_system_is_not_taken(reviewed):
+    from DALESegmentLib.ui.review_log_writer import reviewLogFolder
+
+    state = reviewed.logic.workflow.state
+    state.workFolder = "C:\\work" if Path("/").is_absolute() else "/work"
+    assert reviewLogFolder(state) == Path(reviewed.tmp) / "settings" / "DALESegment" / "reviews"

@@ -85,8 +85,9 @@ def _module(name: str, content: dict[str, Any]) -> None:
 
 def _python_slicer(folder: Path) -> None:
     """Slicer's Python, found on the PATH as in the application."""
-    link = folder / "PythonSlicer"
-    link.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n', encoding="utf-8")
+    link = folder / ("PythonSlicer.bat" if os.name == "nt" else "PythonSlicer")
+    script = f'@"{sys.executable}" %*' if os.name == "nt" else f'#!/bin/sh\nexec "{sys.executable}" "$@"'
+    link.write_text(f"{script}\n", encoding="utf-8")
     link.chmod(0o755)
     os.environ["PATH"] = f"{folder}{os.pathsep}{os.environ['PATH']}"
 
