@@ -1,4 +1,4 @@
-"""What the clinician has on screen, as a case of the engine."""
+"""What the clinician has on screen, as a case of the engine; and a case of files, put on screen."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ import numpy as np
 
 from ..engine.geometry.grid import Geometry
 from ..engine.io.case import Case
+from .i18n import tr as _
 from .labelmap_snapshot import LabelmapSnapshot
-from .segmentations import segmentationSnapshot
-from .volumes import VoxelsNow, asImage, asList, geometryFromVolume, gridArray, voxelsNow
+from .scene import LASTING_ID, currentScene, referencedNodes, removeWithDisplay
+from .segmentations import addSegmentation, segmentationSnapshot
+from .volumes import VoxelsNow, addVolume, asImage, asList, geometryFromVolume, gridArray, voxelsNow
 
 
 def caseFromNodes(
@@ -65,3 +67,43 @@ def takeSnapshot(
     volumes = voxelsNow(nodes)
     drawn = None if segmentationNode is None else segmentationSnapshot(segmentationNode, nodes[0], segmentIds)
     return Snapshot(name or nodes[0].GetName(), volumes, geometryFromVolume(nodes[0]), drawn)
+
+
+def addCase(case: Case, lastingId: str) -> tuple[list[Any], Any]:
+    """The case's channels as volumes, and its label as a segmentation; None in place of that where it has none.
+
+    lastingId: that of the segmentation, by which what was trusted of it earlier is found again.
+    """
+    names = [case.name] if case.channels == 1 else [f"{case.name} {n + 1}" for n in range(case.channels)]
+    volumes = [addVolume(np.asarray(a), case.geometry, n) for a, n in zip(case.image, names, strict=True)]
+    if case.label is None:
+        return volumes, None
+    label = np.asarray(case.label)
+    classes = case.class_names or {int(v): f"class {v}" for v in np.unique(label) if v} or {1: _("segment")}
+    node = addSegmentation(label, case.geometry, classes, volumes[0], _("{case} label").format(case=case.name))
+    node.SetAttribute(LASTING_ID, lastingId)
+    return volumes, node
+
+
+def removeCase(volumes: Sequence[Any], segmentation: Any) -> None:
+    """Take these nodes out of the scene, with all that is about them: heat maps, lists and what is kept with these."""
+    scene = currentScene()
+    sources = [node for node in (*volumes, segmentation) if node is not None and node.GetScene() is not None]
+    about = [scene.GetNthNode(n) for n in range(scene.GetNumberOfNodes())]
+    results = [node for node in about if any(source in sources for source in referencedNodes(node) if source)]
+    kept = [
+        node.GetNthNodeReference(role, 0)
+        for node in results
+        for role in _roles(node)
+        if role.startswith("DALESegment.") and node.GetNthNodeReference(role, 0) not in sources
+    ]
+    for node in (*results, *kept, *sources):
+        if node is not None and node.GetScene() is not None:
+            if node.IsA("vtkMRMLDisplayableNode"):
+                removeWithDisplay(node)
+            else:
+                scene.RemoveNode(node)
+
+
+def _roles(node: Any) -> list[str]:
+    return [node.GetNthNodeReferenceRole(n) for n in range(node.GetNumberOfNodeReferenceRoles())]

@@ -68,6 +68,15 @@ class LabelmapSnapshot:
             lost |= {(int(v), int(over)): int(n) for (v, over), n in zip(found, voxels, strict=True)}
         return claimed, lost
 
+    def maskOf(self, value: int) -> np.ndarray:
+        """(k, j, i) bool: the voxels of one segment, also those that another one claims, too."""
+        mask, whole = np.zeros(self.shape, bool), tuple(slice(0, n) for n in self.shape)
+        for piece in self.pieces:
+            there, here = _common(_place(piece), whole)
+            if value in piece.values.values() and all(side.stop > side.start for side in there):
+                mask[here] |= _translated(piece.voxels[there], piece.values, np.dtype(np.uint16)) == value
+        return mask
+
     def changedVoxels(self, earlier: LabelmapSnapshot) -> int | None:
         """How many voxels differ from an earlier moment; None where segments or grid are not the same."""
         if (self.shape, self.segmentIds) != (earlier.shape, earlier.segmentIds):

@@ -81,6 +81,17 @@ def centreSliceViews(ras: Sequence[float], frameMm: float | None = None) -> None
             view.SetFieldOfView(width * zoom, height * zoom, depth)
 
 
+def showWholeImage(volume: Any) -> None:
+    """In the background of every slice view, its middle in the middle of the view and all of it in sight."""
+    for view in slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode", currentScene()):
+        view.SetBackgroundVolumeID(volume.GetID())
+    bounds = [0.0] * 6
+    volume.GetRASBounds(bounds)
+    low, high = bounds[::2], bounds[1::2]
+    middle = [(a + b) / 2 for a, b in zip(low, high, strict=True)]
+    centreSliceViews(middle, 1.05 * max(b - a for a, b in zip(low, high, strict=True)))
+
+
 def markPlace(ras: Sequence[float]) -> None:
     """Show a point (RAS mm) by Slicer's crosshair, with a gap in its middle; `unmarkPlace` puts back what was there."""
     crosshair = currentScene().GetFirstNodeByClass("vtkMRMLCrosshairNode")

@@ -120,6 +120,16 @@ class Requests:
             self._runInBackground(step, writeCase, lambda cases: self._sendWithCases(step, cases))
         self.onChanged()
 
+    def beside(self, work: Callable[[], Any], onDone: Callable[[Any], None]) -> None:
+        """A step without the engine: work() runs beside the user interface, then onDone(what it returned) here, while
+        the same scene is open. Raises EngineError "busy"."""
+        if self.busy:
+            raise EngineError("busy", "A step is still running; wait for it or cancel it.")
+        self.succeeded = True
+        step = self._step = _Step("", {}, onDone, None, self.state.token, lambda event: None, lambda: None)
+        self._runInBackground(step, work, lambda value: self._deliver(step, value))
+        self.onChanged()
+
     def waitFor(self, condition: Callable[[], bool], seconds: float) -> bool:
         """For scripts and tests: go on until condition() holds. The module itself never waits."""
         end = time.monotonic() + seconds

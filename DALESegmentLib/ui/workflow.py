@@ -154,7 +154,7 @@ class Workflow(Requests):
 
     def listRegions(self) -> None:
         """Rank the places where the label is doubtful; corrections count from here on."""
-        parameters, keepEarlier = self._applied("review"), self._earlierDecisions()
+        parameters, keepEarlier = self._applied("review"), self.keepDecisions()
         taken, sources = self.session.takeScene(), self.sources()
 
         def writeCase() -> dict:
@@ -266,7 +266,7 @@ class Workflow(Requests):
 
         return writeCase
 
-    def _earlierDecisions(self) -> Callable[[], None]:
+    def keepDecisions(self) -> Callable[[], None]:
         """A function that stores the trusted voxels of the present review, before another list takes its place."""
         image, segmentation = referencedNodes(self.state.regionTable)
         if image is None or segmentation is None or not self.review.begun:

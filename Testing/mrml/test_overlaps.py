@@ -42,6 +42,14 @@ def test_a_segment_under_a_later_one_loses_what_both_claim(a_volume_node, a_labe
     assert "“lesion” counts 350.00 of its 500.00 ml less, because “whole” lies over it" in said
 
 
+def test_the_mask_of_a_segment_is_whole_under_another_one(a_volume_node, a_label):
+    lesion = box(a_label.shape, (5, 10), (10, 20), (10, 20))
+    whole = box(a_label.shape, (5, 10), (10, 20), (13, 40))
+    drawn = segmentationSnapshot(drawn_over_each_other(a_volume_node, lesion=lesion, whole=whole), a_volume_node)
+    np.testing.assert_array_equal(drawn.maskOf(1), lesion)
+    np.testing.assert_array_equal(drawn.maskOf(2), whole)
+
+
 def test_three_segments_are_told_apart_the_largest_loss_first(a_volume_node, a_label):
     shape = a_label.shape
     node = drawn_over_each_other(
