@@ -59,7 +59,7 @@ class RegionTable:
         header.setSectionResizeMode(STATE, qt.QHeaderView.ResizeToContents)  # whatever font is in use
         table.verticalHeader().setDefaultSectionSize(ROW_HEIGHT)
         table.setMinimumHeight(6 * ROW_HEIGHT)
-        table.setMaximumHeight(8 * ROW_HEIGHT)
+        table.setMaximumHeight(7 * ROW_HEIGHT)
 
     def show(self, rows: list[tuple[Region, str]]) -> None:
         """Show regions with their states; the chosen region stays chosen while it is in the list."""

@@ -7,8 +7,7 @@ import sys
 import pytest
 from panel_steps import step
 from slicer_window import click, enter, leave, press, reload, states, wait_until
-
-WIDEST = 404  # pixels, what the dock had when the module was opened in Slicer
+from standin.module_panel import WIDTH
 
 
 @pytest.fixture
@@ -73,8 +72,11 @@ def test_the_dock_never_grows(reviewed):
     wait_until(lambda: False, 0.2)
     click(ui.installationButton)
     assert wait_until(lambda: not workflow.busy)
+    for name in ("data", "learn", "review", "result"):
+        getattr(ui, f"{name}CollapsibleButton").collapsed = False
+        getattr(ui, f"{name}AdvancedButton").collapsed = False
     wait_until(lambda: False, 0.2)
-    assert reviewed.dock.width() <= WIDEST
+    assert reviewed.dock.width() == WIDTH, "it was never asked for more"
 
 
 def test_no_label_with_long_texts_asks_for_room_beside():
