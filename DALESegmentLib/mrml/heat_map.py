@@ -37,7 +37,7 @@ OPACITY = 0.5
 LAYER = SliceLayer("Foreground", HEAT_MAP, OPACITY, usual=0.0)
 AROUND_MM = 10.0
 LEGEND_FONT = 12  # pixels
-LEGEND_SIZE, LEGEND_PLACE = (0.1, 0.4), (0.98, 0.9)  # of the view; the lower right corner says what is drawn
+LEGEND_SIZE, LEGEND_PLACE = (0.1, 0.35), (0.98, 0.82)  # of the view; the lower right corner says what is drawn
 
 
 def showConfidence(confidence: np.ndarray, geometry: Geometry, name: str, label: np.ndarray | None = None) -> Any:

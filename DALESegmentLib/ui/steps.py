@@ -6,6 +6,7 @@ from typing import Any
 
 from .workflow import Workflow
 
+BOLD = "font-weight: bold"
 ALL = ("data", "learn", "review", "result")
 
 
@@ -16,6 +17,7 @@ class Steps:
     def __init__(self, ui: Any, workflow: Workflow) -> None:
         self._ui, self._workflow = ui, workflow
         self._listed = False
+        self._compared = ""
 
     def refresh(self) -> None:
         ui, state, review = self._ui, self._workflow.state, self._workflow.review
@@ -33,9 +35,13 @@ class Steps:
         ui.keysLabel.visible = listed and ui.keysCheckBox.checked
         heatMap = review.fits(state.heatMap)
         ui.heatMapCheckBox.visible = ui.legendLabel.visible = heatMap
+        self._highlight()
         compared = bool(state.previousModel or state.candidate)
         for control in (ui.compareButton, ui.keepButton, ui.rollBackButton):
             control.visible = compared
+        if state.comparison and state.comparison != self._compared:  # for instance, a model waits to be kept
+            ui.resultCollapsibleButton.collapsed = False
+        self._compared = state.comparison
 
     def _fold(self, listed: bool) -> None:
         """Only when a list comes or goes."""
@@ -44,3 +50,26 @@ class Steps:
             return
         for name in ALL:
             getattr(self._ui, f"{name}CollapsibleButton").collapsed = listed and name != "review"
+
+    def _highlight(self) -> None:
+        """The button of the next sensible step in bold."""
+        ui, state, review = self._ui, self._workflow.state, self._workflow.review
+        following = ui.trainButton
+        if state.image is None:
+            following = ui.practiceButton
+        elif state.model and state.segmentation is not None:
+            following = ui.regionsButton if review.fits(state.heatMap) else ui.confidenceButton
+            if review.fits(state.regionTable):
+                decided = set(review.decisions().values()) & {"confirmed", "corrected"}
+                following = ui.fineTuneButton if decided else None
+        elif state.model:
+            following = ui.predictButton
+        for button in (
+            ui.practiceButton,
+            ui.trainButton,
+            ui.confidenceButton,
+            ui.regionsButton,
+            ui.fineTuneButton,
+            ui.predictButton,
+        ):
+            button.setStyleSheet(BOLD if button is following else "")

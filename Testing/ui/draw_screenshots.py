@@ -71,9 +71,7 @@ def openViews(widget: Any) -> None:
     startHeadless().color_logic.AddDefaultColorNodes()
     layout = slicer.app._layout
     layout.open_slice_views(SLICES)
-    slicer.util.setSliceViewerLayers(background=widget.case[0], fit=False)
-    for name in layout.sliceViewNames():
-        layout.sliceWidget(name)._logic.fit_view_to_content()
+    slicer.util.setSliceViewerLayers(background=widget.case[0], fit=True)
 
 
 def lookAt(ras: tuple[float, float, float]) -> None:
@@ -118,7 +116,7 @@ def views(target: Path) -> None:
     from DALESegmentLib.mrml.pictures import pixelsOf, writePicture
 
     layout = slicer.app._layout
-    shown = [pixelsOf(layout.sliceWidget(name)._logic) for name in layout.sliceViewNames()]
+    shown = [pixelsOf(layout.sliceWidget(name).drawn) for name in layout.sliceViewNames()]
     writePicture(target, np.concatenate(shown, axis=1))
 
 
