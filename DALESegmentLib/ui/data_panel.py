@@ -18,7 +18,7 @@ from .sample_data import showPracticeCase
 from .signals import connect
 from .workflow import Workflow
 
-LOOKED_AT = 10_000_000
+LOOKED_AT = 4_000_000
 """Voxels; in a larger image overlaps are looked for beside the user interface alone, by the first step."""
 
 

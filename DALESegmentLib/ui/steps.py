@@ -17,7 +17,7 @@ class Steps:
     def __init__(self, ui: Any, workflow: Workflow) -> None:
         self._ui, self._workflow = ui, workflow
         self._listed = False
-        self._compared = ""
+        self._waiting = ""
 
     def refresh(self) -> None:
         ui, state, review = self._ui, self._workflow.state, self._workflow.review
@@ -39,9 +39,9 @@ class Steps:
         compared = bool(state.previousModel or state.candidate)
         for control in (ui.compareButton, ui.keepButton, ui.rollBackButton):
             control.visible = compared
-        if state.comparison and state.comparison != self._compared:  # for instance, a model waits to be kept
+        if state.candidate and state.candidate != self._waiting:  # it waits to be kept, which is done there
             ui.resultCollapsibleButton.collapsed = False
-        self._compared = state.comparison
+        self._waiting = state.candidate
 
     def _fold(self, listed: bool) -> None:
         """Only when a list comes or goes."""

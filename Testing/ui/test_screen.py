@@ -65,6 +65,7 @@ def heat(widget) -> np.ndarray:
 def test_while_the_heat_map_is_on_a_segment_covers_nothing_but_its_outline(in_views):
     display = in_views.case[1].GetDisplayNode()
     assert display.GetVisibility2DFill()
+    bare = seen()
     step(in_views, in_views.ui.trainButton)
     step(in_views, in_views.ui.confidenceButton)
     with_label = seen()
@@ -75,6 +76,7 @@ def test_while_the_heat_map_is_on_a_segment_covers_nothing_but_its_outline(in_vi
     assert (with_label != without).any(axis=2).mean() < 0.03
     click(in_views.ui.heatMapCheckBox)
     assert display.GetVisibility2DFill()
+    np.testing.assert_array_equal(seen(), bare)  # legend and captions are gone, too
     click(in_views.ui.heatMapCheckBox)
     assert not display.GetVisibility2DFill()
 
