@@ -12,7 +12,7 @@ from ..engine.geometry.grid import Geometry
 from ..engine.io.case import Case
 from .labelmap_snapshot import LabelmapSnapshot
 from .segmentations import segmentationSnapshot
-from .volumes import VoxelsNow, asImage, asList, geometryFromVolume, gridArray, voxelsNow
+from .volumes import asImage, asList, geometryFromVolume, gridArray, voxelsOf
 
 
 def caseFromNodes(
@@ -36,19 +36,17 @@ def caseFromNodes(
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What a case is made of: a copy of the segments, and the voxels of the images where they are. The scene may go on
-    changing, but for these voxels until the case is made."""
+    """What a case is made of. The scene may go on changing: the segments are copied, and the images, of which a copy
+    would hold up the viewer, are converted by `case`, which follows at once."""
 
     name: str
-    volumes: list[VoxelsNow]
+    volumes: list[np.ndarray]
     geometry: Geometry
     drawn: LabelmapSnapshot | None
 
     def case(self) -> Case:
-        """The case, made on any thread. Raises EngineError "image-changed"."""
-        case = Case(self.name, asImage([volume.array for volume in self.volumes]), self.geometry)
-        for volume in self.volumes:
-            volume.requireUnchanged()
+        """The case, made on any thread."""
+        case = Case(self.name, asImage(self.volumes), self.geometry)
         if self.drawn is not None:
             case.label, case.class_names = self.drawn.label()[0], dict(self.drawn.classNames)
         return case
@@ -62,6 +60,6 @@ def takeSnapshot(
 ) -> Snapshot:
     """What `caseFromNodes` makes a case of, taken in as little time as can be. Raises as that does."""
     nodes = asList(volumeNodes)
-    volumes = voxelsNow(nodes)
+    volumes = voxelsOf(nodes)
     drawn = None if segmentationNode is None else segmentationSnapshot(segmentationNode, nodes[0], segmentIds)
     return Snapshot(name or nodes[0].GetName(), volumes, geometryFromVolume(nodes[0]), drawn)

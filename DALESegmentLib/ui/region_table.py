@@ -20,7 +20,7 @@ STATES = {
 }
 HEADINGS = (_("#"), _("Segment"), _("Suspicion"), _("mm³"), _("Conf."), _("State"))
 SEGMENT, STATE = 1, len(HEADINGS) - 1
-WIDTHS = (30, 60, 74, 44, 44, 68)  # pixels: all columns in a panel of 380, beside a scroll bar
+WIDTHS = (26, 60, 70, 40, 40, 68)  # pixels: all columns in a panel of 380, beside a scroll bar
 ROW_HEIGHT = 22
 
 

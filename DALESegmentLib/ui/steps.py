@@ -6,7 +6,6 @@ from typing import Any
 
 from .workflow import Workflow
 
-BOLD = "font-weight: bold"
 ALL = ("data", "learn", "review", "result")
 
 
@@ -72,4 +71,6 @@ class Steps:
             ui.fineTuneButton,
             ui.predictButton,
         ):
-            button.setStyleSheet(BOLD if button is following else "")
+            font = button.font  # a style sheet would take the theme's colours away
+            font.setBold(button is following)
+            button.setFont(font)

@@ -47,7 +47,8 @@ def draw(folder: Path, minutes: float) -> None:
         correct_worst_region(widget)
         enter(widget)
         finish(widget)
-        step(widget, ui.predictButton)
+        said = step(widget, ui.predictButton)
+        assert "New segmentation" in said, said
         lookAt(IN_LARGE_AND_MISSED)
         views(folder / "outlines.png")
         for key in "NUNU":

@@ -84,7 +84,7 @@ def test_the_state_is_shown_whole_in_any_font(reviewed):
 
 def bold(widget) -> list[str]:
     names = ("practice", "train", "confidence", "regions", "fineTune", "predict")
-    return [name for name in names if "bold" in getattr(widget.ui, f"{name}Button").styleSheet]
+    return [name for name in names if getattr(widget.ui, f"{name}Button").font.bold()]
 
 
 def test_the_next_sensible_step_is_in_bold(widget):

@@ -48,7 +48,9 @@ class qMRMLLayoutManager(QObject):
         """For tests: the three views of the usual layout. The scene must not be cleared of them afterwards."""
         self.close_slice_views()
         for orientation, name in VIEWS.items():
-            self._widgets[name] = qMRMLSliceWidget(sliceView(orientation, size), self)
+            view = sliceView(orientation, size)
+            view._update_slice_size()  # the node has to know it before an image is fitted into the view
+            self._widgets[name] = qMRMLSliceWidget(view, self)
         self.layoutChanged.emit(3)
 
     def close_slice_views(self) -> None:
