@@ -40,8 +40,9 @@ def test_a_module_that_is_set_up_while_another_is_on_screen_is_not_entered(widge
 
 def test_the_panel_is_where_it_was_after_another_module(reviewed):
     bar = reviewed.dock.verticalScrollBar()
-    assert wait_until(lambda: bar.maximum() > 50), "there is something to scroll"
-    place = bar.maximum() - 20
+    reviewed.dock.resize(WIDTH, 300)
+    assert wait_until(lambda: bar.maximum() > 200), "there is something to scroll"
+    place = 150
     bar.setValue(place)
     leave(reviewed)
     enter(reviewed)
@@ -50,8 +51,9 @@ def test_the_panel_is_where_it_was_after_another_module(reviewed):
 
 def test_the_panel_is_where_it_was_after_a_correction(reviewed):
     bar = reviewed.dock.verticalScrollBar()
-    assert wait_until(lambda: bar.maximum() > 50)
-    place = bar.maximum() - 20
+    reviewed.dock.resize(WIDTH, 300)
+    assert wait_until(lambda: bar.maximum() > 200)
+    place = 150
     bar.setValue(place)
     press(reviewed, "E")
     leave(reviewed)
