@@ -315,7 +315,8 @@ class DALESegmentTest(ScriptedLoadableModuleTest):
 
     def test_keys(self):
         """What the keys of a review do, on the list of the scene."""
-        slicer.util.selectModule("DALESegment")
+        if slicer.util.mainWindow() is not None:
+            slicer.util.selectModule("DALESegment")
         widget = getattr(slicer.modules, "DALESegmentWidget", None)
         if widget is None or widget.logic is None or widget.logic.workflow.session is None:
             print("DALESegment test of the keys skipped: the panel is not there.")
