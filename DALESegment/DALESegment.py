@@ -298,7 +298,8 @@ class DALESegmentTest(ScriptedLoadableModuleTest):
         """What the keys of a review do, on the list of the scene."""
         from DALESegmentLib.mrml.regions import regionIdentity
 
-        slicer.util.selectModule("DALESegment")
+        if slicer.util.mainWindow() is not None:
+            slicer.util.selectModule("DALESegment")
         widget = getattr(slicer.modules, "DALESegmentWidget", None)
         if widget is None or widget.logic is None or widget.logic.workflow.session is None:
             print("DALESegment test of the keys skipped: the panel is not there.")

@@ -14,7 +14,7 @@ from .i18n import tr as _
 from .labelmap_snapshot import LabelmapSnapshot
 from .scene import LASTING_ID, currentScene, referencedNodes, removeWithDisplay
 from .segmentations import addSegmentation, segmentationSnapshot
-from .volumes import VoxelsNow, addVolume, asImage, asList, geometryFromVolume, gridArray, voxelsNow
+from .volumes import addVolume, asImage, asList, geometryFromVolume, gridArray, voxelsOf
 
 
 def caseFromNodes(
@@ -38,19 +38,17 @@ def caseFromNodes(
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What a case is made of: a copy of the segments, and the voxels of the images where they are. The scene may go on
-    changing, but for these voxels until the case is made."""
+    """What a case is made of. The scene may go on changing: the segments are copied, and the images, of which a copy
+    would hold up the viewer, are converted by `case`, which follows at once."""
 
     name: str
-    volumes: list[VoxelsNow]
+    volumes: list[np.ndarray]
     geometry: Geometry
     drawn: LabelmapSnapshot | None
 
     def case(self) -> Case:
-        """The case, made on any thread. Raises EngineError "image-changed"."""
-        case = Case(self.name, asImage([volume.array for volume in self.volumes]), self.geometry)
-        for volume in self.volumes:
-            volume.requireUnchanged()
+        """The case, made on any thread."""
+        case = Case(self.name, asImage(self.volumes), self.geometry)
         if self.drawn is not None:
             case.label, case.class_names = self.drawn.label()[0], dict(self.drawn.classNames)
         return case
@@ -64,7 +62,7 @@ def takeSnapshot(
 ) -> Snapshot:
     """What `caseFromNodes` makes a case of, taken in as little time as can be. Raises as that does."""
     nodes = asList(volumeNodes)
-    volumes = voxelsNow(nodes)
+    volumes = voxelsOf(nodes)
     drawn = None if segmentationNode is None else segmentationSnapshot(segmentationNode, nodes[0], segmentIds)
     return Snapshot(name or nodes[0].GetName(), volumes, geometryFromVolume(nodes[0]), drawn)
 

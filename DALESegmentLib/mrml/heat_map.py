@@ -37,7 +37,7 @@ OPACITY = 0.5
 LAYER = SliceLayer("Foreground", HEAT_MAP, OPACITY, usual=0.0)
 AROUND_MM = 10.0
 LEGEND_FONT = 12  # pixels
-LEGEND_SIZE, LEGEND_PLACE = (0.1, 0.4), (0.98, 0.9)  # of the view; the lower right corner says what is drawn
+LEGEND_SIZE, LEGEND_PLACE = (0.1, 0.35), (0.98, 0.82)  # of the view; the lower right corner says what is drawn
 
 
 def showConfidence(confidence: np.ndarray, geometry: Geometry, name: str, label: np.ndarray | None = None) -> Any:
@@ -81,6 +81,7 @@ def addColourLegend(node: Any) -> Any:
     for text in (legend.GetTitleTextProperty(), legend.GetLabelTextProperty()):
         text.SetFontSize(LEGEND_FONT)
     legend.SetVisibility(True)
+    legend.SetVisibility3D(node.IsA("vtkMRMLModelNode"))  # a volume is not in 3D
     return legend
 
 
@@ -126,6 +127,13 @@ def fillPart(node: Any, box: tuple[slice, ...], mask: np.ndarray, values: Any) -
     slicer.util.arrayFromVolumeModified(node)
 
 
+def _showLegend(node: Any, shown: bool) -> None:
+    """Slicer shows the legend of a volume in every view, also where the volume is not."""
+    legend = slicer.vtkSlicerColorLogic.GetColorLegendDisplayNode(node)
+    if legend is not None:
+        legend.SetVisibility(shown)
+
+
 def setHeatMapThreshold(node: Any, confidence: float) -> None:
     """Colour only voxels whose confidence is below this."""
     display = node.GetDisplayNode()
@@ -153,6 +161,7 @@ def showHeatMap(node: Any) -> None:
     What it covers and the fill come back with `hideHeatMap`.
     """
     LAYER.show(node)
+    _showLegend(node, True)
     drawOutlinesAlone()
 
 
@@ -160,6 +169,7 @@ def hideHeatMap(node: Any) -> None:
     """Take the heat map out of the views and give them back what it covered, and segments their fill; the node
     stays."""
     LAYER.hide(node)
+    _showLegend(node, False)
     if not any(LAYER.viewsShowing(other) for other in _heatMaps()):
         restoreFills()
 

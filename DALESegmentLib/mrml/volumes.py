@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -91,32 +90,14 @@ def asImage(volumes: Sequence[np.ndarray]) -> np.ndarray:
     return np.concatenate(channels, out=image, casting="unsafe")
 
 
-@dataclass(frozen=True)
-class VoxelsNow:
-    """The voxels of a volume as they are stored now, not copied: a CT of 512 slices takes as long as the viewer may
-    not be held up. The memory stays, whatever becomes of the node."""
+def voxelsOf(volumeNodes: Any | Sequence[Any]) -> list[np.ndarray]:
+    """The volumes' arrays as they are stored, not copied; they outlive their nodes.
 
-    name: str
-    array: np.ndarray
-    image: Any  # vtkImageData
-    changed: int
-
-    def requireUnchanged(self) -> None:
-        """On any thread, after the array was read. Raises EngineError "image-changed"."""
-        if self.image.GetMTime() != self.changed:
-            raise EngineError("image-changed", f"“{self.name}” was changed while the step began; start the step again.")
-
-
-def voxelsNow(volumeNodes: Any | Sequence[Any]) -> list[VoxelsNow]:
-    """Of each volume. Raises as `imageFromVolumes` does."""
+    Raises as `imageFromVolumes` does.
+    """
     nodes = asList(volumeNodes)
     requireSameGrid(nodes)
-    images = [node.GetImageData() for node in nodes]
-    arrays = [slicer.util.arrayFromVolume(node) for node in nodes]
-    return [
-        VoxelsNow(node.GetName(), array, image, image.GetMTime())
-        for node, array, image in zip(nodes, arrays, images, strict=True)
-    ]
+    return [slicer.util.arrayFromVolume(node) for node in nodes]
 
 
 def addVolume(array: np.ndarray, geometry: Geometry, name: str) -> Any:

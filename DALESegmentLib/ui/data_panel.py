@@ -11,13 +11,14 @@ from ..mrml.heat_map import heatMapIds
 from ..mrml.input_summary import describe
 from ..mrml.overlaps import overlaps, overlapSentence
 from ..mrml.segmentations import userSegmentIds
-from ..mrml.volumes import geometryFromVolume
+from ..mrml.volumes import geometryFromVolume, imagesOfScene
 from .combo_box import Choices
 from .path_field import PathField
+from .sample_data import showPracticeCase
 from .signals import connect
 from .workflow import Workflow
 
-LOOKED_AT = 10_000_000
+LOOKED_AT = 4_000_000
 """Voxels; in a larger image overlaps are looked for beside the user interface alone, by the first step."""
 
 
@@ -34,11 +35,13 @@ class DataPanel:
         ui.dataLabel.visible = False
         self._overlapOf: tuple[tuple | None, str] = (None, "")  # what was looked at, and what was found
         connect(ui.checkButton, "clicked()", self._check)
+        connect(ui.practiceButton, "clicked()", self._takePracticeCase)
 
     def refresh(self) -> None:
         state, ui = self._workflow.state, self._ui
         for path in self._paths:
             path.refresh()
+        ui.firstVisitLabel.visible = ui.practiceButton.visible = state.image is None and not imagesOfScene()
         self._hideHeatMaps()
         self._segments.show(segmentChoices(state.segmentation), state.segment)
         folder = state.source.name == "folder"
@@ -59,6 +62,9 @@ class DataPanel:
 
     def _chooseSegment(self, segmentId: str) -> None:
         self._workflow.state.segment = segmentId
+
+    def _takePracticeCase(self) -> None:
+        self._workflow.state.image, self._workflow.state.segmentation = showPracticeCase()
 
     def _check(self) -> None:
         self._workflow.checkData(self._showFindings, self._say)

@@ -20,7 +20,7 @@ STATES = {
 }
 HEADINGS = (_("#"), _("Segment"), _("Suspicion"), _("mm³"), _("Conf."), _("State"))
 SEGMENT, STATE = 1, len(HEADINGS) - 1
-WIDTHS = (30, 60, 74, 44, 44, 68)  # pixels: all columns in a panel of 380, beside a scroll bar
+WIDTHS = (26, 60, 70, 40, 40, 68)  # pixels: all columns in a panel of 380, beside a scroll bar
 ROW_HEIGHT = 22
 
 
@@ -59,7 +59,7 @@ class RegionTable:
         header.setSectionResizeMode(STATE, qt.QHeaderView.ResizeToContents)  # whatever font is in use
         table.verticalHeader().setDefaultSectionSize(ROW_HEIGHT)
         table.setMinimumHeight(6 * ROW_HEIGHT)
-        table.setMaximumHeight(8 * ROW_HEIGHT)
+        table.setMaximumHeight(7 * ROW_HEIGHT)
 
     def show(self, rows: list[tuple[Region, str]]) -> None:
         """Show regions with their states; the chosen region stays chosen while it is in the list."""

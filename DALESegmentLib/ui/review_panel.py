@@ -107,7 +107,6 @@ class ReviewPanel:
     def _matchKeys(self) -> None:
         on = self._ui.keysCheckBox.checked
         self._keys.setEnabled(on and self._entered)
-        self._ui.keysLabel.visible = on
 
     def _offerEarlier(self) -> None:
         """Decisions on the disk that the scene does not know, because it was not saved with them."""

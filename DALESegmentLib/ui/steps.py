@@ -16,6 +16,7 @@ class Steps:
     def __init__(self, ui: Any, workflow: Workflow) -> None:
         self._ui, self._workflow = ui, workflow
         self._listed = False
+        self._waiting = ""
 
     def refresh(self) -> None:
         ui, state, review = self._ui, self._workflow.state, self._workflow.review
@@ -33,9 +34,13 @@ class Steps:
         ui.keysLabel.visible = listed and ui.keysCheckBox.checked
         heatMap = review.fits(state.heatMap)
         ui.heatMapCheckBox.visible = ui.legendLabel.visible = heatMap
+        self._highlight()
         compared = bool(state.previousModel or state.candidate)
         for control in (ui.compareButton, ui.keepButton, ui.rollBackButton):
             control.visible = compared
+        if state.candidate and state.candidate != self._waiting:  # it waits to be kept, which is done there
+            ui.resultCollapsibleButton.collapsed = False
+        self._waiting = state.candidate
 
     def _fold(self, listed: bool) -> None:
         """Only when a list comes or goes."""
@@ -44,3 +49,28 @@ class Steps:
             return
         for name in ALL:
             getattr(self._ui, f"{name}CollapsibleButton").collapsed = listed and name != "review"
+
+    def _highlight(self) -> None:
+        """The button of the next sensible step in bold."""
+        ui, state, review = self._ui, self._workflow.state, self._workflow.review
+        following = ui.trainButton
+        if state.image is None:
+            following = ui.practiceButton
+        elif state.model and state.segmentation is not None:
+            following = ui.regionsButton if review.fits(state.heatMap) else ui.confidenceButton
+            if review.fits(state.regionTable):
+                decided = set(review.decisions().values()) & {"confirmed", "corrected"}
+                following = ui.fineTuneButton if decided else None
+        elif state.model:
+            following = ui.predictButton
+        for button in (
+            ui.practiceButton,
+            ui.trainButton,
+            ui.confidenceButton,
+            ui.regionsButton,
+            ui.fineTuneButton,
+            ui.predictButton,
+        ):
+            font = button.font  # a style sheet would take the theme's colours away
+            font.setBold(button is following)
+            button.setFont(font)

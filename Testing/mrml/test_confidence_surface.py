@@ -87,7 +87,8 @@ def test_the_segmentation_is_not_touched_and_nothing_is_left(a_scene, a_heat_map
 def test_the_colours_are_explained_and_the_legend_goes_with_the_surface(a_scene, a_heat_map, a_segmentation_node):
     def legends():
         every = [a_scene.GetNthNode(i) for i in range(a_scene.GetNumberOfNodes())]
-        return [node for node in every if node.GetClassName() == "vtkMRMLColorLegendDisplayNode"]
+        found = [node for node in every if node.GetClassName() == "vtkMRMLColorLegendDisplayNode"]
+        return [node for node in found if node.GetDisplayableNode().IsA("vtkMRMLModelNode")]
 
     for _ in range(2):
         showSurface(a_heat_map, a_segmentation_node)

@@ -47,7 +47,8 @@ def draw(folder: Path, minutes: float) -> None:
         correct_worst_region(widget)
         enter(widget)
         finish(widget)
-        step(widget, ui.predictButton)
+        said = step(widget, ui.predictButton)
+        assert "New segmentation" in said, said
         lookAt(IN_LARGE_AND_MISSED)
         views(folder / "outlines.png")
         for key in "NUNU":
@@ -71,9 +72,7 @@ def openViews(widget: Any) -> None:
     startHeadless().color_logic.AddDefaultColorNodes()
     layout = slicer.app._layout
     layout.open_slice_views(SLICES)
-    slicer.util.setSliceViewerLayers(background=widget.case[0], fit=False)
-    for name in layout.sliceViewNames():
-        layout.sliceWidget(name)._logic.fit_view_to_content()
+    slicer.util.setSliceViewerLayers(background=widget.case[0], fit=True)
 
 
 def lookAt(ras: tuple[float, float, float]) -> None:
@@ -118,7 +117,7 @@ def views(target: Path) -> None:
     from DALESegmentLib.mrml.pictures import pixelsOf, writePicture
 
     layout = slicer.app._layout
-    shown = [pixelsOf(layout.sliceWidget(name)._logic) for name in layout.sliceViewNames()]
+    shown = [pixelsOf(layout.sliceWidget(name).drawn) for name in layout.sliceViewNames()]
     writePicture(target, np.concatenate(shown, axis=1))
 
 

@@ -82,9 +82,10 @@ def reveal(held) -> None:
         parents.append(held)
     for box in reversed(parents):
         if isinstance(box, ctkCollapsibleButton) and box.collapsed:
-            QtTest.QTest.mouseClick(
-                box, QtCore.Qt.MouseButton.LeftButton, pos=QtCore.QPoint(40, ctkCollapsibleButton.HEADER // 2)
-            )
+            header = QtCore.QPoint(40, ctkCollapsibleButton.HEADER // 2)
+            QtTest.QTest.mouseClick(box, QtCore.Qt.MouseButton.LeftButton, pos=header)
+            QtTest.QTest.qWait(20)  # until what came into sight has its place
+            assert not box.collapsed, box.objectName()
 
 
 def click_row(wrapped_table, row: int) -> None:

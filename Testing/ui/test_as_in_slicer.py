@@ -7,8 +7,7 @@ import sys
 import pytest
 from panel_steps import step
 from slicer_window import click, enter, leave, press, reload, states, wait_until
-
-WIDEST = 404  # pixels, what the dock had when the module was opened in Slicer
+from standin.module_panel import WIDTH
 
 
 @pytest.fixture
@@ -41,8 +40,9 @@ def test_a_module_that_is_set_up_while_another_is_on_screen_is_not_entered(widge
 
 def test_the_panel_is_where_it_was_after_another_module(reviewed):
     bar = reviewed.dock.verticalScrollBar()
-    assert wait_until(lambda: bar.maximum() > 50), "there is something to scroll"
-    place = bar.maximum() - 20
+    reviewed.dock.resize(WIDTH, 300)
+    assert wait_until(lambda: bar.maximum() > 200), "there is something to scroll"
+    place = 150
     bar.setValue(place)
     leave(reviewed)
     enter(reviewed)
@@ -51,8 +51,9 @@ def test_the_panel_is_where_it_was_after_another_module(reviewed):
 
 def test_the_panel_is_where_it_was_after_a_correction(reviewed):
     bar = reviewed.dock.verticalScrollBar()
-    assert wait_until(lambda: bar.maximum() > 50)
-    place = bar.maximum() - 20
+    reviewed.dock.resize(WIDTH, 300)
+    assert wait_until(lambda: bar.maximum() > 200)
+    place = 150
     bar.setValue(place)
     press(reviewed, "E")
     leave(reviewed)
@@ -73,8 +74,11 @@ def test_the_dock_never_grows(reviewed):
     wait_until(lambda: False, 0.2)
     click(ui.installationButton)
     assert wait_until(lambda: not workflow.busy)
+    for name in ("data", "learn", "review", "result"):
+        getattr(ui, f"{name}CollapsibleButton").collapsed = False
+        getattr(ui, f"{name}AdvancedButton").collapsed = False
     wait_until(lambda: False, 0.2)
-    assert reviewed.dock.width() <= WIDEST
+    assert reviewed.dock.width() == WIDTH, "it was never asked for more"
 
 
 def test_no_label_with_long_texts_asks_for_room_beside():

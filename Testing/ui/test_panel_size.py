@@ -80,3 +80,43 @@ def test_the_state_is_shown_whole_in_any_font(reviewed):
     wait_until(lambda: False, 0.1)
     assert table.item(0, 5).text() == "confirmed"
     assert table.columnWidth(5) >= QFontMetrics(table.font()).horizontalAdvance("confirmed") + 4
+
+
+def bold(widget) -> list[str]:
+    names = ("practice", "train", "confidence", "regions", "fineTune", "predict")
+    return [name for name in names if getattr(widget.ui, f"{name}Button").font.bold()]
+
+
+def test_the_next_sensible_step_is_in_bold(widget):
+    from panel_steps import step
+    from slicer_window import click_row, press
+
+    ui = widget.ui
+    assert bold(widget) == ["train"]
+    step(widget, ui.trainButton)
+    assert bold(widget) == ["confidence"]
+    step(widget, ui.confidenceButton)
+    assert bold(widget) == ["regions"]
+    step(widget, ui.regionsButton)
+    assert bold(widget) == []
+    click_row(ui.regionsTable, 0)
+    press(widget, "C")
+    assert bold(widget) == ["fineTune"]
+    ui.segmentationSelector.setCurrentNode(None)
+    assert bold(widget) == ["predict"]
+
+
+def test_a_first_visit_with_an_empty_scene_leads_to_the_practice_case(widget):
+    import slicer
+    from slicer_window import click
+
+    ui = widget.ui
+    assert not ui.practiceButton.isVisible()
+    slicer.mrmlScene.Clear(False)
+    assert ui.firstVisitLabel.isVisible()
+    assert bold(widget) == ["practice"]
+    click(ui.practiceButton)
+    assert ui.imageSelector.currentNode().GetName() == "Practice case"
+    assert ui.segmentationSelector.currentNode().GetName() == "Drawn in a hurry"
+    assert not ui.practiceButton.isVisible()
+    assert ui.trainButton.enabled

@@ -24,9 +24,7 @@ def in_views(widget):
     layout = slicer.app._layout
     layout.open_slice_views()
     widget.case[1].CreateDefaultDisplayNodes()
-    slicer.util.setSliceViewerLayers(background=widget.case[0], fit=False)
-    for name in layout.sliceViewNames():
-        layout.sliceWidget(name)._logic.fit_view_to_content()
+    slicer.util.setSliceViewerLayers(background=widget.case[0], fit=True)
     yield widget
     layout.close_slice_views()
 
@@ -44,14 +42,14 @@ def seen(name: str = "Red") -> np.ndarray:
 
     from DALESegmentLib.mrml.pictures import pixelsOf
 
-    return pixelsOf(slicer.app._layout.sliceWidget(name)._logic).astype(int)
+    return pixelsOf(slicer.app._layout.sliceWidget(name).drawn).astype(int)
 
 
 def lines(name: str = "Red") -> list[str]:
     """The text in a view's corner, from top to bottom."""
     import slicer
 
-    renderer = slicer.app._layout.sliceWidget(name)._logic.render_window().GetRenderers().GetFirstRenderer()
+    renderer = slicer.app._layout.sliceWidget(name).drawn.render_window().GetRenderers().GetFirstRenderer()
     props = renderer.GetViewProps()
     actors = [props.GetItemAsObject(i) for i in range(props.GetNumberOfItems())]
     ours = [a for a in actors if a.IsA("vtkTextActor") and a.GetPositionCoordinate().GetReferenceCoordinate()]
@@ -67,6 +65,7 @@ def heat(widget) -> np.ndarray:
 def test_while_the_heat_map_is_on_a_segment_covers_nothing_but_its_outline(in_views):
     display = in_views.case[1].GetDisplayNode()
     assert display.GetVisibility2DFill()
+    bare = seen()
     step(in_views, in_views.ui.trainButton)
     step(in_views, in_views.ui.confidenceButton)
     with_label = seen()
@@ -77,6 +76,7 @@ def test_while_the_heat_map_is_on_a_segment_covers_nothing_but_its_outline(in_vi
     assert (with_label != without).any(axis=2).mean() < 0.03
     click(in_views.ui.heatMapCheckBox)
     assert display.GetVisibility2DFill()
+    np.testing.assert_array_equal(seen(), bare)  # legend and captions are gone, too
     click(in_views.ui.heatMapCheckBox)
     assert not display.GetVisibility2DFill()
 

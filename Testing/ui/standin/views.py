@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import vtk
 from PySide6.QtCore import Property, QObject, Signal
 
 from DALESegmentLib.mrml.pictures import VIEWS, sliceView
@@ -24,9 +25,11 @@ class qMRMLSliceView(QObject):
 
 
 class qMRMLSliceWidget(QObject):
+    """drawn: trame-slicer's view, for tests to look at."""
+
     def __init__(self, view: Any, parent: QObject) -> None:
         super().__init__(parent)
-        self._slice_view, self._logic = qMRMLSliceView(view, self), view
+        self._slice_view, self.drawn = qMRMLSliceView(view, self), view
 
     def sliceView(self) -> qMRMLSliceView:
         return self._slice_view
@@ -45,7 +48,9 @@ class qMRMLLayoutManager(QObject):
         """For tests: the three views of the usual layout. The scene must not be cleared of them afterwards."""
         self.close_slice_views()
         for orientation, name in VIEWS.items():
-            self._widgets[name] = qMRMLSliceWidget(sliceView(orientation, size), self)
+            view = sliceView(orientation, size)
+            view._update_slice_size()  # the node has to know it before an image is fitted into the view
+            self._widgets[name] = qMRMLSliceWidget(view, self)
         self.layoutChanged.emit(3)
 
     def close_slice_views(self) -> None:
@@ -58,5 +63,12 @@ class qMRMLLayoutManager(QObject):
 
     def sliceWidget(self, name: str) -> qMRMLSliceWidget | None:
         return self._widgets.get(name)
+
+    def mrmlSliceLogics(self) -> vtk.vtkCollection:
+        """The logics of the views, which fit an image into them."""
+        logics = vtk.vtkCollection()
+        for widget in self._widgets.values():
+            logics.AddItem(widget.drawn._logic)
+        return logics
 
     threeDViewCount = Property(int, lambda self: 0)
