@@ -76,6 +76,11 @@ class Worklist:
             return chosen / "reviewed" / self._folder.name
         return self._folder.with_name(f"{self._folder.name}-reviewed")
 
+    @property
+    def writesSegmentations(self) -> bool:
+        """Whether these are a folder's cases, whose segmentations are written when they are left."""
+        return self._folder is not None
+
     def forget(self) -> None:
         """The scene goes. What was written stays, and the folder can be opened again."""
         self.cases, self.at, self._folder, self._loaded = [], None, None, None

@@ -1,0 +1,100 @@
+"""Cases: the worklist, its verdicts and its keys."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import qt
+import slicer
+from slicer.i18n import tr as _
+
+from . import folders
+from .review_keys import ReviewKeys
+from .signals import connect
+from .workflow import Workflow
+from .worklist import VERDICTS, Worklist, WorklistCase
+
+
+class WorklistPanel:
+    def __init__(self, ui: Any, workflow: Workflow) -> None:
+        self._ui, self._workflow = ui, workflow
+        self.worklist = Worklist(workflow)
+        self._entered = False
+        self._shown: list[tuple[str, ...]] = []
+        actions = {
+            "acceptCase": lambda: self.worklist.decide("accepted"),
+            "reviseCase": lambda: self.worklist.decide("revise"),
+            "nextCase": lambda: self.worklist.move(1),
+            "previousCase": lambda: self.worklist.move(-1),
+        }
+        for sender, signal, slot in (
+            (ui.worklistFolderButton, "clicked()", self._openFolder),
+            (ui.worklistSceneButton, "clicked()", self.worklist.openScene),
+            (ui.acceptCaseButton, "clicked()", actions["acceptCase"]),
+            (ui.reviseCaseButton, "clicked()", actions["reviseCase"]),
+            (ui.worklistTable, "cellDoubleClicked(int,int)", self._choose),
+            (ui.keysCheckBox, "toggled(bool)", self._matchKeys),
+        ):
+            connect(sender, signal, slot)
+        self._keys = ReviewKeys(slicer.util.mainWindow() or ui.worklistTable, actions)
+
+    def refresh(self) -> None:
+        ui, worklist = self._ui, self.worklist
+        free, open = not self._workflow.busy, bool(worklist.cases)
+        ui.worklistFolderButton.enabled = ui.worklistSceneButton.enabled = free
+        for control in (ui.worklistTable, ui.acceptCaseButton, ui.reviseCaseButton, ui.worklistLabel):
+            control.visible = open
+        ui.acceptCaseButton.enabled = ui.reviseCaseButton.enabled = free and worklist.case is not None
+        lines = [worklist.summary(), *worklist.unusable[:3]] if open else []
+        if open and worklist.case is not None and worklist.writesSegmentations:
+            lines.insert(1, _("Written into “{folder}”.").format(folder=worklist.out))
+        ui.worklistLabel.setText("\n".join(lines))
+        self._showTable()
+        self._matchKeys()
+
+    def entered(self) -> None:
+        self._entered = True
+        self._matchKeys()
+
+    def left(self) -> None:
+        self._entered = False
+        self._matchKeys()
+
+    def close(self) -> None:
+        """Slicer quits or the module is reloaded."""
+        self._keys.remove()
+
+    def countKey(self) -> None:
+        """A key of the review was pressed."""
+        if self.worklist.case is not None:
+            self.worklist.countKey()
+
+    def _matchKeys(self) -> None:
+        on = self._entered and self._ui.keysCheckBox.checked and self.worklist.case is not None
+        self._keys.setEnabled(bool(on))
+
+    def _openFolder(self) -> None:
+        folder = folders.askForFolder(_("Cases to work through"))
+        if folder is not None:
+            self.worklist.openFolder(folder)
+
+    def _choose(self, row: int) -> None:
+        self.worklist.goTo(row)
+
+    def _showTable(self) -> None:
+        table, cases = self._ui.worklistTable, self.worklist.cases
+        rows = [_cells(case, n == self.worklist.at) for n, case in enumerate(cases)]
+        if rows == self._shown:
+            return
+        self._shown = rows
+        table.setRowCount(len(rows))
+        for n, cells in enumerate(rows):
+            for column, text in enumerate(cells):
+                table.setItem(n, column, qt.QTableWidgetItem(text))
+        if self.worklist.at is not None:
+            table.selectRow(self.worklist.at)
+
+
+def _cells(case: WorklistCase, atHand: bool) -> tuple[str, ...]:
+    verdict = VERDICTS.get(case.verdict, _("at hand") if atHand else "")
+    return case.name, verdict, f"{case.seconds:.0f} s" if case.seconds else "", str(case.keys) if case.seconds else ""
