@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from .signals import connect
 from .workflow import Workflow
 
+ANSWERS = ("dataLabel", "planLabel", "installationLabel", "auditLabel", "comparisonLabel")
 ALL = ("data", "learn", "review", "result")
 
 
@@ -17,6 +19,9 @@ class Steps:
         self._ui, self._workflow = ui, workflow
         self._listed = False
         self._waiting = ""
+        for name in ALL:
+            for kind in ("Collapsible", "Advanced"):
+                connect(getattr(ui, f"{name}{kind}Button"), "contentsCollapsed(bool)", self._opened)
 
     def refresh(self) -> None:
         ui, state, review = self._ui, self._workflow.state, self._workflow.review
@@ -41,6 +46,15 @@ class Steps:
         if state.candidate and state.candidate != self._waiting:  # it waits to be kept, which is done there
             ui.resultCollapsibleButton.collapsed = False
         self._waiting = state.candidate
+
+    def _opened(self, collapsed: bool) -> None:
+        """CTK shows all that a box holds, but what was hidden while it was open: hide the rest again."""
+        if collapsed or self._workflow.session is None:
+            return
+        for name in ANSWERS:
+            label = getattr(self._ui, name)
+            label.visible = bool(label.text)
+        self.refresh()
 
     def _fold(self, listed: bool) -> None:
         """Only when a list comes or goes."""

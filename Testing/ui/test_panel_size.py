@@ -120,3 +120,15 @@ def test_a_first_visit_with_an_empty_scene_leads_to_the_practice_case(widget):
     assert ui.segmentationSelector.currentNode().GetName() == "Drawn in a hurry"
     assert not ui.practiceButton.isVisible()
     assert ui.trainButton.enabled
+
+
+def test_a_step_that_is_opened_shows_no_empty_answers_and_nothing_of_no_use(reviewed):
+    ui = reviewed.ui
+    reviewed.logic.workflow.state.previousModel = "a folder"  # appears while Result is folded
+    reviewed.logic.workflow.state.previousModel = ""
+    for name in STEPS:
+        getattr(ui, f"{name}CollapsibleButton").collapsed = False
+        getattr(ui, f"{name}AdvancedButton").collapsed = False
+    wait_until(lambda: False, 0.1)
+    for name in ("dataLabel", "planLabel", "installationLabel", "auditLabel", "comparisonLabel", "compareButton"):
+        assert not getattr(ui, name).isVisible(), name

@@ -243,3 +243,102 @@ def test_the_parameter_node_keeps_types_and_refuses_others(desktop):
     for wrong in (lambda: setattr(node, "minutes", 1000.0), lambda: setattr(node, "model", 3)):
         with pytest.raises(ValueError, match=r"range|takes"):
             wrong()
+
+
+@pytest.fixture
+def dock(desktop):
+    """A module's panel of two labels in Slicer's dock."""
+    from PySide6 import QtWidgets
+    from standin.application import qSlicerScriptedLoadableModuleWidget
+    from standin.module_panel import ModulePanel
+
+    module = qSlicerScriptedLoadableModuleWidget()
+    for text in ("first", "second"):
+        module.layout().addWidget(QtWidgets.QLabel(text))
+    made = ModulePanel(module)
+    made.show()
+    yield made
+    made.close()
+
+
+def test_the_dock_follows_what_its_content_asks_for_and_stays_wide(dock):
+    from standin.module_panel import WIDTH
+
+    label = dock.module.layout().itemAt(0).widget()
+    assert dock.width() == WIDTH
+    label.setText("A line that is not wrapped. " * 5)
+    assert wait_until(lambda: dock.width() > WIDTH, 2)
+    wide = dock.width()
+    label.setText("short")
+    assert not wait_until(lambda: dock.width() < wide, 0.2)
+
+
+def test_a_panel_is_shown_from_its_top_whenever_its_module_is_chosen(dock):
+    dock.module.layout().itemAt(1).widget().setMinimumHeight(2000)
+    bar = dock.verticalScrollBar()
+    assert wait_until(lambda: bar.maximum() > 500, 2)
+    bar.setValue(300)
+    dock.choose(False)
+    assert not dock.module.isVisible()
+    dock.choose(True)
+    assert dock.module.isVisible()
+    assert not wait_until(lambda: bar.value() != 0, 0.2)
+
+
+def test_dialogs_appear_unless_slicer_was_started_for_testing(desktop):
+    import slicer
+
+    slicer.app.mainWindow = object()  # without one, warnings are written into the log alone
+    assert not slicer.app.testingEnabled()
+    slicer.util.warningDisplay("Something is wrong.")
+    assert not slicer.util.confirmOkCancelDisplay("Shall it go on?")
+    assert slicer.app.dialogs == ["Something is wrong.", "Shall it go on?"]
+    slicer.app.agrees = True
+    assert slicer.util.confirmOkCancelDisplay("Again?")
+    slicer.app.testing = True
+    slicer.util.warningDisplay("Nobody sees it.")
+    assert "Nobody sees it." not in slicer.app.dialogs
+    del slicer.app.mainWindow
+
+
+def test_what_waits_in_the_queue_happens_inside_a_delayed_display(qt):
+    import slicer
+
+    hits = []
+    qt.QTimer.singleShot(0, lambda: hits.append(1))
+    slicer.util.delayDisplay("A step has passed.")
+    assert hits
+    assert slicer.app.popups == ["A step has passed."]
+
+
+def test_the_layout_manager_is_an_object_with_the_views_of_its_layout(desktop):
+    import slicer
+
+    manager = slicer.app.layoutManager()
+    assert manager.sliceViewNames() == ()
+    assert manager.sliceWidget("Red") is None
+    assert manager.connect("layoutChanged(int)", print) is True
+    assert manager.disconnect("layoutChanged(int)", print)
+    assert manager.connect("layoutChanged(QString)", print) is False
+    with pytest.raises(AttributeError):
+        manager.sliceNames
+
+
+def test_a_box_that_is_opened_shows_what_was_not_hidden_while_it_was_open(ctk, desktop):
+    """As CTK does: what is hidden already sends no event when it is hidden again."""
+    from PySide6 import QtWidgets
+
+    box = ctk.ctkCollapsibleButton()
+    column = QtWidgets.QVBoxLayout(desktop.unwrap(box))
+    hidden_open, hidden_collapsed, shown_collapsed = (QtWidgets.QLabel(text) for text in "abc")
+    for label in (hidden_open, hidden_collapsed, shown_collapsed):
+        column.addWidget(label)
+    box.show()
+    hidden_open.setVisible(False)
+    shown_collapsed.setVisible(False)
+    box.collapsed = True
+    hidden_collapsed.setVisible(False)
+    shown_collapsed.setVisible(True)
+    assert not shown_collapsed.isVisible()
+    box.collapsed = False
+    assert [label.isVisible() for label in (hidden_open, hidden_collapsed, shown_collapsed)] == [False, True, True]
