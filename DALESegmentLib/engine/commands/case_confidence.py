@@ -27,8 +27,7 @@ from ..dale.label_state import LabelDisagreement, LabelState
 from ..dale.quality import Recalibration, RegionContext, quality_of
 from ..geometry.grid import Geometry
 from ..inference.measurements import Calibrations, load_agreement, load_calibration, measurements_of_label
-from ..inference.model_cache import cached_predictor
-from ..inference.predictor import Predictor
+from ..inference.predictor import Predictor, cached_predictor
 from ..io.case import Case, CaseSource
 from ..io.case_files import output_extension
 from ..io.formats import stem_of

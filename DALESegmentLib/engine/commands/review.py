@@ -13,6 +13,7 @@ from ..dale.agreement import Agreements
 from ..dale.issues import find_regions
 from ..dale.quality import Recalibration
 from ..dale.review_list import find_surroundings, make_review_list, without_weak
+from ..dale.rows import PIECES_A_ROW, as_rows, explained, number_errors
 from ..geometry.grid import Geometry
 from ..io.case import CaseSource
 from ..io.images import read_label
@@ -25,7 +26,7 @@ from .parameters import ModelParameters
 
 
 class ReviewParameters(ModelParameters):
-    limit: int = Field(20, ge=1, description="regions a case")
+    limit: int = Field(20, ge=1, description="errors a case, beside those that are gathered")
     audit: int = Field(0, ge=0, le=10_000, description="places to draw at random, over all cases")
     seed: int = Field(0, ge=0, le=LARGEST_SEED, description="of the audit")
 
@@ -45,16 +46,22 @@ def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
         known_names |= names
         doubt.progress.report(60, "review", f"Looking for regions, {doubt.position}")
         progress.check()
+        label, spacing, image = label_classes(case, plan), case.geometry.array_spacing, np.asarray(case.image)
         regions, region_map = find_regions(
             case.name,
-            label_classes(case, plan),
+            label,
             doubt.confidence,
             doubt.probabilities,
             case.geometry,
             names,
             case.trusted,
-            asked.limit,
+            PIECES_A_ROW * asked.limit,
             class_values=plan.class_values,
+        )
+        progress.check()
+        known = label, doubt.probabilities, image, spacing, names, not doubt.unseen, plan.class_values
+        regions, region_map = number_errors(
+            explained(regions, region_map, *known), region_map, label, spacing, asked.limit
         )
         if doubt.label_source is not None:
             regions = [doubt.label_source.described(region, region_map, plan, names) for region in regions]
@@ -66,15 +73,14 @@ def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
         progress.check()
         item["regions_map"] = write_map(doubt.source, asked.out, "regions", region_map, case.geometry)
         items.append(item)
-        around = np.asarray(case.image), label_classes(case, plan), doubt.agreement(), plan.class_values
-        found.append(find_surroundings(regions, region_map, *around))
+        found.append(find_surroundings(regions, region_map, image, label, doubt.agreement(), plan.class_values))
         written.append((doubt.source, case.geometry, item["regions_map"]))
         agreed, recalibration = doubt.agreed, doubt.recalibration
         if audit is not None:
             audit.see(case.name, np.asarray(case.label), case.geometry, case.trusted)
-        del doubt, case, region_map, around  # before the next case takes as much again
+        del doubt, case, region_map, label, image, known  # before the next case takes as much again
     progress.report(97, "writing", "Writing the list")
-    made = make_review_list(found, known_names, agreed, recalibration)
+    made = as_rows(make_review_list(found, known_names, agreed, recalibration))
     for case_found, (source, geometry, path) in zip(found, written, strict=True):
         kept = without_weak(case_found, made.too_weak).regions
         gone = {r.region_id for r in case_found.regions} - {r.region_id for r in kept}

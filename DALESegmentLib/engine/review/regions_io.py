@@ -14,6 +14,7 @@ from typing import Any
 from ..core.errors import EngineError
 from ..core.files import replacing
 from ..dale.issues import Region
+from ..dale.rows import reason
 
 FORMAT = "dalesegment-regions"
 VERSION = 1
@@ -34,11 +35,12 @@ COLUMNS = (
     *("first_i", "first_j", "first_k", "last_i", "last_j", "last_k"),
     *("label_source", "learned_value", "learned_class", "learned_voxels"),
     *("recurs_in_cases", "note", "real_probability"),
+    *("pieces", "region_ids", "gathered", "reason"),
 )
 
 
 def write_regions_csv(regions: Iterable[Region], path: str | Path) -> None:
-    """One row a region, best rank first; a 2D region leaves the columns of k empty."""
+    """One row an error, best rank first; a 2D region leaves the columns of k empty."""
     text = io.StringIO()
     writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
     writer.writeheader()
@@ -74,6 +76,8 @@ def read_regions_json(path: str | Path) -> list[Region]:
 def region_row(region: Region) -> dict[str, Any]:
     """The region as the texts and numbers of COLUMNS."""
     row = {key: value for key, value in region.as_dict().items() if key in COLUMNS}
+    row |= {"pieces": len(region.leaves), "gathered": int(region.gathered), "reason": reason(region)}
+    row["region_ids"] = " ".join(str(piece.region_id) for piece in region.leaves)
     row |= zip(("centre_r_mm", "centre_a_mm", "centre_s_mm"), (f"{x:.3f}" for x in region.centre_ras), strict=True)
     for name in ("centre", "first", "last"):
         row |= {f"{name}_{axis}": n for axis, n in zip("ijk", getattr(region, f"{name}_voxel"), strict=False)}
