@@ -8,20 +8,23 @@ from typing import Any
 import numpy as np
 from pydantic import Field
 
+from ..core.errors import checkpoint
 from ..core.progress import Progress
 from ..dale.agreement import Agreements
 from ..dale.issues import find_regions
 from ..dale.quality import Recalibration
+from ..dale.reasons import explained
 from ..dale.review_list import find_surroundings, make_review_list, without_weak
-from ..dale.rows import PIECES_A_ROW, as_rows, explained, number_errors
+from ..dale.rows import PIECES_A_ROW, as_rows, number_errors
 from ..geometry.grid import Geometry
+from ..inference.predictor import label_values
 from ..io.case import CaseSource
 from ..io.images import read_label
 from ..planning.plan import LARGEST_SEED
 from ..planning.preprocessing import label_classes
 from ..review.audit import AUDIT_FILE, AuditDraw, check_not_begun, write_audit
-from ..review.regions_io import write_regions_csv, write_regions_json
-from .case_confidence import case_confidences, summary, write_map, write_measurements
+from ..review.decisions import write_regions_csv, write_regions_json
+from .case_confidence import CaseConfidence, case_confidences, summary, write_map, write_measurements
 from .parameters import ModelParameters
 
 
@@ -69,6 +72,8 @@ def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
         doubt.progress.report(85, "writing", f"Writing the maps, {doubt.position}")
         item = summary(doubt, doubt.write_maps(asked.out))
         progress.check()
+        if doubt.source.arrays is not None:
+            item |= _model_maps(doubt, asked.out)
         item["extents"] = doubt.extents()
         progress.check()
         item["regions_map"] = write_map(doubt.source, asked.out, "regions", region_map, case.geometry)
@@ -94,6 +99,20 @@ def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
     result |= made.about()
     result["extents_csv"] = write_measurements(items, asked.out)
     return result if audit is None else {**result, "audit": _written(audit, asked.out / AUDIT_FILE)}
+
+
+def _model_maps(doubt: CaseConfidence, out: Path) -> dict[str, str]:
+    """For the application: what the model would draw, and its probabilities in 255 steps, for `prompt`."""
+    grid = doubt.case.geometry
+    steps = np.empty(doubt.probabilities.shape, np.uint8)
+    for coarse, probability in zip(steps, doubt.probabilities, strict=True):
+        checkpoint()
+        np.rint(255 * np.clip(probability, 0, 1), out=coarse, casting="unsafe")
+    segmentation = label_values(doubt.probabilities, doubt.plan)
+    return {
+        "segmentation": write_map(doubt.source, out, "model", segmentation, grid),
+        "probabilities": write_map(doubt.source, out, "model_probabilities", steps, grid),
+    }
 
 
 def _take_out(gone: set[int], source: CaseSource, geometry: Geometry, path: str, out: Path) -> None:

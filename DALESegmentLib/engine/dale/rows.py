@@ -5,14 +5,11 @@ the same: pieces in which the same class should be the same other class, and bet
 are one row. Outlines are off by a voxel in many places; those of one kind that are too small to be looked at one by one
 are gathered into a row of their own, after all others. So is what the intensities side with the label about: these rows
 are below the line (`is_below_line`).
-
-Each piece says why it is listed: what the label is, how sure the model is of what, whether it learned from this very
-label, and which of the two classes the intensities resemble, by a threshold between the medians of the surroundings.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -20,9 +17,9 @@ import numpy as np
 from scipy import ndimage
 
 from ..core.errors import checkpoint
-from ..geometry.distance import Box, grow_mm
-from ..geometry.objects import longest_diameter
+from ..geometry.distance import grow_mm
 from .issues import Region, ranking
+from .reasons import box_around, given_value
 from .review_list import DEFAULT, WHOLE, ReviewList
 
 PIECES_A_ROW = 10
@@ -33,22 +30,10 @@ SMALL_VOXELS = 40.0
 """Expected to be wrong in a part of an outline, below which it is gathered with others: a ball of four across."""
 SMALL_SHARE = 0.05
 """The same as a share of all that is labelled, where that is less."""
-SURROUNDINGS_MM = 10.0
-"""Around a region, within which its intensities are compared with those of the two classes."""
-SURROUNDINGS_VOXELS = 20
-"""Of each class there, without which nothing is said."""
-TOLD_APART = 0.75
-"""Share of both classes' voxels on their side of the threshold, without which nothing is said."""
-LIKE_SHARE = 0.6
-"""Of a region's voxels on one side, without which it lies between the two."""
 
 
 def number_errors(
-    regions: Sequence[Region],
-    region_map: np.ndarray,
-    label: np.ndarray,
-    spacing: Sequence[float],
-    limit: int,
+    regions: Sequence[Region], region_map: np.ndarray, label: np.ndarray, spacing: Sequence[float], limit: int
 ) -> tuple[list[Region], np.ndarray]:
     """The pieces of the `limit` largest errors of a case and of what is gathered, with `error_id`, and their map.
 
@@ -90,7 +75,10 @@ def as_rows(made: ReviewList) -> ReviewList:
         groups.setdefault(key, []).append(region)
     rows = [_row(pieces) for pieces in groups.values()]
     rows.sort(key=lambda row: (bool(row.recurs_in_cases), row.gathered, _is_supported(row), *ranking(row)))
-    ranked = [_ranked(row, rank) for rank, row in enumerate(rows, start=1)]
+    ranked = [
+        replace(row, rank=rank, pieces=tuple(replace(piece, rank=rank) for piece in row.pieces))
+        for rank, row in enumerate(rows, start=1)
+    ]
     estimates = [r.real_probability for r in ranked[: DEFAULT.first_rows] if r.real_probability is not None]
     return replace(made, regions=ranked, rows=len(estimates), expected_real=sum(estimates))
 
@@ -100,18 +88,13 @@ def is_below_line(row: Region) -> bool:
     return bool(row.recurs_in_cases) or row.gathered or _is_supported(row)
 
 
-def given_value(region: Region) -> int:
-    """What its voxels are labelled as."""
-    return 0 if region.suspicion in ("missing", "too small") else region.label_value
-
-
 def _is_supported(region: Region) -> bool:
     return region.intensity_value is not None and region.intensity_value == given_value(region)
 
 
 def _neighbours(kind: Sequence[Region], region_map: np.ndarray, spacing: Sequence[float]) -> list[list[Region]]:
     """Pieces between which no more than so many voxels lie. Of each, the part that most of its voxels belong to."""
-    box = _box([region.first_voxel for region in kind], [region.last_voxel for region in kind])
+    box = box_around([region.first_voxel for region in kind], [region.last_voxel for region in kind])
     inside = np.isin(region_map[box], [region.region_id for region in kind])
     reach = SAME_ERROR_VOXELS * min(spacing)
     margin = [(int(np.ceil(reach / step)),) * 2 for step in spacing]
@@ -150,6 +133,7 @@ def _row(pieces: Sequence[Region]) -> Region:
     size = sum(piece.size_mm3 for piece in ordered)
     likes = [(piece.intensity_value, piece.voxels) for piece in ordered]
     told = max(ordered, key=lambda piece: piece.learned_voxels)
+    learned = [p for p in ordered if (p.label_source, p.learned_value) == (told.label_source, told.learned_value)]
     return replace(
         told,
         region_id=ordered[0].region_id,
@@ -162,11 +146,7 @@ def _row(pieces: Sequence[Region]) -> Region:
         centre_voxel=ordered[0].centre_voxel,
         first_voxel=tuple(np.min([p.first_voxel for p in ordered], axis=0).tolist()),
         last_voxel=tuple(np.max([p.last_voxel for p in ordered], axis=0).tolist()),
-        learned_voxels=sum(
-            p.learned_voxels
-            for p in ordered
-            if (p.label_source, p.learned_value) == (told.label_source, told.learned_value)
-        ),
+        learned_voxels=sum(piece.learned_voxels for piece in learned),
         real_probability=mean("real_probability"),
         model_probability=mean("model_probability"),
         intensity_value=max({v for v, _ in likes}, key=lambda like: sum(n for v, n in likes if v == like)),
@@ -176,115 +156,5 @@ def _row(pieces: Sequence[Region]) -> Region:
     )
 
 
-def _ranked(row: Region, rank: int) -> Region:
-    return replace(row, rank=rank, pieces=tuple(replace(piece, rank=rank) for piece in row.pieces))
-
-
 def _expected(pieces: Iterable[Region]) -> float:
     return sum(piece.expected_wrong for piece in pieces)
-
-
-def explained(
-    regions: Iterable[Region],
-    region_map: np.ndarray,
-    label: np.ndarray,
-    probabilities: np.ndarray,
-    image: np.ndarray,
-    spacing: Sequence[float],
-    names: Mapping[int, str],
-    trained_on: bool | None = None,
-    class_values: Sequence[int] | None = None,
-) -> list[Region]:
-    """The regions with what `reason` says of them.
-
-    region_map, label: (*grid), the model's classes; probabilities: (K, *grid); image: (C, *grid), the mean of whose
-    channels counts; spacing: mm along the array's axes; names: of the classes by label value; trained_on: whether the
-    model learned from this label; class_values: the label value of each class.
-    """
-    values = list(range(len(probabilities)) if class_values is None else class_values)
-    found = []
-    for region in regions:
-        checkpoint()
-        box = _box([region.first_voxel], [region.last_voxel])
-        mask = region_map[box] == region.region_id
-        suggested = values.index(region.suggested_value)
-        found.append(
-            replace(
-                region,
-                suggested_name=_name(region.suggested_value, names),
-                model_probability=float(probabilities[suggested][box][mask].mean()),
-                trained_on=trained_on,
-                intensity_value=_resembles(region, region_map, label, image, spacing, values),
-                extent_mm=longest_diameter(mask, spacing),
-            )
-        )
-    return found
-
-
-def reason(region: Region, tr: Callable[[str], str] = str) -> str:
-    """ "Label: lesion. Model, not trained on this case: background (96 %). Intensities: like background. 0.8 ml, 9 mm."
-    Empty where nothing is known. tr: translates the parts."""
-    if region.model_probability is None:
-        return ""
-    nothing = tr("background")
-    given = region.class_name if given_value(region) else nothing
-    model = tr("Model")
-    if region.trained_on is not None:
-        model = tr("Model, trained on this label too") if region.trained_on else tr("Model, not trained on this case")
-    suggested = region.suggested_name if region.suggested_value else nothing
-    likes = {region.label_value: region.class_name, region.suggested_value: suggested, 0: nothing}
-    like = None if region.intensity_value is None else likes.get(region.intensity_value)
-    intensities = tr("do not tell them apart") if like is None else tr("like {name}").format(name=like)
-    size = f"{region.size_mm3 / 1000:.2g} ml" if region.size_mm3 >= 10 else f"{region.size_mm3:.2g} mm³"
-    extent = "" if region.extent_mm is None else f", {region.extent_mm:.0f} mm"
-    return (
-        f"{tr('Label')}: {given}. {model}: {suggested} ({100 * region.model_probability:.0f} %). "
-        f"{tr('Intensities')}: {intensities}. {size}{extent}."
-    )
-
-
-def _resembles(
-    region: Region,
-    region_map: np.ndarray,
-    label: np.ndarray,
-    image: np.ndarray,
-    spacing: Sequence[float],
-    values: Sequence[int],
-) -> int | None:
-    """The label value whose undisputed voxels around it are as bright as most of it; None where these are too few or
-    alike, or it lies between them."""
-    margin = [int(np.ceil(SURROUNDINGS_MM / step)) for step in spacing]
-    box = _box([region.first_voxel], [region.last_voxel], margin)
-    brightness = np.asarray(image[np.index_exp[:] + box].mean(axis=0, dtype=np.float32))
-    near, around = region_map[box], label[box]
-    pair = (given_value(region), region.suggested_value)
-    sides = []
-    for value in pair:
-        side = brightness[(near == 0) & (around == values.index(value))]
-        if len(side) < SURROUNDINGS_VOXELS:  # an object far from all others of its class
-            side = np.mean(image[:, (region_map == 0) & (label == values.index(value))], axis=0)
-        sides.append(side)
-    if min(len(side) for side in sides) < SURROUNDINGS_VOXELS:
-        return None
-    medians = [float(np.median(side)) for side in sides]
-    middle, rising = sum(medians) / 2, medians[1] > medians[0]
-
-    def like_second(side: np.ndarray) -> float:
-        return float(((side > middle) == rising).mean())
-
-    if like_second(sides[1]) + 1 - like_second(sides[0]) < 2 * TOLD_APART:
-        return None
-    share = like_second(brightness[near == region.region_id])
-    if max(share, 1 - share) < LIKE_SHARE:
-        return None
-    return pair[int(share > 0.5)]
-
-
-def _box(first: Sequence[Sequence[int]], last: Sequence[Sequence[int]], margin: Sequence[int] | int = 0) -> Box:
-    """Of an array, whose axes are (k, j, i), around corners (i, j, k); margin: voxels along the array's axes."""
-    low, high = np.min(first, axis=0)[::-1] - margin, np.max(last, axis=0)[::-1] + margin
-    return tuple(slice(max(int(a), 0), int(b) + 1) for a, b in zip(low, high, strict=True))
-
-
-def _name(value: int, names: Mapping[int, str]) -> str:
-    return names.get(value, f"Class {value}") if value else ""

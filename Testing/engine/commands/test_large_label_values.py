@@ -15,7 +15,7 @@ from DALESegmentLib.engine.core.progress import Progress
 from DALESegmentLib.engine.io.array_cases import save_array_case
 from DALESegmentLib.engine.io.case import Case
 from DALESegmentLib.engine.io.images import read_label, write_image
-from DALESegmentLib.engine.review.regions_io import read_regions_json
+from DALESegmentLib.engine.review.decisions import read_regions_json
 from Testing.phantoms import ball_case
 
 pytestmark = pytest.mark.slow
