@@ -1,8 +1,10 @@
-"""A correction: the Segment Editor is opened on one region, and what changed there counts when it is left."""
+"""Corrections: the Segment Editor is opened on one region, and what changed there counts when it is left; or an outline
+that was offered is written into the segments, at one key."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import slicer
@@ -14,7 +16,7 @@ from ..engine.geometry.grid import Geometry
 from ..mrml import correction as editing
 from ..mrml.labelmap_snapshot import LabelmapSnapshot
 from ..mrml.regions import regionIdentity
-from ..mrml.segmentations import segmentIdOf
+from ..mrml.segmentations import segmentIdOf, updateSegments
 from ..mrml.volumes import geometryFromVolume
 from .workflow import Workflow
 
@@ -57,7 +59,7 @@ class Correction:
     def _setUpEditor(self, region: Region, segmentId: str) -> None:
         """The editor's own widget, which takes the nodes when its panel is shown."""
         state = self._workflow.state
-        editor = getattr(getattr(slicer.modules, "SegmentEditorWidget", None), "editor", None)
+        editor = segmentEditor()
         if editor is None:
             return
         editor.setSegmentationNode(state.segmentation)
@@ -99,6 +101,36 @@ class Correction:
         )
         self._waiting = one.region
         workflow.onChanged()  # which learns
+
+    def draw(self, region: Region | None, label: np.ndarray, decision: str = "corrected") -> int:
+        """Write the whole label (k, j, i) that the reader took, and decide about the region, where there is one, that
+        it was "accepted" or "corrected"; how many voxels changed. Where none would, nothing is decided. Without a
+        region the editor's undo takes it back. Raises EngineError as `Review.decide`, and nothing is drawn then."""
+        kept, drawn, changed = self.write(label)
+        if changed and region is not None:
+            try:
+                self._workflow.review.decide(region, decision)
+            except EngineError:
+                editing.undoCorrection(kept)
+                raise
+            self._drawn.append((regionIdentity(region), kept, drawn))
+            self._waiting = region
+        return changed
+
+    def write(self, label: np.ndarray) -> tuple[editing.OpenCorrection, LabelmapSnapshot, int]:
+        """Put a label (k, j, i) into the segments, after their state was saved for the editor's undo; what takes it
+        back, what is drawn now, and how many voxels changed."""
+        workflow = self._workflow
+        before = workflow.session.segmentationSnapshot()
+        was = before.label()[0]
+        values = [value for value in before.classNames if ((label == value) != (was == value)).any()]
+        kept = editing.keptSegments(workflow.state.segmentation)
+        if values:
+            saveEditorState(workflow.state.segmentation)
+            ids = {value: before.segmentIds[value - 1] for value in values}
+            updateSegments(workflow.state.segmentation, label, geometryFromVolume(workflow.state.image), ids)
+        drawn = workflow.session.segmentationSnapshot()
+        return kept, drawn, drawn.changedVoxels(before) or 0
 
     def learn(self) -> None:
         """From a correction that was left, where that is wanted, as soon as nothing else runs. Raises EngineError as
@@ -147,9 +179,27 @@ def editableVoxels(region: Region, regionMap: np.ndarray | None, geometry: Geome
 
     shape = geometry.array_shape
     place = np.zeros(shape, bool)
-    if regionMap is not None and regionMap.shape == shape and (regionMap == region.region_id).any():
-        place = regionMap == region.region_id
-    else:
+    if regionMap is not None and regionMap.shape == shape:
+        place = regionPlace(region, regionMap)
+    if not place.any():
         box = zip(reversed(region.first_voxel), reversed(region.last_voxel), strict=True)
         place[tuple(slice(first, last + 1) for first, last in box)] = True
     return grow_mm(place, geometry.array_spacing, MARGIN_MM)
+
+
+def regionPlace(region: Region, regionMap: np.ndarray) -> np.ndarray:
+    """(k, j, i) bool: the voxels of a row, or of a piece."""
+    return np.isin(regionMap, [leaf.region_id for leaf in region.leaves])
+
+
+def segmentEditor() -> Any:
+    """The Segment Editor's widget; None before that module was opened for the first time."""
+    return getattr(getattr(slicer.modules, "SegmentEditorWidget", None), "editor", None)
+
+
+def saveEditorState(segmentation: Any) -> None:
+    """So that the Segment Editor's own undo takes back what is written next."""
+    editor = segmentEditor()
+    if editor is not None:
+        editor.setSegmentationNode(segmentation)
+        editor.saveStateForUndo()

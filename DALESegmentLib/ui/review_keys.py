@@ -13,11 +13,19 @@ from .signals import connect
 KEYS = {
     "next": ("N", _("next")),
     "previous": ("P", _("previous")),
-    "confirm": ("C", _("confirm")),
-    "correct": ("E", _("correct")),
+    "accept": ("A", _("accept")),
+    "less": ("[", _("to the label")),
+    "more": ("]", _("to the model")),
+    "confirm": ("C", _("keep")),
+    "correct": ("E", _("draw")),
+    "segment": ("S", _("strokes")),
     "unsure": ("U", _("unsure")),
     "undo": ("Z", _("undo")),
-    "done": ("D", _("back from a correction")),
+    "open": ("O", _("open a row")),
+    "done": ("D", _("back")),
+    "take": ("Return", _("take strokes")),
+    "takeToo": ("Enter", ""),
+    "leave": ("Escape", _("leave them")),
 }
 
 
@@ -46,4 +54,4 @@ class ReviewKeys:
 
 def legend() -> str:
     """ "N next · P previous · …" """
-    return " · ".join(f"{key} {text}" for key, text in KEYS.values())
+    return " · ".join(f"{key} {text}" for key, text in KEYS.values() if text)

@@ -10,9 +10,12 @@ from slicer.i18n import tr as _
 
 from ..engine.core.errors import EngineError
 from ..engine.dale.issues import Region
-from ..mrml.regions import jumpToRegion, regionIdentity
+from ..engine.dale.reasons import reason
+from ..mrml.regions import jumpToRegion
 from .background import importInAdvance
 from .learned_otherwise import whyLearned
+from .offer import Offer
+from .prompting import Prompting
 from .region_editing import Correction
 from .region_table import RegionTable
 from .review_keys import ReviewKeys, legend
@@ -24,12 +27,19 @@ class ReviewPanel:
     def __init__(self, ui: Any, workflow: Workflow) -> None:
         self._ui, self._workflow = ui, workflow
         self.correction = Correction(workflow)
+        self.offer = Offer(workflow)
+        self.prompting = Prompting(workflow, self.correction, self._matchPrompting)
         self.table = RegionTable(ui.regionsTable, ui.stateFilterComboBox, ui.filterEdit, self._jump)
         actions = {
             "next": lambda: self.table.step(1),
             "previous": lambda: self.table.step(-1),
             "confirm": lambda: self._decide("confirmed"),
+            "accept": self._accept,
+            "less": lambda: self._move(-1),
+            "more": lambda: self._move(1),
             "correct": self._correct,
+            "segment": self._segment,
+            "open": self.table.toggle,
             "unsure": lambda: self._decide("unsure"),
             "undo": self._undo,
         }
@@ -37,7 +47,9 @@ class ReviewPanel:
             (ui.regionsButton, "clicked()", workflow.listRegions),
             (ui.fineTuneButton, "clicked()", workflow.fineTune),
             (ui.confirmButton, "clicked()", actions["confirm"]),
+            (ui.acceptButton, "clicked()", actions["accept"]),
             (ui.correctButton, "clicked()", actions["correct"]),
+            (ui.segmentButton, "clicked()", actions["segment"]),
             (ui.unsureButton, "clicked()", actions["unsure"]),
             (ui.undoButton, "clicked()", actions["undo"]),
             (ui.takeOverButton, "clicked()", self._takeOver),
@@ -47,6 +59,8 @@ class ReviewPanel:
         window = slicer.util.mainWindow() or ui.regionsTable
         self._keys = ReviewKeys(window, actions)
         self._returnKey = ReviewKeys(window, {"done": _returnToModule})
+        take, leave = self.prompting.take, self.prompting.leave
+        self._promptKeys = ReviewKeys(window, {"take": take, "takeToo": take, "leave": leave})
         self._entered = False
         self._journalProblem = ""
         ui.keysLabel.setText(legend())
@@ -59,10 +73,11 @@ class ReviewPanel:
         ui.fineTuneButton.enabled = free and judgeable and review.fits(state.regionTable)
         self._showReviewedNodes()
         self._offerEarlier()
-        known = review.decisions()
-        self.table.show([(r, known.get(regionIdentity(r), "open")) for r in review.regions()])
+        self.table.show(review.rows())
         self._enableDecisions()
         self._explainRegion()
+        self._offer()
+        self.prompting.goOn()
         try:
             self.correction.learn()
         except EngineError as problem:  # for instance, another image was chosen meanwhile
@@ -83,6 +98,8 @@ class ReviewPanel:
     def left(self) -> None:
         """Another module is on screen; during a correction one key leads back."""
         self._entered = False
+        self.prompting.leave()
+        self.offer.show(None)
         self._matchKeys()
         self._returnKey.setEnabled(self.correction.isOpen and self._ui.keysCheckBox.checked)
 
@@ -92,12 +109,19 @@ class ReviewPanel:
             self.correction.leave()
         except EngineError as problem:  # the rest has to be closed all the same
             logging.warning("DALESegment: the open correction was not noted. %s", problem.sentence)
-        for keys in (self._keys, self._returnKey):
+        self.prompting.leave()
+        self.offer.show(None)
+        for keys in (self._keys, self._returnKey, self._promptKeys):
             keys.remove()
+
+    def _matchPrompting(self) -> None:
+        self._matchKeys()
+        self._offer()
 
     def _matchKeys(self) -> None:
         on = self._ui.keysCheckBox.checked
         self._keys.setEnabled(on and self._entered)
+        self._promptKeys.setEnabled(self.prompting.isOpen)
         self._ui.keysLabel.visible = on
 
     def _offerEarlier(self) -> None:
@@ -132,21 +156,26 @@ class ReviewPanel:
 
     def _enableDecisions(self) -> None:
         chosen = self.table.selected() is not None and not self._listing
-        for button in (self._ui.confirmButton, self._ui.unsureButton, self._ui.correctButton):
+        ui = self._ui
+        for button in (ui.confirmButton, ui.unsureButton, ui.correctButton, ui.acceptButton):
             button.enabled = chosen
+        ui.segmentButton.enabled = self._workflow.state.image is not None and not self._listing
         self._ui.undoButton.enabled = self._workflow.review.canUndo and not self._listing
 
     def _jump(self) -> None:
         self._enableDecisions()
         self._explainRegion()
         region = self.table.selected()
+        if not self.prompting.isOpen:
+            self.offer.show(region)
         if region is not None:
             jumpToRegion(region)
 
     def _explainRegion(self) -> None:
-        """Why the chosen region was learned as it was, where that is known."""
+        """Why the chosen region is listed, and why it was learned as it was, where that is known."""
         region = self.table.selected()
-        text = whyLearned(region) if region is not None else ""
+        parts = () if region is None else (region.note, reason(region, _), whyLearned(region))
+        text = "\n".join(part for part in parts if part)
         self._ui.whyLearnedLabel.setText(text)
         self._ui.whyLearnedLabel.visible = bool(text)
 
@@ -171,6 +200,45 @@ class ReviewPanel:
         self.table.step(1)  # before the row is taken out of what the filter shows
         self._workflow.onChanged()
 
+    def _offer(self) -> None:
+        """Of the chosen region; as the label is now, where it is on offer already."""
+        if self.prompting.isOpen:  # its outline is the one that is shown
+            return
+        region = self.table.selected() if self._entered else None
+        if region is None or not self.offer.isFor(region):
+            self.offer.show(region)
+        else:
+            self.offer.draw()
+
+    def _move(self, by: int) -> None:
+        if self.table.selected() is not None and not self.prompting.isOpen:
+            share = self.offer.move(by)
+            self._workflow.onMessage(_("Offered: {share:.0%} of the way to the model.").format(share=share))
+
+    def _accept(self) -> None:
+        """Take what is offered, and go on to the next region; the label itself where that is what is offered."""
+        region = self._judged()
+        if region is None or self.prompting.isOpen:
+            return
+        offered = self.offer.label(region)
+        if offered is None:
+            self._workflow.onMessage(_("What the model would draw is not known; list the doubtful regions again."))
+            return
+        changed = self.correction.draw(region, offered[0], "accepted")
+        if not changed:
+            self._workflow.onMessage(_("The label is there what is offered; C keeps it."))
+            return
+        self._workflow.onMessage(
+            _("Region {rank}: the outline was taken, {count} voxels changed.").format(rank=region.rank, count=changed)
+        )
+        self.table.step(1)
+        self._workflow.onChanged()
+
+    def _segment(self) -> None:
+        """Strokes for the chosen region or, where none is chosen, anywhere."""
+        if not self._listing:
+            self.prompting.begin(self.table.selected())
+
     def _correct(self) -> None:
         region = self._judged()
         if region is not None:
@@ -182,7 +250,7 @@ class ReviewPanel:
         if undone is None:
             return
         region, decision = undone
-        if decision == "corrected":
+        if decision in ("corrected", "accepted"):
             self.correction.undo(region)
         self._workflow.onChanged()
         self.table.goTo(region)

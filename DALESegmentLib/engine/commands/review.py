@@ -74,6 +74,7 @@ def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
         progress.check()
         if doubt.source.arrays is not None:
             item |= _model_maps(doubt, asked.out)
+            item["classes"] = {str(value): names.get(value, f"Class {value}") for value in plan.class_values if value}
         item["extents"] = doubt.extents()
         progress.check()
         item["regions_map"] = write_map(doubt.source, asked.out, "regions", region_map, case.geometry)

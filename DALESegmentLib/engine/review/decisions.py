@@ -21,7 +21,7 @@ from ..dale.issues import Region
 from ..dale.reasons import reason
 from .reviewed_voxels import TrustedVoxels
 
-Verdict = Literal["confirmed", "corrected", "unsure", "open"]
+Verdict = Literal["confirmed", "accepted", "corrected", "unsure", "open"]
 VERDICTS = get_args(Verdict)
 
 Key = tuple[Any, ...]
@@ -234,10 +234,15 @@ def write_decisions_csv(rows: Iterable[dict[str, Any]], path: str | Path) -> Non
     writer = csv.DictWriter(text, (*COLUMNS, *NOTES), lineterminator="\n")
     writer.writeheader()
     for row in rows:
-        region = Region.from_dict({key: value for key, value in row.items() if key not in NOTES})
+        region = Region.from_dict(_without_notes(row))
         writer.writerow({**region_row(region), **{key: row[key] for key in NOTES}})
     with replacing(Path(path)) as temporary:
         temporary.write_text(text.getvalue(), encoding="utf-8", newline="\n")
+
+
+def _without_notes(row: Mapping[str, Any]) -> dict[str, Any]:
+    plain = {key: value for key, value in row.items() if key not in NOTES}
+    return {**plain, "pieces": [_without_notes(piece) for piece in row.get("pieces", ())]}
 
 
 def write_decisions_json(record: dict[str, Any], path: str | Path) -> None:
