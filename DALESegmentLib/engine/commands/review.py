@@ -11,9 +11,10 @@ from pydantic import Field
 from ..core.errors import checkpoint
 from ..core.progress import Progress
 from ..dale.agreement import Agreements
-from ..dale.issues import find_regions
+from ..dale.interactive import sharpened
+from ..dale.issues import Region, find_regions
 from ..dale.quality import Recalibration
-from ..dale.reasons import explained
+from ..dale.reasons import box_around, explained
 from ..dale.review_list import find_surroundings, make_review_list, without_weak
 from ..dale.rows import PIECES_A_ROW, as_rows, number_errors
 from ..geometry.grid import Geometry
@@ -26,6 +27,9 @@ from ..review.audit import AUDIT_FILE, AuditDraw, check_not_begun, write_audit
 from ..review.decisions import write_regions_csv, write_regions_json
 from .case_confidence import CaseConfidence, case_confidences, summary, write_map, write_measurements
 from .parameters import ModelParameters
+
+AROUND = 6
+"""Voxels around a region, of the box that the model's outline is sharpened in."""
 
 
 class ReviewParameters(ModelParameters):
@@ -73,7 +77,7 @@ def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
         item = summary(doubt, doubt.write_maps(asked.out))
         progress.check()
         if doubt.source.arrays is not None:
-            item |= _model_maps(doubt, asked.out)
+            item |= _model_maps(doubt, regions, asked.out)
             item["classes"] = {str(value): names.get(value, f"Class {value}") for value in plan.class_values if value}
         item["extents"] = doubt.extents()
         progress.check()
@@ -102,14 +106,23 @@ def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
     return result if audit is None else {**result, "audit": _written(audit, asked.out / AUDIT_FILE)}
 
 
-def _model_maps(doubt: CaseConfidence, out: Path) -> dict[str, str]:
-    """For the application: what the model would draw, and its probabilities in 255 steps, for `prompt`."""
+def _model_maps(doubt: CaseConfidence, regions: list[Region], out: Path) -> dict[str, str]:
+    """For the application: what the model would draw, at the regions along the image's edges, and its probabilities in
+    255 steps, for `prompt`."""
     grid = doubt.case.geometry
     steps = np.empty(doubt.probabilities.shape, np.uint8)
     for coarse, probability in zip(steps, doubt.probabilities, strict=True):
         checkpoint()
         np.rint(255 * np.clip(probability, 0, 1), out=coarse, casting="unsafe")
     segmentation = label_values(doubt.probabilities, doubt.plan)
+    for region in regions:
+        checkpoint()
+        box = box_around([region.first_voxel], [region.last_voxel], AROUND)
+        at, value = np.index_exp[:] + box, region.label_value
+        other = 0 if region.suggested_value == value else region.suggested_value
+        probability = doubt.probabilities[doubt.plan.class_values.index(value)][box]
+        image = np.asarray(doubt.case.image[at])
+        segmentation[box] = sharpened(segmentation[box], probability, image, grid.array_spacing, value, other)
     return {
         "segmentation": write_map(doubt.source, out, "model", segmentation, grid),
         "probabilities": write_map(doubt.source, out, "model_probabilities", steps, grid),

@@ -1,7 +1,8 @@
 """Outlines that are offered to a reader: the model's at one place, steps towards it, and what strokes ask for.
 
 `suggested_label` is what a label becomes where the reader takes the model's outline at a place. Half-way there, the
-outline lies at the mean of the two signed distances.
+outline lies at the mean of the two signed distances. The model's outline is first moved to the image's edges nearby
+(`sharpened`).
 
 `segment_strokes` is a random walker with a prior (Grady, "Multilabel random walker image segmentation using prior
 models", CVPR 2005). Of x, the chance that a walk from a voxel ends at a stroke for the inside before one for the
@@ -37,6 +38,9 @@ LEAST_WEIGHT = 1e-4
 MODEL_WEIGHT, INTENSITY_WEIGHT = 0.2, 0.05
 """γ: of the prior with and without a model, where the edges of a voxel without contrast weigh 1 each. These are chosen
 on 16 training cases of LIDC that no model learned from."""
+SHARPENING = 1.2
+"""β where the model's own outline is moved to the edges of the image: chosen on the practice case and 24 training cases
+each of LIDC and hippocampus."""
 STEPS = 60
 """Of conjugate gradients, at most."""
 MODEL_ODDS = 4.0
@@ -92,6 +96,31 @@ def _between(one: np.ndarray, other: np.ndarray, spacing: Sequence[float], step:
         return np.asarray(mean < 0)
     inward = signed_distance(one | other, spacing)
     return np.asarray(inward < (step if one.any() else 1 - step) * inward.min())
+
+
+def sharpened(
+    model: np.ndarray,
+    probability: np.ndarray,
+    image: np.ndarray,
+    spacing: Sequence[float],
+    value: int,
+    other: int,
+) -> np.ndarray:
+    """What the model draws of a class, with its outline moved to edges of the image nearby.
+
+    `segment_strokes` without strokes, the model's probability for prior, less what the same does to an image without
+    edges: it makes outlines smooth and small objects smaller.
+
+    model: (*grid) classes; probability: (*grid) of the class `value`; image: (C, *grid); other: the class of what is
+    left out. Meant for a box around the place in question.
+    """
+    none = np.zeros(model.shape, bool)
+    prior = np.asarray(probability, np.float32)
+    found, flat = (
+        _walk(_standardised(image), none, none, prior, MODEL_WEIGHT, spacing, edges) for edges in (SHARPENING, 0.0)
+    )
+    inside = prior + found - flat >= 0.5
+    return np.where(inside, value, np.where(model == value, other, model)).astype(model.dtype)
 
 
 def stroke_box(strokes: np.ndarray, shape: Sequence[int], spacing: Sequence[float]) -> Box:
@@ -201,9 +230,16 @@ def _prior(
 
 
 def _walk(
-    image: np.ndarray, known: np.ndarray, inside: np.ndarray, pull: np.ndarray, weight: float, spacing: Sequence[float]
+    image: np.ndarray,
+    known: np.ndarray,
+    inside: np.ndarray,
+    pull: np.ndarray,
+    weight: float,
+    spacing: Sequence[float],
+    edges: float = EDGE_WEIGHT,
 ) -> np.ndarray:
-    """x on the grid, by conjugate gradients; known: voxels where it is 1 or 0 by the strokes; pull: p; weight: γ."""
+    """x on the grid, by conjugate gradients. known: voxels where it is 1 or 0 by the strokes; pull: p; weight: γ;
+    edges: β."""
     squares = [np.square(np.diff(image, axis=axis + 1)).mean(0) for axis in range(inside.ndim)]
     usual = float(np.mean([square.mean() for square in squares if square.size])) + 1e-6
     size, free, fixed = inside.size, ~known.ravel(), inside.ravel().astype(float)
@@ -212,7 +248,7 @@ def _walk(
     for axis, square in enumerate(squares):
         edge = np.zeros(inside.shape)
         first = tuple(slice(0, -1) if a == axis else slice(None) for a in range(inside.ndim))
-        edge[first] = (np.exp(-EDGE_WEIGHT * square / usual) + LEAST_WEIGHT) * (min(spacing) / spacing[axis]) ** 2
+        edge[first] = (np.exp(-edges * square / usual) + LEAST_WEIGHT) * (min(spacing) / spacing[axis]) ** 2
         offset = int(np.prod(inside.shape[axis + 1 :]))
         joins = edge.ravel()[: size - offset]
         diagonal[:-offset] += joins

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from DALESegmentLib.engine.core.errors import EngineError
-from DALESegmentLib.engine.dale.interactive import LARGEST_BOX, segment_strokes, stroke_box, suggested_label
+from DALESegmentLib.engine.dale.interactive import LARGEST_BOX, segment_strokes, sharpened, stroke_box, suggested_label
 
 SHAPE, SPACING = (16, 48, 48), (2.0, 1.0, 1.0)
 
@@ -165,3 +165,25 @@ def test_the_box_holds_the_strokes_and_is_of_a_size_that_is_answered_soon():
     assert all(p.start <= low and high < p.stop for p, low, high in zip(box, *strokes, strict=True))
     small = stroke_box(np.argwhere(MIDDLE), SHAPE, SPACING)
     assert [(p.start, p.stop) for p in small] == [(0, 16), (0, 48), (0, 48)]
+
+
+@pytest.mark.parametrize("radius", [6.5, 9.5])
+def test_a_blurred_outline_moves_to_the_edge_of_the_image(radius):
+    distance = np.sqrt(sum(((a - c) * s) ** 2 for a, c, s in zip(np.indices(SHAPE), (8, 24, 20), SPACING, strict=True)))
+    probability = 1 / (1 + np.exp((distance - radius) / 1.5))
+    model = (probability > 0.5).astype(np.uint8)
+    found = sharpened(model, probability, image_of(SMALL, 0.1), SPACING, 1, 0)
+    assert dice(found == 1, SMALL) > dice(model == 1, SMALL) + 0.01
+
+
+def test_where_the_image_shows_nothing_the_outline_stays():
+    probability = np.where(SMALL, 0.9, 0.1)
+    flat = np.zeros((1, *SHAPE), np.float32)
+    assert dice(sharpened(SMALL.astype(np.uint8), probability, flat, SPACING, 1, 0) == 1, SMALL) > 0.95
+
+
+def test_other_classes_stay_where_the_outline_does_not_come():
+    model = SMALL.astype(np.uint8)
+    model[OTHER] = 2
+    found = sharpened(model, np.where(SMALL, 0.9, 0.05), image_of(SMALL, 0.1), SPACING, 1, 0)
+    assert np.array_equal(found == 2, OTHER)
