@@ -46,6 +46,10 @@ class LabelmapSnapshot:
         """(k, j, i) uint8 or uint16, and how many voxels are claimed by more than one segment; the later one wins."""
         return self._within(tuple(slice(0, n) for n in self.shape))
 
+    def within(self, box: Box) -> np.ndarray:
+        """The label in a box of the image (slices of (k, j, i))."""
+        return self._within(box)[0]
+
     def changedVoxels(self, earlier: LabelmapSnapshot) -> int | None:
         """How many voxels differ from an earlier moment; None where segments or grid are not the same."""
         if (self.shape, self.segmentIds) != (earlier.shape, earlier.segmentIds):

@@ -12,12 +12,12 @@ from ..mrml.regions import regionIdentity
 from ..mrml.segmentations import segmentIdOf
 from ..mrml.suggestion import removeSuggestion, showSuggestion
 from ..mrml.volumes import geometryFromVolume
-from .region_editing import regionPlace
+from .region_editing import LabelPart, regionPlace
 from .workflow import Workflow
 
 STEPS = (0.0, 0.5, 1.0)
 """From the label to the model."""
-MARGIN = 4  # voxels around the region, of what is drawn
+MARGIN = 6  # voxels around the region, of what is looked at and drawn
 
 
 class Offer:
@@ -45,20 +45,15 @@ class Offer:
         if found is None:
             removeSuggestion()
             return
-        label, value = found
-        region, image = self._region, self._workflow.state.image
-        size = geometryFromVolume(image).size
-        first = tuple(max(a - MARGIN, 0) for a in region.first_voxel)
-        last = tuple(min(b + MARGIN, n - 1) for b, n in zip(region.last_voxel, size, strict=False))
-        box = tuple(slice(a, b + 1) for a, b in zip(reversed(first), reversed(last), strict=True))
-        showSuggestion({"outline": label[box] == value}, first, geometryFromVolume(image), image)
+        image = self._workflow.state.image
+        showSuggestion({"outline": found.label == found.value}, found.first, geometryFromVolume(image), image)
 
-    def label(self, region: Region) -> tuple[np.ndarray, int] | None:
-        """The label (k, j, i) that would be, and the value in it of the region's class; None where it is not known."""
+    def label(self, region: Region) -> LabelPart | None:
+        """What the label would be around the region; None where the model's or the region's class is not known."""
         from ..engine.dale.interactive import suggested_label  # brings scipy
 
         review, workflow = self._workflow.review, self._workflow
-        model, places = review.modelLabel(), review.regionMap()
+        model, places = review.modelLabel(), review.regionMapView()
         if model is None or places is None or not review.fits(workflow.state.regionTable):
             return None
         try:
@@ -66,13 +61,15 @@ class Offer:
         except EngineError:  # the segments are no more
             return None
         value = _valueOf(workflow.state.segmentation, drawn, region)
-        label = drawn.label()[0]
-        if value is None or label.shape != model.shape or label.shape != places.shape:
+        if value is None or drawn.shape != model.shape or drawn.shape != places.shape:
             return None
-        wanted = _byName(model, review.modelClassNames(), drawn.classNames)
+        corners = zip(reversed(region.first_voxel), reversed(region.last_voxel), drawn.shape, strict=True)
+        box = tuple(slice(max(a - MARGIN, 0), min(b + MARGIN + 1, n)) for a, b, n in corners)
+        wanted = _byName(model[box], review.modelClassNames(), drawn.classNames)
+        place = regionPlace(region, places[box])
         spacing = geometryFromVolume(workflow.state.image).array_spacing
-        place = regionPlace(region, places)
-        return suggested_label(label, wanted, place, spacing, value, STEPS[self.step]), value
+        label = suggested_label(drawn.within(box), wanted, place, spacing, value, STEPS[self.step])
+        return LabelPart(box, label, value)
 
     def isFor(self, region: Region) -> bool:
         return self._region is not None and regionIdentity(self._region) == regionIdentity(region)

@@ -16,7 +16,7 @@ from ..engine.geometry.grid import Geometry
 from ..mrml.segmentations import segmentIdOf
 from ..mrml.suggestion import removeSuggestion, showSuggestion
 from ..mrml.volumes import geometryFromVolume
-from .region_editing import Correction
+from .region_editing import Correction, LabelPart
 from .strokes import Strokes, Voxel
 from .workflow import Workflow
 
@@ -94,9 +94,9 @@ class Prompting:
         if not one.segmentId:
             one.segmentId = segmentation.GetSegmentation().AddEmptySegment("", _("structure"))
         drawn = workflow.session.segmentationSnapshot()
-        label = drawn.label()[0]
         value = drawn.segmentIds.index(one.segmentId) + 1
-        changed = self._correction.draw(one.region, _withOutline(label, value, found, one))
+        box, mask = found
+        changed = self._correction.draw(one.region, _withOutline(drawn.within(box), value, box, mask, one.outside))
         workflow.onMessage(
             _("{count} voxels were changed; they count as right from now on.").format(count=changed)
             if changed
@@ -211,19 +211,17 @@ def answered(answer: dict[str, Any]) -> tuple[tuple[slice, ...], np.ndarray]:
     return box, mask.reshape([part.stop - part.start for part in box])
 
 
-def _withOutline(label: np.ndarray, value: int, found: tuple[tuple[slice, ...], np.ndarray], one: _Open) -> np.ndarray:
-    """The label with the outline added, and without what is joined to a stroke outside."""
+def _withOutline(
+    label: np.ndarray, value: int, box: tuple[slice, ...], mask: np.ndarray, outside: list[Voxel]
+) -> LabelPart:
+    """The label in the box with the outline added, and without what is joined to a stroke outside."""
     from ..engine.geometry.objects import components  # brings scipy
 
-    box, mask = found
-    after = label.copy()
-    view = after[box]
-    outside = np.zeros(label.shape, bool)
-    if one.outside:
-        outside[tuple(np.array(one.outside).T[::-1])] = True
-    surplus = (view == value) & ~mask
-    for place, part in components(surplus):
-        if (outside[box][place] & part).any():
-            view[place][part] = 0
-    view[mask] = value
-    return after
+    after, drawn = label.copy(), np.zeros(label.shape, bool)
+    if outside:
+        drawn[tuple((np.array(outside)[:, ::-1] - [part.start for part in box]).T)] = True
+    for place, part in components((label == value) & ~mask):
+        if (drawn[place] & part).any():
+            after[place][part] = 0
+    after[mask] = value
+    return LabelPart(box, after, value)

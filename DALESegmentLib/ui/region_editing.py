@@ -16,12 +16,26 @@ from ..engine.geometry.grid import Geometry
 from ..mrml import correction as editing
 from ..mrml.labelmap_snapshot import LabelmapSnapshot
 from ..mrml.regions import regionIdentity
-from ..mrml.segmentations import segmentIdOf, updateSegments
+from ..mrml.segmentations import segmentIdOf, updateSegmentsWithin
 from ..mrml.volumes import geometryFromVolume
 from .workflow import Workflow
 
 MARGIN_MM = 5.0  # around the region, where editing is allowed
 TOO_MUCH = ("too large", "extra")
+
+
+@dataclass(frozen=True)
+class LabelPart:
+    """A label in a box (slices of (k, j, i)); value: of the class in question."""
+
+    box: tuple[slice, ...]
+    label: np.ndarray
+    value: int
+
+    @property
+    def first(self) -> tuple[int, ...]:
+        """(i, j, k) where the box begins."""
+        return tuple(part.start for part in reversed(self.box))
 
 
 @dataclass
@@ -102,35 +116,31 @@ class Correction:
         self._waiting = one.region
         workflow.onChanged()  # which learns
 
-    def draw(self, region: Region | None, label: np.ndarray, decision: str = "corrected") -> int:
-        """Write the whole label (k, j, i) that the reader took, and decide about the region, where there is one, that
-        it was "accepted" or "corrected"; how many voxels changed. Where none would, nothing is decided. Without a
-        region the editor's undo takes it back. Raises EngineError as `Review.decide`, and nothing is drawn then."""
-        kept, drawn, changed = self.write(label)
-        if changed and region is not None:
-            try:
-                self._workflow.review.decide(region, decision)
-            except EngineError:
-                editing.undoCorrection(kept)
-                raise
-            self._drawn.append((regionIdentity(region), kept, drawn))
-            self._waiting = region
-        return changed
-
-    def write(self, label: np.ndarray) -> tuple[editing.OpenCorrection, LabelmapSnapshot, int]:
-        """Put a label (k, j, i) into the segments, after their state was saved for the editor's undo; what takes it
-        back, what is drawn now, and how many voxels changed."""
-        workflow = self._workflow
-        before = workflow.session.segmentationSnapshot()
-        was = before.label()[0]
-        values = [value for value in before.classNames if ((label == value) != (was == value)).any()]
-        kept = editing.keptSegments(workflow.state.segmentation)
-        if values:
-            saveEditorState(workflow.state.segmentation)
-            ids = {value: before.segmentIds[value - 1] for value in values}
-            updateSegments(workflow.state.segmentation, label, geometryFromVolume(workflow.state.image), ids)
+    def draw(self, region: Region | None, found: LabelPart, decision: str = "corrected") -> int:
+        """Write what the reader took, after the segments' state was saved for the editor's undo, and decide about the
+        region, where there is one, that it was "accepted" or "corrected"; how many voxels changed. Where none would,
+        nothing is decided. Without a region the editor's undo takes it back. Raises EngineError as `Review.decide`, and
+        nothing is drawn then."""
+        workflow, segmentation = self._workflow, self._workflow.state.segmentation
         drawn = workflow.session.segmentationSnapshot()
-        return kept, drawn, drawn.changedVoxels(before) or 0
+        was, label = drawn.within(found.box), found.label
+        changed = int((was != label).sum())
+        if not changed:
+            return 0
+        kept = editing.keptSegments(segmentation)
+        saveEditorState(segmentation)
+        ids = {v: drawn.segmentIds[v - 1] for v in drawn.classNames if ((label == v) != (was == v)).any()}
+        updateSegmentsWithin(segmentation, was, label, found.first, geometryFromVolume(workflow.state.image), ids)
+        if region is None:
+            return changed
+        try:
+            workflow.review.decide(region, decision)
+        except EngineError:
+            editing.undoCorrection(kept)
+            raise
+        self._drawn.append((regionIdentity(region), kept, workflow.session.segmentationSnapshot()))
+        self._waiting = region
+        return changed
 
     def learn(self) -> None:
         """From a correction that was left, where that is wanted, as soon as nothing else runs. Raises EngineError as

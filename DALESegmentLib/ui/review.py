@@ -231,8 +231,12 @@ class Review:
         ]
 
     def modelLabel(self) -> np.ndarray | None:
-        """(k, j, i) label values that the model would draw, as it was when the list was made."""
+        """(k, j, i) label values that the model would draw, as it was when the list was made; a view."""
         return review_baseline.modelLabel(self.state.regionTable) if self.state.regionTable is not None else None
+
+    def regionMapView(self) -> np.ndarray | None:
+        """`regionMap` without a copy."""
+        return review_baseline.regionMapView(self.state.regionTable) if self.state.regionTable is not None else None
 
     def regionMap(self) -> np.ndarray | None:
         """(k, j, i) IDs of the listed regions."""

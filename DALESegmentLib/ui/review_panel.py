@@ -224,7 +224,7 @@ class ReviewPanel:
         if offered is None:
             self._workflow.onMessage(_("What the model would draw is not known; list the doubtful regions again."))
             return
-        changed = self.correction.draw(region, offered[0], "accepted")
+        changed = self.correction.draw(region, offered, "accepted")
         if not changed:
             self._workflow.onMessage(_("The label is there what is offered; C keeps it."))
             return

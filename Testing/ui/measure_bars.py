@@ -152,8 +152,9 @@ def review_by_keys(widget: Any) -> dict[str, Any]:
     press(widget, "N")
     for _row in rows:
         region = panel.table.selected()
-        offered, value = panel.offer.label(region)
-        better = ((offered == value) != truth).sum() < (label() != truth).sum()
+        offered = panel.offer.label(region)
+        wrong = [(now != truth[offered.box]).sum() for now in (offered.label == offered.value, label()[offered.box])]
+        better = wrong[0] < wrong[1]
         pressed.append("A" if better else "C")
         started = time.perf_counter()
         press(widget, pressed[-1])
