@@ -97,6 +97,7 @@ class Prompting:
         value = drawn.segmentIds.index(one.segmentId) + 1
         box, mask = found
         changed = self._correction.draw(one.region, _withOutline(drawn.within(box), value, box, mask, one.outside))
+        self._onChanged()  # what is offered is seen beside what is drawn now
         workflow.onMessage(
             _("{count} voxels were changed; they count as right from now on.").format(count=changed)
             if changed

@@ -116,7 +116,7 @@ class ReviewPanel:
 
     def _matchPrompting(self) -> None:
         self._matchKeys()
-        self._offer()
+        self._offer(anew=True)
 
     def _matchKeys(self) -> None:
         on = self._ui.keysCheckBox.checked
@@ -200,14 +200,14 @@ class ReviewPanel:
         self.table.step(1)  # before the row is taken out of what the filter shows
         self._workflow.onChanged()
 
-    def _offer(self) -> None:
-        """Of the chosen region; as the label is now, where it is on offer already."""
+    def _offer(self, anew: bool = False) -> None:
+        """Of the chosen region; where it is on offer already, only anew, as the label is now."""
         if self.prompting.isOpen:  # its outline is the one that is shown
             return
         region = self.table.selected() if self._entered else None
         if region is None or not self.offer.isFor(region):
             self.offer.show(region)
-        else:
+        elif anew:
             self.offer.draw()
 
     def _move(self, by: int) -> None:
@@ -233,6 +233,8 @@ class ReviewPanel:
         )
         self.table.step(1)
         self._workflow.onChanged()
+        if self.table.selected() == region:  # the last row
+            self._offer(anew=True)
 
     def _segment(self) -> None:
         """Strokes for the chosen region or, where none is chosen, anywhere."""
@@ -254,6 +256,7 @@ class ReviewPanel:
             self.correction.undo(region)
         self._workflow.onChanged()
         self.table.goTo(region)
+        self._offer(anew=True)
 
 
 def _returnToModule() -> None:

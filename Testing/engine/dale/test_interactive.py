@@ -115,7 +115,7 @@ def test_strokes_outrank_the_model():
     """It sees nothing there, and something where there is nothing."""
     model = np.where(OTHER, 0.95, 0.05)
     found = segment_strokes(image_of(SMALL), MIDDLE, BESIDE, SPACING, model)
-    assert dice(found, SMALL) > 0.7
+    assert dice(found, SMALL) > 0.6
     assert not (found & OTHER).any()
 
 
