@@ -141,11 +141,14 @@ def updateSegmentsWithin(
     for value, segmentId in segmentIds.items():
         less, more = (before == value) & (after != value), (after == value) & (before != value)
         segmentation.SeparateSegmentLabelmap(segmentId)
-        for mask, mode in ((~less, logic.MODE_MERGE_MIN), (more, logic.MODE_MERGE_MAX)):
-            if mask.all() if mode == logic.MODE_MERGE_MIN else not mask.any():
-                continue
-            image = orientedImage(mask.astype(np.uint8), box, segmentationNode)
-            logic.SetBinaryLabelmapToSegment(image, segmentationNode, segmentId, mode, image.GetExtent())
+        own = segmentation.GetSegment(segmentId).GetLabelValue()  # which its labelmap has for its voxels
+        for wanted, mask, mode in (
+            (less.any(), ~less, logic.MODE_MERGE_MIN),
+            (more.any(), more, logic.MODE_MERGE_MAX),
+        ):
+            if wanted:
+                image = orientedImage(own * mask.astype(np.int32), box, segmentationNode)
+                logic.SetBinaryLabelmapToSegment(image, segmentationNode, segmentId, mode, image.GetExtent())
 
 
 def userSegmentIds(segmentationNode: Any) -> list[str]:
