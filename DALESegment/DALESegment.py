@@ -129,6 +129,7 @@ class DALESegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         from DALESegmentLib.ui.scrolling import ScrollPlace
         from DALESegmentLib.ui.steps import Steps
         from DALESegmentLib.ui.view_captions import ViewCaptions
+        from DALESegmentLib.ui.worklist_panel import WorklistPanel
 
         panel = slicer.util.loadUI(resourceFile("UI/DALESegment.ui"))
         self.layout.addWidget(panel)
@@ -141,10 +142,12 @@ class DALESegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.reviewPanel = ReviewPanel(self.ui, workflow)
         self._captions = ViewCaptions(workflow, self.reviewPanel.atHand)
         self.reviewPanel.onJump = self._captions.refresh
+        self.worklistPanel = WorklistPanel(self.ui, workflow)
+        self.reviewPanel.onKey = self.worklistPanel.countKey
         self._progress = ProgressPanel(self.ui, workflow)
         kinds = (DataPanel, LearnPanel, HeatMapPanel, AuditPanel, ResultPanel, Steps)
         panels = (kind(self.ui, workflow) for kind in kinds)
-        self._panels = [*panels, self._progress, self.reviewPanel, self._captions]
+        self._panels = [*panels, self._progress, self.reviewPanel, self.worklistPanel, self._captions]
         workflow.onChanged = self.refresh
         for event, method in (
             (slicer.mrmlScene.StartCloseEvent, self._onSceneStartClose),
@@ -165,6 +168,7 @@ class DALESegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         checkWhenIdle(resourceFile("requirements.txt"))
         self._follow(self.logic.getParameterNode())
         self.reviewPanel.entered()
+        self.worklistPanel.entered()
         self._scrollPlace.restore()
 
     def exit(self) -> None:
@@ -172,10 +176,12 @@ class DALESegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._scrollPlace.keep()
         self._unbind()
         self.reviewPanel.left()
+        self.worklistPanel.left()
 
     def cleanup(self) -> None:
         if self.logic is not None:
             self.reviewPanel.close()
+            self.worklistPanel.close()
             self._captions.close()
             self._follow(None)
             self.logic.close()
@@ -197,6 +203,7 @@ class DALESegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.logic.workflow.cancel()
         self.reviewPanel.correction.drop()
         self.reviewPanel.atHand.forget()
+        self.worklistPanel.worklist.forget()
         self._captions.clear()
         self._progress.clear()
         self._follow(None)

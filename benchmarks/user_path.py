@@ -18,8 +18,7 @@ from DALESegmentLib.engine.core.device import choose_device
 from DALESegmentLib.engine.core.files import read_json
 from DALESegmentLib.engine.core.progress import Progress
 from DALESegmentLib.engine.geometry.grid import Geometry
-from DALESegmentLib.engine.inference.model_cache import cached_predictor
-from DALESegmentLib.engine.inference.predictor import Predictor
+from DALESegmentLib.engine.inference.predictor import Predictor, cached_predictor
 from DALESegmentLib.engine.io.case import Case
 from DALESegmentLib.engine.io.images import write_image
 

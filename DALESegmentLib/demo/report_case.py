@@ -37,7 +37,7 @@ class ReportCase:
         self.prediction = read_map(segmentation).astype(int)
 
     def mask(self, region: Region) -> np.ndarray:
-        return self.regions == region.region_id
+        return np.isin(self.regions, [piece.region_id for piece in region.leaves])
 
     def plane(self, region: Region) -> AxialPlane:
         return AxialPlane.through(self.geometry, self.mask(region))

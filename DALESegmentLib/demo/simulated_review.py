@@ -60,7 +60,7 @@ def simulate_review(data: DemoData, worst: list[Region], out: Path) -> Simulated
     for item in items:
         case, reference = load(item)
         label = np.asarray(case.label)
-        here = {region.region_id: region.rank for region in worst if region.case == case.name}
+        here = {piece.region_id: row.rank for row in worst if row.case == case.name for piece in row.leaves}
         region_map = read_map(out / "review" / case.name / ("regions" + data.extension)).astype(int)
         ranks = np.zeros_like(region_map)
         for region_id, rank in here.items():

@@ -73,6 +73,16 @@ def openCorrection(
     return kept
 
 
+def keptSegments(segmentationNode: Any) -> OpenCorrection:
+    """What `undoCorrection` gives back, where no editor was opened."""
+    before = slicer.vtkSegmentation()
+    before.DeepCopy(segmentationNode.GetSegmentation())
+    editor = segmentEditorNode()
+    return OpenCorrection(
+        segmentationNode, before, editor.GetMaskMode(), editor.GetMaskSegmentID(), editor.GetOverwriteMode(), {}
+    )
+
+
 def endCorrection(kept: OpenCorrection) -> None:
     """Take the passing segment away and give the Segment Editor its settings back."""
     if kept.segmentationNode.GetScene() is not None:

@@ -7,23 +7,41 @@ from datetime import datetime, timezone
 from typing import Any
 
 from ..engine.dale.issues import Region
-from .regions import OPEN, regionIdentity, regionNotes, regionsFromTable, regionStates, setRegionState
+from .regions import (
+    OPEN,
+    regionIdentity,
+    regionNotes,
+    regionsFromTable,
+    regionStates,
+    rowsFromTable,
+    rowState,
+    setRegionState,
+)
 
 LOG = "DALESegment.Decisions"
 
 Decision = dict[str, Any]
-"""region (its identity), state, before (state, who, when), who, when. Times are ISO 8601 with their offset."""
+"""region (its identity), state, before (state, who, when), who, when; press: which key press it belongs to, where that
+decided about several pieces. Times are ISO 8601 with their offset."""
 
 
 def decide(
-    tableNode: Any, region: Region, state: str, who: str, number: int | None = None, when: str | None = None
+    tableNode: Any,
+    region: Region,
+    state: str,
+    who: str,
+    number: int | None = None,
+    when: str | None = None,
+    press: int | None = None,
 ) -> None:
     """Note a decision in the table and at the end of its log; number: what it is called in the review log on disk;
-    when: of one that was made earlier."""
+    when: of one that was made earlier; press: number of the key press that decided about several pieces at once."""
     identity, when = regionIdentity(region), when or datetime.now(timezone.utc).isoformat(timespec="seconds")
     entry = {"region": identity, "state": state, "who": who, "when": when, "before": _note(tableNode, identity)}
     if number is not None:
         entry["number"] = number
+    if press is not None:
+        entry["press"] = press
     setRegionState(tableNode, region, state, who, when)
     _write(tableNode, [*decisionLog(tableNode), entry])
 
@@ -56,6 +74,13 @@ def lastDecision(tableNode: Any) -> tuple[Region, str, int | None] | None:
     return region, entry["state"], entry.get("number")
 
 
+def lastPress(tableNode: Any) -> int | None:
+    """The key press that the last standing decision belongs to; None where it was about one region."""
+    log = decisionLog(tableNode)
+    place = _lastStanding(log, set(regionStates(tableNode)))
+    return None if place is None else log[place].get("press")
+
+
 def canUndo(tableNode: Any) -> bool:
     """Whether there is a decision to take back."""
     return _lastStanding(decisionLog(tableNode), set(regionStates(tableNode))) is not None
@@ -67,11 +92,18 @@ def decisionLog(tableNode: Any) -> list[Decision]:
 
 
 def decisionRows(tableNode: Any) -> list[dict[str, Any]]:
-    """The regions in rank order, each with its state, who decided and when."""
+    """The rows of the list in rank order, each with its state, who decided last and when, and so its pieces."""
+    notes, states = regionNotes(tableNode), regionStates(tableNode)
     rows = []
-    for region in regionsFromTable(tableNode):
-        state, who, when = _note(tableNode, regionIdentity(region))
-        rows.append({**region.as_dict(), "state": state, "who": who, "when": when})
+    for row in rowsFromTable(tableNode):
+        known = [notes.get(regionIdentity(leaf), (OPEN, "", "")) for leaf in row.leaves]
+        _state, who, when = max(known, key=lambda note: note[2])
+        pieces = [
+            {**leaf.as_dict(), "state": state, "who": one, "when": at}
+            for leaf, (state, one, at) in zip(row.leaves, known, strict=True)
+        ]
+        entry = {**row.as_dict(), "state": rowState(row, states), "who": who, "when": when}
+        rows.append({**entry, "pieces": pieces if row.pieces else []})
     return rows
 
 

@@ -44,7 +44,7 @@ class LabelmapSnapshot:
 
     def label(self) -> tuple[np.ndarray, int]:
         """(k, j, i) uint8 or uint16, and how many voxels are claimed by more than one segment; the later one wins."""
-        return self.within(tuple(slice(0, n) for n in self.shape))
+        return self._within(tuple(slice(0, n) for n in self.shape))
 
     def claims(self) -> tuple[dict[int, int], dict[tuple[int, int], int]]:
         """How many voxels each value claims, and {(value, value that lies over it): voxels} of what it does not get.
@@ -77,15 +77,18 @@ class LabelmapSnapshot:
                 mask[here] |= _translated(piece.voxels[there], piece.values, np.dtype(np.uint16)) == value
         return mask
 
+    def within(self, box: Box) -> np.ndarray:
+        """The label in a box of the image: slices of (k, j, i) with a start and a stop."""
+        return self._within(box)[0]
+
     def changedVoxels(self, earlier: LabelmapSnapshot) -> int | None:
         """How many voxels differ from an earlier moment; None where segments or grid are not the same."""
         if (self.shape, self.segmentIds) != (earlier.shape, earlier.segmentIds):
             return None
         box = _hull(_whereDifferent(self.pieces, earlier.pieces), self.shape)
-        return int(np.count_nonzero(self.within(box)[0] != earlier.within(box)[0]))
+        return int(np.count_nonzero(self.within(box) != earlier.within(box)))
 
-    def within(self, box: Box) -> tuple[np.ndarray, int]:
-        """The same of a part of the image alone; box: slices of (k, j, i) with a start and a stop."""
+    def _within(self, box: Box) -> tuple[np.ndarray, int]:
         shape = tuple(side.stop - side.start for side in box)
         label = np.zeros(shape, np.uint8 if len(self.segmentIds) < 256 else np.uint16)
         overlap = 0

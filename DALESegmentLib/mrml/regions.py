@@ -22,9 +22,10 @@ from .volumes import geometryFromVolume
 TABLE = "regionTable"
 MARKUPS = "regionMarkups"
 REGIONS = "DALESegment.Regions"
+ROWS = "DALESegment.Rows"
 LIST_NOTES = "DALESegment.ListNotes"
 STATE_COLUMN, WHO_COLUMN, WHEN_COLUMN = NOTES = ("state", "who", "when")
-OPEN = "open"
+OPEN, PARTLY = "open", "partly"
 
 FRAME = 4.0  # field of view, as a multiple of the region's box
 SMALLEST_FRAME_MM = 30.0
@@ -70,11 +71,13 @@ def addRegionTable() -> Any:
 def updateRegionTable(regions: Sequence[Region], tableNode: Any = None) -> Any:
     """Write the regions, one a row in rank order, into tableNode (default: the scene's review table).
 
-    A region that was in the table before keeps its state, and who decided it when; a new one is "open".
+    Of a row of the list that has pieces, those are written: each can be decided about. A region that was in the table
+    before keeps its state, and who decided it when; a new one is "open".
     """
     node = tableNode or ensureNodeWithRole("vtkMRMLTableNode", TABLE, _("Doubtful regions"))
     notes = regionNotes(node)
-    ordered = sorted(regions, key=lambda region: region.rank)
+    rows = sorted(regions, key=lambda region: region.rank)
+    ordered = [leaf for row in rows for leaf in row.leaves]
     modified = node.StartModify()
     node.RemoveAllColumns()
     for name, arrayClass, value in COLUMNS:
@@ -83,6 +86,7 @@ def updateRegionTable(regions: Sequence[Region], tableNode: Any = None) -> Any:
         kept = [notes.get(regionIdentity(region), (OPEN, "", ""))[place] for region in ordered]
         _addColumn(node, name, vtk.vtkStringArray, kept)
     node.SetAttribute(REGIONS, json.dumps([region.as_dict() for region in ordered]))
+    node.SetAttribute(ROWS, json.dumps([region.as_dict() for region in rows]))
     node.SetUseColumnTitleAsColumnHeader(True)
     node.SetLocked(True)
     node.EndModify(modified)
@@ -100,6 +104,18 @@ def _addColumn(node: Any, name: str, arrayClass: type, values: list) -> None:
 def regionsFromTable(tableNode: Any) -> list[Region]:
     """The regions of the table, exact, in its row order."""
     return list(_regionsIn(tableNode.GetAttribute(REGIONS) or "[]"))
+
+
+def rowsFromTable(tableNode: Any) -> list[Region]:
+    """The rows of the list, with their pieces; in a scene of an earlier version each region is one."""
+    return list(_regionsIn(tableNode.GetAttribute(ROWS) or tableNode.GetAttribute(REGIONS) or "[]"))
+
+
+def rowState(row: Region, states: dict[tuple, str]) -> str:
+    """What was decided about a row: of pieces that were decided differently, or not all, "partly". states: see
+    `regionStates`."""
+    found = {states.get(regionIdentity(leaf), OPEN) for leaf in row.leaves}
+    return found.pop() if len(found) == 1 else PARTLY
 
 
 @lru_cache(maxsize=16)
@@ -124,7 +140,7 @@ def regionStates(tableNode: Any) -> dict[tuple, str]:
 
 
 def setRegionState(tableNode: Any, region: Region, state: str, who: str = "", when: str = "") -> None:
-    """Note what was decided about the region: "open", "confirmed", "corrected", "unsure"; by whom, and when."""
+    """Note what was decided about the region, by whom and when; state: a verdict of the review log."""
     rows = [regionIdentity(other) for other in regionsFromTable(tableNode)]
     for name, text in zip(NOTES, (state, who, when), strict=True):
         tableNode.SetCellText(rows.index(regionIdentity(region)), tableNode.GetColumnIndex(name), text)

@@ -14,12 +14,15 @@ from .scene import currentScene
 from .volumes import vtkImage
 
 LABEL, TRUSTED, REGIONS = "DALESegment.Opened", "DALESegment.OpenedTrusted", "DALESegment.RegionMap"
-NAMES = "DALESegment.OpenedNames"
+MODEL = "DALESegment.ModelLabel"
+NAMES, MODEL_NAMES = "DALESegment.OpenedNames", "DALESegment.ModelNames"
+PROBABILITIES = "DALESegment.ModelProbabilities"
 
 
-def baselineImages(case: Case, regionMap: np.ndarray) -> dict[str, Any]:
-    """The case's label, its trusted voxels and the region map (k, j, i), ready to be kept; on any thread."""
-    arrays = {LABEL: case.label, TRUSTED: case.trusted, REGIONS: regionMap}
+def baselineImages(case: Case, regionMap: np.ndarray, modelLabel: np.ndarray | None = None) -> dict[str, Any]:
+    """The case's label, its trusted voxels, the region map and what the model would draw (k, j, i), ready to be kept;
+    on any thread."""
+    arrays = {LABEL: case.label, TRUSTED: case.trusted, REGIONS: regionMap, MODEL: modelLabel}
     return {role: None if a is None else vtkImage(np.asarray(a), case.geometry) for role, a in arrays.items()}
 
 
@@ -73,3 +76,25 @@ def regionMapView(tableNode: Any) -> np.ndarray:
 def labelView(tableNode: Any) -> np.ndarray:
     """(k, j, i) the label when the list was made, without a copy, only to be read, where there is a baseline."""
     return hiddenView(tableNode.GetNodeReference(LABEL))
+
+
+def modelLabel(tableNode: Any) -> np.ndarray | None:
+    """(k, j, i) label values that the model would draw, a view; None where they are not in the scene."""
+    node = tableNode.GetNodeReference(MODEL)
+    return None if node is None else hiddenView(node)
+
+
+def setModelAnswer(tableNode: Any, classNames: dict[int, str], probabilities: str) -> None:
+    """The names of the model's label values, and where the engine keeps its probabilities of this case for prompts."""
+    tableNode.SetAttribute(MODEL_NAMES, json.dumps(classNames))
+    tableNode.SetAttribute(PROBABILITIES, probabilities)
+
+
+def modelClassNames(tableNode: Any) -> dict[int, str]:
+    """{label value: name} of what the model draws."""
+    return {int(value): name for value, name in json.loads(tableNode.GetAttribute(MODEL_NAMES) or "{}").items()}
+
+
+def probabilities(tableNode: Any) -> str:
+    """The file of them, "" where there is none."""
+    return tableNode.GetAttribute(PROBABILITIES) or ""

@@ -143,6 +143,39 @@ def updateSegments(segmentationNode: Any, label: np.ndarray, geometry: Geometry,
         logic.SetBinaryLabelmapToSegment(labelmap, segmentationNode, segmentId, logic.MODE_REPLACE)
 
 
+def updateSegmentsWithin(
+    segmentationNode: Any,
+    before: np.ndarray,
+    after: np.ndarray,
+    first: tuple[int, ...],
+    geometry: Geometry,
+    segmentIds: Mapping[int, str],
+) -> None:
+    """Change the named segments, {value: segmentId}, in a box alone, from a label to another (k, j, i).
+
+    first: the voxel (i, j, k) of the image with that geometry where the box begins. What lies outside is not touched.
+    Raises EngineError as `updateSegments`.
+    """
+    _requireSegments(segmentationNode, list(segmentIds.values()))
+    segmentation = segmentationNode.GetSegmentation()
+    if segmentation.GetSourceRepresentationName() != labelmapName():
+        updateSegments(segmentationNode, after, geometry, segmentIds)  # which says what to do
+    saveForUndo(segmentationNode)
+    logic = slicer.vtkSlicerSegmentationsModuleLogic
+    box = geometry.part(first, tuple(a + n - 1 for a, n in zip(first, reversed(after.shape), strict=True)))
+    for value, segmentId in segmentIds.items():
+        less, more = (before == value) & (after != value), (after == value) & (before != value)
+        segmentation.SeparateSegmentLabelmap(segmentId)
+        own = segmentation.GetSegment(segmentId).GetLabelValue()  # which its labelmap has for its voxels
+        for wanted, mask, mode in (
+            (less.any(), ~less, logic.MODE_MERGE_MIN),
+            (more.any(), more, logic.MODE_MERGE_MAX),
+        ):
+            if wanted:
+                image = orientedImage(own * mask.astype(np.int32), box, segmentationNode)
+                logic.SetBinaryLabelmapToSegment(image, segmentationNode, segmentId, mode, image.GetExtent())
+
+
 def userSegmentIds(segmentationNode: Any) -> list[str]:
     """The segments in their order, without those that this module put there for a while."""
     segmentation = segmentationNode.GetSegmentation()

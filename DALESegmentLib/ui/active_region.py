@@ -48,6 +48,7 @@ class ActiveRegion:
         box = tuple(slice(first, last + 1) for first, last in corners)
         mask = np.ones([last + 1 - first for first, last in corners], bool)
         if self._workflow.review.begun:
-            own = review_baseline.regionMapView(state.regionTable)[box] == region.region_id
+            places = review_baseline.regionMapView(state.regionTable)[box]
+            own = np.isin(places, [leaf.region_id for leaf in region.leaves])
             mask = own if own.shape == mask.shape and own.any() else mask
         return mask, tuple(first for first, _last in corners)

@@ -7,10 +7,12 @@ from typing import Any
 
 from slicer.i18n import tr as _
 
-from ..mrml.regions import regionIdentity
+from ..mrml.regions import OPEN, PARTLY
 from .audit import Audit
 from .signals import connect
 from .workflow import Workflow
+
+UNDECIDED = (OPEN, PARTLY)
 
 
 class AuditPanel:
@@ -32,8 +34,8 @@ class AuditPanel:
 
     def _showProgress(self) -> None:
         review = self._workflow.review
-        listed, known = review.regions(), review.decisions()
-        waiting = [r for r in listed if known.get(regionIdentity(r), "open") == "open"]
+        rows = review.rows()
+        listed, waiting = [row for row, *_rest in rows], [row for row, state, _pieces in rows if state in UNDECIDED]
         text = _("{done} of {count} regions decided. The model expects about {voxels:.0f} wrong voxels in the rest.")
         self._ui.progressLabel.setText(
             text.format(

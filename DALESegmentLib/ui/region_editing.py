@@ -1,8 +1,10 @@
-"""A correction: the Segment Editor is opened on one region, and what changed there counts when it is left."""
+"""Corrections: the Segment Editor is opened on one region, and what changed there counts when it is left; or an outline
+that was offered is written into the segments, at one key."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import slicer
@@ -14,12 +16,26 @@ from ..engine.geometry.grid import Geometry
 from ..mrml import correction as editing
 from ..mrml.labelmap_snapshot import LabelmapSnapshot
 from ..mrml.regions import regionIdentity
-from ..mrml.segmentations import segmentIdOf
+from ..mrml.segmentations import segmentIdOf, updateSegmentsWithin
 from ..mrml.volumes import geometryFromVolume
 from .workflow import Workflow
 
 MARGIN_MM = 5.0  # around the region, where editing is allowed
 TOO_MUCH = ("too large", "extra")
+
+
+@dataclass(frozen=True)
+class LabelPart:
+    """A label in a box (slices of (k, j, i)); value: of the class in question."""
+
+    box: tuple[slice, ...]
+    label: np.ndarray
+    value: int
+
+    @property
+    def first(self) -> tuple[int, ...]:
+        """(i, j, k) where the box begins."""
+        return tuple(part.start for part in reversed(self.box))
 
 
 @dataclass
@@ -57,7 +73,7 @@ class Correction:
     def _setUpEditor(self, region: Region, segmentId: str) -> None:
         """The editor's own widget, which takes the nodes when its panel is shown."""
         state = self._workflow.state
-        editor = getattr(getattr(slicer.modules, "SegmentEditorWidget", None), "editor", None)
+        editor = segmentEditor()
         if editor is None:
             return
         editor.setSegmentationNode(state.segmentation)
@@ -99,6 +115,32 @@ class Correction:
         )
         self._waiting = one.region
         workflow.onChanged()  # which learns
+
+    def draw(self, region: Region | None, found: LabelPart, decision: str = "corrected") -> int:
+        """Write what the reader took, after the segments' state was saved for the editor's undo, and decide about the
+        region, where there is one, that it was "accepted" or "corrected"; how many voxels changed. Where none would,
+        nothing is decided. Without a region the editor's undo takes it back. Raises EngineError as `Review.decide`, and
+        nothing is drawn then."""
+        workflow, segmentation = self._workflow, self._workflow.state.segmentation
+        drawn = workflow.session.segmentationSnapshot()
+        was, label = drawn.within(found.box), found.label
+        changed = int((was != label).sum())
+        if not changed:
+            return 0
+        kept = editing.keptSegments(segmentation)
+        saveEditorState(segmentation)
+        ids = {v: drawn.segmentIds[v - 1] for v in drawn.classNames if ((label == v) != (was == v)).any()}
+        updateSegmentsWithin(segmentation, was, label, found.first, geometryFromVolume(workflow.state.image), ids)
+        if region is None:
+            return changed
+        try:
+            workflow.review.decide(region, decision)
+        except EngineError:
+            editing.undoCorrection(kept)
+            raise
+        self._drawn.append((regionIdentity(region), kept, workflow.session.segmentationSnapshot()))
+        self._waiting = region
+        return changed
 
     def learn(self) -> None:
         """From a correction that was left, where that is wanted, as soon as nothing else runs. Raises EngineError as
@@ -147,9 +189,27 @@ def editableVoxels(region: Region, regionMap: np.ndarray | None, geometry: Geome
 
     shape = geometry.array_shape
     place = np.zeros(shape, bool)
-    if regionMap is not None and regionMap.shape == shape and (regionMap == region.region_id).any():
-        place = regionMap == region.region_id
-    else:
+    if regionMap is not None and regionMap.shape == shape:
+        place = regionPlace(region, regionMap)
+    if not place.any():
         box = zip(reversed(region.first_voxel), reversed(region.last_voxel), strict=True)
         place[tuple(slice(first, last + 1) for first, last in box)] = True
     return grow_mm(place, geometry.array_spacing, MARGIN_MM)
+
+
+def regionPlace(region: Region, regionMap: np.ndarray) -> np.ndarray:
+    """(k, j, i) bool: the voxels of a row, or of a piece."""
+    return np.isin(regionMap, [leaf.region_id for leaf in region.leaves])
+
+
+def segmentEditor() -> Any:
+    """The Segment Editor's widget; None before that module was opened for the first time."""
+    return getattr(getattr(slicer.modules, "SegmentEditorWidget", None), "editor", None)
+
+
+def saveEditorState(segmentation: Any) -> None:
+    """So that the Segment Editor's own undo takes back what is written next."""
+    editor = segmentEditor()
+    if editor is not None:
+        editor.setSegmentationNode(segmentation)
+        editor.saveStateForUndo()

@@ -1,20 +1,24 @@
-"""The list of doubtful regions on screen: sorted, filtered, walked through."""
+"""The list of probable errors on screen: sorted, filtered, walked through, a row opened into its pieces."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import qt
 from slicer.i18n import tr as _
 
 from ..engine.dale.issues import Region
+from ..engine.dale.rows import is_below_line
 from ..mrml.regions import regionIdentity
 from .signals import connect
 
 STATES = {
     "open": _("open"),
+    "partly": _("partly"),
     "confirmed": _("confirmed"),
+    "accepted": _("accepted"),
     "corrected": _("corrected"),
     "unsure": _("unsure"),
 }
@@ -22,6 +26,9 @@ HEADINGS = (_("#"), _("Segment"), _("Suspicion"), _("mm³"), _("Conf."), _("Stat
 SEGMENT, STATE = 1, len(HEADINGS) - 1
 WIDTHS = (26, 60, 70, 40, 40, 68)  # pixels: all columns in a panel of 380, beside a scroll bar
 ROW_HEIGHT = 22
+FAINT = (128, 128, 128)  # of pieces and of what is below the line, on light and on dark
+Rows = list[tuple[Region, str, list[tuple[Region, str]]]]
+"""Rows with their states, and their pieces with theirs."""
 
 
 class RegionTable:
@@ -29,7 +36,8 @@ class RegionTable:
 
     def __init__(self, table: Any, stateFilter: Any, textFilter: Any, onSelected: Callable[[], None]) -> None:
         self._table, self._stateFilter, self._textFilter = table, stateFilter, textFilter
-        self._rows: list[tuple[Region, str]] = []
+        self._rows: list[_Line] = []
+        self._opened: set[tuple] = set()
         self._prepare()
         stateFilter.addItem(_("All states"))
         for text in STATES.values():
@@ -37,6 +45,7 @@ class RegionTable:
         for sender, signal, slot in (
             (table, "itemSelectionChanged()", onSelected),
             (table, "cellClicked(int,int)", onSelected),
+            (table, "cellDoubleClicked(int,int)", self.toggle),
             (stateFilter, "currentIndexChanged(int)", self._filter),
             (textFilter, "textChanged(QString)", self._filter),
         ):
@@ -61,22 +70,44 @@ class RegionTable:
         table.setMinimumHeight(6 * ROW_HEIGHT)
         table.setMaximumHeight(7 * ROW_HEIGHT)
 
-    def show(self, rows: list[tuple[Region, str]]) -> None:
-        """Show regions with their states; the chosen region stays chosen while it is in the list."""
-        if rows == self._rows:
+    def show(self, rows: Rows) -> None:
+        """Show rows with their states; what is chosen stays chosen while it is in the list."""
+        lines = [
+            line
+            for row, state, pieces in rows
+            for line in (
+                _Line(row, state),
+                *(_Line(piece, its, row, number) for number, (piece, its) in enumerate(pieces, start=1)),
+            )
+        ]
+        if lines == self._rows:
             return
-        chosen = self.selected()
-        identity = regionIdentity(chosen) if chosen is not None else None
-        sameList = [r for r, _s in rows] == [r for r, _s in self._rows]
-        self._rows = rows
+        chosen = self._chosen()
+        sameList = [line.region for line in lines] == [line.region for line in self._rows]
+        self._rows = lines
         wasBlocked = self._table.blockSignals(True)
         if sameList:
             self._renewStates()
         else:
             self._fill()
-        self._select(identity)
+        self._select(chosen.key if chosen is not None else None)
         self._table.blockSignals(wasBlocked)
         self._filter()
+
+    def toggle(self) -> None:
+        """Open the chosen row, or that of the chosen piece, so that its pieces can be chosen; or close it."""
+        line = self._chosen()
+        if line is None or not (line.row or line.region).pieces:
+            return
+        row = line.row or line.region
+        self._opened ^= {regionIdentity(row)}
+        if line.row is not None:
+            self.goTo(row)
+        self._filter()
+
+    def _chosen(self) -> _Line | None:
+        row = self._table.currentRow()
+        return self._lineOf(row) if row >= 0 else None
 
     def selected(self) -> Region | None:
         """The chosen region, if any."""
@@ -103,32 +134,35 @@ class RegionTable:
         table.setSortingEnabled(False)  # else a row would move while it is written
         table.clearSelection()
         table.setRowCount(len(self._rows))
-        for row, (region, state) in enumerate(self._rows):
+        for row, line in enumerate(self._rows):
+            region = line.region
             values = (
-                region.rank,
-                region.class_name,
+                region.rank if line.row is None else region.rank + line.number / 100,
+                f"{region.class_name} ({len(region.pieces)})" if region.pieces else region.class_name,
                 region.suspicion,
                 round(region.size_mm3),
                 round(region.mean_confidence, 2),
-                STATES.get(state, state),
+                STATES.get(line.state, line.state),
             )
             for column, value in enumerate(values):
                 item = qt.QTableWidgetItem()
                 item.setData(qt.Qt.DisplayRole, value)  # numbers as numbers, so that they sort as such
                 item.setData(qt.Qt.UserRole, row)
+                if line.row is not None or is_below_line(region):
+                    item.setForeground(qt.QBrush(qt.QColor(*FAINT)))
                 table.setItem(row, column, item)
         table.setSortingEnabled(True)
 
     def _renewStates(self) -> None:
         self._table.setSortingEnabled(False)
         for row in range(self._table.rowCount):
-            state = self._rows[self._place(row)][1]
+            state = self._lineOf(row).state
             self._table.item(row, STATE).setText(STATES.get(state, state))
         self._table.setSortingEnabled(True)
 
-    def _select(self, identity: tuple | None) -> None:
+    def _select(self, key: tuple | None) -> None:
         rows = range(self._table.rowCount)
-        found = next((row for row in rows if regionIdentity(self._regionOf(row)) == identity), -1)
+        found = next((row for row in rows if self._lineOf(row).key == key), -1)
         if found < 0:
             self._table.clearSelection()
         self._table.setCurrentCell(found, 0)
@@ -136,13 +170,31 @@ class RegionTable:
     def _place(self, row: int) -> int:
         return int(self._table.item(row, 0).data(qt.Qt.UserRole))
 
+    def _lineOf(self, row: int) -> _Line:
+        return self._rows[self._place(row)]
+
     def _regionOf(self, row: int) -> Region:
-        return self._rows[self._place(row)][0]
+        return self._lineOf(row).region
 
     def _filter(self) -> None:
         state = (None, *STATES)[self._stateFilter.currentIndex]
         text = self._textFilter.text.strip().lower()
         for row in range(self._table.rowCount):
-            region, itsState = self._rows[self._place(row)]
-            fits = text in f"{region.class_name} {region.suspicion}".lower() and state in (None, itsState)
-            self._table.setRowHidden(row, not fits)
+            line = self._lineOf(row)
+            fits = text in f"{line.region.class_name} {line.region.suspicion}".lower() and state in (None, line.state)
+            closed = line.row is not None and regionIdentity(line.row) not in self._opened
+            self._table.setRowHidden(row, closed or not fits)
+
+
+@dataclass(frozen=True)
+class _Line:
+    """A row of the list, or a piece of one: row, and its number in it."""
+
+    region: Region
+    state: str
+    row: Region | None = None
+    number: int = 0
+
+    @property
+    def key(self) -> tuple:
+        return (*regionIdentity(self.region), self.row is not None)

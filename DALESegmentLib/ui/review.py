@@ -92,6 +92,15 @@ class Review:
         """The names of the image and the segmentation that the region list is about, as far as they are left."""
         return [node.GetName() for node in referencedNodes(self.state.regionTable) if node is not None]
 
+    def modelClassNames(self) -> dict[int, str]:
+        """{label value: name of the segment} of `modelLabel`."""
+        return review_baseline.modelClassNames(self.state.regionTable)
+
+    def probabilities(self) -> str:
+        """The file in which the engine keeps the model's probabilities of the reviewed image, "" without one."""
+        table = self.state.regionTable
+        return review_baseline.probabilities(table) if self.fits(table) else ""
+
     def reviewedSegments(self) -> list[str]:
         """IDs of the segments that the list is about."""
         names = review_baseline.baselineClassNames(self.state.regionTable)
@@ -154,8 +163,8 @@ class Review:
         state.regionMarkups.SetDisplayVisibility(self.fits(table))
 
     def regions(self) -> list[Region]:
-        """The list of the chosen image and segmentation, most doubtful first."""
-        return regions.regionsFromTable(self.state.regionTable) if self.fits(self.state.regionTable) else []
+        """The rows of the list of the chosen image and segmentation, most doubtful first."""
+        return regions.rowsFromTable(self.state.regionTable) if self.fits(self.state.regionTable) else []
 
     def listNotes(self) -> list[str]:
         """What the engine said about that list as a whole, in sentences."""
@@ -166,21 +175,24 @@ class Review:
         return regions.regionStates(self.state.regionTable) if self.state.regionTable else {}
 
     def decide(self, region: Region, decision: str) -> None:
-        """Note a decision: "confirmed" (the label is right), "unsure", "corrected". On the disk before it counts.
+        """Note a decision: "confirmed" (the label is right), "accepted" (the model's outline was taken), "unsure",
+        "corrected"; of a row about all its pieces. On the disk before it counts.
 
-        Raises EngineError "disk-full", "cannot-write", and nothing is decided then.
+        Raises EngineError "disk-full", "cannot-write", and nothing more is decided then.
         """
-        writer, who = self.logWriter(), self.state.reviewer
-        number = writer.record(region, decision, who) if writer is not None else None
-        decisions.decide(self.state.regionTable, region, decision, who, number)
-        self.trusted.draw([region])
+        writer, who, table = self.logWriter(), self.state.reviewer, self.state.regionTable
+        press = len(decisions.decisionLog(table)) if len(region.leaves) > 1 else None
+        for leaf in region.leaves:
+            number = writer.record(leaf, decision, who) if writer is not None else None
+            decisions.decide(table, leaf, decision, who, number, press=press)
+        self.trusted.draw(region.leaves)
 
     def earlier(self) -> list[tuple[Region, int, Decision]]:
         """Decisions in the log on disk that this list does not know, because the scene was never saved with them."""
         writer = self.logWriter() if self.fits(self.state.regionTable) else None
         if writer is None:
             return []
-        listed = regionsByIdentity(self.regions())
+        listed = regionsByIdentity(regions.regionsFromTable(self.state.regionTable))
         return [
             (listed[identity], number, one) for identity, number, one in writer.decisionsMissingFrom(self.decisions())
         ]
@@ -199,16 +211,41 @@ class Review:
         return self.fits(self.state.regionTable) and decisions.canUndo(self.state.regionTable)
 
     def undo(self) -> tuple[Region, str] | None:
-        """Take the last decision back; returns its region and what it had been. On the disk first, as `decide`."""
-        last = decisions.lastDecision(self.state.regionTable)
-        if last is None:
+        """Take the last decision back, about a row all of it; returns its region or row and what it had been. On the
+        disk first, as `decide`."""
+        table = self.state.regionTable
+        press, undone, decision = decisions.lastPress(table), [], ""
+        while (last := decisions.lastDecision(table)) is not None:
+            if undone and (press is None or decisions.lastPress(table) != press):
+                break
+            region, decision, number = last
+            if self.logWriter() is not None:
+                self.logWriter().undo(number, region)
+            decisions.undoDecision(table)
+            undone.append(region)
+        if not undone:
             return None
-        region, decision, number = last
-        if self.logWriter() is not None:
-            self.logWriter().undo(number, region)
-        decisions.undoDecision(self.state.regionTable)
-        self.trusted.takeBack(region, decision)
-        return region, decision
+        for region in undone:
+            self.trusted.takeBack(region, decision)
+        rows = regions.rowsFromTable(table)
+        whole = next((row for row in rows if len(undone) > 1 and undone[-1] in row.leaves), undone[-1])
+        return whole, decision
+
+    def rows(self) -> list[tuple[Region, str, list[tuple[Region, str]]]]:
+        """The rows with their states, and the same of their pieces."""
+        known = self.decisions()
+        return [
+            (row, regions.rowState(row, known), [(p, regions.rowState(p, known)) for p in row.pieces])
+            for row in self.regions()
+        ]
+
+    def modelLabel(self) -> np.ndarray | None:
+        """(k, j, i) label values that the model would draw, as it was when the list was made; a view."""
+        return review_baseline.modelLabel(self.state.regionTable) if self.state.regionTable is not None else None
+
+    def regionMapView(self) -> np.ndarray | None:
+        """`regionMap` without a copy."""
+        return review_baseline.regionMapView(self.state.regionTable) if self.begun else None
 
     def regionMap(self) -> np.ndarray | None:
         """(k, j, i) IDs of the listed regions."""

@@ -13,21 +13,39 @@ from .signals import connect
 KEYS = {
     "next": ("N", _("next")),
     "previous": ("P", _("previous")),
-    "confirm": ("C", _("confirm")),
-    "correct": ("E", _("correct")),
+    "accept": ("A", _("accept")),
+    "less": ("[", _("to the label")),
+    "more": ("]", _("to the model")),
+    "confirm": ("C", _("keep")),
+    "correct": ("E", _("draw")),
+    "segment": ("S", _("strokes")),
     "unsure": ("U", _("unsure")),
     "undo": ("Z", _("undo")),
-    "done": ("D", _("back from a correction")),
+    "open": ("O", _("open a row")),
+    "done": ("D", _("back")),
+    "take": ("Return", _("take strokes")),
+    "takeToo": ("Enter", ""),
+    "leave": ("Escape", _("leave them")),
+    "acceptCase": ("Y", ""),
+    "reviseCase": ("X", ""),
+    "nextCase": ("Shift+N", ""),
+    "previousCase": ("Shift+P", ""),
 }
 
 
 class ReviewKeys:
-    """Shortcuts of the whole window: they work while a view has the focus, and not while a text is typed."""
+    """Shortcuts of the whole window: they work while a view has the focus, and not while a text is typed.
 
-    def __init__(self, window: Any, actions: dict[str, Callable[[], None]]) -> None:
+    pressed() is called before the action of each.
+    """
+
+    def __init__(
+        self, window: Any, actions: dict[str, Callable[[], None]], pressed: Callable[[], None] = lambda: None
+    ) -> None:
         self._shortcuts = []
         for name, action in actions.items():
             shortcut = qt.QShortcut(qt.QKeySequence(KEYS[name][0]), window)
+            connect(shortcut, "activated()", pressed)
             connect(shortcut, "activated()", action)
             self._shortcuts.append(shortcut)
         self.setEnabled(False)
@@ -46,4 +64,4 @@ class ReviewKeys:
 
 def legend() -> str:
     """ "N next · P previous · …" """
-    return " · ".join(f"{key} {text}" for key, text in KEYS.values())
+    return " · ".join(f"{key} {text}" for key, text in KEYS.values() if text)

@@ -11,10 +11,13 @@ from slicer.i18n import tr as _
 
 from ..engine.core.errors import EngineError
 from ..engine.dale.issues import Region
-from ..mrml.regions import jumpToRegion, regionIdentity
+from ..engine.dale.reasons import reason
+from ..mrml.regions import jumpToRegion
 from .active_region import ActiveRegion
 from .background import importInAdvance
 from .learned_otherwise import whyLearned
+from .offer import Offer
+from .prompting import Prompting
 from .region_editing import Correction
 from .region_table import RegionTable
 from .review_keys import ReviewKeys, legend
@@ -27,12 +30,19 @@ class ReviewPanel:
         self._ui, self._workflow = ui, workflow
         self.correction = Correction(workflow)
         self.atHand = ActiveRegion(workflow)
+        self.offer = Offer(workflow)
+        self.prompting = Prompting(workflow, self.correction, self._matchPrompting)
         self.table = RegionTable(ui.regionsTable, ui.stateFilterComboBox, ui.filterEdit, self._jump)
         actions = self._actions = {
             "next": lambda: self.table.step(1),
             "previous": lambda: self.table.step(-1),
             "confirm": lambda: self._decide("confirmed"),
+            "accept": self._accept,
+            "less": lambda: self._move(-1),
+            "more": lambda: self._move(1),
             "correct": self._correct,
+            "segment": self._segment,
+            "open": self.table.toggle,
             "unsure": lambda: self._decide("unsure"),
             "undo": self._undo,
         }
@@ -40,7 +50,9 @@ class ReviewPanel:
             (ui.regionsButton, "clicked()", workflow.listRegions),
             (ui.fineTuneButton, "clicked()", workflow.fineTune),
             (ui.confirmButton, "clicked()", actions["confirm"]),
+            (ui.acceptButton, "clicked()", actions["accept"]),
             (ui.correctButton, "clicked()", actions["correct"]),
+            (ui.segmentButton, "clicked()", actions["segment"]),
             (ui.unsureButton, "clicked()", actions["unsure"]),
             (ui.undoButton, "clicked()", actions["undo"]),
             (ui.takeOverButton, "clicked()", self._takeOver),
@@ -48,8 +60,12 @@ class ReviewPanel:
         ):
             connect(sender, signal, slot)
         window = slicer.util.mainWindow() or ui.regionsTable
-        self._keys = ReviewKeys(window, actions)
-        self._returnKey = ReviewKeys(window, {"done": _returnToModule})
+        self.onKey: Callable[[], None] = lambda: None  # a key was pressed
+        pressed = lambda: self.onKey()  # noqa: E731  (what it is by then)
+        self._keys = ReviewKeys(window, actions, pressed)
+        self._returnKey = ReviewKeys(window, {"done": _returnToModule}, pressed)
+        take, leave = self.prompting.take, self.prompting.leave
+        self._promptKeys = ReviewKeys(window, {"take": take, "takeToo": take, "leave": leave}, pressed)
         self._entered = False
         self._journalProblem = ""
         self.onJump: Callable[[], None] = lambda: None  # another region is at hand
@@ -67,11 +83,12 @@ class ReviewPanel:
         ui.fineTuneButton.enabled = free and judgeable and review.fits(state.regionTable)
         self._showReviewedNodes()
         self._offerEarlier()
-        known = review.decisions()
-        self.table.show([(r, known.get(regionIdentity(r), "open")) for r in review.regions()])
+        self.table.show(review.rows())
         self._enableDecisions()
         self._explainRegion()
         self.atHand.show(self.table.selected())
+        self._offer()
+        self.prompting.goOn()
         try:
             self.correction.learn()
         except EngineError as problem:  # for instance, another image was chosen meanwhile
@@ -92,6 +109,8 @@ class ReviewPanel:
     def left(self) -> None:
         """Another module is on screen; during a correction one key leads back."""
         self._entered = False
+        self.prompting.leave()
+        self.offer.show(None)
         self._matchKeys()
         self._returnKey.setEnabled(self.correction.isOpen and self._ui.keysCheckBox.checked)
 
@@ -101,12 +120,19 @@ class ReviewPanel:
             self.correction.leave()
         except EngineError as problem:  # the rest has to be closed all the same
             logging.warning("DALESegment: the open correction was not noted. %s", problem.sentence)
-        for keys in (self._keys, self._returnKey):
+        self.prompting.leave()
+        self.offer.show(None)
+        for keys in (self._keys, self._returnKey, self._promptKeys):
             keys.remove()
+
+    def _matchPrompting(self) -> None:
+        self._matchKeys()
+        self._offer(anew=True)
 
     def _matchKeys(self) -> None:
         on = self._ui.keysCheckBox.checked
         self._keys.setEnabled(on and self._entered)
+        self._promptKeys.setEnabled(self.prompting.isOpen)
 
     def _offerEarlier(self) -> None:
         """Decisions on the disk that the scene does not know, because it was not saved with them."""
@@ -140,8 +166,10 @@ class ReviewPanel:
 
     def _enableDecisions(self) -> None:
         chosen = self.table.selected() is not None and not self._listing
-        for button in (self._ui.confirmButton, self._ui.unsureButton, self._ui.correctButton):
+        ui = self._ui
+        for button in (ui.confirmButton, ui.unsureButton, ui.correctButton, ui.acceptButton):
             button.enabled = chosen
+        ui.segmentButton.enabled = self._workflow.state.image is not None and not self._listing
         self._ui.undoButton.enabled = self._workflow.review.canUndo and not self._listing
 
     def _jump(self) -> None:
@@ -149,14 +177,17 @@ class ReviewPanel:
         self._explainRegion()
         region = self.table.selected()
         self.atHand.show(region)
+        if not self.prompting.isOpen:
+            self.offer.show(region)
         self.onJump()
         if region is not None:
             jumpToRegion(region)
 
     def _explainRegion(self) -> None:
-        """Why the chosen region was learned as it was, where that is known."""
+        """Why the chosen region is listed, and why it was learned as it was, where that is known."""
         region = self.table.selected()
-        text = whyLearned(region) if region is not None else ""
+        parts = () if region is None else (region.note, reason(region, _), whyLearned(region))
+        text = "\n".join(part for part in parts if part)
         self._ui.whyLearnedLabel.setText(text)
         self._ui.whyLearnedLabel.visible = bool(text)
 
@@ -181,6 +212,47 @@ class ReviewPanel:
         self.table.step(1)  # before the row is taken out of what the filter shows
         self._workflow.onChanged()
 
+    def _offer(self, anew: bool = False) -> None:
+        """Of the chosen region; where it is on offer already, only anew, as the label is now."""
+        if self.prompting.isOpen:  # its outline is the one that is shown
+            return
+        region = self.table.selected() if self._entered else None
+        if region is None or not self.offer.isFor(region):
+            self.offer.show(region)
+        elif anew:
+            self.offer.draw()
+
+    def _move(self, by: int) -> None:
+        if self.table.selected() is not None and not self.prompting.isOpen:
+            share = self.offer.move(by)
+            self._workflow.onMessage(_("Offered: {share:.0%} of the way to the model.").format(share=share))
+
+    def _accept(self) -> None:
+        """Take what is offered, and go on to the next region; the label itself where that is what is offered."""
+        region = self._judged()
+        if region is None or self.prompting.isOpen:
+            return
+        offered = self.offer.label(region)
+        if offered is None:
+            self._workflow.onMessage(_("What the model would draw is not known; list the doubtful regions again."))
+            return
+        changed = self.correction.draw(region, offered, "accepted")
+        if not changed:
+            self._workflow.onMessage(_("The label is there what is offered; C keeps it."))
+            return
+        self._workflow.onMessage(
+            _("Region {rank}: the outline was taken, {count} voxels changed.").format(rank=region.rank, count=changed)
+        )
+        self.table.step(1)
+        self._workflow.onChanged()
+        if self.table.selected() == region:  # the last row
+            self._offer(anew=True)
+
+    def _segment(self) -> None:
+        """Strokes for the chosen region or, where none is chosen, anywhere."""
+        if not self._listing:
+            self.prompting.begin(self.table.selected())
+
     def _correct(self) -> None:
         region = self._judged()
         if region is not None:
@@ -192,10 +264,11 @@ class ReviewPanel:
         if undone is None:
             return
         region, decision = undone
-        if decision == "corrected":
+        if decision in ("corrected", "accepted"):
             self.correction.undo(region)
         self._workflow.onChanged()
         self.table.goTo(region)
+        self._offer(anew=True)
 
 
 def _returnToModule() -> None:

@@ -29,6 +29,7 @@ class Steps:
         self._fold(listed)
         for control in (
             ui.regionsTable,
+            ui.acceptButton,
             ui.confirmButton,
             ui.correctButton,
             ui.unsureButton,
@@ -36,6 +37,7 @@ class Steps:
             ui.fineTuneButton,
         ):
             control.visible = listed
+        ui.segmentButton.visible = state.image is not None  # it begins a case without a label, too
         ui.keysLabel.visible = listed and ui.keysCheckBox.checked
         heatMap = review.fits(state.heatMap)
         ui.heatMapCheckBox.visible = ui.legendLabel.visible = heatMap

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 MARGIN_MM = 8.0  # around a region: where it can be edited, and the voxels that are seen beside it
 
+TRUSTED = ("confirmed", "accepted", "corrected")
+"""Decisions whose voxels the model is to learn."""
+
 Box = tuple[slice, ...]
 
 
@@ -29,21 +32,23 @@ class TrustedDisplay:
         self._review = review
 
     def draw(self, regions: Sequence[Region] | None = None) -> None:
-        """Draw these regions (default: all) as trusted where they were confirmed or corrected."""
+        """Draw these regions (default: all) as trusted where they were decided so."""
         if not self._canDraw():
             return
         known = self._review.decisions()
-        for region in self._review.regions() if regions is None else regions:
+        if regions is None:
+            regions = [leaf for row in self._review.regions() for leaf in row.leaves]
+        for region in regions:
             decision = known.get(regionIdentity(region))
-            if decision in ("confirmed", "corrected"):
-                box, mask = self._trusted(region, decision == "corrected")
+            if decision in TRUSTED:
+                box, mask = self._trusted(region, decision != "confirmed")
                 heat_map.fillPart(self._review.state.heatMap, box, mask, 1.0)
 
     def takeBack(self, region: Region, decision: str) -> None:
         """This decision was undone: draw the doubt again, but where other decisions are about the same voxels."""
-        if not self._canDraw() or decision not in ("confirmed", "corrected"):
+        if not self._canDraw() or decision not in TRUSTED:
             return
-        box, mask = self._trusted(region, decision == "corrected")
+        box, mask = self._trusted(region, decision != "confirmed")
         confidence = hidden_volumes.hiddenView(self._review.state.confidence)[box]
         heat_map.fillPart(self._review.state.heatMap, box, mask, np.clip(confidence[mask], 0.0, 1.0))
         self.draw()
@@ -72,7 +77,7 @@ class TrustedDisplay:
             now = segmentationSnapshot(state.segmentation, state.image, self._review.reviewedSegments())
         except EngineError:  # the segments are no more
             return np.zeros(before.shape, bool)
-        return now.within(box)[0] != before
+        return now.within(box) != before
 
 
 def _around(region: Region, shape: tuple[int, ...], spacing: Sequence[float]) -> Box:

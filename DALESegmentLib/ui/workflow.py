@@ -14,7 +14,7 @@ from ..engine.core.errors import EngineError
 from ..engine.dale.issues import Region
 from ..engine.geometry.grid import Geometry
 from ..mrml import charts, segmentations
-from ..mrml.review_baseline import baselineImages
+from ..mrml.review_baseline import baselineImages, setModelAnswer
 from ..mrml.scene import referencedNodes
 from .case_snapshot import CaseSnapshot
 from .engine_process import EngineProcess
@@ -164,13 +164,16 @@ class Workflow(Requests):
         def read(answer: dict) -> tuple:
             item = answer["items"][0]
             found = [Region.from_dict(region) for region in answer["regions"]]
-            images = baselineImages(taken.case(), np.load(item["regions_map"]))
+            model = np.load(item["segmentation"]) if item.get("segmentation") else None
+            images = baselineImages(taken.case(), np.load(item["regions_map"]), model)
             return found, Maps.read(item, taken.geometry), images, item, listNotes(answer)
 
         def done(answered: tuple) -> None:
             found, maps, images, item, notes = answered
             self.review.showHeatMap(maps, taken.geometry, sources)
             self.review.showRegions(found, images, taken, sources, notes)
+            classes = {int(value): className for value, className in item.get("classes", {}).items()}
+            setModelAnswer(self.state.regionTable, classes, str(item.get("probabilities") or ""))
             count = _found(len(found)) if found or not notes else ""
             self.onMessage(_lines(taken.overlap, count, *notes, learnedOtherwise(item), extents(item)))
 

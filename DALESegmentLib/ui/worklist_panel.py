@@ -14,6 +14,9 @@ from .signals import connect
 from .workflow import Workflow
 from .worklist import VERDICTS, Worklist, WorklistCase
 
+HEADINGS = (_("Case"), _("Verdict"), _("Time"), _("Keys"))
+ROW_HEIGHT = 22
+
 
 class WorklistPanel:
     def __init__(self, ui: Any, workflow: Workflow) -> None:
@@ -36,7 +39,15 @@ class WorklistPanel:
             (ui.keysCheckBox, "toggled(bool)", self._matchKeys),
         ):
             connect(sender, signal, slot)
-        self._keys = ReviewKeys(slicer.util.mainWindow() or ui.worklistTable, actions)
+        table = ui.worklistTable
+        table.setColumnCount(len(HEADINGS))
+        table.setHorizontalHeaderLabels(list(HEADINGS))
+        table.verticalHeader().setVisible(False)
+        table.setSelectionBehavior(qt.QAbstractItemView.SelectRows)
+        table.setEditTriggers(qt.QAbstractItemView.NoEditTriggers)
+        table.horizontalHeader().setSectionResizeMode(0, qt.QHeaderView.Stretch)
+        table.setMaximumHeight(8 * ROW_HEIGHT)
+        self._keys = ReviewKeys(slicer.util.mainWindow() or ui.worklistTable, actions, self.countKey)
 
     def refresh(self) -> None:
         ui, worklist = self._ui, self.worklist
@@ -46,8 +57,10 @@ class WorklistPanel:
             control.visible = open
         ui.acceptCaseButton.enabled = ui.reviseCaseButton.enabled = free and worklist.case is not None
         lines = [worklist.summary(), *worklist.unusable[:3]] if open else []
-        if open and worklist.case is not None and worklist.writesSegmentations:
-            lines.insert(1, _("Written into “{folder}”.").format(folder=worklist.out))
+        if open and worklist.writesSegmentations:
+            lines.append(_("Written into “{folder}”.").format(folder=worklist.out))
+        if worklist.case is not None:
+            lines.append(_("Y accept · X to be revised · Shift+N next · Shift+P previous"))
         ui.worklistLabel.setText("\n".join(lines))
         self._showTable()
         self._matchKeys()

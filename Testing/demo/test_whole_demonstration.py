@@ -11,7 +11,7 @@ from DALESegmentLib.demo.demonstration import Effort
 from DALESegmentLib.demo.output_folder import RECORD, output_folder
 from DALESegmentLib.engine.bundle.run_folder import find_bundle
 from DALESegmentLib.engine.io.find_cases import find_cases
-from DALESegmentLib.engine.review.regions_io import read_regions_json
+from DALESegmentLib.engine.review.decisions import read_regions_json
 
 EFFORT = Effort(epochs=4, steps=6, tune_epochs=1, tune_steps=4)
 PNG = b"\x89PNG"

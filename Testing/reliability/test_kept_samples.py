@@ -13,8 +13,8 @@ from DALESegmentLib.engine.bundle.bundle import load_bundle
 from DALESegmentLib.engine.commands import finetune, predict
 from DALESegmentLib.engine.core.progress import Progress
 from DALESegmentLib.engine.io.array_cases import load_array_case
+from DALESegmentLib.engine.review.decisions import read_regions_json
 from DALESegmentLib.engine.review.log import open_log, read_log
-from DALESegmentLib.engine.review.regions_io import read_regions_json
 
 pytestmark = pytest.mark.slow
 

@@ -91,6 +91,7 @@ def measure(minutes: float) -> dict[str, Any]:
         assert workflow.state.heatMap is not None
         watched("region list", lambda: click(ui.regionsButton))
         keys = keys_to_confirm(widget)
+        by_keys = review_by_keys(widget)
         watched("predict", lambda: click(ui.predictButton))
         click_row(ui.regionsTable, 0)
         watched("correction opened", lambda: press(widget, "E"))
@@ -101,6 +102,7 @@ def measure(minutes: float) -> dict[str, Any]:
         return {
             "clicks_to_a_heat_map": clicks,
             "keys_to_confirm_and_be_at_the_next": keys,
+            "practice_case_by_keys": by_keys,
             "ui_thread_blocked_ms": dict(blocked),
             "ui_thread_blocked_ms_idle": idle,
             "correction_left_to_refreshed_s": refresh,
@@ -127,6 +129,57 @@ def keys_to_confirm(widget: Any) -> int:
     assert (table.item(0, 5).text(), table.currentRow()) == ("confirmed", 1)
     press(widget, "Z")
     return 1
+
+
+def review_by_keys(widget: Any) -> dict[str, Any]:
+    """From the list to a label that is right, without drawing: a reader who looks at the truth where a row says to, and
+    nowhere else, takes the model's outline where that is nearer to it, else keeps the label. Rows below the line are
+    left. Everything is taken back in the end."""
+    import numpy as np
+    import slicer
+
+    from DALESegmentLib.engine.dale.rows import is_below_line
+    from DALESegmentLib.mrml.practice_case import practiceLabels
+
+    truth, _drawn = practiceLabels()
+    image, segmentation = widget.case
+    workflow, panel = widget.logic.workflow, widget._reviewPanel
+    learning, workflow.state.refreshAtOnce = workflow.state.refreshAtOnce, False
+    segment = segmentation.GetSegmentation().GetNthSegmentID(0)
+
+    def label() -> Any:
+        return np.array(slicer.util.arrayFromSegmentBinaryLabelmap(segmentation, segment, image)) > 0
+
+    def dice() -> float:
+        now = label()
+        return round(float(2 * (now & truth).sum() / (now.sum() + truth.sum())), 4)
+
+    widget.ui.regionsTable.setCurrentCell(-1, -1)
+    rows = [row for row in workflow.review.regions() if not is_below_line(row)]
+    scores, pressed, seconds = [dice()], ["N"], []
+    press(widget, "N")
+    for _row in rows:
+        region = panel.table.selected()
+        offered = panel.offer.label(region)
+        wrong = [(now != truth[offered.box]).sum() for now in (offered.label == offered.value, label()[offered.box])]
+        better = wrong[0] < wrong[1]
+        pressed.append("A" if better else "C")
+        started = time.perf_counter()
+        press(widget, pressed[-1])
+        seconds.append(time.perf_counter() - started)
+        scores.append(dice())
+    for _row in rows:
+        press(widget, "Z")
+    workflow.state.refreshAtOnce = learning
+    return {
+        "rows_above_the_line": len(rows),
+        "rows_below": len(workflow.review.regions()) - len(rows),
+        "keys": len(pressed),
+        "pressed": "".join(pressed),
+        "dice": scores,
+        "longest_key_s": round(max(seconds, default=0.0), 3),
+        "taken_back": scores[0] == dice(),
+    }
 
 
 def large(widget: Any, watched: Any, blocked: dict[str, Any]) -> dict[str, Any]:

@@ -156,17 +156,47 @@ def review(request: dict, parameters: dict) -> dict:
                 "centre_voxel": centre.tolist(),
                 "first_voxel": where.min(axis=0).tolist(),
                 "last_voxel": where.max(axis=0).tolist(),
+                "suggested_name": "background",
+                "model_probability": 0.9,
+                "trained_on": True,
             }
         )
     if too_weak(parameters):
         region_map[:], regions = 0, []
     item = confidence(request, parameters)["items"][0]
     item["regions_map"] = save(parameters["out"], "regions.npy", region_map)
+    item |= {"segmentation": save(parameters["out"], "model.npy", predicted), "classes": {"1": "ball"}}
+    if (Path(parameters["model"]) / "pieces").exists():
+        regions = [row_of(regions[:3]), *regions[3:]]
     if item["label_source"]:
         learned = {"label_source": "missed_objects", "learned_value": 1, "learned_class": "ball"}
         regions = [{**region, **learned, "learned_voxels": region["voxels"]} for region in regions]
     about = {"too_weak": too_weak(parameters), "expected_real": expected_real(regions)}
     return {"regions": regions, "csv": "", "json": "", "items": [item], **about}
+
+
+def row_of(pieces: list[dict]) -> dict:
+    """The first three regions as one row, the way the engine says it."""
+    first, last = ([p[f"{end}_voxel"] for p in pieces] for end in ("first", "last"))
+    sums = {key: sum(p[key] for p in pieces) for key in ("voxels", "size_mm3", "expected_wrong")}
+    box = {"first_voxel": np.min(first, 0).tolist(), "last_voxel": np.max(last, 0).tolist()}
+    return {**pieces[0], **sums, **box, "pieces": [{**p, "rank": 1} for p in pieces]}
+
+
+def prompt(request: dict, parameters: dict) -> dict:
+    """What is bright, in a box of 10 voxels around the strokes and without the columns that were drawn over outside."""
+    name, image, _label, _about = load(parameters["cases"])
+    strokes = np.array(parameters["inside"] + parameters["outside"])
+    first = np.maximum(strokes.min(0) - 10, 0)
+    last = np.minimum(strokes.max(0) + 10, np.array(image.shape[:0:-1]) - 1)
+    bright = image[0] > 50
+    for i, _j, _k in parameters["outside"]:
+        bright[:, :, i] = False
+    mask = bright[tuple(slice(a, b + 1) for a, b in zip(first[::-1], last[::-1], strict=True))].ravel()
+    edges = np.flatnonzero(np.diff(mask.astype(int), prepend=0, append=0))
+    runs = [[int(a), int(b - a)] for a, b in zip(edges[::2], edges[1::2], strict=True)]
+    by = "model" if parameters.get("value") else "intensities"
+    return {"name": name, "first_voxel": first.tolist(), "last_voxel": last.tolist(), "runs": runs, "by": by}
 
 
 def expected_real(regions: list[dict]) -> dict:
@@ -257,7 +287,7 @@ def progress(request: dict, percent: float, left: float) -> None:
 
 JOBS = {
     f.__name__: f
-    for f in (inspect, train, finetune, confidence, review, refresh, plan, doctor, predict, slow, deaf, noise)
+    for f in (inspect, train, finetune, confidence, review, refresh, plan, doctor, predict, prompt, slow, deaf, noise)
 }
 
 

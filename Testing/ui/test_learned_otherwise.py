@@ -86,14 +86,14 @@ def test_the_chosen_region_has_a_sentence_why(moved):
     ui = moved.ui
     step(moved, ui.regionsButton)
     click_row(ui.regionsTable, 0)
-    assert ui.whyLearnedLabel.text == "Learned as ball: missed objects proposed it."
+    assert "Learned as ball: missed objects proposed it." in ui.whyLearnedLabel.text
     assert ui.whyLearnedLabel.isVisible()
     press(moved, "N")
     assert ui.whyLearnedLabel.isVisible()
     (Path(moved.logic.workflow.state.model) / "learned-otherwise").unlink()
     step(moved, ui.regionsButton)
     click_row(ui.regionsTable, 0)
-    assert not ui.whyLearnedLabel.isVisible()
+    assert "Learned" not in ui.whyLearnedLabel.text
 
 
 @pytest.mark.parametrize(
@@ -167,4 +167,4 @@ def test_it_is_saved_with_the_scene_and_offered_as_an_image_nowhere(moved, tmp_p
     assert moved.ui.labelSourceCheckBox.checked
     assert moved.ui.labelSourceCheckBox.enabled
     click_row(moved.ui.regionsTable, 0)
-    assert moved.ui.whyLearnedLabel.text == "Learned as ball: missed objects proposed it."
+    assert "Learned as ball: missed objects proposed it." in moved.ui.whyLearnedLabel.text

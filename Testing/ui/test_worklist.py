@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from panel_steps import correct, label_of
-from slicer_window import wait_until
+from slicer_window import click, press, wait_until
 
 from DALESegmentLib.engine.core.errors import EngineError
 from DALESegmentLib.engine.io.images import read_label, write_image
@@ -117,7 +117,7 @@ def test_time_and_keys_add_up_over_visits_and_sittings(widget, worklist, folder)
 
     worklist.openFolder(folder)
     wait(widget)
-    for _ in range(3):
+    for _time in range(3):
         worklist.countKey()
     worklist.move(1)
     wait(widget)
@@ -203,3 +203,45 @@ def test_a_damaged_log_is_refused_and_left(widget, worklist, folder):
     wait(widget)
     assert "damaged" in widget.ui.statusLabel.text
     assert log.read_text(encoding="utf-8") == "case,verdict\nball0,accepted\n"
+
+
+def test_buttons_and_keys_of_the_panel(widget, folder):
+    import slicer
+
+    ui, worklist = widget.ui, widget.worklistPanel.worklist
+    assert not ui.acceptCaseButton.visible
+    slicer.app.selected = [str(folder)]
+    click(ui.worklistFolderButton)
+    wait(widget)
+    assert ui.worklistTable.rowCount == 3
+    assert ui.worklistTable.item(0, 1).text() == "at hand"
+    press(widget, "N")  # of the review: counted, though there is no list
+    press(widget, "Y")
+    wait(widget)
+    assert worklist.case.name == "ball1"
+    click(ui.reviseCaseButton)
+    wait(widget)
+    assert worklist.case.name == "ball2"
+    assert [ui.worklistTable.item(n, 1).text() for n in range(3)] == ["accepted", "to be revised", "at hand"]
+    assert [(row["case"], row["verdict"], row["keys"]) for row in rows(worklist)] == [
+        ("ball0", "accepted", "2"),
+        ("ball1", "revise", "0"),
+    ]
+    assert "2 of 3 cases" in ui.worklistLabel.text
+    assert str(worklist.out) in ui.worklistLabel.text
+
+
+def test_a_closed_scene_takes_the_list_with_it_and_the_folder_can_be_opened_again(widget, folder):
+    import slicer
+
+    worklist = widget.worklistPanel.worklist
+    worklist.openFolder(folder)
+    wait(widget)
+    worklist.decide("accepted")
+    wait(widget)
+    slicer.mrmlScene.Clear(0)
+    assert worklist.cases == []
+    assert not widget.ui.acceptCaseButton.visible
+    worklist.openFolder(folder)
+    wait(widget)
+    assert worklist.case.name == "ball1"

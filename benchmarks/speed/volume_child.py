@@ -22,8 +22,7 @@ from torch import Tensor
 
 from DALESegmentLib.engine.bundle.bundle import load_bundle
 from DALESegmentLib.engine.core.progress import Progress
-from DALESegmentLib.engine.inference.model_cache import cached_predictor
-from DALESegmentLib.engine.inference.predictor import Predictor
+from DALESegmentLib.engine.inference.predictor import Predictor, cached_predictor
 from DALESegmentLib.engine.planning.windows import OVERLAP, PADDING
 
 SIDES = ("monai", "exact", "foreground")

@@ -110,6 +110,11 @@ def confidences(result: Result) -> None:
 
 def regions(result: Result) -> None:
     """RAS mm, as Slicer shows it."""
+    from ..dale.issues import Region  # brings scipy, which most commands print without
+    from ..dale.reasons import reason
+    from ..dale.rows import is_below_line
+
+    found = [Region.from_dict(region) for region in result["regions"]]
     rows = [
         (
             region["rank"],
@@ -118,14 +123,18 @@ def regions(result: Result) -> None:
             region["suspicion"],
             float(region["size_mm3"]),
             region["mean_confidence"],
+            len(region["pieces"]) or 1,
             ", ".join(f"{x:.1f}" for x in region["centre_ras"]),
         )
         for region in result["regions"]
     ]
-    _table(("Rank", "Case", "Class", "Suspected", "mm³", "Confidence", "Centre R, A, S"), rows)
-    for region in result["regions"]:
-        if region["note"]:
-            console.print(f"Rank {region['rank']} {region['note']}")
+    _table(("Rank", "Case", "Class", "Suspected", "mm³", "Confidence", "Pieces", "Centre R, A, S"), rows)
+    for row in found:
+        if row.note or reason(row):
+            console.print(f"Rank {row.rank}: {'; '.join(text for text in (row.note, reason(row)) if text)}")
+    below = sum(is_below_line(row) for row in found)
+    if below:
+        console.print(f"The last {below} are small, like the intensities, or recur: probably no label errors")
     if result["expected_real"]["sentence"]:
         console.print(result["expected_real"]["sentence"])
     too_weak(result)

@@ -95,7 +95,7 @@ def review(
     limit: Limit = None,
     rater_seed: RaterSeed = None,
     regions: Annotated[
-        int | None, typer.Option(min=1, help="Regions a case at most (20).", rich_help_panel=RESULT)
+        int | None, typer.Option(min=1, help="Errors a case at most (20).", rich_help_panel=RESULT)
     ] = None,
     audit: Annotated[
         int | None,
@@ -105,7 +105,7 @@ def review(
     device: Device = None,
     as_json: Json = False,
 ) -> None:
-    """List the doubtful regions of labels, worst first."""
+    """List the probable errors of labels, worst first."""
     named = cases(data, case_list, image, label, None, split, limit, rater_seed)
     parameters = given(model=model, cases=named, out=out, device=device, limit=regions, audit=audit, seed=seed)
     perform("review", parameters, as_json, summaries.regions)

@@ -1,7 +1,8 @@
 """Label confidence of cases under a model, and where the commands write such results.
 
 `confidence` writes it, and `review` ranks its regions. Results go to a folder a case, on the case's own grid, in a
-lossless format; measurements of all cases go to one table (CSV).
+lossless format; measurements of all cases go to one table (CSV). Of cases that the model was trained on they also say
+why the voxels were learned as they were.
 """
 
 from __future__ import annotations
@@ -9,12 +10,14 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from monai.data import MetaTensor
+from torch import Tensor
 
 from ..bundle.run_folder import find_bundle
 from ..core.device import choose_device
@@ -23,25 +26,80 @@ from ..core.files import not_written, replacing, write_json
 from ..core.progress import Progress
 from ..dale.agreement import Agreements, ClassAgreement, class_agreement
 from ..dale.candidates import shown_confidence
-from ..dale.label_state import LabelDisagreement, LabelState
+from ..dale.issues import Region
+from ..dale.label_state import IGNORED, SOURCES, LabelDisagreement, LabelState
 from ..dale.quality import Recalibration, RegionContext, quality_of
 from ..geometry.grid import Geometry
 from ..inference.measurements import Calibrations, load_agreement, load_calibration, measurements_of_label
-from ..inference.model_cache import cached_predictor
-from ..inference.predictor import Predictor
-from ..io.case import Case, CaseSource
+from ..inference.predictor import Predictor, cached_predictor
+from ..io.case import Case, CaseSource, stem_of
 from ..io.case_files import output_extension
-from ..io.formats import stem_of
 from ..io.images import write_image
 from ..planning.plan import Plan
-from ..planning.preprocessing import label_classes, native_disagreement, prepare_label
+from ..planning.preprocessing import label_classes, native_disagreement, prepare_label, to_native
 from ..training.checkpoint import load_labels
 from ..training.validation import load_recalibration
 from .dataset import read_labelled
-from .label_source import LabelSource, native_source
 from .parameters import ModelParameters
 
 LABEL_SOURCE = "label_source"
+GIVEN, REVIEWED = SOURCES.index("given"), SOURCES.index("reviewed")
+
+
+@dataclass
+class LabelSource:
+    """sources: uint8 (*grid), by number in `names`; a corrector's only where another class was learned than the given
+    one. learned: int16 (*grid) network classes, IGNORED where nothing was learned."""
+
+    sources: np.ndarray
+    learned: np.ndarray
+    names: tuple[str, ...]
+
+    @property
+    def changed(self) -> np.ndarray:
+        """bool (*grid): whether the voxel was learned otherwise than given."""
+        return (self.sources != GIVEN) & (self.sources != REVIEWED)
+
+    def counts(self) -> dict[str, int]:
+        """The voxels that were learned otherwise than given, by source, most first."""
+        counts = np.bincount(self.sources[self.changed], minlength=len(self.names))
+        order = np.argsort(-counts, kind="stable")
+        return {self.names[i]: int(counts[i]) for i in order if counts[i]}
+
+    def numbered(self) -> dict[str, str]:
+        """{number: name} of the sources that occur, as JSON has it."""
+        return {str(number): self.names[number] for number in np.unique(self.sources).tolist()}
+
+    def described(self, region: Region, region_map: np.ndarray, plan: Plan, names: Mapping[int, str]) -> Region:
+        """The region with the most frequent source and learned class of its voxels that were learned otherwise than
+        given. region_map: (*grid) of `region_id`; names: of classes, by label value."""
+        box = tuple(slice(a, b + 1) for a, b in zip(region.first_voxel[::-1], region.last_voxel[::-1], strict=True))
+        changed = (region_map[box] == region.region_id) & self.changed[box]
+        if not changed.any():
+            return replace(region, label_source=self.names[GIVEN])
+        pairs = np.stack([values[box][changed].astype(np.int64) for values in (self.sources, self.learned)])
+        found, counts = np.unique(pairs, axis=1, return_counts=True)
+        source, learned = (int(number) for number in found[:, counts.argmax()])
+        described = replace(region, label_source=self.names[source], learned_voxels=int(counts.max()))
+        if learned == IGNORED:
+            return described
+        value = plan.class_values[learned]
+        name = names.get(value, f"Class {value}") if value else "background"
+        return replace(described, learned_value=value, learned_class=name)
+
+
+def native_source(labels: LabelState, affine: Tensor, geometry: Geometry) -> LabelSource | None:
+    """By nearest neighbour on the case's own grid; None where every voxel was learned as it was given.
+
+    affine: of the prepared grid that `labels` lies on.
+    """
+    if not labels.proposals and labels.corrected is None:
+        return None
+    learned, sources = labels.target(), labels.source()
+    sources = sources.masked_fill((learned == labels.given) & (sources != REVIEWED), GIVEN)
+    both = to_native(torch.stack([sources.float(), learned.float()]), affine, geometry, "nearest")
+    source = LabelSource(both[0].astype(np.uint8), both[1].astype(np.int16), labels.source_names)
+    return source if source.changed.any() else None
 
 
 @dataclass

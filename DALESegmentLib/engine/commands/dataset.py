@@ -8,10 +8,9 @@ from contextlib import suppress
 from ..core.errors import EngineError
 from ..core.progress import Progress
 from ..io.array_cases import names_in_case
-from ..io.case import Case, CaseSource
+from ..io.case import SEGMENTATION, Case, CaseSource, extension_of
 from ..io.case_files import read_case
 from ..io.checks import check_foreground, check_same_channels, check_same_classes
-from ..io.formats import SEGMENTATION, extension_of
 from ..io.segmentations import segment_values
 from ..planning.plan import CaseFingerprint
 from .parameters import CasesParameter

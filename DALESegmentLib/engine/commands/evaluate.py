@@ -12,10 +12,9 @@ import numpy as np
 from ..core.errors import EngineError
 from ..core.files import write_json
 from ..core.progress import Progress
-from ..io.case import Case, CaseSource
+from ..io.case import Case, CaseSource, stem_of
 from ..io.case_files import read_case, read_label_result, read_map_result, read_reference
 from ..io.class_names import names_in_folder
-from ..io.formats import stem_of
 from ..io.segmentations import segment_values
 from ..metrics.label_errors import ErrorSample, error_sample, pooled, scores
 from ..metrics.segmentation import SCORES, Offset, agreement, bias_report, contour_offset, mean_of

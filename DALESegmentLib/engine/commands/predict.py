@@ -12,8 +12,7 @@ from ..bundle.run_folder import find_bundle
 from ..core.device import choose_device
 from ..core.progress import Progress
 from ..inference.measurements import load_calibration, measurements_of_prediction
-from ..inference.model_cache import cached_predictor
-from ..inference.predictor import Mode
+from ..inference.predictor import Mode, cached_predictor
 from ..io.case_files import read_case
 from ..io.class_names import write_names
 from .case_confidence import write_map, write_measurements

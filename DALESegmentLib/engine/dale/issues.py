@@ -72,6 +72,11 @@ class Region:
     recurs_in_cases: in how many cases regions of its kind were found in its surroundings, all of which it stands for;
     0 for a region of its own. note: where, in words. real_probability: that at least half of its voxels are wrong, None
     where it was not estimated.
+    error_id, gathered: which error of the case it is a piece of, and whether that is a row of small ones; pieces: of a
+    row that stands for several, most expected to be wrong first, else empty; then region_id and centre are the first
+    one's. The rest is for `rows.reason` and None or "" where it is not known: suggested_name, of the class; the mean
+    probability of it; whether the model learned from this label; the class that the intensities resemble; the longest
+    diameter in a slice.
     """
 
     rank: int
@@ -97,6 +102,19 @@ class Region:
     recurs_in_cases: int = 0
     note: str = ""
     real_probability: float | None = None
+    error_id: int = 0
+    gathered: bool = False
+    suggested_name: str = ""
+    model_probability: float | None = None
+    trained_on: bool | None = None
+    intensity_value: int | None = None
+    extent_mm: float | None = None
+    pieces: tuple[Region, ...] = ()
+
+    @property
+    def leaves(self) -> tuple[Region, ...]:
+        """The pieces that the map of regions holds: itself, where it has none."""
+        return self.pieces or (self,)
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -104,7 +122,7 @@ class Region:
     @staticmethod
     def from_dict(data: dict[str, Any]) -> Region:
         tuples = {key: tuple(data[key]) for key in ("centre_ras", "centre_voxel", "first_voxel", "last_voxel")}
-        return Region(**{**data, **tuples})
+        return Region(**{**data, **tuples, "pieces": tuple(map(Region.from_dict, data.get("pieces", ())))})
 
 
 def find_label_issues(

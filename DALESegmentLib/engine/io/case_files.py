@@ -15,10 +15,9 @@ import numpy as np
 from ..core.errors import EngineError
 from ..geometry.grid import Geometry, onto_grid, same_voxels
 from .array_cases import load_array_case
-from .case import Case, CaseSource
+from .case import NIFTI, PICTURES, SEGMENTATION, Case, CaseSource, extension_of
 from .checks import check_confidence, check_geometry, check_image, check_same_grid, unreadable
 from .class_names import names_for
-from .formats import NIFTI, PICTURES, SEGMENTATION, extension_of
 from .images import as_label, read_image, read_label
 from .segmentations import read_segmentation, to_label_map
 

@@ -13,8 +13,8 @@ from pathlib import Path
 from ..core.errors import EngineError
 from ..core.files import is_windows_name
 from .array_cases import DESCRIPTION
+from .case import extension_of, stem_of
 from .dicom import holds_dicom
-from .formats import extension_of, stem_of
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ import numpy as np
 import SimpleITK as sitk
 
 from ..core.errors import EngineError
+from .case import extension_of
 from .checks import unreadable
-from .formats import extension_of
 
 POSITION, ORIENTATION = "0020|0032", "0020|0037"
 PIXELS = b"\xe0\x7f\x10\x00"  # tag (7FE0,0010)

@@ -13,10 +13,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..core.errors import EngineError
+from .case import SEGMENTATION, extension_of, stem_of
 from .case_folder import FoundCase, by_stem, case_in, images_in, subfolders
 from .class_names import read_json
 from .file_roles import LABEL, NEVER_IMAGES, SUFFIXES
-from .formats import SEGMENTATION, extension_of, stem_of
 
 KNOWN = (
     "one folder a case with image and label files; images and masks (or labels) side by side; "

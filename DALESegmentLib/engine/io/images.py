@@ -14,9 +14,9 @@ import SimpleITK as sitk
 from ..core.errors import EngineError
 from ..core.files import not_written, replacing, sync
 from ..geometry.grid import Geometry
+from .case import NIFTI, extension_of, is_picture
 from .checks import check_exists, check_label, check_path, label_values, unreadable
 from .dicom import read_series
-from .formats import NIFTI, extension_of, is_picture
 from .integrity import check_complete, check_promise, is_complete
 
 # What ITK warns of is checked here and said in words; elsewhere its lines would only alarm.

@@ -27,8 +27,8 @@ import SimpleITK as sitk
 
 from ..core.errors import EngineError
 from ..core.memory import available_memory
+from .case import NIFTI, extension_of
 from .checks import not_finite, unreadable
-from .formats import NIFTI, extension_of
 
 _CHUNK = 1 << 22
 _HEADER_BYTES = 1 << 20

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from ..core.errors import EngineError
+from .case import stem_of
 from .case_folder import FoundCase
 from .checks import check_exists
 from .class_names import names_in, read_json
-from .formats import stem_of
 
 IMAGE_COLUMN = re.compile(r"image\d*$")
 SECTIONS = {"training": "train", "validation": "test", "test": "test"}

@@ -18,8 +18,8 @@ import SimpleITK as sitk
 from ..core.errors import EngineError
 from ..core.files import replacing
 from ..geometry.grid import Geometry, onto_grid
+from .case import SEGMENTATION, extension_of
 from .checks import check_label, unreadable
-from .formats import SEGMENTATION, extension_of
 from .images import as_label, channels_of, geometry_of, load_itk, placed, save_itk, storable
 
 GREY = (0.5, 0.5, 0.5)

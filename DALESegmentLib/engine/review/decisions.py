@@ -1,6 +1,6 @@
-"""A clinician's decisions, the state that a history of them leads to, and their export.
+"""A clinician's decisions, the state that a history of them leads to, and the files of both.
 
-Exported are a table (CSV) and the whole record (JSON).
+The review list and what was decided about it are written as a table (CSV) and as a whole (JSON), see docs/formats.md.
 """
 
 from __future__ import annotations
@@ -15,12 +15,13 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
+from ..core.errors import EngineError
 from ..core.files import replacing
 from ..dale.issues import Region
-from .regions_io import COLUMNS, region_row
+from ..dale.reasons import reason
 from .reviewed_voxels import TrustedVoxels
 
-Verdict = Literal["confirmed", "corrected", "unsure", "open"]
+Verdict = Literal["confirmed", "accepted", "corrected", "unsure", "open"]
 VERDICTS = get_args(Verdict)
 
 Key = tuple[Any, ...]
@@ -149,6 +150,78 @@ def _key(number: int, decision: Decision) -> Key:
     return decision.case, decision.label_value, decision.suspicion, decision.centre_voxel
 
 
+FORMAT = "dalesegment-regions"
+VERSION = 1
+COLUMNS = (
+    *(
+        "rank",
+        "case",
+        "region_id",
+        "label_value",
+        "class_name",
+        "suspicion",
+        "suggested_value",
+        "voxels",
+        "size_mm3",
+    ),
+    *("mean_confidence", "lowest_confidence", "expected_wrong"),
+    *("centre_r_mm", "centre_a_mm", "centre_s_mm", "centre_i", "centre_j", "centre_k"),
+    *("first_i", "first_j", "first_k", "last_i", "last_j", "last_k"),
+    *("label_source", "learned_value", "learned_class", "learned_voxels"),
+    *("recurs_in_cases", "note", "real_probability"),
+    *("pieces", "region_ids", "gathered", "reason"),
+)
+
+
+def write_regions_csv(regions: Iterable[Region], path: str | Path) -> None:
+    """One row an error, best rank first; a 2D region leaves the columns of k empty."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(region_row(region) for region in regions)
+    with replacing(Path(path)) as temporary:
+        temporary.write_text(text.getvalue(), encoding="utf-8", newline="\n")
+
+
+def write_regions_json(regions: Iterable[Region], path: str | Path, **about: Any) -> None:
+    """Everything a region knows, under a format name and a version. about: what is known of the list as a whole, plain
+    JSON values."""
+    data = {"format": FORMAT, "version": VERSION, **about, "regions": [region.as_dict() for region in regions]}
+    text = json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    with replacing(Path(path)) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="\n")
+
+
+def read_regions_json(path: str | Path) -> list[Region]:
+    """Raises EngineError("bad-regions-file") where the file is missing, damaged or something else."""
+    path = Path(path)
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+        if data["format"] != FORMAT or data["version"] != VERSION:
+            raise ValueError(f"format {data['format']} {data['version']}")
+        return [Region.from_dict(entry) for entry in data["regions"]]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as reason:
+        raise EngineError(
+            "bad-regions-file",
+            f"“{path.name}” is not a list of doubtful regions this version can read; run the review again.",
+        ) from reason
+
+
+def region_row(region: Region) -> dict[str, Any]:
+    """The region as the texts and numbers of COLUMNS."""
+    row = {key: value for key, value in region.as_dict().items() if key in COLUMNS}
+    row |= {"pieces": len(region.leaves), "gathered": int(region.gathered), "reason": reason(region)}
+    row["region_ids"] = " ".join(str(piece.region_id) for piece in region.leaves)
+    row |= zip(("centre_r_mm", "centre_a_mm", "centre_s_mm"), (f"{x:.3f}" for x in region.centre_ras), strict=True)
+    for name in ("centre", "first", "last"):
+        row |= {f"{name}_{axis}": n for axis, n in zip("ijk", getattr(region, f"{name}_voxel"), strict=False)}
+    for key in ("size_mm3", "expected_wrong"):
+        row[key] = f"{row[key]:.2f}"
+    for key in ("mean_confidence", "lowest_confidence", "real_probability"):
+        row[key] = "" if row[key] is None else f"{row[key]:.4f}"
+    return row
+
+
 NOTES = ("state", "who", "when")
 
 
@@ -161,10 +234,15 @@ def write_decisions_csv(rows: Iterable[dict[str, Any]], path: str | Path) -> Non
     writer = csv.DictWriter(text, (*COLUMNS, *NOTES), lineterminator="\n")
     writer.writeheader()
     for row in rows:
-        region = Region.from_dict({key: value for key, value in row.items() if key not in NOTES})
+        region = Region.from_dict(_without_notes(row))
         writer.writerow({**region_row(region), **{key: row[key] for key in NOTES}})
     with replacing(Path(path)) as temporary:
         temporary.write_text(text.getvalue(), encoding="utf-8", newline="\n")
+
+
+def _without_notes(row: Mapping[str, Any]) -> dict[str, Any]:
+    plain = {key: value for key, value in row.items() if key not in NOTES}
+    return {**plain, "pieces": [_without_notes(piece) for piece in row.get("pieces", ())]}
 
 
 def write_decisions_json(record: dict[str, Any], path: str | Path) -> None:

@@ -12,14 +12,14 @@ from ..core.progress import Progress
 Job = Callable[[dict[str, Any], Progress], dict[str, Any]]
 
 COMMANDS = ("inspect", "plan", "train", "finetune", "predict", "confidence", "review", "evaluate", "simulate")
-INTERACTIVE = ("refresh",)
+INTERACTIVE = ("refresh", "prompt")
 """Asked for by the application alone, between two clicks; the command line has the steps it is made of."""
 
 WARM = (
     "numpy",
     "SimpleITK",
     "torch",
-    *(f"DALESegmentLib.engine.commands.{name}" for name in ("predict", "train")),
+    *(f"DALESegmentLib.engine.commands.{name}" for name in ("predict", "train", "prompt")),
 )
 """Imported while there is nothing to do, so that the first job does not wait for it."""
 
@@ -30,7 +30,7 @@ PATHS: dict[str, tuple[str, ...]] = {
     "confidence": ("extents_csv", "items.confidence", "items.shown", "items.label_source"),
     "review": (
         *("csv", "json", "extents_csv", "audit"),
-        *("items.confidence", "items.shown", "items.label_source", "items.regions_map"),
+        *("items.confidence", "items.shown", "items.label_source", "items.regions_map", "items.segmentation"),
     ),
     "simulate": ("items.label",),
     "refresh": ("model", "run", "items.confidence", "items.shown", "items.label_source", "items.segmentation"),

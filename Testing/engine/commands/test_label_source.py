@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 from DALESegmentLib.engine.bundle.bundle import load_bundle
 from DALESegmentLib.engine.cli.app import app
 from DALESegmentLib.engine.commands import confidence, finetune, refresh, review, train
-from DALESegmentLib.engine.commands.label_source import native_source
+from DALESegmentLib.engine.commands.case_confidence import native_source
 from DALESegmentLib.engine.core.progress import Progress
 from DALESegmentLib.engine.dale.issues import Region
 from DALESegmentLib.engine.dale.label_state import IGNORED, NO_PROPOSAL, LabelState
@@ -149,7 +149,7 @@ def test_the_review_list_says_of_each_region_why(root):
         item = next(i for i in result["items"] if i["name"] == region["case"])
         places, _ = read_label(Path(item["regions_map"]))
         found, _ = read_label(Path(item["label_source"]))
-        inside = places == region["region_id"]
+        inside = np.isin(places, [piece["region_id"] for piece in region["pieces"] or [region]])
         assert region["learned_voxels"] == (inside & (found == NUMBERS["annotator_bias"])).sum()
         assert (region["learned_value"], region["learned_class"]) == (0, "background")
         assert rows[str(region["rank"])]["label_source"] == "annotator_bias"

@@ -12,8 +12,7 @@ from DALESegmentLib.engine.commands import refresh, train
 from DALESegmentLib.engine.commands.refresh import RegionParameter
 from DALESegmentLib.engine.core.errors import EngineError
 from DALESegmentLib.engine.core.progress import Progress
-from DALESegmentLib.engine.inference.model_cache import cached_predictor
-from DALESegmentLib.engine.inference.predictor import Predictor, predict_region
+from DALESegmentLib.engine.inference.predictor import Predictor, cached_predictor, predict_region
 from DALESegmentLib.engine.io.array_cases import save_array_case
 from Testing.engine.inference.position_network import Position, plan_of
 from Testing.phantoms import ball_case

@@ -12,8 +12,7 @@ from monai.inferers import SliceInferer, SlidingWindowInferer
 from DALESegmentLib.engine.core.progress import Progress
 from DALESegmentLib.engine.geometry.grid import Geometry
 from DALESegmentLib.engine.inference import sliding_window as sweep
-from DALESegmentLib.engine.inference.model_cache import optimize_for_inference
-from DALESegmentLib.engine.inference.predictor import Predictor
+from DALESegmentLib.engine.inference.predictor import Predictor, optimize_for_inference
 from DALESegmentLib.engine.planning.networks import build
 from DALESegmentLib.engine.planning.plan import CaseFingerprint, make_plan
 from DALESegmentLib.engine.planning.preprocessing import prepare_image, to_native

@@ -10,7 +10,7 @@ import pytest
 
 from DALESegmentLib.engine.core.errors import EngineError
 from DALESegmentLib.engine.dale.issues import Region
-from DALESegmentLib.engine.review.regions_io import COLUMNS, read_regions_json, write_regions_csv, write_regions_json
+from DALESegmentLib.engine.review.decisions import COLUMNS, read_regions_json, write_regions_csv, write_regions_json
 from DALESegmentLib.engine.review.reviewed_voxels import (
     correct_from_reference,
     reviewed_mask,

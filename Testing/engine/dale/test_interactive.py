@@ -1,0 +1,189 @@
+"""Outlines that are offered to a reader: the model's at one place, half-way to it, and what strokes ask for."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from DALESegmentLib.engine.core.errors import EngineError
+from DALESegmentLib.engine.dale.interactive import LARGEST_BOX, segment_strokes, sharpened, stroke_box, suggested_label
+
+SHAPE, SPACING = (16, 48, 48), (2.0, 1.0, 1.0)
+
+
+def ball(centre, radius, shape=SHAPE, spacing=SPACING):
+    axes = np.ogrid[tuple(slice(0, n) for n in shape)]
+    return sum(((a - c) * s) ** 2 for a, c, s in zip(axes, centre, spacing, strict=True)) < radius**2
+
+
+def dice(a, b):
+    return 2 * (a & b).sum() / (a.sum() + b.sum())
+
+
+LARGE, SMALL = ball((8, 24, 20), 12), ball((8, 24, 20), 8)
+OTHER = ball((8, 8, 42), 4)
+
+
+def taken(label, model, place, step=1.0, value=1):
+    return suggested_label(label.astype(np.uint8), model.astype(np.uint8), place, SPACING, value, step)
+
+
+@pytest.mark.parametrize(("label", "model"), [(LARGE, SMALL), (SMALL, LARGE)])
+def test_the_models_outline_is_taken_at_the_place_alone(label, model):
+    label = label | OTHER
+    place = LARGE & ~SMALL
+    found = taken(label, model, place)
+    assert np.array_equal(found > 0, model | OTHER)
+
+
+@pytest.mark.parametrize(("label", "model"), [(LARGE, SMALL), (SMALL, LARGE)])
+def test_half_way_lies_half_way(label, model):
+    found = taken(label, model, LARGE & ~SMALL, 0.5) > 0
+    assert dice(found, ball((8, 24, 20), 10)) > 0.96
+    assert np.array_equal(taken(label, model, LARGE & ~SMALL, 0.0) > 0, label)
+
+
+def test_steps_go_one_way_only():
+    found = [taken(LARGE, SMALL, LARGE & ~SMALL, step) > 0 for step in (0, 0.25, 0.5, 0.75, 1)]
+    for more, less in pairwise(found):
+        assert not (less & ~more).any()
+        assert less.sum() < more.sum()
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_whole_object_grows_from_its_middle(there):
+    """Missing in the label, or extra in it."""
+    nothing = np.zeros(SHAPE, bool)
+    label, model = (SMALL, nothing) if there else (nothing, SMALL)
+    half = taken(label, model, SMALL, 0.5) > 0
+    assert 0 < half.sum() < SMALL.sum()
+    assert half[8, 24, 20]
+    assert np.array_equal(taken(label, model, SMALL) > 0, model)
+
+
+def test_an_error_of_another_class_beside_it_stays():
+    label, model = np.zeros(SHAPE, np.uint8), np.zeros(SHAPE, np.uint8)
+    label[SMALL], model[LARGE] = 1, 1
+    beside = ball((8, 24, 36), 5) & ~LARGE
+    label[beside] = 2
+    found = suggested_label(label, model, (LARGE & ~SMALL) & ~beside, SPACING, 1)
+    assert (found[beside] == 2).all()
+    assert np.array_equal(found == 1, LARGE)
+
+
+def test_part_of_an_error_is_taken_in_part():
+    left = np.indices(SHAPE)[2] < 20
+    found = taken(LARGE, SMALL, LARGE & ~SMALL & left) > 0
+    assert not (found & ~SMALL & left).any()
+    assert (found & ~left)[:, :, 22:].sum() == (LARGE & ~left)[:, :, 22:].sum()
+
+
+def test_without_a_place_nothing_changes():
+    assert np.array_equal(taken(LARGE, SMALL, np.zeros(SHAPE, bool)) > 0, LARGE)
+
+
+def image_of(truth, noise=0.35, seed=0):
+    return (truth + np.random.default_rng(seed).normal(0, noise, truth.shape)).astype(np.float32)[None]
+
+
+def stroke(*voxels, shape=SHAPE):
+    drawn = np.zeros(shape, bool)
+    for voxel in voxels:
+        drawn[voxel] = True
+    return drawn
+
+
+MIDDLE = stroke(*((8, 24, i) for i in range(16, 25)))
+BESIDE = stroke(*((8, j, 36) for j in range(16, 33)))
+NONE = np.zeros(SHAPE, bool)
+
+
+def test_two_strokes_find_what_the_intensities_show():
+    found = segment_strokes(image_of(SMALL), MIDDLE, BESIDE, SPACING)
+    assert dice(found, SMALL) > 0.88
+
+
+def test_one_stroke_does_with_a_model():
+    model = np.where(ball((8, 24, 20), 9), 0.8, 0.1)
+    assert dice(segment_strokes(image_of(SMALL, 2.0), MIDDLE, NONE, SPACING, model), SMALL) > 0.8
+    assert dice(segment_strokes(image_of(SMALL), MIDDLE, NONE, SPACING), SMALL) > 0.8
+
+
+def test_strokes_outrank_the_model():
+    """It sees nothing there, and something where there is nothing."""
+    model = np.where(OTHER, 0.95, 0.05)
+    found = segment_strokes(image_of(SMALL), MIDDLE, BESIDE, SPACING, model)
+    assert dice(found, SMALL) > 0.6
+    assert not (found & OTHER).any()
+
+
+def test_a_voxel_drawn_over_is_what_was_drawn():
+    inside, outside = MIDDLE, stroke((8, 24, 22), (8, 30, 20), (2, 2, 2))
+    found = segment_strokes(image_of(SMALL), inside, outside, SPACING)
+    assert found[inside].all()
+    assert not found[outside & ~inside].any()
+
+
+def test_an_outside_stroke_cuts_off_what_looks_alike():
+    bridge = ball((8, 24, 30), 3)
+    twin = ball((8, 24, 38), 6)
+    image = image_of(SMALL | bridge | twin, 0.1)
+    before = segment_strokes(image, MIDDLE, BESIDE & ~twin, SPACING)
+    after = segment_strokes(image, MIDDLE, stroke(*((8, j, 37) for j in range(20, 29))), SPACING)
+    assert (after & twin).sum() < 0.5 * max((before & twin).sum(), 1)
+    assert dice(after, SMALL) > 0.85
+
+
+def test_pictures_and_several_channels():
+    truth = ball((24, 20), 9, (48, 48), (1.0, 1.0))
+    image = np.concatenate([image_of(truth), image_of(~truth, seed=1)])
+    inside, outside = stroke((24, 20), (24, 21), shape=(48, 48)), stroke((24, 40), (5, 5), shape=(48, 48))
+    assert dice(segment_strokes(image, inside, outside, (1.0, 1.0)), truth) > 0.9
+
+
+def test_a_flat_image_fails_in_no_way():
+    found = segment_strokes(np.zeros((1, *SHAPE), np.float32), MIDDLE, BESIDE, SPACING)
+    assert found[MIDDLE].all()
+
+
+def test_nothing_drawn_inside_is_refused():
+    for ask in (
+        lambda: segment_strokes(image_of(SMALL), NONE, BESIDE, SPACING),
+        lambda: stroke_box(np.zeros((0, 3), int), SHAPE, SPACING),
+    ):
+        with pytest.raises(EngineError) as refused:
+            ask()
+        assert refused.value.code == "no-strokes"
+
+
+def test_the_box_holds_the_strokes_and_is_of_a_size_that_is_answered_soon():
+    strokes = np.array([[80, 100, 100], [80, 140, 120]])
+    box = stroke_box(strokes, (160, 256, 256), (1.0, 1.0, 1.0))
+    assert np.prod([part.stop - part.start for part in box]) <= LARGEST_BOX
+    assert all(p.start <= low and high < p.stop for p, low, high in zip(box, *strokes, strict=True))
+    small = stroke_box(np.argwhere(MIDDLE), SHAPE, SPACING)
+    assert [(p.start, p.stop) for p in small] == [(0, 16), (0, 48), (0, 48)]
+
+
+@pytest.mark.parametrize("radius", [6.5, 9.5])
+def test_a_blurred_outline_moves_to_the_edge_of_the_image(radius):
+    distance = np.sqrt(sum(((a - c) * s) ** 2 for a, c, s in zip(np.indices(SHAPE), (8, 24, 20), SPACING, strict=True)))
+    probability = 1 / (1 + np.exp((distance - radius) / 1.5))
+    model = (probability > 0.5).astype(np.uint8)
+    found = sharpened(model, probability, image_of(SMALL, 0.1), SPACING, 1, 0)
+    assert dice(found == 1, SMALL) > dice(model == 1, SMALL) + 0.01
+
+
+def test_where_the_image_shows_nothing_the_outline_stays():
+    probability = np.where(SMALL, 0.9, 0.1)
+    flat = np.zeros((1, *SHAPE), np.float32)
+    assert dice(sharpened(SMALL.astype(np.uint8), probability, flat, SPACING, 1, 0) == 1, SMALL) > 0.95
+
+
+def test_other_classes_stay_where_the_outline_does_not_come():
+    model = SMALL.astype(np.uint8)
+    model[OTHER] = 2
+    found = sharpened(model, np.where(SMALL, 0.9, 0.05), image_of(SMALL, 0.1), SPACING, 1, 0)
+    assert np.array_equal(found == 2, OTHER)
