@@ -30,7 +30,14 @@ PATHS: dict[str, tuple[str, ...]] = {
     "confidence": ("extents_csv", "items.confidence", "items.shown", "items.label_source"),
     "review": (
         *("csv", "json", "extents_csv", "audit"),
-        *("items.confidence", "items.shown", "items.label_source", "items.regions_map", "items.segmentation"),
+        *(
+            "items.confidence",
+            "items.shown",
+            "items.label_source",
+            "items.regions_map",
+            "items.segmentation",
+            "items.probabilities",
+        ),
     ),
     "simulate": ("items.label",),
     "refresh": ("model", "run", "items.confidence", "items.shown", "items.label_source", "items.segmentation"),

@@ -107,8 +107,9 @@ class RemoteEngine:
         for name in FOLDERS:
             if isinstance(asked.get(name), str):
                 parameters[name] = carrier.send(Path(asked[name]))
-        if isinstance(asked.get("audit"), str):
-            parameters["audit"] = carrier.send(Path(asked["audit"]))
+        for name in ("audit", "probabilities"):
+            if isinstance(asked.get(name), str):
+                parameters[name] = carrier.send(Path(asked[name]))
         if isinstance(asked.get("model"), str):
             parameters["model"] = _send_model(Path(asked["model"]), carrier)
         if isinstance(asked.get("cases"), dict):
