@@ -13,6 +13,7 @@ from .i18n import tr as _
 from .outlines import LINE
 from .scene import currentScene
 from .segmentations import userSegmentIds
+from .suggestion import SUGGESTION
 
 FONT_PIXELS, LINE_PIXELS, EDGE_PIXELS = 12, 16, 6
 LONGEST = 30  # characters of a name
@@ -61,7 +62,8 @@ def segmentationLines() -> list[CaptionLine]:
     lines = []
     for node in slicer.util.getNodesByClass("vtkMRMLSegmentationNode", currentScene()):
         display, ids = node.GetDisplayNode(), userSegmentIds(node)
-        if display is None or not ids or node.GetHideFromEditors():
+        hidden = node.GetHideFromEditors() and node.GetAttribute(LINE) != SUGGESTION
+        if display is None or not ids or hidden:
             continue
         if not (display.GetVisibility() and display.GetVisibility2D()):
             continue
@@ -81,7 +83,12 @@ def shortened(name: str) -> str:
 
 
 def _whose(line: str | None) -> str:
-    return {"model": _("the model, thin"), "refreshed": _("the model, refreshed")}.get(line or "", _("as drawn, thick"))
+    known = {
+        "model": _("the model, thin"),
+        "refreshed": _("the model, refreshed"),
+        SUGGESTION: _("offered; A takes it"),
+    }
+    return known.get(line or "", _("as drawn, thick"))
 
 
 def _textActor(line: CaptionLine, height: int) -> vtk.vtkTextActor:

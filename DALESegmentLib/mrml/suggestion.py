@@ -12,6 +12,7 @@ import slicer
 
 from ..engine.geometry.grid import Geometry
 from .i18n import tr as _
+from .outlines import LINE
 from .scene import ROLE, currentScene, nodeWithRole, removeWithDisplay
 from .segmentations import labelmapName, orientedImage
 
@@ -71,6 +72,7 @@ def _added(referenceVolumeNode: Any) -> Any:
     node.UnRegister(None)
     node.SetName(_("Suggested outline"))
     node.SetAttribute(ROLE, SUGGESTION)
+    node.SetAttribute(LINE, SUGGESTION)
     node.SetHideFromEditors(True)
     node.SetSaveWithScene(False)
     currentScene().AddNode(node)

@@ -14,7 +14,7 @@ L being the Laplacian of the grid, whose weights fall with the difference in int
 regression on the intensities, raw and smoothed, and the model's log-odds, fitted to the strokes and drawn towards the
 model alone; without a model, on the intensities alone. Where there is no stroke for the outside, the faces of the box
 are outside. γ makes the system well conditioned: conjugate gradients need a few dozen steps. scikit-image's
-`random_walker` knows no prior, and takes ten times as long.
+`random_walker` takes no prior.
 """
 
 from __future__ import annotations

@@ -39,6 +39,16 @@ class Request:
         except EngineError as error:
             raise bad_request("The request is over 16 MB; name the cases by a folder or a list.") from error
 
+    def only(self, name: str | None = None) -> str | None:
+        """The one text parameter that a control command may have. Raises BadRequest for anything else."""
+        unknown = sorted(set(self.parameters) - {name})
+        if unknown:
+            raise bad_request(f"{self.command} has no parameter {unknown[0][:40]!r}; leave it out.", self.id)
+        value = self.parameters.get(name) if name else None
+        if value is not None and not isinstance(value, str):
+            raise bad_request(f"The parameter {name!r} of {self.command} is a text.", self.id)
+        return value
+
 
 class BadRequest(EngineError):
     """A line that cannot be obeyed; `id` is the request's name as far as it could be read."""

@@ -110,15 +110,15 @@ class Server:
         return id in self._examined or self._worker.is_open(id)
 
     def _ping(self, request: Request) -> None:
-        _only(request)
+        request.only()
         self._answers.send(protocol.result(request.id, self._worker.state()))
 
     def _cancel(self, request: Request) -> None:
-        target = _only(request, "target")
+        target = request.only("target")
         self._answers.send(protocol.result(request.id, {"cancelled": self._worker.cancel(target)}))
 
     def _shutdown(self, request: Request) -> None:
-        _only(request)
+        request.only()
         self._answers.send(protocol.result(request.id, {}))
         self.end()
 
@@ -132,7 +132,7 @@ class Server:
 
     def _doctor(self, request: Request) -> None:
         """On a thread of its own: importing torch takes seconds, and a ping must not wait for it."""
-        folder = _only(request, "folder")
+        folder = request.only("folder")
 
         def examine() -> None:
             try:
@@ -145,17 +145,6 @@ class Server:
 
         self._examined.add(request.id)
         threading.Thread(target=examine, name="doctor", daemon=True).start()
-
-
-def _only(request: Request, name: str | None = None) -> str | None:
-    """The one text parameter a control command may have. Raises BadRequest for anything else."""
-    unknown = sorted(set(request.parameters) - {name})
-    if unknown:
-        raise protocol.bad_request(f"{request.command} has no parameter {unknown[0][:40]!r}; leave it out.", request.id)
-    value = request.parameters.get(name) if name else None
-    if value is not None and not isinstance(value, str):
-        raise protocol.bad_request(f"The parameter {name!r} of {request.command} is a text.", request.id)
-    return value
 
 
 def serve(through: str | None = None) -> None:
