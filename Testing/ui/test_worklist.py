@@ -205,12 +205,12 @@ def test_a_damaged_log_is_refused_and_left(widget, worklist, folder):
     assert log.read_text(encoding="utf-8") == "case,verdict\nball0,accepted\n"
 
 
-def test_buttons_and_keys_of_the_panel(widget, folder):
-    import slicer
+def test_buttons_and_keys_of_the_panel(widget, folder, monkeypatch):
+    from DALESegmentLib.ui import folders
 
     ui, worklist = widget.ui, widget.worklistPanel.worklist
     assert not ui.acceptCaseButton.visible
-    slicer.app.selected = [str(folder)]
+    monkeypatch.setattr(folders, "askForFolder", lambda title: folder)
     click(ui.worklistFolderButton)
     wait(widget)
     assert ui.worklistTable.rowCount == 3
