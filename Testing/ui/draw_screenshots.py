@@ -2,6 +2,8 @@
 
     python Testing/ui/draw_screenshots.py [--minutes 2] [--out Resources/Screenshots]
 
+review.gif is a minute of a review by its keys; the other pictures are the tutorial's.
+
 Run it after every change of the panel, and look at what it drew: the tutorial shows these pictures.
 """
 
@@ -16,6 +18,8 @@ from practice_window import REPOSITORY, correct_worst_region, finish, practice_w
 from slicer_window import click, click_row, enter, leave, picture, press, reveal, wait_until
 
 SLICES = 400  # pixels a slice view
+SHOWN_MS = 4000  # a frame of the animation
+CAPTION = 36  # pixels of its line of text
 IN_LARGE_AND_MISSED, WHOLE_MM = (31.0, 42.0, 39.0), 100.0  # a point that shows both, RAS mm; what a view spans
 
 
@@ -61,6 +65,56 @@ def draw(folder: Path, minutes: float) -> None:
         closed(ui.resultAdvancedButton, ui.reviewAdvancedButton, ui.learnAdvancedButton, ui.learnCollapsibleButton)
         picture(widget, folder / "panel.png")
         dark(widget, folder / "panel-dark.png")
+
+
+def animate(target: Path, minutes: float) -> None:
+    """A review from the heat map to the refreshed result, key by key."""
+    from DALESegmentLib.engine.dale.rows import is_below_line
+
+    frames: list[Any] = []
+
+    def frame(text: str) -> None:
+        frames.append(captioned(pixels(), text))
+
+    with practice_window() as widget:
+        ui, workflow = widget.ui, widget.logic.workflow
+        openViews(widget)
+        workflow.state.minutes, workflow.state.reviewer = minutes, "A. Reader"
+        lookAt(IN_LARGE_AND_MISSED)
+        frame("An image, and a segmentation that was drawn in a hurry")
+        step(widget, ui.trainButton)
+        click(ui.confidenceButton)
+        finish(widget)
+        frame("Train, then Show confidence: magenta is what the label can hardly be trusted for")
+        step(widget, ui.regionsButton)
+        rows = workflow.review.regions()
+        frame(f"List doubtful regions: {sum(not is_below_line(row) for row in rows)} probable errors, each a row")
+        press(widget, "N")
+        for row in rows[:4]:
+            frame(f"Row {row.rank}, {row.suspicion}: thin yellow is what the model would draw")
+            press(widget, "A")
+            finish(widget)
+            frame("A: its outline is taken and trusted; the next row comes")
+        lookAt(IN_LARGE_AND_MISSED)
+        frame("Four keys later; what was decided has no colour any more")
+        step(widget, ui.predictButton)
+        lookAt(IN_LARGE_AND_MISSED)
+        frame("Predict: the model that learned from it, in a segmentation of its own")
+    first, *rest = frames
+    first.save(target, save_all=True, append_images=rest, duration=SHOWN_MS, loop=0, optimize=True)
+
+
+def captioned(picture: np.ndarray, text: str) -> Any:
+    """picture: (rows, columns, 3). A PIL image of few colours, as a GIF needs it."""
+    from matplotlib import font_manager
+    from PIL import Image, ImageDraw, ImageFont
+
+    rows, columns, _ = picture.shape
+    whole = Image.new("RGB", (columns, rows + CAPTION), "white")
+    whole.paste(Image.fromarray(picture), (0, 0))
+    font = ImageFont.truetype(font_manager.findfont("DejaVu Sans"), 18)
+    ImageDraw.Draw(whole).text((12, rows + 6), text, "black", font)
+    return whole.quantize(96)
 
 
 def openViews(widget: Any) -> None:
@@ -111,14 +165,19 @@ def section(widget: Any, name: str, folder: Path) -> None:
 
 
 def views(target: Path) -> None:
-    """The three slice views side by side, exactly as they are."""
+    from DALESegmentLib.mrml.pictures import writePicture
+
+    writePicture(target, pixels())
+
+
+def pixels() -> np.ndarray:
+    """The three slice views side by side, exactly as they are, (rows, columns, 3)."""
     import slicer
 
-    from DALESegmentLib.mrml.pictures import pixelsOf, writePicture
+    from DALESegmentLib.mrml.pictures import pixelsOf
 
     layout = slicer.app._layout
-    shown = [pixelsOf(layout.sliceWidget(name).drawn) for name in layout.sliceViewNames()]
-    writePicture(target, np.concatenate(shown, axis=1))
+    return np.concatenate([pixelsOf(layout.sliceWidget(name).drawn) for name in layout.sliceViewNames()], axis=1)
 
 
 def surface(widget: Any, target: Path) -> None:
@@ -206,7 +265,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=REPOSITORY / "Resources" / "Screenshots")
     asked = parser.parse_args()
     draw(asked.out, asked.minutes)
-    for file in sorted(asked.out.glob("*.png")):
+    animate(asked.out / "review.gif", asked.minutes)
+    for file in sorted(asked.out.glob("*.*")):
         print(file.name)
 
 
