@@ -25,7 +25,7 @@ STATES = {
 HEADINGS = (_("#"), _("Segment"), _("Suspicion"), _("mm³"), _("Conf."), _("State"))
 SEGMENT, STATE = 1, len(HEADINGS) - 1
 WIDTHS = (26, 60, 70, 40, 40, 68)  # pixels: all columns in a panel of 380, beside a scroll bar
-ROW_HEIGHT = 22
+ROW_HEIGHT = 21
 FAINT = (128, 128, 128)  # of pieces and of what is below the line, on light and on dark
 Rows = list[tuple[Region, str, list[tuple[Region, str]]]]
 """Rows with their states, and their pieces with theirs."""
@@ -67,8 +67,8 @@ class RegionTable:
         header.setSectionResizeMode(SEGMENT, qt.QHeaderView.Stretch)
         header.setSectionResizeMode(STATE, qt.QHeaderView.ResizeToContents)  # whatever font is in use
         table.verticalHeader().setDefaultSectionSize(ROW_HEIGHT)
-        table.setMinimumHeight(6 * ROW_HEIGHT)
-        table.setMaximumHeight(7 * ROW_HEIGHT)
+        table.setMinimumHeight(5 * ROW_HEIGHT)
+        table.setMaximumHeight(6 * ROW_HEIGHT)
 
     def show(self, rows: Rows) -> None:
         """Show rows with their states; what is chosen stays chosen while it is in the list."""

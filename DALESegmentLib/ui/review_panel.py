@@ -105,6 +105,8 @@ class ReviewPanel:
             self.correction.tidy()
         except EngineError as problem:
             showProblem(problem.sentence)
+        self._offer()
+        self.onJump()
 
     def left(self) -> None:
         """Another module is on screen; during a correction one key leads back."""

@@ -37,7 +37,7 @@ class Steps:
             ui.fineTuneButton,
         ):
             control.visible = listed
-        ui.segmentButton.visible = state.image is not None  # it begins a case without a label, too
+        ui.segmentButton.visible = listed or (state.image is not None and state.segmentation is None)
         ui.keysLabel.visible = listed and ui.keysCheckBox.checked
         heatMap = review.fits(state.heatMap)
         ui.heatMapCheckBox.visible = ui.legendLabel.visible = heatMap

@@ -153,7 +153,7 @@ class Worklist:
 
     def _requireCase(self) -> WorklistCase:
         if self.case is None:
-            raise EngineError("no-case", "Open a worklist under Cases first.")
+            raise EngineError("no-case", "Open a worklist under Data, Advanced, first.")
         return self.case
 
     def _firstOpen(self) -> int | None:

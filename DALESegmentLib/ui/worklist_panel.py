@@ -53,8 +53,7 @@ class WorklistPanel:
         ui, worklist = self._ui, self.worklist
         free, open = not self._workflow.busy, bool(worklist.cases)
         ui.worklistFolderButton.enabled = ui.worklistSceneButton.enabled = free
-        for control in (ui.worklistTable, ui.acceptCaseButton, ui.reviseCaseButton, ui.worklistLabel):
-            control.visible = open
+        ui.worklistCollapsibleButton.visible = open
         ui.acceptCaseButton.enabled = ui.reviseCaseButton.enabled = free and worklist.case is not None
         lines = [worklist.summary(), *worklist.unusable[:3]] if open else []
         if open and worklist.writesSegmentations:

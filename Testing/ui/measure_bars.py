@@ -143,7 +143,7 @@ def review_by_keys(widget: Any) -> dict[str, Any]:
 
     truth, _drawn = practiceLabels()
     image, segmentation = widget.case
-    workflow, panel = widget.logic.workflow, widget._reviewPanel
+    workflow, panel = widget.logic.workflow, widget.reviewPanel
     learning, workflow.state.refreshAtOnce = workflow.state.refreshAtOnce, False
     segment = segmentation.GetSegmentation().GetNthSegmentID(0)
 

@@ -59,8 +59,8 @@ def test_the_keys_of_the_tutorial_are_the_keys(desktop):
     from DALESegmentLib.ui.review_keys import KEYS
 
     tutorial = (REPOSITORY / "docs/tutorial.md").read_text(encoding="utf-8")
-    table = tutorial.split("| key | does |")[1].split("\n\n")[0]
-    rows = re.findall(r"^\| ([^|-]+) \|", table, re.MULTILINE)
+    tables = [part.split("\n\n")[0] for part in tutorial.split("| key | does |")[1:]]
+    rows = re.findall(r"^\| ([^|-]+) \|", "\n".join(tables), re.MULTILINE)
     assert {key for row in rows for key in row.split(", ")} == {key for key, _text in KEYS.values()}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from panel_steps import label_of
-from slicer_window import click, leave, press, states, wait_until
+from slicer_window import leave, press, states, wait_until
 from stroke_views import StrokeView
 
 
@@ -26,7 +26,7 @@ def drawing(widget, view):
     """Segment here, with nothing trained and no list."""
     widget.logic.workflow.state.refreshAtOnce = False
     widget.before = label_of(widget.case[1], widget.case[0])
-    click(widget.ui.segmentButton)
+    press(widget, "S")
     return widget
 
 
@@ -101,7 +101,7 @@ def test_strokes_that_come_while_the_engine_answers_are_answered_after_it(drawin
 
 
 def asked_box(widget):
-    one = widget._reviewPanel.prompting._open
+    one = widget.reviewPanel.prompting._open
     return one.answer["first_voxel"], one.answer["last_voxel"]
 
 
@@ -136,7 +136,7 @@ def test_it_begins_a_case_without_a_label(widget, view):
     state = widget.logic.workflow.state
     slicer.mrmlScene.RemoveNode(widget.case[1])
     state.segmentation = None
-    click(widget.ui.segmentButton)
+    press(widget, "S")
     view.draw((20, 24, 8), (28, 24, 8))
     assert answered(widget)
     press(widget, "Return")
@@ -155,5 +155,5 @@ def test_it_ends_with_the_panel(drawing, view):
 
 
 def test_a_layout_without_slice_views_is_told(widget, caplog):
-    click(widget.ui.segmentButton)
+    press(widget, "S")
     assert "Choose a layout with slice views" in caplog.text

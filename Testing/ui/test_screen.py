@@ -145,6 +145,7 @@ def test_the_corner_of_every_view_says_what_is_shown(listed):
             f"Region 2: ball, {region.suspicion}",
             "Coloured: label confidence below 0.80",
             "LabelmapSnapshot: as drawn, thick",
+            "Suggested outline: offered; A takes it",
         ]
     before = seen()
     listed.ui.thresholdSlider.value = 0.5

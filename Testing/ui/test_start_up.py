@@ -27,7 +27,7 @@ close(widget)
 assert not standin.slot_errors, standin.slot_errors
 """
 RELOADED = """
-import importlib.util, sys, tempfile
+import sys, tempfile
 from pathlib import Path
 sys.path[:0] = sys.argv[1:3]
 import standin
@@ -41,17 +41,12 @@ def library():
 widget = open_module()
 before = library()
 widget.onReload()
-assert not library()
-# what slicer.util.reloadScriptedModule does with the file
-spec = importlib.util.spec_from_file_location("DALESegment", sys.modules["DALESegment"].__file__)
-module = sys.modules["DALESegment"] = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(module)
-close(widget)
-again = open_module()
-assert type(again) is module.DALESegmentWidget is not type(widget)
+again = slicer.modules.DALESegmentWidget
+assert type(again) is sys.modules["DALESegment"].DALESegmentWidget is not type(widget)
 for name in ("DALESegmentLib.ui.workflow", "DALESegmentLib.mrml.volumes"):
     assert library()[name] is not before[name]
 assert again.ui.trainButton.text
+again.window, again.dock = widget.window, widget.dock
 close(again)
 assert not standin.slot_errors, standin.slot_errors
 print("reloaded")

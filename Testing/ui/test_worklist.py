@@ -209,7 +209,7 @@ def test_buttons_and_keys_of_the_panel(widget, folder, monkeypatch):
     from DALESegmentLib.ui import folders
 
     ui, worklist = widget.ui, widget.worklistPanel.worklist
-    assert not ui.acceptCaseButton.visible
+    assert not ui.worklistCollapsibleButton.visible
     monkeypatch.setattr(folders, "askForFolder", lambda title: folder)
     click(ui.worklistFolderButton)
     wait(widget)
@@ -241,7 +241,7 @@ def test_a_closed_scene_takes_the_list_with_it_and_the_folder_can_be_opened_agai
     wait(widget)
     slicer.mrmlScene.Clear(0)
     assert worklist.cases == []
-    assert not widget.ui.acceptCaseButton.visible
+    assert not widget.ui.worklistCollapsibleButton.visible
     worklist.openFolder(folder)
     wait(widget)
     assert worklist.case.name == "ball1"
