@@ -10,6 +10,8 @@ Run it after every change of the panel, and look at what it drew: the tutorial s
 from __future__ import annotations
 
 import argparse
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,8 @@ from slicer_window import click, click_row, enter, leave, picture, press, reveal
 SLICES = 400  # pixels a slice view
 SHOWN_MS = 4000  # a frame of the animation
 CAPTION = 36  # pixels of its line of text
+ANIMATED_MINUTES = 0.5  # of training: longer, and the model learns errors of a single case by heart
+SAID = {"too large": "too large", "too small": "too small", "extra": "one too many", "missing": "missing"}
 IN_LARGE_AND_MISSED, WHOLE_MM = (31.0, 42.0, 39.0), 100.0  # a point that shows both, RAS mm; what a view spans
 
 
@@ -91,12 +95,13 @@ def animate(target: Path, minutes: float) -> None:
         frame(f"List doubtful regions: {sum(not is_below_line(row) for row in rows)} probable errors, each a row")
         press(widget, "N")
         for row in rows[:4]:
-            frame(f"Row {row.rank}, {row.suspicion}: thin yellow is what the model would draw")
+            drawn = "it would draw nothing" if row.suspicion == "extra" else "thin yellow is what it would draw"
+            frame(f"Row {row.rank}, the model finds the label {SAID[row.suspicion]}: {drawn}")
             press(widget, "A")
             finish(widget)
-            frame("A: its outline is taken and trusted; the next row comes")
+            frame("A: that is taken and trusted, the model learns from it, and the next row comes")
         lookAt(IN_LARGE_AND_MISSED)
-        frame("Four keys later; what was decided has no colour any more")
+        frame(f"{1 + len(rows[:4])} keys in all; what was decided has no colour any more")
         step(widget, ui.predictButton)
         lookAt(IN_LARGE_AND_MISSED)
         frame("Predict: the model that learned from it, in a segmentation of its own")
@@ -263,9 +268,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=2.0, help="time budget of the training")
     parser.add_argument("--out", type=Path, default=REPOSITORY / "Resources" / "Screenshots")
+    parser.add_argument("--animation", action="store_true", help="draw review.gif alone")
     asked = parser.parse_args()
+    if asked.animation:
+        animate(asked.out / "review.gif", ANIMATED_MINUTES)
+        return
     draw(asked.out, asked.minutes)
-    animate(asked.out / "review.gif", asked.minutes)
+    # in a process of its own: the views of this one still hold what was drawn in them
+    subprocess.run([sys.executable, __file__, "--animation", *sys.argv[1:]], check=True)
     for file in sorted(asked.out.glob("*.*")):
         print(file.name)
 
