@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import slicer
 
 from ..engine.geometry.grid import Geometry
 from ..engine.io.case import Case
 from .i18n import tr as _
 from .labelmap_snapshot import LabelmapSnapshot
+from .outlines import LINE
 from .scene import LASTING_ID, currentScene, referencedNodes, removeWithDisplay
 from .segmentations import addSegmentation, segmentationSnapshot
 from .volumes import addVolume, asImage, asList, geometryFromVolume, gridArray, voxelsOf
@@ -89,6 +91,8 @@ def removeCase(volumes: Sequence[Any], segmentation: Any) -> None:
     sources = [node for node in (*volumes, segmentation) if node is not None and node.GetScene() is not None]
     about = [scene.GetNthNode(n) for n in range(scene.GetNumberOfNodes())]
     results = [node for node in about if any(source in sources for source in referencedNodes(node) if source)]
+    role = slicer.vtkMRMLSegmentationNode.GetReferenceImageGeometryReferenceRole()
+    results += [node for node in about if node.GetAttribute(LINE) and node.GetNodeReference(role) in sources]
     kept = [
         node.GetNthNodeReference(role, 0)
         for node in results

@@ -8,10 +8,12 @@ chosen one after the other, and only the log is written.
 from __future__ import annotations
 
 import csv
+import errno
 import hashlib
 import io
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -24,6 +26,7 @@ from ..engine.core.files import not_written, sync
 from ..engine.io.case import Case, CaseSource, UnusableCase
 from ..mrml.cases import addCase, removeCase
 from ..mrml.labelmap_snapshot import LabelmapSnapshot
+from ..mrml.outlines import LINE
 from ..mrml.segmentations import segmentationSnapshot, userSegmentIds
 from ..mrml.views import showWholeImage
 from ..mrml.volumes import geometryFromVolume, imagesOfScene
@@ -55,6 +58,7 @@ class Worklist:
         self.cases: list[WorklistCase] = []
         self.unusable: list[str] = []  # sentences about cases that could not be read
         self.at: int | None = None
+        self._left: int | None = None  # the case that was at hand before
         self._folder: Path | None = None
         self._loaded: tuple[list[Any], Any] | None = None  # nodes that a folder's case brought into the scene
         self._began = 0.0
@@ -83,7 +87,7 @@ class Worklist:
 
     def forget(self) -> None:
         """The scene goes. What was written stays, and the folder can be opened again."""
-        self.cases, self.at, self._folder, self._loaded = [], None, None, None
+        self.cases, self.at, self._left, self._folder, self._loaded = [], None, None, None, None
 
     def countKey(self) -> None:
         """One more key of the review was pressed."""
@@ -95,13 +99,13 @@ class Worklist:
         if not images:
             raise EngineError("no-image", "There is no image in the scene; load one, or work through a folder.")
 
-        def open() -> None:
+        def begin() -> None:
             self._folder, self.unusable = None, []
             self.cases = [WorklistCase(image.GetName(), nodes=(image, _drawnOn(image))) for image in images]
             self._recall()
             self._show(self._firstOpen())
 
-        self._leave(open)
+        self._leave(begin)
 
     def openFolder(self, folder: Path) -> None:
         """The cases that the engine finds in a folder. What was decided there earlier is taken up again."""
@@ -158,7 +162,7 @@ class Worklist:
 
     def _firstOpen(self) -> int | None:
         """The next case without a verdict after the one at hand, else the first; None where all have one."""
-        start = 0 if self.at is None else self.at + 1
+        start = 0 if self._left is None else self._left + 1
         order = [*range(start, len(self.cases)), *range(start)]
         return next((n for n in order if not self.cases[n].verdict), None)
 
@@ -213,8 +217,9 @@ class Worklist:
             seconds=case.seconds + time.monotonic() - self._began,
             keys=case.keys + self._keys,
         )
-        row = self._row(visited)
-        keep, drawn, out = self._workflow.keepDecisions(), self._drawn(), self.out
+        row, segmentation = self._row(visited), self._segmentation()
+        drawn = None if segmentation is None else self._drawn(segmentation)
+        keep, out = self._workflow.keepDecisions(), self.out
 
         def write() -> None:
             keep()
@@ -223,10 +228,13 @@ class Worklist:
             _append(out / LOG, row)
 
         def written(nothing: None) -> None:
+            if drawn is not None and drawn[0].changedVoxels(self._drawn(segmentation)[0]) != 0:
+                raise EngineError("changed", f"“{case.name}” was changed while it was saved; leave it again.")
             case.verdict, case.seconds, case.keys = visited.verdict, visited.seconds, visited.keys
+            self.at, self._left = None, self.at  # also where the next one cannot be read
             if self._loaded is not None:
                 self._workflow.review.close()
-                removeCase(*self._loaded)
+                removeCase(self._loaded[0], segmentation)
                 self._loaded = None
             then()
 
@@ -247,18 +255,22 @@ class Worklist:
         )
         return dict(zip(COLUMNS, values, strict=True))
 
-    def _drawn(self) -> tuple[LabelmapSnapshot, Any, list[tuple[str, tuple[float, float, float]]]] | None:
+    def _segmentation(self) -> Any:
+        """That of a folder's case, whatever is chosen in the panel; of a case that came without a label the one that
+        was drawn on its image since. None where there is none, and for images of the scene."""
+        if self._loaded is None:
+            return None
+        volumes, own = self._loaded
+        found = own or _drawnOn(volumes[0])
+        there = found is not None and found.GetScene() is not None and bool(userSegmentIds(found))
+        return found if there else None
+
+    def _drawn(self, segmentation: Any) -> tuple[LabelmapSnapshot, Any, list[tuple[str, tuple[float, float, float]]]]:
         """What is drawn in a folder's case now, copied: the segments, their names and colours."""
-        state = self._workflow.state
-        if self._loaded is None or state.segmentation is None:
-            return None
-        ids = userSegmentIds(state.segmentation)
-        if not ids:
-            return None
-        held = state.segmentation.GetSegmentation()
+        image, held = self._loaded[0][0], segmentation.GetSegmentation()
+        ids = userSegmentIds(segmentation)
         looks = [(held.GetSegment(i).GetName(), tuple(held.GetSegment(i).GetColor())) for i in ids]
-        snapshot = segmentationSnapshot(state.segmentation, state.image, ids)
-        return snapshot, geometryFromVolume(state.image), looks
+        return segmentationSnapshot(segmentation, image, ids), geometryFromVolume(image), looks
 
     def _saved(self, name: str) -> Path:
         return self.out / name / "segmentation.seg.nrrd"
@@ -278,12 +290,13 @@ class Worklist:
 
 
 def _drawnOn(image: Any) -> Any:
-    """The segmentation whose voxels are those of the image; None where there is none."""
+    """The user's segmentation whose voxels are those of the image; None where there is none."""
     import slicer
 
     role = slicer.vtkMRMLSegmentationNode.GetReferenceImageGeometryReferenceRole()
     nodes = slicer.util.getNodesByClass("vtkMRMLSegmentationNode", slicer.mrmlScene)
-    return next((node for node in nodes if node.GetNodeReferenceID(role) == image.GetID()), None)
+    drawn = [node for node in nodes if node.GetAttribute(LINE) is None]  # what this module made is no label
+    return next((node for node in drawn if node.GetNodeReferenceID(role) == image.GetID()), None)
 
 
 def _writeSegmentation(
@@ -302,18 +315,26 @@ def _writeSegmentation(
 
 
 def _append(path: Path, row: dict[str, Any]) -> None:
-    """Raises EngineError "cannot-write", "disk-full"."""
-    line = io.StringIO(newline="")
-    writer = csv.DictWriter(line, COLUMNS, lineterminator="\n")
+    """A whole line or nothing of it, to which the next one would be appended. Raises EngineError "cannot-write",
+    "disk-full"."""
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("ab") as file:
-            if not file.tell():
+        with path.open("ab", buffering=0) as file:
+            size = file.tell()
+            if not size:
                 writer.writeheader()
             writer.writerow(row)
-            file.write(line.getvalue().encode())
-            file.flush()
-            sync(file)
+            line = text.getvalue().encode()
+            try:
+                if file.write(line) != len(line):
+                    raise OSError(errno.ENOSPC, "only a part was written")
+                sync(file)
+            except OSError:
+                with suppress(OSError):
+                    file.truncate(size)
+                raise
     except OSError as error:
         raise not_written(path.name, path.parent, error) from error
 

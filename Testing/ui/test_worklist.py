@@ -103,6 +103,59 @@ def test_what_was_corrected_is_saved_beside_the_folder_and_found_again(widget, w
     assert state.segmentation.GetSegmentation().GetNthSegment(0).GetName() == "Läsion"
 
 
+def test_the_case_is_saved_whatever_segmentation_is_chosen_when_it_is_left(widget, worklist, folder):
+    from DALESegmentLib.mrml.segmentations import addSegmentation
+    from DALESegmentLib.mrml.volumes import geometryFromVolume
+
+    worklist.openFolder(folder)
+    wait(widget)
+    state = widget.logic.workflow.state
+    correct_first_voxels(state)
+    wanted = label_of(state.segmentation, state.image)
+    empty, geometry = np.zeros_like(wanted), geometryFromVolume(state.image)
+    made = addSegmentation(empty, geometry, {1: "x"}, state.image, "predicted", None, "model")
+    state.segmentation = made
+    worklist.decide("accepted")
+    wait(widget)
+    saved = read_segmentation(worklist.out / "ball0" / "segmentation.seg.nrrd")
+    assert np.array_equal(saved.mask(saved.segments[0]), wanted > 0)
+    assert made.GetScene() is None  # the model's result goes with its image
+
+
+def test_a_case_without_a_label_gets_the_one_that_was_drawn(widget, worklist, folder):
+    from DALESegmentLib.mrml.segmentations import addSegmentation
+    from DALESegmentLib.mrml.volumes import geometryFromVolume
+
+    (folder / "ball0" / "label.nii.gz").unlink()
+    worklist.openFolder(folder)
+    wait(widget)
+    state = widget.logic.workflow.state
+    assert state.segmentation is None
+    geometry = geometryFromVolume(state.image)
+    label = np.zeros(geometry.array_shape, np.uint8)
+    label[2:5, 3:8, 4:9] = 1
+    drawn = addSegmentation(label, geometry, {1: "lesion"}, state.image, "drawn by hand")
+    worklist.decide("accepted")
+    wait(widget)
+    saved = read_segmentation(worklist.out / "ball0" / "segmentation.seg.nrrd")
+    assert np.array_equal(saved.mask(saved.segments[0]), label == 1)
+    assert drawn.GetScene() is None
+
+
+def test_a_next_case_that_cannot_be_read_leaves_the_list_usable(widget, worklist, folder):
+    worklist.openFolder(folder)
+    wait(widget)
+    (folder / "ball1" / "image.nii.gz").write_bytes(b"no image")
+    worklist.decide("accepted")
+    wait(widget)
+    assert "image.nii.gz" in widget.ui.statusLabel.text
+    assert worklist.case is None
+    worklist.goTo(2)
+    wait(widget)
+    assert worklist.case.name == "ball2"
+    assert [(row["case"], row["verdict"]) for row in rows(worklist)] == [("ball0", "accepted")]
+
+
 def correct_first_voxels(state) -> None:
     import slicer
 
@@ -245,3 +298,26 @@ def test_a_closed_scene_takes_the_list_with_it_and_the_folder_can_be_opened_agai
     worklist.openFolder(folder)
     wait(widget)
     assert worklist.case.name == "ball1"
+
+
+def test_a_full_disk_leaves_no_half_line(desktop, tmp_path):
+    resource = pytest.importorskip("resource", reason="the disk is filled by a limit that Windows has not")
+    import signal
+
+    from DALESegmentLib.ui.worklist import COLUMNS, _append
+
+    log, row = tmp_path / "worklist.csv", dict.fromkeys(COLUMNS, "x")
+    _append(log, row)
+    before = log.read_bytes()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) + 3, limits[1]))
+    try:
+        with pytest.raises(EngineError):
+            _append(log, row)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, ignored)
+    assert log.read_bytes() == before
+    _append(log, row)
+    assert len(log.read_text(encoding="utf-8").splitlines()) == 3
