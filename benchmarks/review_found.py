@@ -16,7 +16,7 @@ from DALESegmentLib.engine.geometry.distance import boundary_distance, bounding_
 from .review_peers import SHARE, band_of, clasp_scores, entropy, near_foreground, random_share
 from .scored_label import ScoredLabel
 
-LOW = 0.2
+LOW_CONFIDENCE = 0.2
 SEEDS = range(5)
 """Of the noise of ClaSP PE; the mean is taken."""
 
@@ -92,7 +92,7 @@ def review_order(scored: Sequence[ScoredLabel], excess: Sequence[np.ndarray]) ->
 def real_rows(scored: Sequence[ScoredLabel]) -> dict[str, Any]:
     """Of the first 20 rows of the list over all cases: review_expected_20, how many it expects to be real label errors,
     and review_real_20, how many are: at least half of their voxels are wrong; review_low_confidence: rows of the whole
-    list, a case, whose mean confidence is below `LOW`."""
+    list, a case, whose mean confidence is below `LOW_CONFIDENCE`."""
     found, real = [], {}
     for j in scored:
         names = {c: f"class {c}" for c in range(1, len(j.probabilities))}
@@ -107,5 +107,6 @@ def real_rows(scored: Sequence[ScoredLabel]) -> dict[str, Any]:
     return {
         "review_expected_20": listed.expected_real,
         "review_real_20": sum(real[region.case, region.region_id] for region in first),
-        "review_low_confidence": sum(region.mean_confidence < LOW for region in listed.regions) / len(scored),
+        "review_low_confidence": sum(region.mean_confidence < LOW_CONFIDENCE for region in listed.regions)
+        / len(scored),
     }
