@@ -11,7 +11,7 @@ from Testing.structure import LIBRARY, REPOSITORY, files, imports
 IN_SLICER = {"numpy", "scipy", "SimpleITK", "vtk", "requests", "pydicom", "packaging"}
 """Of what Slicer's own Python brings; scikit-image, psutil, pydantic and nibabel are not of it."""
 OF_THE_PYTORCH_EXTENSION = {"torch"}
-DISTRIBUTIONS = {"skimage": "scikit-image", "sklearn": "scikit-learn"}
+DISTRIBUTIONS = {"skimage": "scikit-image", "sklearn": "scikit-learn", "PIL": "pillow"}
 """Where it is not called as its module."""
 
 

@@ -35,6 +35,10 @@ PACKAGES = {
     "psutil": "5.9",
     "filelock": "3.30",
     "scikit-learn": "1.3",
+    "pydicom": "3.0",
+    "highdicom": "0.25",
+    "tifffile": "2023.7",
+    "pillow": "10",
 }
 """The oldest version that works."""
 
