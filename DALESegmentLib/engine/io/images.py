@@ -69,6 +69,11 @@ def read_label(path: Path | str) -> tuple[np.ndarray, Geometry]:
     return as_label(label), geometry
 
 
+def read_stored(path: Path | str) -> tuple[np.ndarray, Geometry]:
+    """As `read_image`, in the file's own type: a label before it is decided what its values mean."""
+    return _read(Path(path))
+
+
 def as_label(label: np.ndarray) -> np.ndarray:
     """Whole numbers as int16, or int32 where int16 is too small: types that arithmetic and torch take."""
     return label.astype(np.int16 if label.size == 0 or label.max() <= 32767 else np.int32)

@@ -18,8 +18,9 @@ import SimpleITK as sitk
 from ..core.errors import EngineError
 from ..core.files import replacing
 from ..geometry.grid import Geometry, onto_grid
-from .case import SEGMENTATION, extension_of
+from .case import SEGMENTATION
 from .checks import check_label, unreadable
+from .class_names import has_segments
 from .images import as_label, channels_of, geometry_of, load_itk, placed, save_itk, storable
 
 GREY = (0.5, 0.5, 0.5)
@@ -114,7 +115,7 @@ def segment_values(paths: Iterable[Path], known: Mapping[int, str] | None = None
     """
     names = dict(known or {})
     for path in paths:
-        if extension_of(path) == SEGMENTATION:
+        if has_segments(path):
             for segment in read_segmentation(path).segments:
                 if segment.name not in names.values():
                     names[max(names, default=0) + 1] = segment.name
