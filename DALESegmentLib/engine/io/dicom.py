@@ -10,15 +10,23 @@ import SimpleITK as sitk
 from ..core.errors import EngineError
 from .case import extension_of
 from .checks import unreadable
+from .dicom_kind import IMAGE, is_dicom, kind_of_dicom
 
 POSITION, ORIENTATION = "0020|0032", "0020|0037"
 PIXELS = b"\xe0\x7f\x10\x00"  # tag (7FE0,0010)
 
 
 def holds_dicom(folder: Path) -> bool:
-    """Does one of the first files without another image's ending start like DICOM?"""
+    """Is any file without another image's ending a DICOM image? Segmentations, reports and the like are none."""
     files = sorted(p for p in folder.iterdir() if p.is_file() and not p.name.startswith("."))
-    return any(_is_dicom(path) for path in [p for p in files if extension_of(p) in ("", ".dcm")][:3])
+    return any(_is_image(path) for path in files if extension_of(path) in ("", ".dcm"))
+
+
+def _is_image(path: Path) -> bool:
+    try:
+        return kind_of_dicom(path) == IMAGE
+    except EngineError:  # cut short: reading it will say so
+        return True
 
 
 def read_series(folder: Path) -> sitk.Image:
@@ -40,15 +48,10 @@ def read_series(folder: Path) -> sitk.Image:
     return _with_true_spacing(image, _positions(reader, len(names), folder), folder)
 
 
-def _is_dicom(path: Path) -> bool:
-    with path.open("rb") as file:
-        return file.read(132)[128:] == b"DICM"
-
-
 def _check_all_listed(folder: Path, listed: set[str]) -> None:
     """The reader passes over slices that are cut short: the first or last would be gone without a word."""
     for path in sorted(folder.iterdir()):
-        if path.is_file() and path.name not in listed and _is_dicom(path) and PIXELS in path.read_bytes():
+        if path.is_file() and path.name not in listed and is_dicom(path) and PIXELS in path.read_bytes():
             raise unreadable(path)
 
 
