@@ -6,6 +6,9 @@ that is no DICOM; `is_dicom(path)` looks at 132 bytes. Pixels are never read.
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +60,14 @@ ARTICLES = {
 }
 
 
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Without pydicom's warnings of values that are not as the standard has them. Also a decorator."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
 def is_dicom(path: Path) -> bool:
     """Whether the file starts like DICOM; False where it cannot be opened."""
     try:
@@ -66,6 +77,7 @@ def is_dicom(path: Path) -> bool:
         return False
 
 
+@quiet()
 def kind_of_dicom(path: Path) -> str:
     """The kind: "image", "segmentation", "parametric map", "rtstruct", "rtdose", "rtplan", "report", "key objects",
     "presentation state", "directory", "registration", ..., "other"; "" for a file that is no DICOM.

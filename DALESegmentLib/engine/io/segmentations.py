@@ -20,7 +20,8 @@ from ..core.files import replacing
 from ..geometry.grid import Geometry, onto_grid
 from .case import SEGMENTATION, extension_of
 from .checks import check_label, unreadable
-from .images import as_label, channels_of, geometry_of, load_itk, placed, save_itk, storable
+from .images import as_label, placed, save_itk, storable
+from .itk_files import channels_of, geometry_of, load_itk
 
 GREY = (0.5, 0.5, 0.5)
 
