@@ -8,9 +8,10 @@ from contextlib import suppress
 from ..core.errors import EngineError
 from ..core.progress import Progress
 from ..io.array_cases import names_in_case
-from ..io.case import SEGMENTATION, Case, CaseSource, extension_of
+from ..io.case import Case, CaseSource
 from ..io.case_files import read_case
 from ..io.checks import check_foreground, check_same_channels, check_same_classes
+from ..io.class_names import has_segments
 from ..io.segmentations import segment_values
 from ..planning.plan import CaseFingerprint
 from .parameters import CasesParameter
@@ -72,4 +73,4 @@ def names_itself(source: CaseSource) -> bool:
     """Whether the case's label says what its values are called: then they get the data set's common values."""
     if source.arrays is not None:
         return bool(names_in_case(source.arrays))
-    return source.label is not None and extension_of(source.label) == SEGMENTATION
+    return source.label is not None and has_segments(source.label)

@@ -15,9 +15,9 @@ import numpy as np
 from ..core.errors import EngineError
 from ..geometry.grid import Geometry, onto_grid, same_voxels
 from .array_cases import load_array_case
-from .case import NIFTI, PICTURES, SEGMENTATION, Case, CaseSource, extension_of
+from .case import NIFTI, PICTURES, Case, CaseSource, extension_of
 from .checks import check_confidence, check_geometry, check_image, check_same_grid, unreadable
-from .class_names import names_for
+from .class_names import has_segments, names_for
 from .images import as_label, read_image, read_label
 from .segmentations import read_segmentation, to_label_map
 
@@ -56,7 +56,7 @@ def _read_case(source: CaseSource, class_names: Mapping[int, str] | None) -> Cas
     grid_name = source.images[0].name
     if source.label is not None:
         names = class_names
-        if extension_of(source.label) != SEGMENTATION:  # which says it itself
+        if not has_segments(source.label):  # which says it itself
             names = {**source.class_names, **(class_names or {})}
         case.label, case.class_names = read_label_on(source.label, geometry, grid_name, names)
     if source.trusted is not None:
@@ -123,7 +123,7 @@ def _read_channels(paths: tuple[Path, ...]) -> tuple[np.ndarray, Geometry]:
 def read_label_on(
     path: Path, geometry: Geometry, grid_name: str, class_names: Mapping[int, str] | None
 ) -> tuple[np.ndarray, dict[int, str]]:
-    if extension_of(path) == SEGMENTATION:
+    if has_segments(path):
         values = {name: value for value, name in class_names.items()} if class_names else None
         label, names, _ = to_label_map(read_segmentation(path), geometry, values, path.name, grid_name)
         return label, names

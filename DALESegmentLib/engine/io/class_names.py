@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,13 @@ import numpy as np
 
 from ..core.errors import EngineError
 from ..core.files import replacing
+from .case import SEGMENTATION, extension_of
 from .checks import label_values
+from .dicom_kind import RTSTRUCT, kind_of_dicom
+from .dicom_kind import SEGMENTATION as DICOM_SEGMENTATION
 
 DESCRIPTION = "dataset.json"
+_LONGEST_HEADER = 1 << 20
 
 
 def read_json(path: Path) -> Any:
@@ -75,6 +80,21 @@ def _names_beside(label_path: Path) -> dict[int, str]:
         if (folder / DESCRIPTION).is_file():
             return names_in_folder(folder)
     return {}
+
+
+def has_segments(path: Path) -> bool:
+    """Whether the file names segments: Slicer's header in an NRRD, whatever its ending, or a DICOM segmentation or
+    RTSTRUCT."""
+    extension = extension_of(path)
+    if extension == SEGMENTATION:
+        return True
+    if extension not in (".nrrd", ".nhdr", ".dcm", "") or not path.is_file():
+        return False
+    if extension in (".dcm", ""):
+        return kind_of_dicom(path) in (DICOM_SEGMENTATION, RTSTRUCT)
+    with path.open("rb") as file:
+        header = file.read(_LONGEST_HEADER).partition(b"\n\n")[0]
+    return re.search(rb"^Segment0_(Name|ID|LabelValue):=", header, re.M) is not None
 
 
 def names_in_folder(folder: Path | None) -> dict[int, str]:

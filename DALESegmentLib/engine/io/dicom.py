@@ -53,7 +53,7 @@ def read_series(folder: Path, indices: bool = False) -> tuple[np.ndarray, Geomet
     problem: EngineError | None = None
     for path in _candidates(folder):
         checkpoint()
-        if not (is_dicom(path) or path.suffix.lower() == ".dcm" and kind_of_dicom(path)):
+        if not (is_dicom(path) or (path.suffix.lower() == ".dcm" and kind_of_dicom(path))):
             continue
         header = header_of(path)
         if kind_of(sop_class(header)) == IMAGE:
@@ -111,7 +111,7 @@ def _one_series(frames: list[Frame], name: str) -> list[Frame]:
 
 def _is_aside(frame: Frame) -> bool:
     kinds = {str(part).upper() for part in frame.file.get("ImageType") or ()}
-    return sop_class(frame.file).startswith(_SCREENSHOT) and frame.position is None or bool(kinds & set(_ASIDE))
+    return (sop_class(frame.file).startswith(_SCREENSHOT) and frame.position is None) or bool(kinds & set(_ASIDE))
 
 
 def _unique(frames: Iterable[Frame]) -> list[Frame]:
@@ -146,12 +146,18 @@ def _facing_alike(frames: list[Frame], name: str) -> list[Frame]:
         )
     groups: list[list[Frame]] = []
     for frame in frames:
-        group = next((g for g in groups if np.allclose(g[0].orientation, frame.orientation, atol=1e-3)), None)
+        group = next((g for g in groups if _faces_as(g[0], frame)), None)
         if group is None:
             groups.append([frame])
         else:
             group.append(frame)
     return _most(groups, name, "do not face the same way", "dicom-spacing")
+
+
+def _faces_as(one: Frame, other: Frame) -> bool:
+    assert one.orientation is not None
+    assert other.orientation is not None
+    return np.allclose(one.orientation, other.orientation, atol=1e-3)
 
 
 def _alike(frames: list[Frame], name: str) -> list[Frame]:

@@ -83,9 +83,12 @@ _IN_GROUPS = {
 
 @dataclass(frozen=True)
 class Frame:
-    """One slice. number: which frame of its file, from 0. size: columns, rows. position, orientation: LPS mm and unit
-    vectors of the first row and column, None where the header does not say. spacing: mm along i and j. thickness: what
-    the header says about the distance of slices, 0 where it does not. signs: what tells it apart, by DICOM's keyword."""
+    """One slice.
+
+    number: which frame of its file, from 0. size: columns, rows. position, orientation: LPS mm and unit vectors along
+    a row and a column, None where the header does not say. spacing: mm along i and j. thickness: what the header says
+    about the distance of slices, 0 where it does not. signs: what tells it apart, by DICOM's keyword.
+    """
 
     path: Path
     number: int
@@ -224,7 +227,9 @@ def _numbers(values: Any, count: int) -> np.ndarray | None:
         lengths = np.linalg.norm(row), np.linalg.norm(column)
         if not np.allclose(lengths, 1, atol=0.01) or abs(row @ column) > 0.01:
             return None
-        return np.concatenate([row / lengths[0], column / lengths[1]])
+        row = row / lengths[0]
+        column = column - (column @ row) * row  # square, whatever its digits were rounded to
+        return np.concatenate([row, column / np.linalg.norm(column)])
     return numbers
 
 
@@ -240,7 +245,7 @@ def _rescaling(header: Any, groups: list[Any]) -> tuple[float, float]:
     return 1.0, float(header.get("RescaleIntercept") or 0)
 
 
-def _item(groups: list[Any], keyword: str) -> Any | None:
+def _item(groups: list[Any], keyword: str) -> Any:
     return next((items[0] for group in groups if (items := group.get(keyword))), None)
 
 

@@ -14,6 +14,7 @@ from ..core.errors import EngineError
 from .checks import unreadable
 from .dicom_frames import Frame
 from .integrity import check_size
+from .itk_files import itk_warnings
 
 _VIDEO = "1.2.840.10008.1.2.4.10"  # MPEG-2, MPEG-4, HEVC start so
 _UNPACKED = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.2")
@@ -99,7 +100,8 @@ def _by_gdcm(path: Path, data: Any, frames: Sequence[Frame]) -> np.ndarray:
         raise EngineError("dicom-video", f"{path.name} is a film ({name}); export single frames as images.")
     alike = len({(frame.slope, frame.intercept) for frame in frames}) == 1
     try:
-        image = sitk.ReadImage(str(path)) if alike else None
+        with itk_warnings():
+            image = sitk.ReadImage(str(path)) if alike else None
     except RuntimeError:
         image = None
     if image is None:

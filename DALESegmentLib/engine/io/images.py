@@ -15,7 +15,7 @@ from ..core.errors import EngineError
 from ..core.files import not_written, replacing, sync
 from ..geometry.grid import Geometry
 from .case import NIFTI, OTHER_VOLUMES, extension_of, is_picture
-from .checks import check_exists, check_label, check_path, label_values
+from .checks import as_label, check_exists, check_label, check_path, label_values
 from .dicom import read_dicom, read_series
 from .dicom_kind import is_dicom
 from .integrity import is_complete
@@ -85,9 +85,10 @@ def _whole(label: np.ndarray) -> np.ndarray:
     return rounded if near else label
 
 
-def as_label(label: np.ndarray) -> np.ndarray:
-    """Whole numbers as int16, or int32 where int16 is too small: types that arithmetic and torch take."""
-    return label.astype(np.int16 if label.size == 0 or label.max() <= 32767 else np.int32)
+def read_stored(path: Path | str) -> tuple[np.ndarray, Geometry]:
+    """As `read_label`, but (C, *grid) in the file's own type: before it is decided what the values mean. Of indexed
+    colours the indices."""
+    return _read(Path(path), label=True)
 
 
 def write_image(path: Path | str, array: np.ndarray, geometry: Geometry) -> None:

@@ -61,11 +61,10 @@ def load_itk(path: Path) -> sitk.Image:
     check_exists(path)
     if not extension_of(path):
         raise _unknown(path)
-    with _unpacked(path) as file:
+    with _unpacked(path) as file, itk_warnings() as warnings:
         check_complete(file, check_promise(file))
         try:
-            with itk_warnings() as warnings:
-                image = sitk.ReadImage(str(file))
+            image = sitk.ReadImage(str(file))
         except RuntimeError as error:
             if "orthonormal" in str(error):
                 raise EngineError(
@@ -91,38 +90,43 @@ def _unknown(path: Path) -> EngineError:
     return EngineError("unknown-format", f"{path.name} is {what}.")
 
 
-class _Warnings(sitk.LoggerBase):
-    """Keeps what ITK would print."""
+class _Logger(sitk.LoggerBase):
+    """Hands on what is said on a thread to whoever listens there. The names of its methods are ITK's."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.texts: list[str] = []
+    def DisplayWarningText(self, text: str) -> None:
+        heard: list[str] | None = getattr(_listening, "heard", None)
+        if heard is not None:
+            heard.append(" ".join(text.split()))
 
-    def DisplayWarningText(self, text: str) -> None:  # noqa: N802, ITK's name
-        self.texts.append(" ".join(text.split()))
+    DisplayErrorText = DisplayWarningText
 
-    def DisplayErrorText(self, text: str) -> None:  # noqa: N802
-        self.texts.append(" ".join(text.split()))
-
-    def DisplayText(self, text: str) -> None:  # noqa: N802
-        pass
+    def DisplayText(self, text: str) -> None:
+        """Neither warning nor error."""
 
     DisplayGenericOutputText = DisplayDebugText = DisplayText
 
 
-_one_at_a_time = threading.Lock()
+_listening = threading.local()
+_lock = threading.Lock()
+_ours = _Logger()
+_before: list[sitk.LoggerBase] = []
+"""The logger before ours, as often as threads listen: ITK has one for the whole process."""
 
 
 @contextmanager
 def itk_warnings() -> Iterator[list[str]]:
-    """The list that ITK's warnings are put into, instead of being printed."""
-    with _one_at_a_time:
-        logger = _Warnings()
-        before = logger.SetAsGlobalITKLogger()
-        try:
-            yield logger.texts
-        finally:
-            before.SetAsGlobalITKLogger()
+    """The list that ITK's warnings on this thread are put into, instead of being printed."""
+    with _lock:
+        _before.append(_before[0] if _before else _ours.SetAsGlobalITKLogger())
+    outer, _listening.heard = getattr(_listening, "heard", None), []
+    try:
+        yield _listening.heard
+    finally:
+        _listening.heard = outer
+        with _lock:
+            first = _before.pop()
+            if not _before:
+                first.SetAsGlobalITKLogger()
 
 
 def _tell(path: Path, warning: str) -> None:

@@ -152,9 +152,9 @@ def _affine(path: Path, image: Any) -> np.ndarray:
         return np.array(image.affine, float)
     sform, sform_code = header.get_sform(coded=True)
     try:
-        qform, qform_code = header.get_qform(coded=True)
+        qform, _ = header.get_qform(coded=True)
     except ValueError:  # its rotation is none
-        qform, qform_code = None, 0
+        qform = None
     sform_right = sform is not None and _is_square(sform)
     chosen = sform
     if qform is not None and (sform is None or sform_code != 1 or not sform_right):

@@ -15,6 +15,7 @@ from ..core.errors import EngineError
 from ..core.notes import note
 from .checks import unreadable
 from .integrity import check_complete, check_size
+from .itk_files import itk_warnings
 
 _TURNS = {  # EXIF orientation: how rows and columns become what is shown
     2: lambda a: a[:, ::-1],
@@ -83,7 +84,8 @@ def _pixels(path: Path, picture: Any, indices: bool) -> np.ndarray:
     if picture.mode in ("P", "PA"):
         return _indexed(picture, indices)
     if bits == 16 and colour in (2, 6):
-        return sitk.GetArrayFromImage(sitk.ReadImage(str(path)))[..., :3]
+        with itk_warnings():
+            return sitk.GetArrayFromImage(sitk.ReadImage(str(path)))[..., :3]
     if bits == 16 and colour == 4:
         raise EngineError(
             "voxel-kind", f"{path.name} has 16-bit grey with transparency; save it again without transparency."

@@ -13,6 +13,7 @@ from ..core.errors import EngineError
 from ..core.notes import note
 from .checks import unreadable
 from .integrity import check_complete, check_size
+from .itk_files import itk_warnings
 
 _CHANNELS, _SLICES = "CS", "ZIQ"
 _WORDS = {"T": "time points", "H": "lifetimes", "L": "excitations", "M": "mosaic tiles", "P": "phases", "R": "tiles"}
@@ -98,8 +99,8 @@ def _check_kind(path: Path, series: Any, page: Any) -> None:
     if len(unknown) > 1:
         raise EngineError(
             "tiff-axes",
-            f"{path.name} has pages along {len(unknown)} axes ({' × '.join(map(str, unknown))}) without saying which are "
-            "slices and which channels; save it as ImageJ or OME TIFF with the names of its axes.",
+            f"{path.name} has pages along {len(unknown)} axes ({' × '.join(map(str, unknown))}) and does not say which "
+            "are slices and which channels; save it as ImageJ or OME TIFF with the names of its axes.",
         )
     voxels = math.prod(series.shape)
     check_size(path, voxels * series.dtype.itemsize, voxels)
@@ -113,7 +114,8 @@ def _decoded(path: Path, series: Any) -> np.ndarray:
         if "imagecodecs" not in str(error):
             raise
         try:
-            array = sitk.GetArrayFromImage(sitk.ReadImage(str(path)))
+            with itk_warnings():
+                array = sitk.GetArrayFromImage(sitk.ReadImage(str(path)))
         except RuntimeError:
             array = None
         if array is None or array.squeeze().shape != tuple(n for n in series.shape if n > 1):
