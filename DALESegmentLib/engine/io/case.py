@@ -108,8 +108,9 @@ def image_fingerprint(image: np.ndarray) -> str:
 
 SEGMENTATION = ".seg.nrrd"
 NIFTI = (".nii.gz", ".nii")
-PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")  # pixels without a place in the patient
-EXTENSIONS = (SEGMENTATION, *NIFTI, ".nrrd", ".nhdr", ".mha", ".mhd", ".dcm", *PICTURES)
+OTHER_VOLUMES = (".hdr", ".mgz", ".mgh", ".mnc")  # Analyze and NIfTI in two files, FreeSurfer, MINC
+PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")  # pixels without a place in the patient
+EXTENSIONS = (SEGMENTATION, *NIFTI, ".nrrd", ".nhdr", ".mha", ".mhd", ".dcm", *OTHER_VOLUMES, *PICTURES)
 
 
 def extension_of(path: Path) -> str:
@@ -125,5 +126,5 @@ def stem_of(path: Path) -> str:
 
 
 def is_picture(path: Path) -> bool:
-    """PNG, JPEG or TIFF: what these say about resolution is about printing, not about the patient."""
+    """PNG, JPEG, BMP or TIFF: what these say about resolution is about printing, not about the patient."""
     return extension_of(path) in PICTURES

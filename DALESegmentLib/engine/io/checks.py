@@ -174,6 +174,11 @@ def check_label(label: np.ndarray, name: str) -> None:
         )
 
 
+def as_label(label: np.ndarray) -> np.ndarray:
+    """Whole numbers as int16, or int32 where int16 is too small: types that arithmetic and torch take."""
+    return label.astype(np.int16 if label.size == 0 or label.max() <= 32767 else np.int32)
+
+
 def check_foreground(labelled: Mapping[str, bool]) -> None:
     """A label may be empty where there is nothing to be seen, but not all of them; `labelled` maps case names to
     whether their label has any foreground.

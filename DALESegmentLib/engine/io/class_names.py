@@ -15,6 +15,8 @@ from ..core.errors import EngineError
 from ..core.files import replacing
 from .case import SEGMENTATION, extension_of
 from .checks import label_values
+from .dicom_kind import RTSTRUCT, kind_of_dicom
+from .dicom_kind import SEGMENTATION as DICOM_SEGMENTATION
 
 DESCRIPTION = "dataset.json"
 IGNORE = "ignore"
@@ -92,12 +94,15 @@ def described_labels(label_path: Path) -> DescribedLabels:
 
 
 def has_segments(path: Path) -> bool:
-    """Whether the header names segments, as Slicer writes it: in an NRRD, whatever its ending."""
+    """Whether the file names segments: Slicer's header in an NRRD, whatever its ending, or a DICOM segmentation or
+    RTSTRUCT."""
     extension = extension_of(path)
     if extension == SEGMENTATION:
         return True
-    if extension not in (".nrrd", ".nhdr") or not path.is_file():
+    if extension not in (".nrrd", ".nhdr", ".dcm", "") or not path.is_file():
         return False
+    if extension in (".dcm", ""):
+        return kind_of_dicom(path) in (DICOM_SEGMENTATION, RTSTRUCT)
     with path.open("rb") as file:
         header = file.read(_LONGEST_HEADER).partition(b"\n\n")[0]
     return re.search(rb"^Segment0_(Name|ID|LabelValue):=", header, re.M) is not None
