@@ -18,6 +18,7 @@ from .bids import bids_cases, is_bids
 from .case import extension_of, stem_of
 from .case_folder import FoundCase, case_in, images_in, subfolders
 from .class_names import read_json
+from .dicom_tree import dicom_cases
 from .file_roles import LABEL
 from .loose_files import RESULTS, apart, case_of_file, one_case_each
 from .name_pairs import LABEL_WORDS, common_word, is_label_name, is_rater_name, owners
@@ -64,7 +65,7 @@ def _cases_in(folder: Path, image: set[str], deep: int) -> list[FoundCase]:
         return nnunet_cases(folder)
     if is_bids(folder):
         return bids_cases(folder)
-    cases = _side_by_side(folder) or _case_folders(folder, image)
+    cases = _side_by_side(folder) or dicom_cases(folder) or _case_folders(folder, image)
     return cases or (_groups(folder, image, deep - 1) if deep else [])
 
 

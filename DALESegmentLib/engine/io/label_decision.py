@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from ..core.errors import EngineError
 from .label_encoding import AS_STORED, FULL, LabelEncoding, colour_name
 
+NEARLY_WHITE = 200
 SMALL = 31
 """Beside classes numbered up to here, white is no class of the same kind."""
-LEVEL = 0.03
-"""Of what is not black: a grey value with a larger share is no edge."""
+LEVEL = 0.05
+"""Of what is not black in all files: a grey value with a larger share is no edge."""
 LEAST_OBJECTS = 6
 
 
@@ -50,6 +52,7 @@ class LabelFacts:
     counts: Mapping[int, int] = field(default_factory=dict, hash=False)
     whole: bool = True
     lossy: bool = False
+    picture: bool = False
     clear: float = 1.0
     colours: Mapping[int, int] = field(default_factory=dict, hash=False)
     named: frozenset[int] = frozenset()
@@ -104,7 +107,7 @@ def _of_values(facts: Sequence[LabelFacts], options: LabelOptions, known: Mappin
     if values <= classes and not lossy:
         return AS_STORED
     white = [value for value in FULL if value in values and value not in classes]
-    if lossy or (white and _has_grey(facts, values, classes)):
+    if lossy or _has_grey(facts, classes):
         return _cut_at_half(facts, max([*white, 255]))
     if not lossy and not values <= classes:
         _check_no_objects(facts, classes)
@@ -115,7 +118,8 @@ def _of_values(facts: Sequence[LabelFacts], options: LabelOptions, known: Mappin
     others = values - set(white) - {1}
     if not others and not any(len(f.values) > 1 for f in facts):
         return _binary(facts, white)
-    if min(values - set(white)) <= SMALL:
+    apart = 1 in values and not any(1 in f.values and f.values & set(white) for f in facts)
+    if apart or max(values - set(white)) <= SMALL:
         _ask(facts, white[0], white)
     return LabelEncoding(sentences=(f"labels hold {_listed({0, *values})}, which are classes as they are",))
 
@@ -131,34 +135,48 @@ def _binary(facts: Sequence[LabelFacts], white: Sequence[int]) -> LabelEncoding:
     return LabelEncoding(classes, sentences=(f"masks are {several}: all are read as 0 and 1",))
 
 
-def _has_grey(facts: Sequence[LabelFacts], values: set[int], classes: set[int]) -> bool:
-    """Whether there are greys between black and white that are the edges of masks: many, each rare."""
-    between = {v for v in values - classes if 0 < v < 255}
-    small = all(v <= SMALL for v in between)
-    return len(between) > 3 and not (small and len(between) == max(between)) and bool(facts)
+def _has_grey(facts: Sequence[LabelFacts], classes: set[int]) -> bool:
+    """Whether pictures have greys between black and white that may be the edges of masks: several, not few small ones.
+    A drawing program's white may be a little less than white."""
+    values = set().union(*(f.values for f in facts if f.picture)) - classes
+    between = {v for v in values if 0 < v < NEARLY_WHITE}
+    return max(values, default=0) >= NEARLY_WHITE and len(between) > 3 and max(between) > SMALL
 
 
 def _cut_at_half(facts: Sequence[LabelFacts], top: int) -> LabelEncoding:
     """Raises EngineError("label-lossy") where greys are more than edges."""
     half = top / 2
+    together: Counter[int] = Counter()
     for f in facts:
-        inside = sum(count for value, count in f.counts.items() if value)
-        levels = [v for v, n in f.counts.items() if v and n > LEVEL * inside]
-        between = [v for v in levels if top / 8 < v < 7 * top / 8]
+        together.update({} if f.lossy else f.counts)
+    for f in facts:
         if f.lossy and f.clear < 0.95:
             raise EngineError(
                 "label-lossy",
                 f"{f.file} is a JPEG with more than black and white; save the mask as PNG instead.",
             )
-        if not f.lossy and ((between and f.clear < 0.95) or (f.values and max(f.values) <= half)):
-            raise EngineError(
-                "label-encoding",
-                f"{f.file} of {f.case} has greys ({_listed(sorted(f.values)[:6])}) that are neither the edges of a "
-                "mask of black and white nor the few values of classes; save each mask with one value a class.",
-            )
+        if not f.lossy and ((f.clear < 0.95 and _between(f.counts, top) > 0.5) or (f.values and max(f.values) <= half)):
+            raise _neither(f)
+    levels = [v for v, n in together.items() if v and n > LEVEL * (together.total() - together[0])]
+    if any(top / 8 < v < 7 * top / 8 for v in levels):
+        raise _neither(max(facts, key=lambda f: _between(f.counts, top)))
     what = "JPEG masks" if all(f.lossy for f in facts) else "masks have edges of grey"
     text = f"{what} between 0 and {top}: what is above {half:g} is read as 1"
     return LabelEncoding(threshold=half, sentences=(text,))
+
+
+def _between(counts: Mapping[int, int], top: int) -> float:
+    """The share of what is not black that is neither nearly black nor nearly white."""
+    inside = sum(count for value, count in counts.items() if value)
+    return sum(n for v, n in counts.items() if top / 8 < v < 7 * top / 8) / max(inside, 1)
+
+
+def _neither(facts: LabelFacts) -> EngineError:
+    return EngineError(
+        "label-encoding",
+        f"{facts.file} of {facts.case} has greys ({_listed(sorted(facts.values)[:6])}) that are neither the edges of a "
+        "mask of black and white nor the few values of classes; save each mask with one value a class.",
+    )
 
 
 def _check_no_objects(facts: Sequence[LabelFacts], classes: set[int]) -> None:

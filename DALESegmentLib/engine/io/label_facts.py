@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from ..core.errors import EngineError, checkpoint
-from .case import CaseSource, extension_of
+from .case import CaseSource, extension_of, is_picture
 from .checks import count_values
 from .class_names import described_labels, has_segments
 from .images import read_stored
@@ -105,6 +105,7 @@ def file_facts(path: Path, case: str) -> LabelFacts:
         stored.counts,
         stored.whole,
         extension_of(path) in (".jpg", ".jpeg"),
+        is_picture(path),
         stored.clear,
         stored.colours,
         objects=stored.objects,
