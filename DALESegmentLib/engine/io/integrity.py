@@ -107,15 +107,20 @@ _LARGEST_REST = 1 << 26
 
 
 class NiftiHeader:
-    """What the header states. Raises struct.error where it is no NIfTI-1 header."""
+    """What the header states. Raises struct.error where it is no NIfTI header."""
 
     def __init__(self, header: bytes) -> None:
-        order = next((o for o in "<>" if struct.unpack_from(o + "i", header)[0] == 348), None)
+        order = next((o for o in "<>" if struct.unpack_from(o + "i", header)[0] in (348, 540)), None)
         if order is None:
             raise struct.error("no NIfTI header")
-        sizes = struct.unpack_from(order + "8h", header, 40)
-        code, bits = struct.unpack_from(order + "2h", header, 70)
-        (offset,) = struct.unpack_from(order + "f", header, 108)
+        if struct.unpack_from(order + "i", header)[0] == 348:
+            sizes = struct.unpack_from(order + "8h", header, 40)
+            code, bits = struct.unpack_from(order + "2h", header, 70)
+            (offset,) = struct.unpack_from(order + "f", header, 108)
+        else:  # NIfTI-2
+            sizes = struct.unpack_from(order + "8q", header, 16)
+            code, bits = struct.unpack_from(order + "2h", header, 12)
+            (offset,) = struct.unpack_from(order + "q", header, 168)
         if not 0 <= offset <= _LARGEST_OFFSET:  # NaN, too
             raise struct.error("no place of the voxels")
         self.offset = max(int(offset), 348)
@@ -131,8 +136,9 @@ def count_not_finite(path: Path) -> int:
     with path.open("rb") as file:
         zipped = file.read(2) == b"\x1f\x8b"
     with gzip.open(path) if zipped else path.open("rb") as file:
-        header = NiftiHeader(file.read(348))
-        file.read(header.offset - 348)
+        start = file.read(540)
+        header = NiftiHeader(start)
+        file.seek(header.offset)
         left, bad = header.voxel_bytes, 0
         while left > 0:
             chunk = file.read(min(_DECOMPRESSED_CHUNK, left))
@@ -231,7 +237,16 @@ def check_promise(path: Path) -> int:
         raise EngineError("image-empty", f"{path.name} has no voxels; export it again from its source.")
     voxels = math.prod(size) * reader.GetNumberOfComponents()
     promised = voxels * _bytes_each(reader.GetPixelID())
-    if promised > _LARGE and promised > _DENSE * path.stat().st_size and not _is_detached(path):
+    check_size(path, promised, voxels, detached=_is_detached(path))
+    return promised
+
+
+def check_size(path: Path, promised: int, voxels: int, detached: bool = False) -> None:
+    """promised: bytes that the file says it unpacks to; voxels: how many numbers of four bytes become of them.
+
+    Raises EngineError("file-too-large") where they cannot come out of a file of its size, or do not fit into memory.
+    """
+    if promised > _LARGE and promised > _DENSE * path.stat().st_size and not detached:
         raise EngineError(
             "file-too-large",
             f"{path.name} says that it unpacks to {promised / 1e9:.1f} GB, more than a file of its size holds; "
@@ -244,7 +259,6 @@ def check_promise(path: Path) -> int:
             f"{path.name} needs {(promised + 4 * voxels) / 1e9:.1f} GB of memory, but {free / 1e9:.1f} GB are free; "
             "crop or resample it first, or close other programs.",
         )
-    return promised
 
 
 def _check_text_header(path: Path) -> None:
