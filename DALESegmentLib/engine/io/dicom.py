@@ -16,6 +16,7 @@ from .checks import unreadable
 from .dicom_frames import WORDS, Frame, frames_of, header_of
 from .dicom_kind import IMAGE, MAP, article, is_dicom, kind_of, kind_of_dicom, quiet, sop_class
 from .dicom_pixels import read_pixels
+from .integrity import check_size
 
 _SCREENSHOT = "1.2.840.10008.5.1.4.1.1.7"  # secondary capture, with one frame or many
 _ASIDE = ("LOCALIZER", "SCREEN SAVE", "MIP", "PROJECTION IMAGE", "MONTAGE", "MOSAIC")
@@ -213,8 +214,9 @@ def _distance(frames: Sequence[Frame], normal: np.ndarray, name: str) -> float:
     depths = positions @ normal
     gaps = np.diff(depths)
     usual = float(np.median(gaps))
-    if gaps.min() < 1e-3 or gaps.min() < 1e-3 * usual:
-        raise _several_at_one_place(frames, depths, name)
+    same = min(1e-3, 1e-2 * min(frames[0].spacing))
+    if gaps.min() < same:
+        raise _several_at_one_place(frames, depths, same, name)
     if np.abs(gaps - usual).max() > max(0.02 * usual, min(0.01, 0.1 * usual)):
         raise EngineError(
             "dicom-spacing",
@@ -231,9 +233,9 @@ def _distance(frames: Sequence[Frame], normal: np.ndarray, name: str) -> float:
     return float(depths[-1] - depths[0]) / len(gaps)
 
 
-def _several_at_one_place(frames: Sequence[Frame], depths: np.ndarray, name: str) -> EngineError:
+def _several_at_one_place(frames: Sequence[Frame], depths: np.ndarray, same: float, name: str) -> EngineError:
     """Says what they are: that of which there are several values where several slices lie."""
-    places = Counter(np.round(depths, 3).tolist())
+    places = Counter(np.cumsum(np.diff(depths, prepend=depths[0]) >= same).tolist())
     found = f"{len(frames)} slices at {len(places)} positions"
     for keyword, words in WORDS.items():
         values = {frame.signs.get(keyword, "") for frame in frames}
@@ -256,6 +258,8 @@ def _as_number(text: str) -> tuple[float, str]:
 
 def _voxels(frames: Sequence[Frame], name: str, indices: bool) -> np.ndarray:
     """(C, k, j, i): the pixels of each file are decoded once."""
+    numbers = len(frames) * frames[0].size[0] * frames[0].size[1] * int(frames[0].file.get("SamplesPerPixel") or 1)
+    check_size(Path(name), numbers * 4, numbers, packed=True)
     places: dict[Path, list[int]] = {}
     for k, frame in enumerate(frames):
         places.setdefault(frame.path, []).append(k)
@@ -269,6 +273,7 @@ def _voxels(frames: Sequence[Frame], name: str, indices: bool) -> np.ndarray:
             raise EngineError("dicom-mixed", f"The slices of {name} are partly in colour; put one kind in a folder.")
         if part.dtype != out.dtype:  # signed and not, with fractions and without
             out = out.astype(np.result_type(part.dtype, out.dtype), copy=False)
-        out[:, slices] = np.moveaxis(part, 1, 0)
+        for plane, k in zip(part, slices, strict=True):
+            out[:, k] = plane
     assert out is not None
     return out

@@ -35,6 +35,8 @@ _TAGS = (
     *("TimeSlotVector", "TimeSliceVector", "RotationVector", "AngularViewVector"),
     *("TemporalPositionIdentifier", "EchoTime", "EchoNumbers", "TriggerTime", "DiffusionBValue", "InversionTime"),
     *("FlipAngle", "StackID", "AcquisitionNumber", "AcquisitionTime", "ComplexImageComponent", "SequenceName"),
+    *("BitsStored", "HighBit", "PixelRepresentation"),
+    *(0x60000100, 0x60020100),  # bits of overlays
 )
 _FRAME_TIMES = (0x00181063, 0x00181065)  # Frame Time, Frame Time Vector
 WORDS = {
@@ -58,12 +60,12 @@ WORDS = {
     "SequenceName": "sequences",
     "AcquisitionNumber": "acquisitions",
     "FrameAcquisitionNumber": "acquisitions",
-    "EnergyWindow": "energy windows",
-    "Detector": "detectors",
-    "Phase": "phases",
-    "RRInterval": "heart beats",
-    "TimeSlot": "time points",
-    "TimeSlice": "time points",
+    "EnergyWindowVector": "energy windows",
+    "DetectorVector": "detectors",
+    "PhaseVector": "phases",
+    "RRIntervalVector": "heart beats",
+    "TimeSlotVector": "time points",
+    "TimeSliceVector": "time points",
     "AcquisitionTime": "acquisition times",
 }
 """What tells frames at one place apart, the likeliest reason first, and what it is called."""
@@ -87,7 +89,7 @@ class Frame:
 
     number: which frame of its file, from 0. size: columns, rows. position, orientation: LPS mm and unit vectors along
     a row and a column, None where the header does not say. spacing: mm along i and j. thickness: what the header says
-    about the distance of slices, 0 where it does not. signs: what tells it apart, by DICOM's keyword.
+    about the distance of slices, 0 where it does not. file, groups: the header, and the functional groups of the frame.
     """
 
     path: Path
@@ -100,7 +102,12 @@ class Frame:
     thickness: float
     slope: float
     intercept: float
-    signs: Mapping[str, str] = field(compare=False)
+    groups: list[Any] = field(repr=False, compare=False)
+
+    @property
+    def signs(self) -> Mapping[str, str]:
+        """What may tell it apart from others at its place, by DICOM's keyword."""
+        return _signs(self.file, self.number, self.groups)
 
     @property
     def normal(self) -> np.ndarray:
@@ -109,7 +116,10 @@ class Frame:
 
 
 def header_of(path: Path) -> Any:
-    """What is needed of the header, as pydicom has it. Raises EngineError("unreadable-file")."""
+    """What is needed of the header, as pydicom has it; its `pixels_at` is where in the file the pixels begin.
+
+    Raises EngineError("unreadable-file").
+    """
     return read_header(path, *_TAGS, force=True)
 
 
@@ -120,7 +130,7 @@ def frames_of(path: Path, header: Any) -> list[Frame]:
     """
     try:
         if not header.get("Rows") or not header.get("Columns"):
-            raise EngineError("dicom-no-pixels", f"{path.name} is a DICOM file without an image; choose another file.")
+            raise EngineError("dicom-no-pixels", f"{path.name} is a DICOM file without pixels; choose another file.")
         count = int(header.get("NumberOfFrames") or 1)
         if count > 1:
             _check_volume(path, header, count)
@@ -160,7 +170,7 @@ def _groups(header: Any, count: int) -> Iterator[list[Any]]:
     """For each frame the data sets to look at, the frame's own first."""
     frames = header.get("PerFrameFunctionalGroupsSequence")
     shared = list(header.get("SharedFunctionalGroupsSequence") or ())
-    if frames is not None and len(frames) != count:
+    if frames is not None and len(frames) < count:
         raise ValueError("frames")
     for n in range(count):
         yield [*([frames[n]] if frames is not None else ()), *shared]
@@ -192,7 +202,7 @@ def _frame(path: Path, header: Any, number: int, groups: list[Any]) -> Frame:
         abs(thickness),
         slope,
         intercept,
-        _signs(header, number, groups),
+        groups,
     )
 
 
@@ -254,10 +264,11 @@ def _signs(header: Any, number: int, groups: list[Any]) -> dict[str, str]:
     for keyword in WORDS:
         if keyword == "ImageType":
             found[keyword] = "/".join(str(part) for part in (header.get(keyword) or ())[2:])
+        elif keyword.endswith("Vector"):
+            if keyword in header:
+                found[keyword] = str(np.atleast_1d(header[keyword].value)[number])
         elif keyword in header:
             found[keyword] = _text(header[keyword].value)
-        elif f"{keyword}Vector" in header:
-            found[keyword] = str(np.atleast_1d(header[f"{keyword}Vector"].value)[number])
     for sequence, keywords in _IN_GROUPS.items():
         item = _item(groups, sequence)
         for keyword in keywords if item is not None else ():

@@ -118,7 +118,7 @@ def sop_class(header: Any) -> str:
     return str(header.get("SOPClassUID", "") or header.file_meta.get("MediaStorageSOPClassUID", ""))
 
 
-def read_header(path: Path, *tags: str, force: bool = False) -> Any:
+def read_header(path: Path, *tags: str | int, force: bool = False) -> Any:
     """The pydicom data set without pixels; of the named tags alone where there are any.
 
     Raises EngineError("unreadable-file").
@@ -126,7 +126,10 @@ def read_header(path: Path, *tags: str, force: bool = False) -> Any:
     import pydicom
 
     try:
-        return pydicom.dcmread(path, stop_before_pixels=True, specific_tags=list(tags) or None, force=force)
+        with path.open("rb") as file:
+            header = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=list(tags) or None, force=force)
+            header.pixels_at = file.tell()
+        return header
     except Exception as error:  # pydicom raises whatever a damaged file happens to cause
         raise unreadable(path) from error
 

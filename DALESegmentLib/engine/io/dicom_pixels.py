@@ -3,6 +3,7 @@ frame."""
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,14 @@ from .integrity import check_size
 from .itk_files import itk_warnings
 
 _VIDEO = "1.2.840.10008.1.2.4.10"  # MPEG-2, MPEG-4, HEVC start so
-_UNPACKED = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.2")
+_MANY = 1 << 24
+_TWELVE_BITS = "1.2.840.10008.1.2.4.51"  # JPEG Extended
+_ENDS = {  # of pixels that are stored as they are: the order of bytes, and whether types stand in the file
+    "1.2.840.10008.1.2": ("<", False),
+    "1.2.840.10008.1.2.1": ("<", True),
+    "1.2.840.10008.1.2.2": (">", True),
+}
+_UNPACKED = (*_ENDS, "1.2.840.10008.1.2.1.99")
 
 
 def read_pixels(path: Path, frames: Sequence[Frame], indices: bool = False) -> np.ndarray:
@@ -29,6 +37,9 @@ def read_pixels(path: Path, frames: Sequence[Frame], indices: bool = False) -> n
     """
     import pydicom
 
+    plain = _plain(path, frames)
+    if plain is not None:
+        return _rescaled(plain, frames, frames[0].file)
     try:
         data = pydicom.dcmread(path, force=True)
     except Exception as error:  # pydicom raises whatever a damaged file happens to cause
@@ -37,14 +48,50 @@ def read_pixels(path: Path, frames: Sequence[Frame], indices: bool = False) -> n
     stored = _decoded(path, data)
     if stored is None:
         return _by_gdcm(path, data, frames)
-    if data.get("PhotometricInterpretation") == "PALETTE COLOR" and not indices:
+    palette = data.get("PhotometricInterpretation") == "PALETTE COLOR" and not indices
+    if palette:
         stored = _coloured(path, stored, data)
-    colours = data.SamplesPerPixel > 1 or stored.ndim > 3
+    colours = palette or int(data.get("SamplesPerPixel") or 1) > 1
     stored = stored.reshape(-1, int(data.Rows), int(data.Columns), stored.shape[-1] if colours else 1)
     if len(stored) <= max(frame.number for frame in frames):
         raise unreadable(path)
     chosen = np.moveaxis(stored[[frame.number for frame in frames]] if len(stored) > 1 else stored, -1, 1)
     return _rescaled(chosen, frames, data)
+
+
+def _plain(path: Path, frames: Sequence[Frame]) -> np.ndarray | None:
+    """(frames, 1, rows, columns) of grey pixels that are stored as they are, without reading the header again; None for
+    all else."""
+    header = frames[0].file
+    syntax = header.file_meta.get("TransferSyntaxUID")
+    bits, samples = header.get("BitsAllocated"), header.get("SamplesPerPixel", 1)
+    if syntax not in _ENDS or bits not in (8, 16) or samples != 1 or "PALETTE" in header.PhotometricInterpretation:
+        return None
+    if _hides_overlays(header):
+        return None
+    end, explicit = _ENDS[syntax]
+    kind = np.dtype(f"{end}{'i' if header.get('PixelRepresentation') else 'u'}{bits // 8}")
+    columns, rows = frames[0].size
+    count = max(int(header.get("NumberOfFrames") or 1), 1)
+    with path.open("rb") as file:
+        file.seek(header.pixels_at)
+        start = file.read(12)
+        if len(start) < 12:
+            return None
+        place = header.pixels_at + (12 if explicit else 8)
+        tag = struct.unpack_from(end + "HH", start)
+        (length,) = struct.unpack_from(end + "I", start, 8 if explicit else 4)
+        if tag != (0x7FE0, 0x0010) or (explicit and start[4:6] not in (b"OW", b"OB")):
+            return None
+        if length != (wanted := rows * columns * kind.itemsize * count) and length != wanted + wanted % 2:
+            return None
+        if place + wanted > path.stat().st_size:
+            return None
+        pixels = []
+        for frame in frames:
+            file.seek(place + frame.number * rows * columns * kind.itemsize)
+            pixels.append(np.fromfile(file, kind, rows * columns).reshape(1, rows, columns))
+    return np.stack(pixels).astype(kind.newbyteorder("="), copy=False)
 
 
 def _check_size(path: Path, data: Any) -> None:
@@ -54,22 +101,41 @@ def _check_size(path: Path, data: Any) -> None:
         bits = int(data.get("BitsAllocated") or 32)
     except (AttributeError, TypeError, ValueError) as error:
         raise unreadable(path) from error
-    check_size(path, pixels * bits // 8, pixels)
+    if pixels > _MANY:  # of a series, all slices together were looked at
+        check_size(path, pixels * bits // 8, pixels)
 
 
 def _decoded(path: Path, data: Any) -> np.ndarray | None:
     """(frames, rows, columns, samples) without the axes of one; None where pydicom has no decoder for it."""
     syntax = data.file_meta.get("TransferSyntaxUID")
     if not any(name in data for name in ("PixelData", "FloatPixelData", "DoubleFloatPixelData")):
-        raise unreadable(path, "its pixels are missing")
+        raise EngineError(
+            "dicom-no-pixels",
+            f"{path.name} is a DICOM file without pixels; copy it again from its source, or choose another file.",
+        )
     if syntax is None:  # a file without its first part says nothing; these read the same for whole bytes
         data.file_meta.TransferSyntaxUID = syntax = _guess(data)
     if not _decodes(syntax):
         return None
     try:
-        return np.asarray(data.pixel_array)
+        return _without_overlays(np.asarray(data.pixel_array), data)
     except Exception as error:  # as above
+        if syntax == _TWELVE_BITS and data.BitsStored > 8:  # which Pillow lacks
+            return None
         raise unreadable(path) from error
+
+
+def _without_overlays(stored: np.ndarray, data: Any) -> np.ndarray:
+    """Files before 2004 may keep drawings in the bits above the pixels'."""
+    bits, used = int(data.BitsAllocated), int(data.get("BitsStored") or data.BitsAllocated)
+    if not _hides_overlays(data) or used >= bits or stored.dtype.kind not in "iu":
+        return stored
+    return np.right_shift(np.left_shift(stored, bits - used), bits - used)
+
+
+def _hides_overlays(data: Any) -> bool:
+    bits = data.get("BitsAllocated")
+    return any((group, 0x0100) in data and data[group, 0x0100].value == bits for group in (0x6000, 0x6002))
 
 
 def _guess(data: Any) -> Any:
@@ -97,7 +163,7 @@ def _by_gdcm(path: Path, data: Any, frames: Sequence[Frame]) -> np.ndarray:
     syntax = data.file_meta.TransferSyntaxUID
     name = getattr(syntax, "name", str(syntax))
     if str(syntax).startswith(_VIDEO):
-        raise EngineError("dicom-video", f"{path.name} is a film ({name}); export single frames as images.")
+        raise EngineError("dicom-video", f"{path.name} is a film ({name.split()[0]}); export single frames as images.")
     alike = len({(frame.slope, frame.intercept) for frame in frames}) == 1
     try:
         with itk_warnings():
@@ -133,6 +199,8 @@ def _rescaled(stored: np.ndarray, frames: Sequence[Frame], data: Any) -> np.ndar
         return stored
     out = np.empty(stored.shape, np.float32)
     for plane, frame, result in zip(stored, frames, out, strict=True):
-        # a product with a number of eight bytes is one, whatever the pixels are
-        np.add(plane * np.float64(frame.slope), frame.intercept, out=result, casting="same_kind")
+        if frame.slope == 1 and frame.intercept % 1 == 0 and plane.dtype.itemsize <= 2:  # exact in four bytes
+            np.add(plane, np.float32(frame.intercept), out=result)
+        else:
+            np.add(plane * np.float64(frame.slope), frame.intercept, out=result, casting="same_kind")
     return out

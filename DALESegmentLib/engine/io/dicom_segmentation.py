@@ -146,7 +146,7 @@ def _owners(header: Any, count: int) -> list[int | None]:
     if header.get("SegmentationType") == "LABELMAP":
         return [None] * count
     shared = (header.get("SharedFunctionalGroupsSequence") or [None])[0]
-    groups = header.get("PerFrameFunctionalGroupsSequence") or [None] * count
+    groups = (header.get("PerFrameFunctionalGroupsSequence") or [None] * count)[:count]
     owners: list[int | None] = []
     for group in groups:
         named = [

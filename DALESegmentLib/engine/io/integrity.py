@@ -237,16 +237,17 @@ def check_promise(path: Path) -> int:
         raise EngineError("image-empty", f"{path.name} has no voxels; export it again from its source.")
     voxels = math.prod(size) * reader.GetNumberOfComponents()
     promised = voxels * _bytes_each(reader.GetPixelID())
-    check_size(path, promised, voxels, detached=_is_detached(path))
+    check_size(path, promised, voxels, packed=_is_detached(path))
     return promised
 
 
-def check_size(path: Path, promised: int, voxels: int, detached: bool = False) -> None:
-    """promised: bytes that the file says it unpacks to; voxels: how many numbers of four bytes become of them.
+def check_size(path: Path, promised: int, voxels: int, packed: bool = False) -> None:
+    """promised: bytes that the file says it unpacks to; voxels: how many numbers of four bytes become of them. packed:
+    what it unpacks to lies elsewhere, or was looked at.
 
     Raises EngineError("file-too-large") where they cannot come out of a file of its size, or do not fit into memory.
     """
-    if promised > _LARGE and promised > _DENSE * path.stat().st_size and not detached:
+    if promised > _LARGE and promised > _DENSE * path.stat().st_size and not packed:
         raise EngineError(
             "file-too-large",
             f"{path.name} says that it unpacks to {promised / 1e9:.1f} GB, more than a file of its size holds; "

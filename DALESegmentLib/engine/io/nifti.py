@@ -37,6 +37,8 @@ def read_nifti(path: Path, whole: bool = False) -> tuple[np.ndarray, Geometry]:
     """
     image = _opened(path)
     header = image.header
+    if not hasattr(image, "affine"):
+        raise EngineError("voxel-kind", f"{path.name} holds no image but values of a surface (CIFTI); choose an image.")
     kind = image.get_data_dtype()
     if kind.kind == "c":
         raise EngineError("voxel-kind", f"{path.name} holds complex numbers; save their magnitude as an image.")
@@ -65,8 +67,6 @@ def _opened(path: Path) -> Any:
             if zipped != path.name.lower().endswith(".gz"):  # under the other's name
                 return _from_stream(gzip.open(path) if zipped else path.open("rb"))
         return nibabel.load(path)
-    except FileNotFoundError as error:  # the second file of a pair
-        raise unreadable(path, "the file with its voxels is missing") from error
     except Exception as error:  # nibabel raises whatever a damaged header happens to cause
         if extension_of(path) == ".mnc" and "h5py" in str(error):
             raise EngineError(
@@ -93,6 +93,8 @@ def _dims(header: Any, shape: tuple[int, ...]) -> int:
 
 def _check_times(path: Path, image: Any) -> None:
     shape = image.shape
+    if extension_of(path) == ".mnc" and len(shape) > 3:  # their first axis is time
+        raise EngineError("several-times", f"{path.name} holds several times; save the one you want as an image.")
     if len(shape) > 5 or (len(shape) == 5 and shape[3] > 1 and shape[4] > 1):
         raise EngineError(
             "several-times",
@@ -195,6 +197,8 @@ def _voxels(path: Path, image: Any, whole: bool) -> np.ndarray:
     proxy = image.dataobj
     try:
         raw = np.asanyarray(proxy.get_unscaled() if hasattr(proxy, "get_unscaled") else proxy)
+    except FileNotFoundError as error:  # the second file of a pair
+        raise unreadable(path, "the file with its voxels is missing") from error
     except Exception as error:  # as above
         raise unreadable(path) from error
     slope, intercept = getattr(proxy, "slope", 1.0), getattr(proxy, "inter", 0.0)

@@ -61,7 +61,7 @@ def _largest(tif: Any, path: Path) -> Any:
             )
     if len(series) > 1 or len(first.levels) > 1:
         note(f"{path.name} is a pyramid; its largest level of {first.keyframe.imagewidth} pixels across is read.")
-    if any(Path(page.parent.filehandle.path) != path.absolute() for page in first.pages if page is not None):
+    if any(page.parent is not tif for page in first.pages if page is not None):
         raise EngineError(
             "leads-out", f"{path.name} takes its pixels from other files; save it as one file, and read that."
         )
