@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 from ..core.errors import EngineError
+from ..core.notes import noting
 from ..core.progress import Progress
 from ..io.array_cases import names_in_case
 from ..io.case import Case, CaseSource, UnusableCase
@@ -111,10 +112,11 @@ def survey(sources: Sequence[CaseSource], progress: Progress) -> list[CaseFinger
     for i, source in enumerate(sources):
         progress.check()
         progress.report(100.0 * i / len(sources), "reading", f"Looking at case {i + 1} of {len(sources)}")
-        case = read_labelled(source, names if names_itself(source) else None)
+        with noting() as told:
+            case = read_labelled(source, names if names_itself(source) else None)
         progress.check()
         facts.append(CaseFingerprint.of(case))
-        notes += [f"{case.name}: {note}" for note in case.notes]
+        notes += [f"{case.name}: {note}" for note in (*case.notes, *told)]
     if notes:
         more = f" (and {len(notes) - 1} more cases like it)" if len(notes) > 1 else ""
         progress.report(100, "reading", notes[0] + more)

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..core.errors import EngineError
+from ..core.notes import noting
 from ..core.progress import Progress
 from ..io.case import CaseSource, UnusableCase
 from ..io.case_files import read_case
@@ -157,10 +158,11 @@ def _row(source: CaseSource | UnusableCase, names: Mapping[int, str]) -> dict[st
         if isinstance(source, UnusableCase):
             raise source.problem
         row |= _files(source)
-        case = read_case(source, names if names_itself(source) else None)
+        with noting() as notes:
+            case = read_case(source, names if names_itself(source) else None)
     except EngineError as error:
         return {**row, "problem": error.sentence.removeprefix(f"{source.name}: ")}
-    row |= {"geometry": case.geometry.as_dict(), "channels": case.channels, "notes": list(case.notes)}
+    row |= {"geometry": case.geometry.as_dict(), "channels": case.channels, "notes": [*case.notes, *notes]}
     if case.label is not None:
         row["classes"] = {str(v): n for v, n in case.class_names.items()}
         counts = count_values(case.label)

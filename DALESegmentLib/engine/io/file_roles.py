@@ -121,7 +121,8 @@ def _usual_label(case: FoundCase, images: Sequence[str], others: Sequence[str]) 
     if called or case.class_files:
         return called
     named = [n for n in others if is_label_name(n) and not is_rater_name(n)]
-    slicer = [n for n in others if extension_of(case.files[n]) == SEGMENTATION]
+    kinds = {n: extension_of(case.files[n]) for n in others}
+    slicer = [n for n in others if kinds[n] == SEGMENTATION or (kinds[n] in ("", ".dcm") and n in case.masks)]
     words = [n for n in named if without_word(n, LABEL_WORDS) is None]
     for found in (slicer, words, named):
         if len(found) == 1:

@@ -14,7 +14,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..core.errors import EngineError
-from .bids import bids_cases, is_bids
 from .case import extension_of, stem_of
 from .case_folder import FoundCase, case_in, images_in, subfolders
 from .class_names import read_json
@@ -22,7 +21,7 @@ from .dicom_tree import dicom_cases
 from .file_roles import LABEL
 from .loose_files import RESULTS, apart, case_of_file, one_case_each
 from .name_pairs import LABEL_WORDS, common_word, is_label_name, is_rater_name, owners
-from .nnunet import is_nnunet, nnunet_cases, read_description
+from .public_layouts import bids_cases, is_bids, is_nnunet, nnunet_cases, read_description
 
 KNOWN = (
     "one folder a case with image and label files; images and masks (or labels) side by side; "

@@ -12,7 +12,7 @@ from pathlib import Path
 from .case import CaseSource, extension_of, stem_of
 from .loose_files import RESULTS
 from .name_pairs import is_label_name, is_rater_name
-from .nnunet import PARTS
+from .public_layouts import PARTS
 
 MOST_FILES = 200_000
 _LABEL_FOLDERS = {"masks", "labels", *(labels for _, labels, _ in PARTS)}

@@ -144,7 +144,7 @@ def test_evaluate_reads_label_and_prediction_by_one_encoding(tmp_path):
     for part in ("p1", "p255"):
         result = evaluate.run({**asked, "predictions": str(tmp_path / part)}, Progress())
         assert [item["prediction"]["mean"]["dice"] for item in result["items"]] == [1.0] * 3
-    with pytest.raises(EngineError, match="c0 has the values 7, .* they do not mean the same") as caught:
+    with pytest.raises(EngineError, match=r"c0 has the values 7, .* they do not mean the same") as caught:
         evaluate.run({**asked, "predictions": str(tmp_path / "p7")}, Progress())
     assert caught.value.code == "class-mismatch"
 
