@@ -92,6 +92,17 @@ def _listed(folder: Path, description: Mapping[str, Any]) -> list[FoundCase]:
     return cases
 
 
+def in_channels(images: Mapping[str, Path], masks: Mapping[str, Path]) -> dict[str, dict[str, Path]]:
+    """{case: {short name: file}} of a folder of images: `image`, or `image_0000`, ... where the names of the masks say
+    that four digits at the end of an image's name are its channel."""
+    numbered = any(m[1] in masks for stem in images if (m := CHANNEL.match(stem)))
+    grouped = _by_channel(images, numbered and _are_channels([(dict(images), dict(masks))], 0))
+    return {
+        name: {"image" if n < 0 or len(files) == 1 else f"image_{n:04d}": files[n] for n in sorted(files)}
+        for name, files in grouped.items()
+    }
+
+
 def _are_channels(found: Collection[tuple[dict[str, Path], dict[str, Path]]], expected: int) -> bool:
     """Whether four digits at the end of an image's name are its channel, and not the end of the case's name."""
     numbered = [(stem, m[1], m[2]) for images, _ in found for stem in images if (m := CHANNEL.match(stem))]
@@ -124,14 +135,16 @@ def _channel_count(description: Mapping[str, Any]) -> int:
     return len(channels) if isinstance(channels, dict) else 0
 
 
-MASKS = ("dseg", "mask", "seg", "roi")
+MASKS = ("dseg", "mask", "seg", "roi", "msk")
 OTHER_KINDS = ("func", "dwi", "fmap", "perf", "eeg", "meg", "beh")
 """Folders that hold no anatomy."""
 _PLACES = ("sub", "ses")
 
 
 def is_bids(folder: Path) -> bool:
-    return any(re.fullmatch(r"sub-[A-Za-z0-9]+", sub.name) for sub in subfolders(folder)) or (
+    raw = folder / "rawdata"
+    parts = [*subfolders(folder), *(subfolders(raw) if raw.is_dir() else [])]
+    return any(re.fullmatch(r"sub-[A-Za-z0-9]+", sub.name) for sub in parts) or (
         (folder / "derivatives").is_dir() and (folder / "dataset_description.json").is_file()
     )
 
@@ -150,10 +163,10 @@ def bids_cases(folder: Path) -> list[FoundCase]:
     entity `label-` names the class; several of these are a mask a class.
     """
     sessions: dict[str, _Session] = {}
-    roots = [folder, *(subfolders(folder / "derivatives") if (folder / "derivatives").is_dir() else [])]
-    for root in roots:
-        for path in _files(root):
-            _take(path, sessions, derived=root != folder)
+    raw, derived = [folder, folder / "rawdata"], folder / "derivatives"
+    for root in [*raw, *([derived, *subfolders(derived)] if derived.is_dir() else [])]:
+        for path in _files(root) if root.is_dir() else ():
+            _take(path, sessions, derived=root not in raw)
     return [
         _of_session(name, session) for name, session in sorted(sessions.items()) if session.images or session.derived
     ]

@@ -220,3 +220,17 @@ def test_the_command_ends_with_1_where_there_is_a_problem_and_shows_few_rows(tmp
     done = CliRunner().invoke(app, ["inspect", "--data", str(tmp_path)])
     assert done.exit_code == 1
     assert "c20 has no label" in done.output
+
+
+def test_masks_that_would_be_taken_for_images_and_labels_of_nobody(tmp_path):
+    for n in range(2):
+        write_picture(tmp_path / "a" / f"c{n}")
+        (tmp_path / "a" / f"c{n}" / "image.png").unlink()
+        (tmp_path / "a" / f"c{n}" / "label.png").rename(tmp_path / "a" / f"c{n}" / "wmh.png")
+        write_picture(tmp_path / f"x{n}")
+        for part, name, source in (("images", f"x{n}", "image"), ("masks", f"y{n}", "label")):
+            (tmp_path / "b" / part).mkdir(parents=True, exist_ok=True)
+            (tmp_path / "b" / part / f"{name}.png").write_bytes((tmp_path / f"x{n}" / f"{source}.png").read_bytes())
+    assert "wmh.png has few whole values" in problems(folder=str(tmp_path / "a"))["c0"]
+    result = inspected(folder=str(tmp_path / "b"))
+    assert (result["problems"], "2 files look like one" in result["problem"]) == (1, True)
