@@ -50,6 +50,10 @@ def candidates_of(source: CaseSource) -> str:
     return f"{', '.join(names[:4])}{more} may be one: type --label {shlex.quote(names[0])}{or_rater}"
 
 
+LOOKING = 5.0
+"""Percent of a job that looking at its labels takes, of what it is given."""
+
+
 def find_labelled(
     cases: CasesParameter,
     progress: Progress,
@@ -62,7 +66,7 @@ def find_labelled(
     decided. Raises EngineError as `labels_of` does.
     """
     whole = found if cases.limit is not None or cases.items is not None else all_of(cases, found)
-    labels = look_at_labels(whole, cases, progress, known)
+    labels = look_at_labels(whole, cases, progress.part(0, LOOKING), known)
     if labels.encoding.sentences:
         progress.report(0, "reading", "; ".join(labels.encoding.sentences))
     return [replace(source, encoding=labels.encoding) for source in found]

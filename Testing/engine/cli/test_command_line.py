@@ -160,7 +160,7 @@ def test_a_table_and_plain_lines_without_a_terminal(two_cases):
     assert done.returncode == 0
     assert "16 × 20 × 12" in done.stdout
     assert "2 cases, 0 with a problem" in done.stdout
-    assert "reading: Case 1 of 2" in done.stderr
+    assert "reading: Looking at label 1 of 2" in done.stderr
     assert "\x1b" not in done.stdout + done.stderr
 
 
