@@ -139,6 +139,7 @@ def regions(result: Result) -> None:
     if result["expected_real"]["sentence"]:
         console.print(result["expected_real"]["sentence"])
     too_weak(result)
+    label_values(result)
     console.print(f"List: {result['csv']}")
     learned_otherwise(result)
     extents(result)
@@ -197,6 +198,7 @@ def evaluation(result: Result) -> None:
     if biases:
         console.print("Outlines of the labels (mm, positive: drawn too large; 95 % interval)")
         _table(("Class", "Annotator", "Offset", "From", "To", "Cases"), biases)
+    label_values(result)
     if "errors_left" in result:
         console.print(f"Audit: {result['errors_left']['sentence']}")
 

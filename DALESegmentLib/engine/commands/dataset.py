@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 from ..core.errors import EngineError
+from ..core.notes import noting
 from ..core.progress import Progress
 from ..io.array_cases import names_in_case
 from ..io.case import Case, CaseSource, UnusableCase
@@ -49,6 +50,10 @@ def candidates_of(source: CaseSource) -> str:
     return f"{', '.join(names[:4])}{more} may be one: type --label {shlex.quote(names[0])}{or_rater}"
 
 
+LOOKING = 5.0
+"""Percent of a job that looking at its labels takes, of what it is given."""
+
+
 def find_labelled(
     cases: CasesParameter,
     progress: Progress,
@@ -61,7 +66,7 @@ def find_labelled(
     decided. Raises EngineError as `labels_of` does.
     """
     whole = found if cases.limit is not None or cases.items is not None else all_of(cases, found)
-    labels = look_at_labels(whole, cases, progress, known)
+    labels = look_at_labels(whole, cases, progress.part(0, LOOKING), known)
     if labels.encoding.sentences:
         progress.report(0, "reading", "; ".join(labels.encoding.sentences))
     return [replace(source, encoding=labels.encoding) for source in found]
@@ -111,10 +116,11 @@ def survey(sources: Sequence[CaseSource], progress: Progress) -> list[CaseFinger
     for i, source in enumerate(sources):
         progress.check()
         progress.report(100.0 * i / len(sources), "reading", f"Looking at case {i + 1} of {len(sources)}")
-        case = read_labelled(source, names if names_itself(source) else None)
+        with noting() as told:
+            case = read_labelled(source, names if names_itself(source) else None)
         progress.check()
         facts.append(CaseFingerprint.of(case))
-        notes += [f"{case.name}: {note}" for note in case.notes]
+        notes += [f"{case.name}: {note}" for note in (*case.notes, *told)]
     if notes:
         more = f" (and {len(notes) - 1} more cases like it)" if len(notes) > 1 else ""
         progress.report(100, "reading", notes[0] + more)

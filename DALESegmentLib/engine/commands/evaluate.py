@@ -22,7 +22,7 @@ from ..io.segmentations import segment_values
 from ..metrics.label_errors import ErrorSample, error_sample, pooled, scores
 from ..metrics.segmentation import SCORES, Offset, agreement, bias_report, contour_offset, mean_of
 from ..review.audit import errors_left_by, read_audit
-from .dataset import find_labelled
+from .dataset import find_labelled, labels_said
 from .parameters import CasesParameter, Parameters
 
 
@@ -51,7 +51,13 @@ def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
         item, sample = _evaluate(source, asked, names, offsets, drawn)
         items.append(item)
         samples += [sample] if sample is not None else []
-    result = {"items": items, "mean": _mean(items, samples), "bias": bias_report(offsets), **left}
+    result = {
+        "items": items,
+        "mean": _mean(items, samples),
+        "bias": bias_report(offsets),
+        **labels_said(sources),
+        **left,
+    }
     if asked.out is not None:
         write_json(asked.out, result)
     return result

@@ -88,9 +88,10 @@ def _finetune(asked: FinetuneParameters, progress: Progress) -> dict[str, Any]:
     network, plan = load_bundle(asked.model, device)
     run_folder = find_bundle(asked.model).parent
     earlier, held_out = _earlier_run(run_folder), load_held_out(find_bundle(asked.model))
-    found = find_labelled(asked.cases, progress.part(0, 1), asked.cases.find_to_learn(), plan.class_names)
-    training, validation = _split(found, held_out.names)
+    found = asked.cases.find_to_learn()
     report_held_out_for_test(asked.cases, progress)
+    found = find_labelled(asked.cases, progress.part(0, 1), found, plan.class_names)
+    training, validation = _split(found, held_out.names)
     cache = CaseCache(asked.out)
     read = _read([*training, *validation], plan, cache, progress.part(1, 8))
     cases, kept = [read[s.name].case for s in training], [read[s.name].case for s in validation]

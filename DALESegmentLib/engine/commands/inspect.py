@@ -13,13 +13,14 @@ from typing import Any
 import numpy as np
 
 from ..core.errors import EngineError
+from ..core.notes import noting
 from ..core.progress import Progress
 from ..io.case import CaseSource, UnusableCase
 from ..io.case_files import read_case
-from ..io.checks import count_values, nothing_labelled
+from ..io.checks import count_values, looks_like_mask, nothing_labelled
 from ..io.find_cases import part
 from ..io.label_encoding import AS_STORED
-from ..io.left_over import left_over
+from ..io.left_over import LOOKS_SO, LeftOver, left_over
 from .dataset import candidates_of, look_at_labels, names_itself, names_of_all
 from .parameters import CasesParameter, Parameters
 
@@ -135,9 +136,24 @@ def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
     for row in rows:
         row["problem"] = row["problem"] or together.get(row["name"])
     if asked.folder is not None and asked.folder.is_dir():
-        about["left_over"] = [group.as_dict() for group in left_over(asked.folder, usable)]
+        unclear = {source.name for source in sources if isinstance(source, UnusableCase)}
+        groups = left_over(asked.folder, usable, unclear)
+        about["left_over"] = [group.as_dict() for group in groups]
+        about["problem"] = about["problem"] or _labels_of_nobody(rows, groups)
     wrong = sum(row["problem"] is not None for row in rows) + (about["problem"] is not None)
     return {"cases": rows, "problems": wrong, **about}
+
+
+def _labels_of_nobody(rows: Sequence[Row], groups: Sequence[LeftOver]) -> str | None:
+    """Where no case has a label, although there are files that look like labels."""
+    labels = [group for group in groups if group.why.startswith(LOOKS_SO)]
+    if not labels or any(row.get("label") or row.get("may_be_label") for row in rows):
+        return None
+    files = sum(group.files for group in labels)
+    return (
+        f"No case has a label, but {files} {'file looks' if files == 1 else 'files look'} like one, for instance "
+        f"{labels[0].example}; give them the names of their images, or name both in a CSV and type --list."
+    )
 
 
 def _layout(sources: Sequence[CaseSource]) -> str:
@@ -157,15 +173,21 @@ def _row(source: CaseSource | UnusableCase, names: Mapping[int, str]) -> dict[st
         if isinstance(source, UnusableCase):
             raise source.problem
         row |= _files(source)
-        case = read_case(source, names if names_itself(source) else None)
+        with noting() as notes:
+            case = read_case(source, names if names_itself(source) else None)
     except EngineError as error:
         return {**row, "problem": error.sentence.removeprefix(f"{source.name}: ")}
-    row |= {"geometry": case.geometry.as_dict(), "channels": case.channels, "notes": list(case.notes)}
+    row |= {"geometry": case.geometry.as_dict(), "channels": case.channels, "notes": [*case.notes, *notes]}
     if case.label is not None:
         row["classes"] = {str(v): n for v, n in case.class_names.items()}
         counts = count_values(case.label)
         row["voxels"] = {str(v): n for v, n in counts.items() if v}
         row["not_annotated"] = 0 if case.annotated is None else int(np.count_nonzero(~case.annotated))
+    elif source.images and looks_like_mask(case.image):
+        row["problem"] = (
+            f"its image {source.images[0].name} has few whole values, as masks have; say with the option image which "
+            "file is the image."
+        )
     return row
 
 

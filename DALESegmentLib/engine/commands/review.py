@@ -26,6 +26,7 @@ from ..planning.preprocessing import label_classes
 from ..review.audit import AUDIT_FILE, AuditDraw, check_not_begun, write_audit
 from ..review.decisions import write_regions_csv, write_regions_json
 from .case_confidence import CaseConfidence, case_confidences, summary, write_map, write_measurements
+from .dataset import labels_said
 from .parameters import ModelParameters
 
 AROUND = 6
@@ -101,7 +102,7 @@ def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
     write_regions_csv(made.regions, csv)
     write_regions_json(made.regions, json, **made.about())
     result = {"regions": [r.as_dict() for r in made.regions], "csv": str(csv), "json": str(json), "items": items}
-    result |= made.about()
+    result |= made.about() | labels_said([source for source, *_ in written])
     result["extents_csv"] = write_measurements(items, asked.out)
     return result if audit is None else {**result, "audit": _written(audit, asked.out / AUDIT_FILE)}
 

@@ -106,8 +106,9 @@ def _record(asked: TrainParameters, device: torch.device, progress: Progress) ->
 def _started(asked: TrainParameters, device: torch.device, progress: Progress) -> Run:
     if asked.cases is None:
         raise EngineError("no-cases", "Name the cases to learn from: a folder, a list or items.")
-    sources = find_labelled(asked.cases, progress, asked.cases.find_to_learn())
+    found = asked.cases.find_to_learn()
     report_held_out_for_test(asked.cases, progress)
+    sources = find_labelled(asked.cases, progress, found)
     facts = survey(sources, progress)
     plan = make_plan(facts, network=asked.network, dims=asked.dims, device=device.type, normalise=asked.normalise)
     # each rank has room for as many patches as were planned for one

@@ -77,22 +77,23 @@ def case_in(folder: Path) -> FoundCase | None:
         return FoundCase(folder.name, arrays=folder, layout="array cases")
     files = images_in(folder)
     if "image" not in files and holds_dicom(folder):
-        labels = by_stem(path for path in folder.iterdir() if path.is_file() and is_dicom_label(path))
+        labels = _dicom_labels(folder)
         others = {name: path for name, path in files.items() if extension_of(path) != ".dcm"} | labels
-        return FoundCase(
-            folder.name,
-            {"image": folder} | others,
-            ("image",),
-            masks=tuple(labels),
-            layout="a folder of DICOM slices a case",
-        )
+        layout = "a folder of DICOM slices a case"
+        return FoundCase(folder.name, {"image": folder} | others, ("image",), masks=tuple(labels), layout=layout)
     series = folder / "image"  # only under that name, else each series is a case of its own
+    masks: dict[str, Path] = {}
     if "image" not in files and series.is_dir() and holds_dicom(series):
-        files["image"] = series
+        masks = _dicom_labels(folder, *(sub for sub in subfolders(folder) if sub != series))
+        files |= {"image": series} | masks
     if not files:
         return None
     known = _of_sequences(folder, files) or _of_class_masks(folder, files)
-    return known or FoundCase(folder.name, files, layout="one folder a case")
+    return known or FoundCase(folder.name, files, masks=tuple(masks), layout="one folder a case")
+
+
+def _dicom_labels(*folders: Path) -> dict[str, Path]:
+    return by_stem(path for folder in folders for path in folder.iterdir() if path.is_file() and is_dicom_label(path))
 
 
 _LABEL_CLASSES = (b"1.2.840.10008.5.1.4.1.1.66.4", b"1.2.840.10008.5.1.4.1.1.66.7", b"1.2.840.10008.5.1.4.1.1.481.3")

@@ -123,6 +123,16 @@ def check_image(image: np.ndarray, name: str) -> None:
         )
 
 
+def looks_like_mask(image: np.ndarray) -> bool:
+    """Whether the voxels hold no more than four values, all of them whole and not negative. image: (C, *grid)."""
+    voxels = image.ravel()
+    some = np.unique(voxels[:: max(1, voxels.size // 4096)])
+    if len(some) > 4 or some[0] < 0:
+        return False
+    values = np.unique(voxels)
+    return bool(len(values) <= 4 and values[0] >= 0 and (values == np.rint(values)).all())
+
+
 def label_values(label: np.ndarray) -> list[int]:
     """The values in a label map of whole numbers >= 0, in order."""
     if label.size == 0 or label.max() > 65535:

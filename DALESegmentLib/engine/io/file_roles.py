@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import re
+import shlex
 from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 
@@ -99,7 +101,8 @@ def _image_names(case: FoundCase, wanted: Sequence[str]) -> tuple[str, ...]:
         )
     raise EngineError(
         "image-unclear",
-        f"{case.name} holds {', '.join(case.files)}; say with the option image which of them are images.",
+        f"{case.name} holds {', '.join(case.files)}; say with the option image which of them are images, for instance "
+        f"--image {shlex.quote(','.join(unlabelled or plain))}.",
     )
 
 
@@ -120,8 +123,11 @@ def _usual_label(case: FoundCase, images: Sequence[str], others: Sequence[str]) 
     called = next((name for name in usual if name in case.files and name not in images), "")
     if called or case.class_files:
         return called
-    named = [n for n in others if is_label_name(n) and not is_rater_name(n)]
-    slicer = [n for n in others if extension_of(case.files[n]) == SEGMENTATION]
+    number = re.search(r"\d{3,}$", case.name)
+    own = f"label{number[0]}" if number else ""  # as of no rater, but of the case
+    named = [n for n in others if is_label_name(n) and (not is_rater_name(n) or n == own)]
+    kinds = {n: extension_of(case.files[n]) for n in others}
+    slicer = [n for n in others if kinds[n] == SEGMENTATION or (kinds[n] in ("", ".dcm") and n in case.masks)]
     words = [n for n in named if without_word(n, LABEL_WORDS) is None]
     for found in (slicer, words, named):
         if len(found) == 1:

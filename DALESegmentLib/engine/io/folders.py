@@ -14,15 +14,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..core.errors import EngineError
-from .bids import bids_cases, is_bids
 from .case import extension_of, stem_of
 from .case_folder import FoundCase, case_in, images_in, subfolders
 from .class_names import read_json
 from .dicom_tree import dicom_cases
 from .file_roles import LABEL
-from .loose_files import RESULTS, apart, case_of_file, one_case_each
+from .loose_files import RESULTS, apart, case_of_file, in_parts, one_case_each
 from .name_pairs import LABEL_WORDS, common_word, is_label_name, is_rater_name, owners
-from .nnunet import is_nnunet, nnunet_cases, read_description
+from .public_layouts import bids_cases, in_channels, is_bids, is_nnunet, nnunet_cases, read_description
 
 KNOWN = (
     "one folder a case with image and label files; images and masks (or labels) side by side; "
@@ -37,6 +36,7 @@ SPLITS = {
     **dict.fromkeys(("val", "valid", "validation", "test", "testing"), "test"),
 }
 _IMAGES = re.compile(r"(?:.*[-_ ])?(?:images?|imgs?|inputs?|volumes?|scans?|data)", re.I)
+_ABOUT_LABELS = re.compile(r"seg|mask|label|annot|truth|\bgt\b", re.I)
 _LABELS = re.compile(rf"(?:.*[-_ ])?(?:{LABEL_WORDS})s?", re.I)
 
 
@@ -71,7 +71,11 @@ def _cases_in(folder: Path, image: set[str], deep: int) -> list[FoundCase]:
 
 def _groups(folder: Path, image: set[str], deep: int) -> list[FoundCase]:
     """The cases of all folders inside. One name in several of them: with the folder's name in front."""
-    found = [(sub, _cases_in(sub, image, deep)) for sub in subfolders(folder) if not sub.is_symlink()]
+    parts = [sub for sub in subfolders(folder) if not sub.is_symlink()]
+    whole = in_parts(folder.name, parts)
+    if whole is not None:
+        return [whole]
+    found = [(sub, _cases_in(sub, image, deep)) for sub in parts]
     times = Counter(case.name for _, cases in found for case in cases)
     return [
         replace(
@@ -88,7 +92,10 @@ def _case_folders(folder: Path, image: set[str]) -> list[FoundCase]:
     alone = case_in(folder)
     if alone and (alone.arrays or alone.images or image & set(alone.files)):
         return [alone]
-    inside = [case for sub in subfolders(folder) if (case := case_in(sub))]
+    parts = subfolders(folder)
+    if alone is None and in_parts(folder.name, parts) is not None:
+        return []  # one case, of which each file has a folder
+    inside = [case for sub in parts if (case := case_in(sub))]
     if alone is not None and all(case.files and set(case.files) <= RESULTS for case in inside):
         return one_case_each(alone)
     return [each for case in inside for each in apart(case)]
@@ -98,7 +105,7 @@ def _side_by_side(folder: Path) -> list[FoundCase]:
     """images/<id>.*, masks/<id>.* and masks/<id>_<name>.*; trusted/ and confidence/ alike; or two folders whose names
     say the same (`img` and `label`, `..._Input` and `..._GroundTruth`)."""
     parts = subfolders(folder)
-    masks = [sub for sub in parts if _LABELS.fullmatch(sub.name)]
+    masks = [sub for sub in parts if _LABELS.fullmatch(sub.name)] or _paired(parts)
     exact = folder / "images"
     pictures = exact if exact.is_dir() else _image_folder(parts, masks)
     if pictures is None:
@@ -106,19 +113,21 @@ def _side_by_side(folder: Path) -> list[FoundCase]:
     masks.sort(key=lambda sub: (sub.name not in ("masks", "labels"), sub.name != "masks"))
     images = images_in(pictures)
     images = {name: path for name, path in images.items() if not _is_superpixels(name, images)}
-    files: dict[str, dict[str, Path]] = {name: {"image": path} for name, path in images.items()}
+    beside = {name: path for sub in masks[:1] for name, path in images_in(sub).items()}
+    files = in_channels(images, beside)
+    shown = {name: tuple(found) for name, found in files.items()}
     rests = _mask_files(masks, files)
     for extra in ("trusted", "confidence"):
         for stem, path in images_in(folder / extra).items() if (folder / extra).is_dir() else ():
             if stem in files:
                 files[stem][extra] = path
     layout = f"{pictures.name} and {masks[0].name} side by side" if masks else f"{pictures.name} alone"
-    one = _one_mask(rests, len(images))
+    one = _one_mask(rests, len(files))
     return [
         FoundCase(
             name,
             found,
-            ("image",),
+            shown[name],
             label=one if one in found else "",
             masks=tuple(rests.get(name, ())),
             class_files=_class_folders(masks, name),
@@ -128,8 +137,24 @@ def _side_by_side(folder: Path) -> list[FoundCase]:
     ]
 
 
+def _paired(parts: Sequence[Path]) -> list[Path]:
+    """A folder whose name has to do with labels (`SegmentationClass`), where its files are called as those of the only
+    other folder."""
+    if len(parts) != 2:
+        return []
+    one, other = sorted(parts, key=lambda sub: _ABOUT_LABELS.search(sub.name) is not None)
+    if _ABOUT_LABELS.search(one.name) or not _ABOUT_LABELS.search(other.name):
+        return []
+    names, labels = images_in(one), images_in(other)
+    return [other] if len(owners(labels, names)) > len(labels) / 2 and "image" not in names else []
+
+
 def _image_folder(parts: Sequence[Path], masks: Sequence[Path]) -> Path | None:
     found = [sub for sub in parts if _IMAGES.fullmatch(sub.name) and sub not in masks and images_in(sub)]
+    if not found and len(masks) == 1 and len(parts) == 2:
+        (other,) = (sub for sub in parts if sub not in masks)
+        labels, names = images_in(masks[0]), images_in(other)
+        found = [other] if labels and len(owners(labels, names)) > len(labels) / 2 and "image" not in names else []
     return found[0] if len(found) == 1 and any(images_in(sub) or subfolders(sub) for sub in masks) else None
 
 

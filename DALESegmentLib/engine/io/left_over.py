@@ -5,16 +5,17 @@ from __future__ import annotations
 import os
 import re
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from .case import CaseSource, extension_of, stem_of
 from .loose_files import RESULTS
 from .name_pairs import is_label_name, is_rater_name
-from .nnunet import PARTS
+from .public_layouts import PARTS
 
 MOST_FILES = 200_000
+LOOKS_SO = "looks like a label"
 _LABEL_FOLDERS = {"masks", "labels", *(labels for _, labels, _ in PARTS)}
 _RESULTS = {"run.json", "checkpoint.json"}
 
@@ -34,15 +35,16 @@ class LeftOver:
         return dict(vars(self))
 
 
-def left_over(folder: Path, sources: Sequence[CaseSource]) -> list[LeftOver]:
-    """Image files below the folder that are part of no case, the most numerous kind first."""
+def left_over(folder: Path, sources: Sequence[CaseSource], unclear: Collection[str] = ()) -> list[LeftOver]:
+    """Image files below the folder that are part of no case, the most numerous kind first. unclear: names of cases that
+    are not understood, whose own problem says so."""
     folder = Path(os.path.abspath(folder))
     used, folders = _used(sources)
     names = sorted({source.name for source in sources}, key=len, reverse=True)
     pattern = re.compile("|".join(map(re.escape, names)) or r"(?!)")
     groups: dict[tuple[str, str], list[Path]] = {}
     for path in _files(folder):
-        if path in used or any(parent in folders for parent in path.parents):
+        if path in used or any(parent in folders or parent.name in unclear for parent in path.parents):
             continue
         place = path.relative_to(folder).parent.as_posix()
         groups.setdefault((pattern.sub("*", place), _kind(path, pattern)), []).append(path)
@@ -92,7 +94,7 @@ def _why(path: Path, kind: str, sources: Sequence[CaseSource]) -> str:
                 return f"may be the label: type --label {shlex.quote(name)}"
     stem = stem_of(path)
     if path.parent.name in _LABEL_FOLDERS or is_label_name(stem) or is_rater_name(stem):
-        return "looks like a label, but no image has its name; rename it, or name both in a CSV and type --list"
+        return f"{LOOKS_SO}, but no image has its name; rename it, or name both in a CSV and type --list"
     if any(path.parent in {image.parent for image in s.images} for s in sources):
         short = stem
         for source in sources:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from ..core.errors import EngineError
 from .case import SEGMENTATION, extension_of, stem_of
-from .case_folder import FoundCase, by_stem
+from .case_folder import FoundCase, by_stem, images_in
 from .file_roles import LABEL, NEVER_IMAGES, SUFFIXES
-from .name_pairs import is_label_name, owners
+from .name_pairs import common_word, is_label_name, is_rater_name, owners
 
 RESULTS = {"segmentation", "probabilities", "confidence", "label_source", "regions"}  # what predict and review write
 _ROLES = {**dict.fromkeys(SUFFIXES, LABEL), **{f"_{name}": name for name in NEVER_IMAGES}}
@@ -111,3 +112,18 @@ def apart(case: FoundCase) -> list[FoundCase]:
         )
         for label, (image, _) in pairs.items()
     ]
+
+
+def in_parts(name: str, folders: Sequence[Path]) -> FoundCase | None:
+    """The case whose image `<id>.*` and masks `<id>_<more>.*` have a folder each; None where it is not so."""
+    found = [images_in(sub) for sub in folders]
+    if len(found) < 2 or any(len(files) != 1 for files in found):
+        return None
+    files = {stem: path for each in found for stem, path in each.items()}
+    image = min(files, key=len)
+    if len(files) < len(found) or any(other != image and not other.startswith(f"{image}_") for other in files):
+        return None
+    masks = tuple(stem for stem in files if stem != image)
+    rest = common_word(stem[len(image) + 1 :] for stem in masks)
+    label = masks[0] if rest and not is_rater_name(rest) else ""
+    return FoundCase(name, files, (image,), label=label, masks=masks, layout="one folder a case, and one a file")

@@ -9,9 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable
 
-LABEL_WORDS = (
-    "labels?|lbl|seg|segm|segmentations?|masks?|gt|ground[-_ ]?truth|truth|annotations?|manual|lesion[-_ ]?mask|dseg"
-)
+LABEL_WORDS = "labels?|lbl|seg|segm|segmentations?|masks?|gt|ground(?:[-_ ]?truth)?|truth|annotations?|manual|dseg"
 IMAGE_WORDS = "images?|imgs?|im|volumes?|vol|scans?|inputs?|imaging|raw|orig|original|data|ct|cta|mri?|pet|us"
 RATER = re.compile(
     rf"(?:(?:{LABEL_WORDS})[-_ ]?)?(?:(?:rater|reader|annotator|expert|observer|obs|radiologist|doctor|r)[-_ ]?\d+|"

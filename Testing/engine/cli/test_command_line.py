@@ -78,7 +78,10 @@ def test_the_help_tells_the_engines_defaults():
     assert f"({Train.model_fields['validation'].default})" in text
 
 
-CASES = "--data d --image a,b --label l --split test --limit 3 --rater-seed 1"
+CASES = (
+    "--data d --image a,b --label l --split test --limit 3 --rater-seed 1 --rater 2 --ignore-label 255 "
+    "--ignore-label -1 --class-label 128 --instances-as-one --sparse-labels"
+)
 LEARN = "--epochs 2 --steps-per-epoch 3 --seconds 4 --learning-rate 0.01 --seed 5 --device cpu --overwrite -o out"
 EVERYTHING = {
     "inspect": f"{CASES} --reference votes:2",
@@ -157,7 +160,7 @@ def test_a_table_and_plain_lines_without_a_terminal(two_cases):
     assert done.returncode == 0
     assert "16 × 20 × 12" in done.stdout
     assert "2 cases, 0 with a problem" in done.stdout
-    assert "reading: Case 1 of 2" in done.stderr
+    assert "reading: Looking at label 1 of 2" in done.stderr
     assert "\x1b" not in done.stdout + done.stderr
 
 

@@ -268,3 +268,36 @@ def test_two_columns_that_may_be_the_label(tmp_path, refused):
     (tmp_path / "list.csv").write_text("image,mask,seg\nx.nii.gz,y.nii.gz,y.nii.gz\n")
     with refused("bad-list", "mask and seg", "label"):
         find_cases(list=tmp_path / "list.csv")
+
+
+def test_other_pairs_of_folders(tmp_path):
+    parts = (("JPEGImages", ".jpg"), ("SegmentationClass", ".png"))
+    lay(tmp_path / "voc", *(f"{part}/{n}{end}" for n in "ab" for part, end in parts))
+    assert files(find_cases(tmp_path / "voc"))["b"] == (["b.jpg"], "b.png")
+    lay(tmp_path / "ct", *(f"{part}/{n}.nii.gz" for n in "123" for part in ("CT", "Labels")))
+    assert files(find_cases(tmp_path / "ct"))["2"] == (["2.nii.gz"], "2.nii.gz")
+    flare = [f"images/F_{n:04}_{c:04}.nii.gz" for n in (1, 2) for c in (0, 1)]
+    lay(tmp_path / "flare", *flare, *(f"labels/F_{n:04}.nii.gz" for n in (1, 2)))
+    found = files(find_cases(tmp_path / "flare"))
+    assert found["F_0002"] == (["F_0002_0000.nii.gz", "F_0002_0001.nii.gz"], "F_0002.nii.gz")
+
+
+def test_a_folder_for_each_file_of_a_case(tmp_path):
+    for n in (2, 3):
+        lay(tmp_path / f"IMD{n:03}", f"IMD{n:03}_Image/IMD{n:03}.bmp", f"IMD{n:03}_lesion/IMD{n:03}_lesion.bmp")
+    assert files(find_cases(tmp_path)) == {f"IMD{n:03}": ([f"IMD{n:03}.bmp"], f"IMD{n:03}_lesion.bmp") for n in (2, 3)}
+
+
+def test_a_label_with_the_number_of_its_case_is_no_raters(tmp_path):
+    lay(tmp_path, "0001/data.nii.gz", "0001/label0001.nii.gz", "0002/data.nii.gz", "0002/label0002.nii.gz")
+    assert files(find_cases(tmp_path))["0002"] == (["data.nii.gz"], "label0002.nii.gz")
+
+
+def test_bids_with_raw_data_in_a_folder_of_its_own(tmp_path):
+    lay(tmp_path, "rawdata/sub-v1/sub-v1_ct.nii.gz", "derivatives/sub-v1/sub-v1_seg-vert_msk.nii.gz")
+    assert files(find_cases(tmp_path)) == {"sub-v1": (["sub-v1_ct.nii.gz"], "sub-v1_seg-vert_msk.nii.gz")}
+
+
+def test_case_folders_are_no_pairs_of_folders(tmp_path):
+    lay(tmp_path, *(f"{case}/{name}.nrrd" for case in ("patient", "segmented") for name in ("image", "label")))
+    assert files(find_cases(tmp_path)) == {c: (["image.nrrd"], "label.nrrd") for c in ("patient", "segmented")}
