@@ -127,7 +127,8 @@ def read_header(path: Path, *tags: str | int, force: bool = False) -> Any:
 
     try:
         with path.open("rb") as file:
-            header = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=list(tags) or None, force=force)
+            wanted: Any = list(tags) or None
+            header = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=wanted, force=force)
             header.pixels_at = file.tell()
         return header
     except Exception as error:  # pydicom raises whatever a damaged file happens to cause

@@ -117,15 +117,25 @@ class NiftiHeader:
             sizes = struct.unpack_from(order + "8h", header, 40)
             code, bits = struct.unpack_from(order + "2h", header, 70)
             (offset,) = struct.unpack_from(order + "f", header, 108)
+            self.spacing = struct.unpack_from(order + "3f", header, 80)
         else:  # NIfTI-2
             sizes = struct.unpack_from(order + "8q", header, 16)
             code, bits = struct.unpack_from(order + "2h", header, 12)
             (offset,) = struct.unpack_from(order + "q", header, 168)
+            self.spacing = struct.unpack_from(order + "3d", header, 112)
         if not 0 <= offset <= _LARGEST_OFFSET:  # NaN, too
             raise struct.error("no place of the voxels")
         self.offset = max(int(offset), 348)
         self.voxel_bytes = math.prod(max(n, 1) for n in sizes[1 : sizes[0] + 1]) * bits // 8
         self.float_type = {16: np.dtype(order + "f4"), 64: np.dtype(order + "f8")}.get(code)
+
+
+def nifti_header(path: Path) -> NiftiHeader:
+    """Raises struct.error, OSError, EOFError or zlib.error where it is none."""
+    with path.open("rb") as file:
+        zipped = file.read(2) == b"\x1f\x8b"
+    with gzip.open(path) if zipped else path.open("rb") as file:
+        return NiftiHeader(file.read(540))
 
 
 def count_not_finite(path: Path) -> int:
