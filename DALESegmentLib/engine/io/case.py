@@ -25,7 +25,7 @@ class Case:
     image: (C, *grid) float32 as stored in the file; label, trusted, confidence: (*grid), where grid is
     `geometry.array_shape`. label: 0 is background, any number of classes. trusted: True where a clinician
     confirmed or corrected the label. confidence: in [0, 1], how far the label of that voxel can be trusted.
-    class_names maps label values (not 0) to names.
+    class_names maps label values (not 0) to names. notes: what a reader should know of how it was read.
     """
 
     name: str
@@ -35,6 +35,7 @@ class Case:
     trusted: np.ndarray | None = None
     confidence: np.ndarray | None = None
     class_names: dict[int, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     @property
     def channels(self) -> int:
