@@ -27,7 +27,7 @@ import SimpleITK as sitk
 
 from ..core.errors import EngineError
 from ..core.memory import available_memory
-from .case import NIFTI, extension_of
+from .case import NIFTI, PICTURES, extension_of
 from .checks import not_finite, unreadable
 
 _CHUNK = 1 << 22
@@ -65,12 +65,26 @@ def _check_format(path: Path, promised: int | None = None) -> tuple[bool, int]:
     extension = extension_of(path)
     if extension in NIFTI:
         return True, count_not_finite(path)
-    return (
-        (extension not in (".jpg", ".jpeg") or _jpeg_complete(path.read_bytes()))
-        and (extension != ".png" or _PNG_END in path.read_bytes())
-        and (extension not in (".tif", ".tiff") or tiff_complete(path))
-        and (not extension.endswith((".nrrd", ".mha")) or _checksum_right(path, promised))
-    ), 0
+    if extension in PICTURES:
+        return _picture_complete(path), 0
+    return not extension.endswith((".nrrd", ".mha")) or _checksum_right(path, promised), 0
+
+
+def is_tiff(path: Path) -> bool:
+    """By its first bytes, whatever its ending."""
+    with path.open("rb") as file:
+        return file.read(4)[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+
+
+def _picture_complete(path: Path) -> bool:
+    """By what it is, whatever its ending. Raises struct.error."""
+    with path.open("rb") as file:
+        start = file.read(4)
+    if start.startswith(b"\xff\xd8"):
+        return _jpeg_complete(path.read_bytes())
+    if start == b"\x89PNG":
+        return _PNG_END in path.read_bytes()
+    return tiff_complete(path) if is_tiff(path) else bool(start)
 
 
 def _jpeg_complete(data: bytes) -> bool:

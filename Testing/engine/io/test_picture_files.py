@@ -8,6 +8,7 @@ import zlib
 import numpy as np
 import pytest
 import SimpleITK as sitk
+import tifffile
 from PIL import Image, ImageOps
 
 from DALESegmentLib.engine.core.notes import noting
@@ -77,3 +78,22 @@ def test_pictures_that_are_refused(tmp_path, refused):
     frames[0].save(tmp_path / "c.gif", save_all=True, append_images=frames[1:])
     with refused("unknown-format", "c.gif", "PNG"):
         read_image(tmp_path / "c.gif")
+
+
+@pytest.mark.parametrize(("made", "called"), [("JPEG", ".png"), ("PNG", ".jpg"), ("TIFF", ".png"), ("PNG", ".tif")])
+def test_the_content_counts_and_not_the_ending(tmp_path, refused, made, called):
+    path = tmp_path / f"a{called}"
+    Image.fromarray(GREY).save(path, format=made)
+    with Image.open(path) as picture:
+        assert np.array_equal(read_image(path)[0][0], np.asarray(picture))
+    path.write_bytes(path.read_bytes()[:-40])
+    with refused("unreadable-file", path.name):
+        read_image(path)
+
+
+@pytest.mark.parametrize("turn", range(1, 9))
+def test_a_tiff_is_turned_as_it_is_shown(tmp_path, turn):
+    tifffile.imwrite(tmp_path / "a.tif", GREY, extratags=[(274, "H", 1, turn, True)])
+    stored = Image.fromarray(GREY)
+    stored.getexif()[0x0112] = turn
+    assert np.array_equal(read_image(tmp_path / "a.tif")[0][0], np.asarray(ImageOps.exif_transpose(stored)))
