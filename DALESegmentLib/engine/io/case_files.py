@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from ..core.errors import EngineError
+from ..core.notes import noting
 from ..geometry.grid import Geometry, onto_grid, same_voxels
 from .array_cases import load_array_case
 from .case import NIFTI, PICTURES, Case, CaseSource, extension_of
@@ -34,8 +35,10 @@ def read_case(source: CaseSource, class_names: Mapping[int, str] | None = None) 
 
     Raises EngineError with the codes of `read_image`, `read_label`, `to_label_map` and `checks`.
     """
-    with naming(source.name):
-        return _read_case(source, class_names)
+    with naming(source.name), noting() as notes:
+        case = _read_case(source, class_names)
+    case.notes = (*case.notes, *notes)
+    return case
 
 
 @contextmanager

@@ -15,8 +15,7 @@ from ..core.errors import EngineError
 from ..core.files import replacing
 from .case import SEGMENTATION, extension_of
 from .checks import label_values
-from .dicom_kind import RTSTRUCT, kind_of_dicom
-from .dicom_kind import SEGMENTATION as DICOM_SEGMENTATION
+from .dicom_kind import segments_in
 
 DESCRIPTION = "dataset.json"
 IGNORE = "ignore"
@@ -95,14 +94,14 @@ def described_labels(label_path: Path) -> DescribedLabels:
 
 def has_segments(path: Path) -> bool:
     """Whether the file names segments: Slicer's header in an NRRD, whatever its ending, or a DICOM segmentation or
-    RTSTRUCT."""
+    RTSTRUCT, be it alone in a folder."""
     extension = extension_of(path)
     if extension == SEGMENTATION:
         return True
-    if extension not in (".nrrd", ".nhdr", ".dcm", "") or not path.is_file():
+    if extension in (".dcm", "") or path.is_dir():
+        return segments_in(path) is not None
+    if extension not in (".nrrd", ".nhdr") or not path.is_file():
         return False
-    if extension in (".dcm", ""):
-        return kind_of_dicom(path) in (DICOM_SEGMENTATION, RTSTRUCT)
     with path.open("rb") as file:
         header = file.read(_LONGEST_HEADER).partition(b"\n\n")[0]
     return re.search(rb"^Segment0_(Name|ID|LabelValue):=", header, re.M) is not None

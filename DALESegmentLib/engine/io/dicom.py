@@ -174,6 +174,8 @@ def _alike(frames: list[Frame], name: str) -> list[Frame]:
             raise EngineError(
                 "dicom-mixed", f"The slices of {name} are {words}; put the series you want in a folder of its own."
             )
+    if any(frame.file.get("PhotometricInterpretation") == "MONOCHROME1" for frame in frames):
+        note(f"{name} is to be shown with white as black (MONOCHROME1); its numbers are read as they are.")
     return frames
 
 

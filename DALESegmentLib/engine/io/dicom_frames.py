@@ -34,7 +34,17 @@ _TAGS = (
     ),
     *("TimeSlotVector", "TimeSliceVector", "RotationVector", "AngularViewVector"),
     *("TemporalPositionIdentifier", "EchoTime", "EchoNumbers", "TriggerTime", "DiffusionBValue", "InversionTime"),
-    *("FlipAngle", "StackID", "AcquisitionNumber", "AcquisitionTime", "ComplexImageComponent", "SequenceName"),
+    *(
+        "ConvolutionKernel",
+        "KVP",
+        "FrameReferenceTime",
+        "FlipAngle",
+        "StackID",
+        "AcquisitionNumber",
+        "AcquisitionTime",
+        "ComplexImageComponent",
+        "SequenceName",
+    ),
     *("BitsStored", "HighBit", "PixelRepresentation"),
     *(0x60000100, 0x60020100),  # bits of overlays
 )
@@ -58,6 +68,9 @@ WORDS = {
     "FlipAngle": "flip angles",
     "StackID": "stacks",
     "SequenceName": "sequences",
+    "ConvolutionKernel": "kernels",
+    "KVP": "tube voltages (kV)",
+    "FrameReferenceTime": "time points (ms)",
     "AcquisitionNumber": "acquisitions",
     "FrameAcquisitionNumber": "acquisitions",
     "EnergyWindowVector": "energy windows",
@@ -126,11 +139,16 @@ def header_of(path: Path) -> Any:
 def frames_of(path: Path, header: Any) -> list[Frame]:
     """The frames of a file in its own order.
 
-    Raises EngineError("unreadable-file", "dicom-no-pixels", "dicom-tiles" or "dicom-cine").
+    Raises EngineError("unreadable-file", "dicom-no-pixels", "dicom-tiles", "dicom-mosaic" or "dicom-cine").
     """
     try:
         if not header.get("Rows") or not header.get("Columns"):
             raise EngineError("dicom-no-pixels", f"{path.name} is a DICOM file without pixels; choose another file.")
+        if "MOSAIC" in (header.get("ImageType") or ()):
+            raise EngineError(
+                "dicom-mosaic",
+                f"{path.name} shows many slices side by side in one picture (mosaic); convert it with dcm2niix.",
+            )
         count = int(header.get("NumberOfFrames") or 1)
         if count > 1:
             _check_volume(path, header, count)

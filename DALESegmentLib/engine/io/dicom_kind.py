@@ -16,6 +16,7 @@ from .checks import unreadable
 
 IMAGE, SEGMENTATION, MAP, RTSTRUCT = "image", "segmentation", "parametric map", "rtstruct"
 OTHER = "other"
+_MOST_LOOKED_AT = 20
 _STORAGE = "1.2.840.10008.5.1.4.1.1."
 _KINDS = {
     f"{_STORAGE}66.4": SEGMENTATION,
@@ -36,6 +37,7 @@ _KINDS = {
     f"{_STORAGE}481.23": IMAGE,
     f"{_STORAGE}481.24": IMAGE,
     f"{_STORAGE}88.59": "key objects",
+    "1.3.12.2.1107.5.9.1": "raw data",  # of Siemens
     "1.2.840.10008.1.3.10": "directory",
 }
 _FAMILIES = {  # SOP classes that start so
@@ -93,6 +95,17 @@ def kind_of_dicom(path: Path) -> str:
     return kind_of(sop_class(header)) if header is not None else ""
 
 
+def segments_in(path: Path) -> Path | None:
+    """The file itself where it is a DICOM segmentation or an RTSTRUCT, or the only one of a folder's DICOM files that
+    is one; else None."""
+    if not path.is_dir():
+        return path if kind_of_dicom(path) in (SEGMENTATION, RTSTRUCT) else None
+    files = [file for file in sorted(path.iterdir()) if not file.name.startswith(".") and is_dicom(file)]
+    kinds = [kind_of_dicom(file) for file in files] if len(files) <= _MOST_LOOKED_AT else []
+    found = [file for file, kind in zip(files, kinds, strict=False) if kind in (SEGMENTATION, RTSTRUCT)]
+    return found[0] if len(found) == 1 and IMAGE not in kinds else None
+
+
 def kind_of(uid: str) -> str:
     """The kind of a SOP class. One that the standard does not list is an image: archives have private ones of those."""
     if uid in _KINDS:
@@ -127,7 +140,8 @@ def read_header(path: Path, *tags: str | int, force: bool = False) -> Any:
 
     try:
         with path.open("rb") as file:
-            header = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=list(tags) or None, force=force)
+            wanted: Any = list(tags) or None
+            header = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=wanted, force=force)
             header.pixels_at = file.tell()
         return header
     except Exception as error:  # pydicom raises whatever a damaged file happens to cause

@@ -18,7 +18,7 @@ from .case import NIFTI, OTHER_VOLUMES, extension_of, is_picture
 from .checks import as_label, check_exists, check_label, check_path, label_values
 from .dicom import read_dicom, read_series
 from .dicom_kind import is_dicom
-from .integrity import is_complete
+from .integrity import is_complete, is_tiff
 from .itk_files import channels_of, geometry_of, load_itk
 from .nifti import read_nifti
 from .pictures import read_picture
@@ -151,8 +151,7 @@ def _read(path: Path, label: bool = False) -> tuple[np.ndarray, Geometry]:
     if extension in (*NIFTI, *OTHER_VOLUMES):
         return read_nifti(path, label)
     if is_picture(path):
-        tiff = extension in (".tif", ".tiff")
-        pixels = read_tiff(path, label) if tiff else read_picture(path, label)
+        pixels = read_tiff(path, label) if is_tiff(path) else read_picture(path, label)
         return pixels, _pixel_grid(tuple(reversed(pixels.shape[1:])))
     image = load_itk(path)
     return channels_of(image), geometry_of(image)

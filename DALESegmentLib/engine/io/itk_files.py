@@ -21,6 +21,7 @@ from .checks import check_exists, unreadable
 from .integrity import check_complete, check_promise, check_size
 
 KNOWN = "NIfTI, NRRD, MHA, PNG, JPEG, TIFF or a DICOM folder"
+_HEADER_BYTES = 1 << 20
 _FOREIGN = {
     ".img": "the voxels of an Analyze or NIfTI pair; choose the file .hdr beside it",
     ".head": "an AFNI file; convert it with 3dAFNItoNIFTI",
@@ -61,6 +62,7 @@ def load_itk(path: Path) -> sitk.Image:
     check_exists(path)
     if not extension_of(path):
         raise _unknown(path)
+    _check_nrrd(path)
     with _unpacked(path) as file, itk_warnings() as warnings:
         check_complete(file, check_promise(file))
         try:
@@ -72,16 +74,38 @@ def load_itk(path: Path) -> sitk.Image:
                     f"The axes of {path.name} are not at right angles to each other; "
                     "resample it to a straight grid first.",
                 ) from error
+            if "PixelType" in str(error):
+                raise EngineError(
+                    "voxel-kind", f"{path.name} holds tensors or the like; save it as plain numbers."
+                ) from error
             raise unreadable(path) from error
     for warning in warnings:
         _tell(path, warning)
     if "complex" in image.GetPixelIDTypeAsString():
         raise EngineError("voxel-kind", f"{path.name} holds complex numbers; save their magnitude as an image.")
+    if image.GetDimension() == 4 and image.GetSize()[3] > 1:
+        note(f"{path.name}: its {image.GetSize()[3]} volumes are taken as channels.")
     if image.GetDimension() > 4:
         raise EngineError(
             "nrrd-axes", f"{path.name} has {image.GetDimension()} axes; save one volume of it as an image."
         )
     return image
+
+
+def _check_nrrd(path: Path) -> None:
+    """Time has no place among channels. Raises EngineError("several-times")."""
+    if not path.name.lower().endswith((".nrrd", ".nhdr")):
+        return
+    with path.open("rb") as file:
+        head = re.split(rb"\r?\n\r?\n", file.read(_HEADER_BYTES), maxsplit=1)[0].lower()
+    fields = dict(re.findall(rb"^([\w ]+?): *(.*?)[ \t]*\r?$", head, re.M))
+    kinds, sizes = fields.get(b"kinds", b"").split(), fields.get(b"sizes", b"").split()
+    timed = b"time" in kinds or fields.get(b"space", b"").endswith(b"time") or b"axis 0 index type:=" in head
+    if timed and len(sizes) > 3 and sizes[kinds.index(b"time") if b"time" in kinds else 0] != b"1":
+        raise EngineError(
+            "several-times",
+            f"{path.name} holds several volumes, one after the other in time; save the one you want as an image.",
+        )
 
 
 def _unknown(path: Path) -> EngineError:
@@ -139,7 +163,7 @@ def _tell(path: Path, warning: str) -> None:
 def _unpacked(path: Path) -> Iterator[Path]:
     """The file, or a copy of a NRRD file with its voxels unpacked from bzip2, which ITK cannot."""
     name = path.name.lower()
-    head = path.open("rb").read(1 << 20) if name.endswith(".nrrd") else b""
+    head = path.open("rb").read(_HEADER_BYTES) if name.endswith(".nrrd") else b""
     end = re.search(rb"\r?\n\r?\n", head) if head.startswith(b"NRRD") else None
     found = re.search(rb"^encoding: *(bzip2|bz2)[ \t]*\r?$", head[: end.start()], re.M | re.I) if end else None
     if end is None or found is None:

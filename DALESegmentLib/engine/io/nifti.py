@@ -18,7 +18,7 @@ from ..core.notes import note
 from ..geometry.grid import Geometry
 from .case import NIFTI, extension_of
 from .checks import unreadable
-from .integrity import check_complete, check_size
+from .integrity import check_complete, check_size, nifti_header
 
 _MM = {"meter": 1000.0, "mm": 1.0, "micron": 0.001}
 _TIMES = ("sec", "msec", "usec")
@@ -161,12 +161,24 @@ def _affine(path: Path, image: Any) -> np.ndarray:
     chosen = sform
     if qform is not None and (sform is None or sform_code != 1 or not sform_right):
         chosen = qform
+    if chosen is not sform or chosen is None:
+        _check_spacing(path, image.shape)
     if chosen is None:
         return _unplaced(path, header.get_zooms()) * _unit(header)
     if sform is not None and qform is not None and not np.allclose(sform, qform, atol=1e-3 + 1e-2 * _finest(chosen)):
         which = "scanner's (sform)" if chosen is sform else "qform's"
         note(f"{path.name} gives two places (sform and qform differ); the {which} is taken, as Slicer does.")
     return np.asarray(chosen, float) * _unit(header)
+
+
+def _check_spacing(path: Path, shape: tuple[int, ...]) -> None:
+    """nibabel takes a spacing of 0 for 1. Raises EngineError("bad-geometry")."""
+    if extension_of(path) in NIFTI and any(
+        s == 0 < n - 1 for s, n in zip(nifti_header(path).spacing, shape, strict=False)
+    ):
+        raise EngineError(
+            "bad-geometry", f"{path.name} says that its voxels have the size 0; set their spacing and save it again."
+        )
 
 
 def _unit(header: Any) -> np.ndarray:

@@ -17,16 +17,16 @@ from .checks import unreadable
 from .integrity import check_complete, check_size
 from .itk_files import itk_warnings
 
-_TURNS = {  # EXIF orientation: how rows and columns become what is shown
-    2: lambda a: a[:, ::-1],
-    3: lambda a: a[::-1, ::-1],
-    4: lambda a: a[::-1],
-    5: lambda a: a.swapaxes(0, 1),
-    6: lambda a: a[::-1].swapaxes(0, 1),
-    7: lambda a: a[::-1, ::-1].swapaxes(0, 1),
-    8: lambda a: a[:, ::-1].swapaxes(0, 1),
+_TURNS = {  # TIFF 6.0 and EXIF, "Orientation": what is done to rows and columns
+    2: lambda a: a[..., :, ::-1],
+    3: lambda a: a[..., ::-1, ::-1],
+    4: lambda a: a[..., ::-1, :],
+    5: lambda a: a.swapaxes(-2, -1),
+    6: lambda a: a[..., ::-1, :].swapaxes(-2, -1),
+    7: lambda a: a[..., ::-1, ::-1].swapaxes(-2, -1),
+    8: lambda a: a[..., :, ::-1].swapaxes(-2, -1),
 }
-_ORIENTATION = 0x0112
+_ORIENTATION = 0x0112  # of EXIF
 _GREY_BITS = {1: 255, 2: 85, 4: 17}
 """By how much grey of few bits is stretched to 8."""
 
@@ -52,10 +52,7 @@ def read_picture(path: Path, indices: bool = False) -> np.ndarray:
             raise
         except Exception as error:  # Pillow raises whatever a damaged file happens to cause
             raise unreadable(path) from error
-    if turn in _TURNS:
-        pixels = _TURNS[turn](pixels)
-        note(f"{path.name} was turned as its camera says (EXIF orientation {turn}).")
-    return np.moveaxis(pixels.reshape(*pixels.shape[:2], -1), -1, 0)
+    return shown(np.moveaxis(pixels.reshape(*pixels.shape[:2], -1), -1, 0), int(turn), path)
 
 
 @contextmanager
@@ -108,3 +105,11 @@ def _indexed(picture: Any, indices: bool) -> np.ndarray:
         return np.asarray(picture if picture.mode == "P" else picture.getchannel(0))
     colours = np.asarray(picture.convert("RGB"))
     return colours[..., :1] if (colours == colours[..., :1]).all() else colours
+
+
+def shown(pixels: np.ndarray, orientation: int, path: Path) -> np.ndarray:
+    """Pixels (..., j, i) turned as the orientation (1 to 8) says; a note says so."""
+    if orientation not in _TURNS:
+        return pixels
+    note(f"{path.name} was turned as its header says (orientation {orientation}).")
+    return _TURNS[orientation](pixels)

@@ -18,7 +18,7 @@ from ..core.files import replacing
 from .case import SEGMENTATION, extension_of
 from .checks import as_label, check_exists, check_label, unreadable
 from .class_names import has_segments
-from .dicom_kind import RTSTRUCT, kind_of_dicom
+from .dicom_kind import RTSTRUCT, kind_of_dicom, segments_in
 from .dicom_segmentation import read_dicom_segmentation
 from .images import placed, save_itk, storable
 from .itk_files import channels_of, geometry_of, load_itk
@@ -44,8 +44,9 @@ def read_segmentation(path: Path | str) -> Segmentation:
     `read_rtstruct` raise.
     """
     path = Path(path)
-    if extension_of(path) in ("", ".dcm"):
+    if path.is_dir() or extension_of(path) in ("", ".dcm"):
         check_exists(path)
+        path = segments_in(path) or path
         return read_rtstruct(path) if kind_of_dicom(path) == RTSTRUCT else read_dicom_segmentation(path)
     image = load_itk(path)
     if image.GetDimension() != 3:

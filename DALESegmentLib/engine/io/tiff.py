@@ -14,11 +14,12 @@ from ..core.notes import note
 from .checks import unreadable
 from .integrity import check_complete, check_size
 from .itk_files import itk_warnings
+from .pictures import shown
 
 _CHANNELS, _SLICES = "CS", "ZIQ"
 _WORDS = {"T": "time points", "H": "lifetimes", "L": "excitations", "M": "mosaic tiles", "P": "phases", "R": "tiles"}
 _COLOURS = {5: "CMYK", 8: "CIE L*a*b*", 9: "ICC L*a*b*", 10: "ITU L*a*b*", 32803: "a camera's raw filter"}
-_PALETTE = 3
+_PALETTE, _ORIENTATION = 3, 274
 
 
 def read_tiff(path: Path, indices: bool = False) -> np.ndarray:
@@ -135,10 +136,12 @@ def _arranged(path: Path, array: np.ndarray, axes: str, page: Any, indices: bool
     samples = axes.find("S")
     if samples >= 0 and array.dtype.kind != "f" and [*map(int, page.extrasamples)] in ([1], [2]):  # transparency
         array = np.take(array, range(array.shape[samples] - 1), axis=samples)
+    if int(page.photometric) == 0 and page.bitspersample == 1:
+        note(f"{path.name} shows 0 as white; its numbers are read as they are.")
     order = [n for group in ("C", "S", _SLICES, "Y", "X") for n, axis in enumerate(axes) if axis in group]
     array = array.transpose(order)
     depth = sum(axis in _SLICES for axis in axes)
-    array = array.reshape(-1, *array.shape[-2 - depth :])
+    array = shown(array.reshape(-1, *array.shape[-2 - depth :]), int(page.tags.valueof(_ORIENTATION, 1)), path)
     if int(page.photometric) == _PALETTE and page.colormap is not None and not indices:
         return _coloured(array, page.colormap)
     return array

@@ -169,6 +169,14 @@ def test_a_case_of_dicom_alone(tmp_path):
     assert case.class_names == {1: "liver", 2: "tumour"}
 
 
+def test_a_segmentation_alone_in_a_folder(tmp_path):
+    path = segmentation(tmp_path / "label" / "a.dcm", planes(LIVER), ["liver"])
+    assert has_segments(path.parent)
+    assert np.array_equal(on_grid(path.parent)[0], LIVER)
+    segmentation(tmp_path / "label" / "b.dcm", planes(LIVER), ["liver"])
+    assert not has_segments(path.parent)
+
+
 def lps(points, k: float) -> np.ndarray:
     """(i, j) in voxels to mm, in slice k."""
     i, j = np.array(points, float).T

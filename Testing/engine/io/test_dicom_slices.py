@@ -106,6 +106,8 @@ REASONS = [
     ({"InversionTime": ("100", "900")}, "2 inversion times"),
     ({"StackID": ("1", "2")}, "2 stacks"),
     ({"AcquisitionNumber": (1, 2)}, "2 acquisitions"),
+    ({"ConvolutionKernel": ("B30f", "B70f")}, "2 kernels (B30f, B70f)"),
+    ({"FrameReferenceTime": ("0", "60000")}, "2 time points"),
     ({"AcquisitionTime": ("101500", "101730")}, "2 acquisition times"),
     ({}, "12 slices at 6 positions"),
 ]
@@ -276,6 +278,12 @@ def slice_at_without_pixels():
     data = slice_at(V[0], 0)
     del data.PixelData
     return data
+
+
+def test_many_slices_in_one_picture(tmp_path, refused):
+    data = slice_at(V[0], 0, ImageType=["ORIGINAL", "PRIMARY", "M", "ND", "MOSAIC"])
+    with refused("dicom-mosaic", "a.dcm", "dcm2niix"):
+        read_image(save(data, tmp_path / "a.dcm"))
 
 
 def test_a_folder_of_reports_alone(tmp_path, refused):
