@@ -20,6 +20,7 @@ from .options import (
     Limit,
     Model,
     Out,
+    Overwrite,
     RaterSeed,
     Reference,
     Seed,
@@ -55,12 +56,19 @@ def predict(
         ),
     ] = None,
     device: Device = None,
+    overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
     """Segment images."""
     named = cases(data, case_list, image, split=split, limit=limit)
     parameters = given(
-        model=model, cases=named, out=out, probabilities=probabilities, mode=mode and mode.value, device=device
+        model=model,
+        cases=named,
+        out=out,
+        probabilities=probabilities,
+        mode=mode and mode.value,
+        device=device,
+        overwrite=overwrite or None,
     )
     perform("predict", parameters, as_json, summaries.predictions)
 
@@ -76,11 +84,12 @@ def confidence(
     limit: Limit = None,
     rater_seed: RaterSeed = None,
     device: Device = None,
+    overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
     """Write a map of label confidence for every labelled case."""
     named = cases(data, case_list, image, label, None, split, limit, rater_seed)
-    parameters = given(model=model, cases=named, out=out, device=device)
+    parameters = given(model=model, cases=named, out=out, device=device, overwrite=overwrite or None)
     perform("confidence", parameters, as_json, summaries.confidences)
 
 
@@ -103,11 +112,21 @@ def review(
     ] = None,
     seed: Seed = None,
     device: Device = None,
+    overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
     """List the probable errors of labels, worst first."""
     named = cases(data, case_list, image, label, None, split, limit, rater_seed)
-    parameters = given(model=model, cases=named, out=out, device=device, limit=regions, audit=audit, seed=seed)
+    parameters = given(
+        model=model,
+        cases=named,
+        out=out,
+        device=device,
+        limit=regions,
+        audit=audit,
+        seed=seed,
+        overwrite=overwrite or None,
+    )
     perform("review", parameters, as_json, summaries.regions)
 
 
@@ -192,11 +211,21 @@ def simulate(
         typer.Option(min=0.0, max=1.0, help="Share of the cases to spoil (all).", rich_help_panel=ANNOTATOR),
     ] = None,
     seed: Seed = None,
+    overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
     """Spoil labels the way annotators do, for studies where the truth is known."""
     named = cases(data, case_list, image, label, None, split, limit, rater_seed)
-    parameters = given(cases=named, out=out, kind=kind, amount=amount, relative=relative, share=share, seed=seed)
+    parameters = given(
+        cases=named,
+        out=out,
+        kind=kind,
+        amount=amount,
+        relative=relative,
+        share=share,
+        seed=seed,
+        overwrite=overwrite or None,
+    )
     perform("simulate", parameters, as_json, summaries.simulation)
 
 

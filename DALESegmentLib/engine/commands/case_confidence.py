@@ -22,7 +22,7 @@ from torch import Tensor
 from ..bundle.run_folder import find_bundle
 from ..core.device import choose_device
 from ..core.errors import EngineError, checkpoint
-from ..core.files import not_written, replacing, write_json
+from ..core.files import about_to_change, not_written, replacing, write_json
 from ..core.progress import Progress
 from ..dale.agreement import Agreements, ClassAgreement, class_agreement
 from ..dale.candidates import shown_confidence
@@ -41,6 +41,8 @@ from ..training.checkpoint import load_labels
 from ..training.validation import load_recalibration
 from .dataset import read_labelled
 from .parameters import ModelParameters
+from .results_folder import check_apart
+from .suitability import Suitability, check_case, examine, labelled_alone, tell_unlike
 
 LABEL_SOURCE = "label_source"
 GIVEN, REVIEWED = SOURCES.index("given"), SOURCES.index("reviewed")
@@ -174,18 +176,28 @@ class PreparedInput:
 
 
 def case_confidences(
-    asked: ModelParameters, progress: Progress, first: Callable[[PreparedInput], None] | None = None
+    asked: ModelParameters,
+    progress: Progress,
+    first: Callable[[PreparedInput], None] | None = None,
+    looked: Suitability | None = None,
 ) -> Iterator[CaseConfidence]:
-    """One case after the other. Cases the model was trained on bring what training remembered of their label.
+    """One case after the other, without those that have no label. Cases the model was trained on bring what training
+    remembered of their label.
 
-    first: is called with every case before the model looks at the whole of it.
+    first: is called with every case before the model looks at the whole of it. looked: gets what was found out about
+    the cases before the work.
     """
     device = choose_device(asked.device)
     predictor = cached_predictor(asked.model, device)
     plan, bundle = predictor.plan, find_bundle(asked.model)
     run_folder, calibrations, agreed = bundle.parent, load_calibration(bundle), load_agreement(bundle)
     labels, recalibration = load_labels(run_folder), load_recalibration(run_folder)
-    sources = asked.cases.find()
+    looked = Suitability() if looked is None else looked
+    sources = labelled_alone(asked.cases.find(), progress, looked)
+    check_apart(asked.out, sources)
+    if len(sources) > 1:
+        examine(sources, plan, progress.part(0, 5), looked, labelled=True, out=asked.out, maps=1)
+        progress = progress.part(5, 100)
     for i, source in enumerate(sources):
         message = f"Case {i + 1} of {len(sources)}"
         part = progress.part(100.0 * i / len(sources), 100.0 * (i + 1) / len(sources))
@@ -193,6 +205,9 @@ def case_confidences(
         part.report(0, "confidence", message)
         case = read_labelled(source, plan.class_names)
         part.check()
+        if len(sources) == 1:
+            looked.unlike[case.name] = check_case(case, plan)
+            tell_unlike(looked, part)
         image = predictor.prepare(case, part)
         part.check()
         disagreement, label_source = _native(labels.get(source.name), case, plan, part)
@@ -212,7 +227,7 @@ def case_confidences(
             plan,
             probabilities,
             confidence,
-            calibrations,
+            calibrations if looked.intervals_hold(case.name) else {},
             unseen,
             agreed,
             recalibration,
@@ -311,7 +326,8 @@ def _check_free(source: CaseSource, folder: Path, stem: str) -> None:
 def _remove(folder: Path, stem: str) -> None:
     try:
         for path in folder.glob(f"{stem}.*"):
-            path.unlink()
+            about_to_change(path)
+            path.unlink(missing_ok=True)
     except OSError as error:
         raise not_written(stem, folder, error) from error
 

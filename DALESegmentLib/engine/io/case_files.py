@@ -19,6 +19,7 @@ from .case import NIFTI, PICTURES, SEGMENTATION, Case, CaseSource, extension_of
 from .checks import check_confidence, check_geometry, check_image, check_same_grid, unreadable
 from .class_names import names_for
 from .images import as_label, read_image, read_label
+from .modality import read_modality
 from .segmentations import read_segmentation, to_label_map
 
 
@@ -52,7 +53,7 @@ def _read_case(source: CaseSource, class_names: Mapping[int, str] | None) -> Cas
     if not source.images:
         raise EngineError("no-image", f"{source.name} has no image; say which file it is.")
     image, geometry = _read_channels(source.images)
-    case = Case(source.name, image, geometry)
+    case = Case(source.name, image, geometry, modality=read_modality(source.images[0]))
     grid_name = source.images[0].name
     if source.label is not None:
         names = class_names

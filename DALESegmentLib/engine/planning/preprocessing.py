@@ -8,7 +8,7 @@ leaves nothing behind.
 from __future__ import annotations
 
 import tempfile
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, cast
 
@@ -43,6 +43,8 @@ class PreparedCase:
     """Of the image as it came, see `image_fingerprint`."""
     patient: str = ""
     """Whose cases stay together; empty where each case is another's."""
+    inputs: dict[str, str] = field(default_factory=dict)
+    """Hashes of what the case was made from, see `hash_inputs`."""
 
     @property
     def spacing(self) -> tuple[float, ...]:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from ..bundle.run_folder import BUNDLE_FOLDER, RUN_FILE, check_run_folder, claim_run_folder
+from ..commands.results_folder import results_folder
 from ..core.errors import Cancelled, Check, EngineError
 from ..core.files import read_json, write_json
 from ..core.progress import Progress, Stage
@@ -77,6 +78,20 @@ class RemoteEngine:
             return self._evaluate(engine, asked, carrier, progress)
         out = Path(asked["out"]).absolute() if isinstance(asked.get("out"), str) else None
         _check_out(name, asked, out)
+        if out is None or name in RUNS:
+            return self._asked(engine, name, asked, carrier, out, progress)
+        with results_folder(out, overwrite=bool(asked.get("overwrite")), data=_folder_of(asked)) as files:
+            return self._asked(engine, name, asked, carrier, out, progress) | files.about()
+
+    def _asked(
+        self,
+        engine: EngineClient,
+        name: str,
+        asked: dict[str, Any],
+        carrier: Carrier,
+        out: Path | None,
+        progress: Progress,
+    ) -> dict[str, Any]:
         parameters, there = self._sent(asked, carrier, out)
         try:
             result = _answer(engine, name, parameters, progress)
@@ -217,6 +232,12 @@ def _check_out(name: str, asked: dict[str, Any], out: Path | None) -> None:
         check_run_folder(out / RUNS[name], overwrite=bool(asked.get("overwrite")))
     if out is not None and name == "review" and asked.get("audit"):
         check_not_begun(out / AUDIT_FILE)
+
+
+def _folder_of(asked: dict[str, Any]) -> Path | None:
+    cases = asked.get("cases")
+    folder = cases.get("folder") if isinstance(cases, dict) else None
+    return Path(folder) if isinstance(folder, str) else None
 
 
 def _send_model(path: Path, carrier: Carrier) -> str:
