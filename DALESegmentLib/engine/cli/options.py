@@ -84,6 +84,11 @@ Json = Annotated[
     bool, typer.Option("--json", help="Print the result as JSON and nothing else.", rich_help_panel=RESULT)
 ]
 
+Quiet = Annotated[
+    bool,
+    typer.Option("--quiet", "-q", help="Print the paths of the results alone, and errors.", rich_help_panel=RESULT),
+]
+
 Model = Annotated[Path, typer.Option("--model", "-m", help="A bundle folder, or the run folder of a training.")]
 Device = Annotated[
     str | None,

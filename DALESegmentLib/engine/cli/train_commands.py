@@ -21,6 +21,7 @@ from .options import (
     Model,
     Out,
     Overwrite,
+    Quiet,
     RaterSeed,
     Seed,
     cases,
@@ -115,11 +116,12 @@ def plan(
     network: Network = None,
     dims: Dims = None,
     device: Device = None,
+    quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
     """Show the network, patch size and spacing a training would use, without training."""
     named = cases(data, case_list, image, label, None, split, limit, rater_seed)
-    perform("plan", given(cases=named, network=network, dims=dims, device=device), as_json, summaries.plan)
+    perform("plan", given(cases=named, network=network, dims=dims, device=device), as_json, summaries.plan, quiet)
 
 
 def train(
@@ -171,6 +173,7 @@ def train(
         ),
     ] = False,
     overwrite: Overwrite = False,
+    quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
     """Train a model that learns how far each label voxel can be trusted."""
@@ -206,7 +209,7 @@ def train(
         resume=resume,
         overwrite=overwrite,
     )
-    perform("train", parameters, as_json, summaries.training)
+    perform("train", parameters, as_json, summaries.training, quiet)
 
 
 def finetune(
@@ -227,6 +230,7 @@ def finetune(
     device: Device = None,
     overwrite: Overwrite = False,
     bias_correction: BiasCorrection = None,
+    quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
     """Go on from a model with corrected cases; confirmed voxels count fully."""
@@ -243,7 +247,7 @@ def finetune(
         overwrite=overwrite,
         bias_correction=bias_correction,
     )
-    perform("finetune", parameters, as_json, summaries.finetuning)
+    perform("finetune", parameters, as_json, summaries.finetuning, quiet, summaries.refusal)
 
 
 def add_training_commands(app: typer.Typer) -> None:

@@ -21,6 +21,7 @@ from .options import (
     Model,
     Out,
     Overwrite,
+    Quiet,
     RaterSeed,
     Reference,
     Seed,
@@ -57,6 +58,7 @@ def predict(
     ] = None,
     device: Device = None,
     overwrite: Overwrite = False,
+    quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
     """Segment images."""
@@ -70,7 +72,7 @@ def predict(
         device=device,
         overwrite=overwrite or None,
     )
-    perform("predict", parameters, as_json, summaries.predictions)
+    perform("predict", parameters, as_json, summaries.predictions, quiet)
 
 
 def confidence(
@@ -85,12 +87,13 @@ def confidence(
     rater_seed: RaterSeed = None,
     device: Device = None,
     overwrite: Overwrite = False,
+    quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
     """Write a map of label confidence for every labelled case."""
     named = cases(data, case_list, image, label, None, split, limit, rater_seed)
     parameters = given(model=model, cases=named, out=out, device=device, overwrite=overwrite or None)
-    perform("confidence", parameters, as_json, summaries.confidences)
+    perform("confidence", parameters, as_json, summaries.confidences, quiet)
 
 
 def review(
@@ -113,6 +116,7 @@ def review(
     seed: Seed = None,
     device: Device = None,
     overwrite: Overwrite = False,
+    quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
     """List the probable errors of labels, worst first."""
@@ -127,7 +131,7 @@ def review(
         seed=seed,
         overwrite=overwrite or None,
     )
-    perform("review", parameters, as_json, summaries.regions)
+    perform("review", parameters, as_json, summaries.regions, quiet)
 
 
 def add_model_commands(app: typer.Typer) -> None:
@@ -152,11 +156,12 @@ def inspect(
     split: SplitOption = Split.all,
     limit: Limit = None,
     rater_seed: RaterSeed = None,
+    quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
     """List cases with their geometry, classes and problems."""
     named = cases(data, case_list, image, label, reference, split, limit, rater_seed)
-    perform("inspect", {"cases": named}, as_json, summaries.inspection)
+    perform("inspect", {"cases": named}, as_json, summaries.inspection, quiet)
 
 
 def evaluate(
@@ -177,15 +182,24 @@ def evaluate(
         typer.Option(help="audit.csv of review, filled in: how many label errors are left.", rich_help_panel=RESULT),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="JSON file for the scores.", rich_help_panel=RESULT)
+        Path | None,
+        typer.Option(
+            "--out",
+            "-o",
+            help="Folder for evaluate.json and evaluate.csv, or one of the files.",
+            rich_help_panel=RESULT,
+        ),
     ] = None,
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
     """Compare predictions, labels and confidence with a reference; say what an audit found."""
     only_the_audit = audit is not None and data is None and case_list is None
     named = None if only_the_audit else cases(data, case_list, image, label, reference, split, limit, rater_seed)
-    parameters = given(cases=named, predictions=predictions, confidence=confidence, audit=audit, out=out)
-    perform("evaluate", parameters, as_json, summaries.evaluation)
+    chosen = given(predictions=predictions, confidence=confidence, audit=audit, out=out, overwrite=overwrite or None)
+    parameters = given(cases=named) | chosen
+    perform("evaluate", parameters, as_json, summaries.evaluation, quiet)
 
 
 def simulate(
@@ -212,6 +226,7 @@ def simulate(
     ] = None,
     seed: Seed = None,
     overwrite: Overwrite = False,
+    quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
     """Spoil labels the way annotators do, for studies where the truth is known."""
@@ -226,14 +241,14 @@ def simulate(
         seed=seed,
         overwrite=overwrite or None,
     )
-    perform("simulate", parameters, as_json, summaries.simulation)
+    perform("simulate", parameters, as_json, summaries.simulation, quiet)
 
 
 def add_data_commands(app: typer.Typer) -> None:
     """Commands that look at data."""
     for command, example in (
         (inspect, "inspect --data cases"),
-        (evaluate, "evaluate --data cases --split test --reference votes:2 --predictions segmented"),
+        (evaluate, "evaluate --data cases --predictions segmented -o scores"),
         (simulate, "simulate --data cases --kind walk --amount 2 -o spoiled"),
     ):
         app.command(rich_help_panel="Look at data", epilog=f"Example: dalesegment {example}")(command)

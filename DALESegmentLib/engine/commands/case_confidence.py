@@ -1,15 +1,13 @@
 """Label confidence of cases under a model, and where the commands write such results.
 
 `confidence` writes it, and `review` ranks its regions. Results go to a folder a case, on the case's own grid, in a
-lossless format; measurements of all cases go to one table (CSV). Of cases that the model was trained on they also say
+lossless format; Of cases that the model was trained on they also say
 why the voxels were learned as they were.
 """
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -330,26 +328,3 @@ def _remove(folder: Path, stem: str) -> None:
             path.unlink(missing_ok=True)
     except OSError as error:
         raise not_written(stem, folder, error) from error
-
-
-TABLE = "extents.csv"
-FIGURES = ("volume_ml", "area_mm2", "diameter_mm")
-ENDS = {"value": "", "low": "_low", "high": "_high"}
-COLUMNS = ("case", "label_value", "class_name", *(figure + end for figure in FIGURES for end in ENDS.values()))
-
-
-def write_measurements(items: Iterable[Mapping[str, Any]], out: Path) -> str:
-    """One row a case and class; what is not known is left empty. Returns the path; raises the errors of `replacing`."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    for item in items:
-        for value, extent in item["extents"].items():
-            row = {"case": item["name"], "label_value": value, "class_name": extent["name"]}
-            for figure in FIGURES:
-                for end, number in extent.get(figure, {}).items():
-                    row[figure + ENDS[end]] = number
-            writer.writerow(row)
-    with replacing(out / TABLE) as temporary:
-        temporary.write_text(text.getvalue(), encoding="utf-8", newline="")
-    return str(out / TABLE)

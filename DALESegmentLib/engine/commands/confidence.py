@@ -6,7 +6,8 @@ from typing import Any
 
 from ..core.progress import Progress
 from ..dale.agreement import Agreements, pooled_agreement, weak_classes
-from .case_confidence import case_confidences, summary, write_measurements
+from .case_confidence import case_confidences, summary
+from .measurement_table import write_measurements
 from .parameters import ModelParameters
 from .results_folder import results_folder
 from .suitability import Suitability

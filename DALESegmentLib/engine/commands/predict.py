@@ -15,7 +15,8 @@ from ..inference.measurements import load_calibration, measurements_of_predictio
 from ..inference.predictor import Mode, cached_predictor
 from ..io.case_files import read_case
 from ..io.class_names import write_names
-from .case_confidence import write_map, write_measurements
+from .case_confidence import write_map
+from .measurement_table import write_measurements
 from .parameters import ModelParameters
 from .results_folder import check_apart, results_folder
 from .suitability import Suitability, check_case, examine, tell_unlike

@@ -21,7 +21,7 @@ from ..io.case import CaseSource, extension_of, stem_of
 RECORD = ".results.sha256"
 
 
-class ResultFiles:
+class WatchedFolder:
     """Sees every file that is written while it is watched; see `watching_files`.
 
     folder: results below it are looked after. kept: the names, below the folder, that changed files have now.
@@ -69,13 +69,13 @@ class ResultFiles:
 
 
 @contextmanager
-def results_folder(out: Path, *, overwrite: bool, data: Path | None = None) -> Iterator[ResultFiles]:
+def results_folder(out: Path, *, overwrite: bool, data: Path | None = None) -> Iterator[WatchedFolder]:
     """For the block, files that were changed by hand are kept when they are replaced.
 
     Raises the errors of `check_results_folder`.
     """
     check_results_folder(out, overwrite=overwrite, data=data)
-    files = ResultFiles(out)
+    files = WatchedFolder(out)
     with watching_files(files):
         yield files
 
@@ -103,8 +103,8 @@ def check_results_folder(out: Path, *, overwrite: bool, data: Path | None = None
     if visible and not overwrite:
         raise EngineError(
             "results-exist",
-            f"{out.resolve().name} already holds files, such as {visible[0]}; choose another results folder with --out, or "
-            "replace results there with --overwrite, which keeps what was changed since.",
+            f"{out.resolve().name} already holds files, such as {visible[0]}; choose another results folder with "
+            "--out, or replace results there with --overwrite, which keeps what was changed since.",
         )
 
 
@@ -117,7 +117,8 @@ def check_outside_data(out: Path, data: Path | None) -> None:
         where = "is the folder of the cases" if place == data else f"lies in {data.name}, the folder of the cases"
         raise EngineError(
             "out-in-data",
-            f"{place.name} {where}, where results would be taken for data later; choose another results folder with --out.",
+            f"{place.name} {where}, where results would be taken for data later; "
+            "choose another results folder with --out.",
         )
 
 

@@ -25,7 +25,8 @@ from ..planning.plan import LARGEST_SEED
 from ..planning.preprocessing import label_classes
 from ..review.audit import AUDIT_FILE, AuditDraw, check_not_begun, write_audit
 from ..review.decisions import write_regions_csv, write_regions_json
-from .case_confidence import CaseConfidence, case_confidences, summary, write_map, write_measurements
+from .case_confidence import CaseConfidence, case_confidences, summary, write_map
+from .measurement_table import write_measurements
 from .parameters import ModelParameters
 from .results_folder import results_folder
 from .suitability import Suitability

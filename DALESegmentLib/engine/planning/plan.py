@@ -161,7 +161,7 @@ def make_plan(
         planar=planar,
         slice_axis=slice_axis,
         patch_size=tuple(full),
-        spacing=None if dims == 2 else tuple(round(float(s), 4) for s in spacing),
+        spacing=None if dims == 2 else tuple(float(f"{s:.5g}") for s in spacing),
         channels=channels,
         class_values=classes,
         class_names={v: names.get(v, f"class {v}") for v in classes if v},

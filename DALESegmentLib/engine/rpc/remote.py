@@ -17,6 +17,7 @@ from typing import Any, get_args
 
 from ..bundle.run_folder import BUNDLE_FOLDER, RUN_FILE, check_run_folder, claim_run_folder
 from ..commands.results_folder import results_folder
+from ..commands.score_files import check_scores_free, write_scores
 from ..core.errors import Cancelled, Check, EngineError
 from ..core.files import read_json, write_json
 from ..core.progress import Progress, Stage
@@ -110,11 +111,12 @@ class RemoteEngine:
         self, engine: EngineClient, asked: dict[str, Any], carrier: Carrier, progress: Progress
     ) -> dict[str, Any]:
         """Its only file is its answer, which is written here."""
+        out = Path(asked["out"]) if isinstance(asked.get("out"), str) else None
+        if out is not None:
+            check_scores_free(out, overwrite=bool(asked.get("overwrite")))
         parameters, _ = self._sent({key: value for key, value in asked.items() if key != "out"}, carrier, None)
         result = _answer(engine, "evaluate", parameters, progress)
-        if asked.get("out") is not None:
-            write_json(Path(asked["out"]), result)
-        return result
+        return result if out is None else result | write_scores(out, result)
 
     def _sent(self, asked: dict[str, Any], carrier: Carrier, out: Path | None) -> tuple[dict[str, Any], str | None]:
         """The parameters with paths over there, and the name there of `out`."""
