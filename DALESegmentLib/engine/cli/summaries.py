@@ -3,71 +3,28 @@
 from __future__ import annotations
 
 import math
-import sys
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
-
-from rich import box
-from rich.console import Console
-from rich.table import Table
 
 from ..commands.doctor import report
 from ..review.reviewed_voxels import followed
 from .run import duration
-
-_IN_FILE = 1000  # columns: a line is a row, however long its paths
-console = Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else _IN_FILE)
+from .tables import MOST_ROWS, cell, console, print_table, some
 
 Result = dict[str, Any]
-MOST_ROWS = 20
-
-
-def _table(
-    columns: Sequence[str],
-    rows: Iterable[Sequence[Any]],
-    rest: str | None = "--json",
-    last: Sequence[Sequence[Any]] = (),
-) -> None:
-    """Numbers stand on the right; None is left empty. rest: where the rows are that a long table leaves out, None where
-    it leaves out none; last: rows that stand below the others in any case."""
-    every = [list(row) for row in rows]
-    most = len(every) if rest is None else MOST_ROWS
-    listed = [*every[:most], *(list(row) for row in last)]
-    table = Table(box=box.SIMPLE_HEAD)
-    for i, name in enumerate(columns):
-        numbers = all(isinstance(row[i], (int, float)) or row[i] is None for row in listed)
-        table.add_column(name, justify="right" if numbers and listed else "left", overflow="fold")
-    for row in listed:
-        table.add_row(*(_cell(value) for value in row))
-    console.print(table)
-    if len(every) > most:
-        console.print(f"... and {len(every) - most} more in {rest}")
-
-
-def _cell(value: Any) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, float):
-        return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
-    return str(value)
 
 
 def notes(result: Result) -> None:
     """What was said before the work, and what was kept."""
     if result.get("left_out"):
-        names = _some(result["left_out"])
+        names = some(result["left_out"])
         console.print(f"Left out, since no label was found: {names}")
     for item in result.get("items", ())[:MOST_ROWS]:
         for sentence in item.get("unlike_training", ()):
             console.print(f"{sentence} No interval is given for it.")
     if result.get("kept"):
-        console.print(f"Changed since they were written, and kept beside the new ones: {_some(result['kept'])}")
-
-
-def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - MOST_ROWS} more" if len(names) > MOST_ROWS else ""
-    return ", ".join(names[:MOST_ROWS]) + more
+        console.print(f"Changed since they were written, and kept beside the new ones: {some(result['kept'])}")
 
 
 def training(result: Result) -> None:
@@ -131,13 +88,13 @@ def predictions(result: Result) -> None:
         (item["name"], _counts(item["voxels"], item["classes"]), item["seconds"], item["segmentation"])
         for item in result["items"]
     ]
-    _table(("Case", "Voxels", "Seconds", "Segmentation"), rows, "--json; the files lie beside each other")
+    print_table(("Case", "Voxels", "Seconds", "Segmentation"), rows, "--json; the files lie beside each other")
     extents(result)
     notes(result)
 
 
 def confidences(result: Result) -> None:
-    _table(
+    print_table(
         ("Case", "Mean confidence", "Map"),
         [(item["name"], item["mean_confidence"], item["confidence"]) for item in result["items"]],
     )
@@ -168,7 +125,7 @@ def regions(result: Result) -> None:
         for region, row in zip(result["regions"], found, strict=True)
     ]
     centre = "Centre R, A, S" if any(row.unit == "mm" for row in found) else "Centre i, j"
-    _table(("Rank", "Case", "Class", "Suspected", "Size", "Confidence", "Pieces", centre), rows, "regions.csv")
+    print_table(("Rank", "Case", "Class", "Suspected", "Size", "Confidence", "Pieces", centre), rows, "regions.csv")
     for row in found[:MOST_ROWS]:
         if row.note or reason(row):
             console.print(f"Rank {row.rank}: {'; '.join(text for text in (row.note, reason(row)) if text)}")
@@ -225,7 +182,7 @@ def extents(result: Result) -> None:
             rows.append((item["name"], e["name"], _interval(*_readable(e[size], SIZES[size])), words))
     if not rows:
         return
-    _table(("Case", "Class", "Size (90 % interval)", "Longest diameter (90 % interval)"), rows, "extents.csv")
+    print_table(("Case", "Class", "Size (90 % interval)", "Longest diameter (90 % interval)"), rows, "extents.csv")
     if unknown:
         console.print("Intervals need a model that was validated on at least 9 cases with that class")
 
@@ -238,8 +195,8 @@ def _readable(figure: dict[str, Any], unit: str) -> tuple[dict[str, Any], str]:
 
 
 def _interval(figure: dict[str, Any], unit: str) -> str:
-    ends = "" if figure["low"] is None else f" ({_cell(figure['low'])} to {_cell(figure['high'])})"
-    return f"{_cell(figure['value'])} {unit}{ends}"
+    ends = "" if figure["low"] is None else f" ({cell(figure['low'])} to {cell(figure['high'])})"
+    return f"{cell(figure['value'])} {unit}{ends}"
 
 
 ACROSS = {"mean": "mean", "median": "median", "quartile_1": "first quartile", "quartile_3": "third quartile"}
@@ -257,7 +214,7 @@ def evaluation(result: Result) -> None:
         table, below = (
             [(name, *(scores.get(score) for score in names)) for name, scores in part] for part in (rows, last)
         )
-        _table(("Case", *titles), table, "evaluate.csv (--out)", below)
+        print_table(("Case", *titles), table, "evaluate.csv (--out)", below)
     for tolerance in sorted({_tolerance(item) for item in result["items"]} - {""}):
         console.print(f"nsd: share of the surfaces that lie within {tolerance} of each other")
 
@@ -274,7 +231,7 @@ def evaluation(result: Result) -> None:
         ]
         if biases:
             console.print(f"Outlines of the labels ({short}, positive: drawn too large; 95 % interval)")
-            _table(("Class", "Annotator", "Offset", "From", "To", "Cases"), biases)
+            print_table(("Class", "Annotator", "Offset", "From", "To", "Cases"), biases)
     notes(result)
     if "csv" in result:
         console.print(f"Table: {result['csv']}")
@@ -298,14 +255,14 @@ def _scores(of: dict[str, Any]) -> dict[str, Any]:
 
 def simulation(result: Result) -> None:
     rows = [(item["name"], item["dice"], item["label"]) for item in result["items"]]
-    _table(("Case", "Dice with the given label", "New label"), rows, "cases.csv")
+    print_table(("Case", "Dice with the given label", "New label"), rows, "cases.csv")
     notes(result)
     if result["list"]:
         console.print(f"To learn from them: dalesegment train --list {result['list']} -o <run>")
 
 
 def plan(result: Result) -> None:
-    _table(("Plan", ""), [(name, _text(value)) for name, value in result.items()])
+    print_table(("Plan", ""), [(name, _text(value)) for name, value in result.items()])
 
 
 def _labelled(case: dict[str, Any]) -> str:
@@ -329,13 +286,13 @@ def inspection(result: Result) -> None:
                 case["problem"],
             )
         )
-    _table(("Case", "Size", "Spacing, mm", "Channels", "Voxels", "Split", "Problem"), rows)
+    print_table(("Case", "Size", "Spacing, mm", "Channels", "Voxels", "Split", "Problem"), rows)
     console.print(f"{len(rows)} cases, {result['problems']} with a problem")
 
 
 def checks(result: Result) -> None:
     rows = [("ok" if c["ok"] else "!!", c["name"], c["value"], c["advice"]) for c in result["checks"]]
-    _table(("", "", "Found", "Advice"), rows, None)
+    print_table(("", "", "Found", "Advice"), rows, None)
 
 
 def public_checks(result: Result) -> None:

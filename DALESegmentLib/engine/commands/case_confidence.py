@@ -1,8 +1,7 @@
 """Label confidence of cases under a model, and where the commands write such results.
 
 `confidence` writes it, and `review` ranks its regions. Results go to a folder a case, on the case's own grid, in a
-lossless format; Of cases that the model was trained on they also say
-why the voxels were learned as they were.
+lossless format. Of cases that the model was trained on they also say why the voxels were learned as they were.
 """
 
 from __future__ import annotations

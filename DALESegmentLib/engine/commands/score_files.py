@@ -11,7 +11,7 @@ from typing import Any
 from ..core.errors import EngineError
 from ..core.files import replacing, watching_files, write_json
 from ..metrics.segmentation import SCORES, SHORT
-from .results_folder import WatchedFolder
+from .watched_folder import WatchedFolder
 
 NAME = "evaluate"
 COLUMNS = ("case", "label_value", "class_name", "dice", "iou", "hd95", "nsd")

@@ -116,8 +116,9 @@ class Predictor:
 
 def check_channels(case: Case, plan: Plan) -> None:
     """Raises EngineError("wrong-channels"), and ("wrong-dimensions") for a picture where the model was trained on
-    volumes, or the other way round."""
-    if (case.geometry.dims == 2) != plan.planar:
+    volumes, or the other way round; a volume of one slice, which pictures become in Slicer, is a picture, too."""
+    flat = case.geometry.dims == 2 or (plan.planar and case.geometry.size[2] == 1)
+    if flat != plan.planar:
         own, models = ("volume", "2D pictures") if plan.planar else ("2D picture", "volumes")
         raise EngineError(
             "wrong-dimensions",

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from DALESegmentLib.engine.commands import predict, review, simulate, train
-from DALESegmentLib.engine.commands.results_folder import RECORD, WatchedFolder, check_results_folder
+from DALESegmentLib.engine.commands.results_folder import check_results_folder
+from DALESegmentLib.engine.commands.watched_folder import RECORD, WatchedFolder
 from DALESegmentLib.engine.core.errors import EngineError
 from DALESegmentLib.engine.core.files import replacing, watching_files
 from DALESegmentLib.engine.core.progress import Progress
