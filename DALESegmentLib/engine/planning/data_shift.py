@@ -3,6 +3,7 @@
 The plan keeps, over the training cases, the ranges of what is compared: modality, spacing, extent, and per channel the
 0.5, 50 and 99.5 percentiles of the intensities. A case outside a range by more than a wide margin is told of. The
 margins are wide, since a sign is to be believed: other scanners and other patients are usual, another modality is not.
+They were chosen on eleven public sets, so that none of the test cases of a set was told of under its training cases.
 
 Intensities that are scaled by fixed limits (CT) are compared as they are. Others are scaled case by case, so that their
 unit says nothing: of these the shape is compared, where the zero and the median lie between the lower and the upper
@@ -11,8 +12,9 @@ percentile, and the width only for a gross difference.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
@@ -23,15 +25,20 @@ from ..io.case import Case
 PERCENTILES = (0.5, 50.0, 99.5)
 MOST_VOXELS = 500_000
 """Of which percentiles are computed; of more, an even part."""
-SPACING_FACTOR = 3.0
-EXTENT_FACTOR = 3.0
-"""Beyond the range of the training cases."""
+LENGTH_FACTOR = 3.0
+"""Beyond the range of the training cases, for spacing and extent."""
 WIDTH_FACTOR = 30.0
-"""Of intensities that are scaled case by case: units of MR differ by this much between scanners."""
-SHAPE_MARGIN = 0.35
-"""Of the width of the intensities, for where zero and median lie."""
-UNITS_MARGIN = 0.5
-"""Of the usual width, for intensities in fixed units."""
+"""The same for the width of intensities that are scaled case by case: units of MR differ by this between scanners."""
+SHAPE_MARGIN = 0.15, 0.25
+"""Of the width of the intensities, and of the range of the training cases, for where zero and median lie."""
+UNITS_MARGIN = 0.25
+"""Of the largest width, for intensities in fixed units."""
+FEW = 4.0
+"""Few training cases say little of a range's ends: margins are wider by this number over theirs."""
+FEWEST = 5
+"""Training cases, with fewer of which intensities that are scaled case by case are not compared."""
+AIR_HU, NO_AIR_HU = -200.0, -100.0
+"""Lower percentiles of images that are in Hounsfield units for certain, and of others."""
 
 Range = tuple[float, float]
 Percentiles = tuple[float, float, float]
@@ -70,6 +77,7 @@ class TrainingRange(BaseModel):
 
     modalities: list[str]
     unit: str
+    cases: int
     spacing: tuple[Range, Range, Range]
     extent: tuple[Range, Range, Range]
     percentiles: list[tuple[Range, Range, Range]]
@@ -86,6 +94,7 @@ def training_range(cases: Sequence[ImageStatistics]) -> TrainingRange:
     return TrainingRange(
         modalities=sorted({case.modality for case in cases} - {""}),
         unit=cases[0].unit,
+        cases=len(cases),
         spacing=tuple(_range(case.spacing[axis] for case in cases) for axis in range(3)),  # type: ignore[arg-type]
         extent=tuple(_range(case.extent[axis] for case in cases) for axis in range(3)),  # type: ignore[arg-type]
         percentiles=[tuple(_range(case.percentiles[c][p] for case in cases) for p in range(3)) for c in channels],
@@ -95,8 +104,28 @@ def training_range(cases: Sequence[ImageStatistics]) -> TrainingRange:
     )
 
 
-def _range(values: object) -> Range:
-    numbers = [float(v) for v in values]  # type: ignore[attr-defined]
+def widened(known: TrainingRange | None, cases: Sequence[ImageStatistics]) -> TrainingRange | None:
+    """The ranges with those of more cases that were learned from; None where the first are not known."""
+    if known is None or not cases or len(cases[0].percentiles) != len(known.percentiles):
+        return known
+    more = training_range(cases)
+    values = {name: _union(getattr(known, name), getattr(more, name)) for name in ("spacing", "extent", *_BY_CHANNEL)}
+    modalities = sorted({*known.modalities, *more.modalities})
+    return TrainingRange(modalities=modalities, unit=known.unit, cases=known.cases + more.cases, **values)
+
+
+_BY_CHANNEL = ("percentiles", "offset", "middle", "width")
+
+
+def _union(a: Any, b: Any) -> Any:
+    """Of two ranges, or of two lists of such."""
+    if isinstance(a[0], float):
+        return min(a[0], b[0]), max(a[1], b[1])
+    return [_union(*pair) for pair in zip(a, b, strict=True)]
+
+
+def _range(values: Iterable[float]) -> Range:
+    numbers = [float(v) for v in values]
     return min(numbers), max(numbers)
 
 
@@ -129,13 +158,18 @@ def _spacing(image: ImageStatistics, known: TrainingRange) -> str:
         return "it has a spacing in mm, they had none" if image.unit == "mm" else "it has no spacing, they had one"
     if image.unit == "pixel":
         return ""
-    return _beyond("its voxels measure", image.spacing, known.spacing, SPACING_FACTOR, "mm")
+    return _beyond("its voxels measure", image.spacing, known.spacing, LENGTH_FACTOR * _wider(known), "mm")
 
 
 def _extent(image: ImageStatistics, known: TrainingRange) -> str:
     if image.unit != known.unit:
         return ""
-    return _beyond("it spans", image.extent, known.extent, EXTENT_FACTOR, "mm" if image.unit == "mm" else "pixels")
+    unit = "mm" if image.unit == "mm" else "pixels"
+    return _beyond("it spans", image.extent, known.extent, LENGTH_FACTOR * _wider(known), unit)
+
+
+def _wider(known: TrainingRange) -> float:
+    return 1 + FEW / known.cases
 
 
 def _beyond(words: str, values: Sequence[float], ranges: Sequence[Range], factor: float, unit: str) -> str:
@@ -150,22 +184,31 @@ def _beyond(words: str, values: Sequence[float], ranges: Sequence[Range], factor
 
 def _units(own: Percentiles, known: TrainingRange, channel: int) -> str:
     ranges = known.percentiles[channel]
-    margin = UNITS_MARGIN * known.width[channel][1]
+    margin = UNITS_MARGIN * known.width[channel][1] * _wider(known)
     if all(low - margin <= value <= high + margin for value, (low, high) in zip(own, ranges, strict=True)):
         return ""
     return _intensities(own, known, channel)
 
 
 def _shapes(own: Percentiles, known: TrainingRange, channel: int) -> str:
+    lows = known.percentiles[channel][0]
+    if (own[0] < AIR_HU and lows[0] > NO_AIR_HU) or (own[0] > NO_AIR_HU and lows[1] < AIR_HU):
+        return _intensities(own, known, channel)
+    if known.cases < FEWEST:
+        return ""
     offset, middle, width = _shape(own)
-    (low_offset, high_offset), (low_middle, high_middle) = known.offset[channel], known.middle[channel]
     narrow, wide = known.width[channel]
-    same = (
-        low_offset - SHAPE_MARGIN <= offset <= high_offset + SHAPE_MARGIN
-        and low_middle - SHAPE_MARGIN <= middle <= high_middle + SHAPE_MARGIN
-        and narrow / WIDTH_FACTOR <= width <= wide * WIDTH_FACTOR
-    )
-    return "" if same else _intensities(own, known, channel)
+    same = _within(offset, known.offset[channel], known) and _within(middle, known.middle[channel], known)
+    if same and narrow / WIDTH_FACTOR <= width <= wide * WIDTH_FACTOR:
+        return ""
+    return _intensities(own, known, channel)
+
+
+def _within(value: float, usual: Range, known: TrainingRange) -> bool:
+    low, high = usual
+    fixed, share = SHAPE_MARGIN
+    margin = (fixed + share * (high - low)) * _wider(known)
+    return low - margin <= value <= high + margin
 
 
 def _intensities(own: Percentiles, known: TrainingRange, channel: int) -> str:
