@@ -262,7 +262,10 @@ def simulation(result: Result) -> None:
 
 
 def plan(result: Result) -> None:
-    print_table(("Plan", ""), [(name, _text(value)) for name, value in result.items()])
+    """In words; every number of it is in --json."""
+    for sentence in result["sentences"]:
+        console.print(sentence)
+    console.print(f"Device: {result['device']}. All numbers: --json")
 
 
 def _labelled(case: dict[str, Any]) -> str:
@@ -305,11 +308,3 @@ def _counts(voxels: dict[str, int], names: dict[str, str] | None = None) -> str:
 
 def _grid(numbers: Sequence[float] | None) -> str:
     return " × ".join(f"{number:g}" for number in numbers or ())
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, dict):
-        return ", ".join(f"{name}: {item}" for name, item in value.items())
-    if isinstance(value, list):
-        return ", ".join(str(item) for item in value)
-    return str(value)

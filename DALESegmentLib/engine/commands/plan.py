@@ -7,6 +7,7 @@ from typing import Any, Literal
 from ..core.device import choose_device
 from ..core.progress import Progress
 from ..planning.plan import make_plan
+from ..planning.plan_words import plan_sentences
 from .dataset import survey
 from .parameters import CasesParameter, Parameters
 
@@ -23,4 +24,5 @@ def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
     device = choose_device(asked.device)
     facts = survey(asked.cases.find_to_learn(), progress)
     plan = make_plan(facts, network=asked.network, dims=asked.dims, device=device.type)
-    return {**plan.model_dump(mode="json"), "classes": plan.classes, "device": str(device)}
+    known = {**plan.model_dump(mode="json"), "classes": plan.classes, "device": str(device)}
+    return known | {"sentences": plan_sentences(plan, facts, device.type, network=asked.network, dims=asked.dims)}

@@ -6,11 +6,8 @@ labels, and compared with the old ones as their reference.
 
 from __future__ import annotations
 
-import csv
-import io
-import os
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,19 +15,17 @@ import numpy as np
 from pydantic import Field
 
 from ..core.errors import EngineError
-from ..core.files import replacing
 from ..core.progress import Progress
 from ..io.case import CaseSource
 from ..io.class_names import write_names
 from ..metrics.segmentation import mean_dice
 from ..metrics.simulated_annotators import check_kind, simulate_annotator
 from .case_confidence import write_map
+from .case_list import write_list
 from .dataset import names_itself, names_of_all, read_labelled
 from .parameters import CasesParameter, Parameters
 from .results_folder import check_apart, results_folder
 from .suitability import enumerated, is_labelled
-
-LIST = "cases.csv"
 
 
 class SimulateParameters(Parameters):
@@ -75,7 +70,7 @@ def _simulate(asked: SimulateParameters, progress: Progress) -> dict[str, Any]:
         path = write_map(source, asked.out, "label", spoiled, case.geometry)
         items.append({"name": case.name, "label": path, "dice": mean_dice(spoiled, label)})
     write_names(asked.out, {value: used[value] for value in sorted(used)})
-    return {"items": items, "list": _write_list(sources, items, asked.out)}
+    return {"items": items, "list": write_list(sources, items, asked.out)}
 
 
 def _check_labelled(sources: Sequence[CaseSource]) -> None:
@@ -85,34 +80,3 @@ def _check_labelled(sources: Sequence[CaseSource]) -> None:
         raise EngineError(
             "no-label", f"{enumerated(without)} {verb} no label to spoil; say with --label which file it is."
         )
-
-
-def _write_list(sources: Sequence[CaseSource], items: Sequence[Mapping[str, Any]], out: Path) -> str | None:
-    """The path of a list that `train` and `evaluate` take; None where a case is no file."""
-    if any(source.arrays is not None for source in sources):
-        return None
-    channels = max(len(source.images) for source in sources)
-    images = ["image", *(f"image{n}" for n in range(2, channels + 1))]
-    text = io.StringIO()
-    writer = csv.DictWriter(
-        text, ("name", *images, "label", "reference", "trusted", "split", "patient"), lineterminator="\n"
-    )
-    writer.writeheader()
-    for source, item in zip(sources, items, strict=True):
-        row = dict(zip(images, (_beside(path, out) for path in source.images), strict=False))
-        row |= {"name": source.name, "label": _beside(Path(item["label"]), out), "split": source.split}
-        row |= {"reference": _beside(source.label, out), "trusted": _beside(source.trusted, out)}
-        writer.writerow(row | {"patient": source.patient})
-    with replacing(out / LIST) as temporary:
-        temporary.write_text(text.getvalue(), encoding="utf-8", newline="")
-    return str(out / LIST)
-
-
-def _beside(path: Path | None, folder: Path) -> str:
-    """As seen from the folder; on another drive of Windows, where it is."""
-    if path is None:
-        return ""
-    try:
-        return Path(os.path.relpath(path.absolute(), folder.absolute())).as_posix()
-    except ValueError:
-        return path.absolute().as_posix()

@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any, get_args
 
 from ..bundle.run_folder import BUNDLE_FOLDER, RUN_FILE, check_run_folder, claim_run_folder
+from ..commands.case_list import write_list
+from ..commands.parameters import CasesParameter
 from ..commands.results_folder import results_folder
 from ..commands.score_files import check_scores_free, write_scores
 from ..core.errors import Cancelled, Check, EngineError
@@ -105,7 +107,11 @@ class RemoteEngine:
             return result
         carrier.check = lambda: None  # it is done: who cancels now would lose it
         path = self._fetch(name, asked, carrier, there, out, progress)
-        return local(result, PATHS.get(name, ()), path, out)
+        answer = local(result, PATHS.get(name, ()), path, out)
+        if name == "simulate" and answer.get("list"):  # it names images over there
+            sources = CasesParameter.model_validate(asked["cases"]).find()
+            answer["list"] = write_list(sources, answer["items"], out)
+        return answer
 
     def _evaluate(
         self, engine: EngineClient, asked: dict[str, Any], carrier: Carrier, progress: Progress
