@@ -103,10 +103,20 @@ SparseLabels = Annotated[
 
 Out = Annotated[Path, typer.Option("--out", "-o", help="Folder for the results.", rich_help_panel=RESULT)]
 Overwrite = Annotated[
-    bool, typer.Option("--overwrite", help="Replace an earlier run in --out.", rich_help_panel=RESULT)
+    bool,
+    typer.Option(
+        "--overwrite",
+        help="Replace what an earlier call wrote to --out; what was changed there since is kept beside it.",
+        rich_help_panel=RESULT,
+    ),
 ]
 Json = Annotated[
     bool, typer.Option("--json", help="Print the result as JSON and nothing else.", rich_help_panel=RESULT)
+]
+
+Quiet = Annotated[
+    bool,
+    typer.Option("--quiet", "-q", help="Print the paths of the results alone, and errors.", rich_help_panel=RESULT),
 ]
 
 Model = Annotated[Path, typer.Option("--model", "-m", help="A bundle folder, or the run folder of a training.")]

@@ -24,6 +24,7 @@ from .options import (
     Model,
     Out,
     Overwrite,
+    Quiet,
     Rater,
     RaterSeed,
     Seed,
@@ -125,6 +126,7 @@ def plan(
     network: Network = None,
     dims: Dims = None,
     device: Device = None,
+    quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
     """Show the network, patch size and spacing a training would use, without training."""
@@ -143,7 +145,7 @@ def plan(
         instances_as_one=instances_as_one,
         sparse_labels=sparse_labels,
     )
-    perform("plan", given(cases=named, network=network, dims=dims, device=device), as_json, summaries.plan)
+    perform("plan", given(cases=named, network=network, dims=dims, device=device), as_json, summaries.plan, quiet)
 
 
 def train(
@@ -200,6 +202,7 @@ def train(
         ),
     ] = False,
     overwrite: Overwrite = False,
+    quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
     """Train a model that learns how far each label voxel can be trusted."""
@@ -250,7 +253,7 @@ def train(
         resume=resume,
         overwrite=overwrite,
     )
-    perform("train", parameters, as_json, summaries.training)
+    perform("train", parameters, as_json, summaries.training, quiet)
 
 
 def finetune(
@@ -276,6 +279,7 @@ def finetune(
     device: Device = None,
     overwrite: Overwrite = False,
     bias_correction: BiasCorrection = None,
+    quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
     """Go on from a model with corrected cases; confirmed voxels count fully."""
@@ -306,7 +310,7 @@ def finetune(
         overwrite=overwrite,
         bias_correction=bias_correction,
     )
-    perform("finetune", parameters, as_json, summaries.finetuning)
+    perform("finetune", parameters, as_json, summaries.finetuning, quiet, summaries.refusal)
 
 
 def add_training_commands(app: typer.Typer) -> None:

@@ -24,6 +24,8 @@ from .options import (
     Limit,
     Model,
     Out,
+    Overwrite,
+    Quiet,
     Rater,
     RaterSeed,
     Reference,
@@ -61,14 +63,22 @@ def predict(
         ),
     ] = None,
     device: Device = None,
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
     """Segment images."""
     named = cases(data, case_list, image, split=split, limit=limit)
     parameters = given(
-        model=model, cases=named, out=out, probabilities=probabilities, mode=mode and mode.value, device=device
+        model=model,
+        cases=named,
+        out=out,
+        probabilities=probabilities,
+        mode=mode and mode.value,
+        device=device,
+        overwrite=overwrite or None,
     )
-    perform("predict", parameters, as_json, summaries.predictions)
+    perform("predict", parameters, as_json, summaries.predictions, quiet)
 
 
 def confidence(
@@ -87,6 +97,8 @@ def confidence(
     instances_as_one: InstancesAsOne = False,
     sparse_labels: SparseLabels = False,
     device: Device = None,
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
     """Write a map of label confidence for every labelled case."""
@@ -105,8 +117,8 @@ def confidence(
         instances_as_one=instances_as_one,
         sparse_labels=sparse_labels,
     )
-    parameters = given(model=model, cases=named, out=out, device=device)
-    perform("confidence", parameters, as_json, summaries.confidences)
+    parameters = given(model=model, cases=named, out=out, device=device, overwrite=overwrite or None)
+    perform("confidence", parameters, as_json, summaries.confidences, quiet)
 
 
 def review(
@@ -133,6 +145,8 @@ def review(
     ] = None,
     seed: Seed = None,
     device: Device = None,
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
     """List the probable errors of labels, worst first."""
@@ -151,8 +165,17 @@ def review(
         instances_as_one=instances_as_one,
         sparse_labels=sparse_labels,
     )
-    parameters = given(model=model, cases=named, out=out, device=device, limit=regions, audit=audit, seed=seed)
-    perform("review", parameters, as_json, summaries.regions)
+    parameters = given(
+        model=model,
+        cases=named,
+        out=out,
+        device=device,
+        limit=regions,
+        audit=audit,
+        seed=seed,
+        overwrite=overwrite or None,
+    )
+    perform("review", parameters, as_json, summaries.regions, quiet)
 
 
 def add_model_commands(app: typer.Typer) -> None:
@@ -183,6 +206,7 @@ def inspect(
     instances_as_one: InstancesAsOne = False,
     sparse_labels: SparseLabels = False,
     every: Annotated[bool, typer.Option("--all", help="Print a row for every case.", rich_help_panel=RESULT)] = False,
+    quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
     """List cases with their files, geometry, classes and problems; ends with 1 where there is a problem."""
@@ -202,7 +226,7 @@ def inspect(
         sparse_labels=sparse_labels,
     )
     show = partial(summaries.inspection, every=every)
-    perform("inspect", {"cases": named}, as_json, show, lambda result: bool(result["problems"]))
+    perform("inspect", {"cases": named}, as_json, show, quiet, is_bad=lambda result: bool(result["problems"]))
 
 
 def evaluate(
@@ -228,8 +252,16 @@ def evaluate(
         typer.Option(help="audit.csv of review, filled in: how many label errors are left.", rich_help_panel=RESULT),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="JSON file for the scores.", rich_help_panel=RESULT)
+        Path | None,
+        typer.Option(
+            "--out",
+            "-o",
+            help="Folder for evaluate.json and evaluate.csv, or one of the files.",
+            rich_help_panel=RESULT,
+        ),
     ] = None,
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
     """Compare predictions, labels and confidence with a reference; say what an audit found."""
@@ -253,8 +285,9 @@ def evaluate(
             sparse_labels=sparse_labels,
         )
     )
-    parameters = given(cases=named, predictions=predictions, confidence=confidence, audit=audit, out=out)
-    perform("evaluate", parameters, as_json, summaries.evaluation)
+    chosen = given(predictions=predictions, confidence=confidence, audit=audit, out=out, overwrite=overwrite or None)
+    parameters = given(cases=named) | chosen
+    perform("evaluate", parameters, as_json, summaries.evaluation, quiet)
 
 
 def simulate(
@@ -285,6 +318,8 @@ def simulate(
         typer.Option(min=0.0, max=1.0, help="Share of the cases to spoil (all).", rich_help_panel=ANNOTATOR),
     ] = None,
     seed: Seed = None,
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
     """Spoil labels the way annotators do, for studies where the truth is known."""
@@ -303,15 +338,24 @@ def simulate(
         instances_as_one=instances_as_one,
         sparse_labels=sparse_labels,
     )
-    parameters = given(cases=named, out=out, kind=kind, amount=amount, relative=relative, share=share, seed=seed)
-    perform("simulate", parameters, as_json, summaries.simulation)
+    parameters = given(
+        cases=named,
+        out=out,
+        kind=kind,
+        amount=amount,
+        relative=relative,
+        share=share,
+        seed=seed,
+        overwrite=overwrite or None,
+    )
+    perform("simulate", parameters, as_json, summaries.simulation, quiet)
 
 
 def add_data_commands(app: typer.Typer) -> None:
     """Commands that look at data."""
     for command, example in (
         (inspect, "inspect --data cases"),
-        (evaluate, "evaluate --data cases --split test --reference votes:2 --predictions segmented"),
+        (evaluate, "evaluate --data cases --predictions segmented -o scores"),
         (simulate, "simulate --data cases --kind walk --amount 2 -o spoiled"),
     ):
         app.command(rich_help_panel="Look at data", epilog=f"Example: dalesegment {example}")(command)

@@ -1,15 +1,12 @@
 """Label confidence of cases under a model, and where the commands write such results.
 
 `confidence` writes it, and `review` ranks its regions. Results go to a folder a case, on the case's own grid, in a
-lossless format; measurements of all cases go to one table (CSV). Of cases that the model was trained on they also say
-why the voxels were learned as they were.
+lossless format. Of cases that the model was trained on they also say why the voxels were learned as they were.
 """
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +17,7 @@ from monai.data import MetaTensor
 from ..bundle.run_folder import find_bundle
 from ..core.device import choose_device
 from ..core.errors import EngineError, checkpoint
-from ..core.files import not_written, replacing, write_json
+from ..core.files import about_to_change, not_written, replacing, write_json
 from ..core.progress import Progress
 from ..dale.agreement import Agreements, ClassAgreement, class_agreement
 from ..dale.candidates import shown_confidence
@@ -39,6 +36,8 @@ from ..training.validation import load_recalibration
 from .dataset import find_labelled, read_labelled
 from .label_source import LabelSource, native_source, source_of_case
 from .parameters import ModelParameters
+from .results_folder import check_apart
+from .suitability import Suitability, check_case, examine, labelled_alone, tell_unlike
 
 LABEL_SOURCE = "label_source"
 
@@ -126,18 +125,29 @@ class PreparedInput:
 
 
 def case_confidences(
-    asked: ModelParameters, progress: Progress, first: Callable[[PreparedInput], None] | None = None
+    asked: ModelParameters,
+    progress: Progress,
+    first: Callable[[PreparedInput], None] | None = None,
+    looked: Suitability | None = None,
 ) -> Iterator[CaseConfidence]:
-    """One case after the other. Cases the model was trained on bring what training remembered of their label.
+    """One case after the other, without those that have no label. Cases the model was trained on bring what training
+    remembered of their label.
 
-    first: is called with every case before the model looks at the whole of it.
+    first: is called with every case before the model looks at the whole of it. looked: gets what was found out about
+    the cases before the work.
     """
     device = choose_device(asked.device)
     predictor = cached_predictor(asked.model, device)
     plan, bundle = predictor.plan, find_bundle(asked.model)
     run_folder, calibrations, agreed = bundle.parent, load_calibration(bundle), load_agreement(bundle)
     labels, recalibration = load_labels(run_folder), load_recalibration(run_folder)
-    sources = find_labelled(asked.cases, progress, asked.cases.find(), plan.class_names)
+    looked = Suitability() if looked is None else looked
+    labelled = labelled_alone(asked.cases.find(), progress, looked)
+    sources = find_labelled(asked.cases, progress, labelled, plan.class_names)
+    check_apart(asked.out, sources)
+    if len(sources) > 1:
+        examine(sources, plan, progress.part(0, 5), looked, labelled=True, out=asked.out, maps=1)
+        progress = progress.part(5, 100)
     for i, source in enumerate(sources):
         message = f"Case {i + 1} of {len(sources)}"
         part = progress.part(100.0 * i / len(sources), 100.0 * (i + 1) / len(sources))
@@ -145,6 +155,9 @@ def case_confidences(
         part.report(0, "confidence", message)
         case = read_labelled(source, plan.class_names)
         part.check()
+        if len(sources) == 1:
+            looked.unlike[case.name] = check_case(case, plan)
+            tell_unlike(looked, part)
         image = predictor.prepare(case, part)
         part.check()
         disagreement, label_source = _native(labels.get(source.name), case, plan, part)
@@ -165,7 +178,7 @@ def case_confidences(
             plan,
             probabilities,
             confidence,
-            calibrations,
+            calibrations if looked.intervals_hold(case.name) else {},
             unseen,
             agreed,
             recalibration,
@@ -271,29 +284,7 @@ def _check_free(source: CaseSource, folder: Path, stem: str) -> None:
 def _remove(folder: Path, stem: str) -> None:
     try:
         for path in folder.glob(f"{stem}.*"):
-            path.unlink()
+            about_to_change(path)
+            path.unlink(missing_ok=True)
     except OSError as error:
         raise not_written(stem, folder, error) from error
-
-
-TABLE = "extents.csv"
-FIGURES = ("volume_ml", "area_mm2", "diameter_mm")
-ENDS = {"value": "", "low": "_low", "high": "_high"}
-COLUMNS = ("case", "label_value", "class_name", *(figure + end for figure in FIGURES for end in ENDS.values()))
-
-
-def write_measurements(items: Iterable[Mapping[str, Any]], out: Path) -> str:
-    """One row a case and class; what is not known is left empty. Returns the path; raises the errors of `replacing`."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    for item in items:
-        for value, extent in item["extents"].items():
-            row = {"case": item["name"], "label_value": value, "class_name": extent["name"]}
-            for figure in FIGURES:
-                for end, number in extent.get(figure, {}).items():
-                    row[figure + ENDS[end]] = number
-            writer.writerow(row)
-    with replacing(out / TABLE) as temporary:
-        temporary.write_text(text.getvalue(), encoding="utf-8", newline="")
-    return str(out / TABLE)

@@ -32,6 +32,7 @@ from ..inference.predictor import Predictor
 from ..io.case import CaseSource, patient_of
 from ..io.checks import check_foreground
 from ..io.label_encoding import AS_STORED
+from ..planning.data_shift import ImageStatistics, widened
 from ..planning.plan import LARGEST_SEED, Plan, TrainSettings
 from ..planning.preprocessing import CaseCache, PreparedCase, prepare_case
 from ..training.build_trainer import finetuning
@@ -93,7 +94,9 @@ def _finetune(asked: FinetuneParameters, progress: Progress) -> dict[str, Any]:
     found = find_labelled(asked.cases, progress.part(0, 1), found, plan.class_names)
     training, validation = _split(found, held_out.names)
     cache = CaseCache(asked.out)
-    read = _read([*training, *validation], plan, cache, progress.part(1, 8))
+    read = _read([*training, *validation], plan, cache, progress.part(0, 8))
+    seen = [read[s.name].statistics for s in training]
+    plan = plan.model_copy(update={"trained_on": widened(plan.trained_on, seen)})
     cases, kept = [read[s.name].case for s in training], [read[s.name].case for s in validation]
     # where a clinician says so, nothing may be there
     check_foreground(
@@ -187,6 +190,7 @@ class Budget:
 class _ReadCase:
     case: PreparedCase
     confirmed: ReviewedCase | None
+    statistics: ImageStatistics
 
 
 def _read(sources: list[CaseSource], plan: Plan, cache: CaseCache, progress: Progress) -> dict[str, _ReadCase]:
@@ -199,7 +203,7 @@ def _read(sources: list[CaseSource], plan: Plan, cache: CaseCache, progress: Pro
         check_fits(case, plan)
         progress.check()
         prepared = cache.keep(prepare_case(case, plan))
-        read[source.name] = _ReadCase(prepared, ReviewedCase.of(case, prepared))
+        read[source.name] = _ReadCase(prepared, ReviewedCase.of(case, prepared), ImageStatistics.of(case))
     return read
 
 

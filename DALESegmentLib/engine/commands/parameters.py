@@ -92,3 +92,5 @@ class ModelParameters(Parameters):
     cases: CasesParameter
     out: Path
     device: str = "auto"
+    overwrite: bool = False
+    """Replace what an earlier call wrote there; what was changed since is kept beside it."""

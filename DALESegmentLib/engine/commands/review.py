@@ -25,9 +25,12 @@ from ..planning.plan import LARGEST_SEED
 from ..planning.preprocessing import label_classes
 from ..review.audit import AUDIT_FILE, AuditDraw, check_not_begun, write_audit
 from ..review.decisions import write_regions_csv, write_regions_json
-from .case_confidence import CaseConfidence, case_confidences, summary, write_map, write_measurements
+from .case_confidence import CaseConfidence, case_confidences, summary, write_map
 from .dataset import labels_said
+from .measurement_table import write_measurements
 from .parameters import ModelParameters
+from .results_folder import results_folder
+from .suitability import Suitability
 
 AROUND = 6
 """Voxels around a region, of the box that the model's outline is sharpened in."""
@@ -41,14 +44,20 @@ class ReviewParameters(ModelParameters):
 
 def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
     asked = ReviewParameters.model_validate(parameters)
+    if asked.audit:
+        check_not_begun(asked.out / AUDIT_FILE)
+    with results_folder(asked.out, overwrite=asked.overwrite, data=asked.cases.folder) as files:
+        return _review(asked, progress) | files.about()
+
+
+def _review(asked: ReviewParameters, progress: Progress) -> dict[str, Any]:
+    looked = Suitability()
     items, found, written = [], [], []
     agreed: Agreements = {}
     recalibration: Recalibration | None = None
     known_names: dict[int, str] = {}
     audit = AuditDraw(asked.audit, asked.seed) if asked.audit else None
-    if audit is not None:
-        check_not_begun(asked.out / AUDIT_FILE)
-    for doubt in case_confidences(asked, progress.part(0, 95)):
+    for doubt in case_confidences(asked, progress.part(0, 95), looked=looked):
         case, plan = doubt.case, doubt.plan
         names = {**plan.class_names, **case.class_names}
         known_names |= names
@@ -75,7 +84,7 @@ def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
             regions = [doubt.label_source.described(region, region_map, plan, names) for region in regions]
         progress.check()
         doubt.progress.report(85, "writing", f"Writing the maps, {doubt.position}")
-        item = summary(doubt, doubt.write_maps(asked.out))
+        item = summary(doubt, doubt.write_maps(asked.out)) | looked.of(case.name)
         progress.check()
         if doubt.source.arrays is not None:
             item |= _model_maps(doubt, regions, asked.out)
@@ -102,7 +111,7 @@ def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
     write_regions_csv(made.regions, csv)
     write_regions_json(made.regions, json, **made.about())
     result = {"regions": [r.as_dict() for r in made.regions], "csv": str(csv), "json": str(json), "items": items}
-    result |= made.about() | labels_said([source for source, *_ in written])
+    result |= made.about() | looked.about() | labels_said([source for source, *_ in written])
     result["extents_csv"] = write_measurements(items, asked.out)
     return result if audit is None else {**result, "audit": _written(audit, asked.out / AUDIT_FILE)}
 

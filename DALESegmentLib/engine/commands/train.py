@@ -33,7 +33,8 @@ from ..training.trainer import Trainer
 from ..training.validation import held_out_of_run
 from .dataset import find_labelled, report_held_out_for_test, survey
 from .parameters import CasesParameter, Parameters
-from .training_run import ENCODING, Run, prepare_run, train_and_record, validation_count
+from .suitability import enumerated
+from .training_run import ENCODING, Run, data_changed, prepare_run, train_and_record, validation_count
 
 
 class TrainParameters(Parameters):
@@ -202,10 +203,14 @@ def resumed(asked: TrainParameters) -> Run:
         training, validation = ([by_name[name] for name in part] for part in names)
     except KeyError as error:
         raise EngineError("case-gone", f"Case {error} of this training is no longer there; put it back.") from error
+    added = [name for name in by_name if name not in {*names[0], *names[1]}]
+    if added:
+        raise data_changed(asked.out.name, [f"{enumerated(added)} {'was' if len(added) == 1 else 'were'} added"])
     share = stored.get("validation_share")
     for setting in _of_the_validation(asked, training, validation, share):
         _check_same(asked.out.name, *setting)
-    run = Run(asked.out, plan, settings, cases, training, validation, held_out_of_run(asked.out))
+    inputs = stored.get("inputs", {})
+    run = Run(asked.out, plan, settings, cases, training, validation, held_out_of_run(asked.out), inputs=inputs)
     run.validation_share = share
     return run
 

@@ -27,7 +27,7 @@ from scipy.sparse import diags_array
 from scipy.sparse.linalg import LinearOperator, cg
 
 from ..core.errors import EngineError, checkpoint
-from ..geometry.distance import Box, bounding_box, grow_mm, margin_voxels, signed_distance
+from ..geometry.distance import Box, bounding_box, grow_mm, margin_voxels, scaled_mm, signed_distance
 
 MARGIN_VOXELS = 1.0
 """Of the finest axis, around a place, in which its outline is still taken from the model. All are chosen by hand."""
@@ -132,7 +132,7 @@ def stroke_box(strokes: np.ndarray, shape: Sequence[int], spacing: Sequence[floa
     if not len(strokes):
         raise EngineError("no-strokes", "Draw a stroke inside the structure first.")
     low, high = strokes.min(0), strokes.max(0)
-    reach = REACH_MM
+    reach = scaled_mm(REACH_MM, spacing)
     while True:
         margin = np.ceil(reach / np.asarray(spacing)).astype(int)
         first, last = np.maximum(low - margin, 0), np.minimum(high + margin + 1, shape)

@@ -44,7 +44,7 @@ MM3_IN_ML = 1000.0
 
 @dataclass(frozen=True)
 class Measured:
-    """size: mm³ (mm² in 2D); diameter: mm."""
+    """size: mm³ (mm² in 2D); diameter: mm; both in pixels where there is no spacing."""
 
     size: float
     diameter: float
@@ -133,14 +133,16 @@ def _open_share(mask: np.ndarray, trusted: np.ndarray | None) -> float:
 
 
 def _row(value: int, intervals: dict[str, Interval], geometry: Geometry, plan: Plan) -> dict[str, Any]:
-    flat = geometry.dims == 2
+    flat, pixels = geometry.dims == 2, geometry.unit == "pixel"
     size = asdict(intervals["size"])
-    if not flat:
+    if not flat and not pixels:
         size = {end: None if number is None else number / MM3_IN_ML for end, number in size.items()}
+    name = ("area_px" if flat else "volume_px") if pixels else ("area_mm2" if flat else "volume_ml")
     return {
         "name": plan.class_names.get(value, f"class {value}"),
-        "area_mm2" if flat else "volume_ml": size,
-        "diameter_mm": asdict(intervals["diameter"]),
+        name: size,
+        "diameter_px" if pixels else "diameter_mm": asdict(intervals["diameter"]),
+        "unit": geometry.unit,
         "level": LEVEL,
     }
 

@@ -28,6 +28,7 @@ class Case:
     confirmed or corrected the label. confidence: in [0, 1], how far the label of that voxel can be trusted.
     class_names maps label values (not 0) to names. annotated: False where nobody labelled, and `label` is 0: nothing is
     learned from there, nothing scored; None where all is. notes: what a reader should know of how it was read.
+    modality: as DICOM calls it, "" where that is not known.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Case:
     class_names: dict[int, str] = field(default_factory=dict)
     annotated: np.ndarray | None = None
     notes: tuple[str, ...] = ()
+    modality: str = ""
 
     @property
     def channels(self) -> int:
@@ -104,6 +106,17 @@ def image_fingerprint(image: np.ndarray) -> str:
     """BLAKE2b (128 bits, hex) of the first channel of (C, *grid) as float32."""
     first = np.ascontiguousarray(image[0], np.float32)
     return hashlib.blake2b(first.tobytes(), digest_size=16).hexdigest()
+
+
+def hash_inputs(case: Case) -> dict[str, str]:
+    """BLAKE2b (128 bits, hex) of the whole image, and of label and trusted voxels with the names of the classes."""
+    image, label = (hashlib.blake2b(digest_size=16) for _ in range(2))
+    image.update(np.ascontiguousarray(case.image, np.float32).data)
+    label.update(repr(sorted(case.class_names.items())).encode())
+    for array, kind in ((case.label, np.int32), (case.trusted, bool)):
+        if array is not None:
+            label.update(np.ascontiguousarray(array, kind).data)
+    return {"image": image.hexdigest(), "label": label.hexdigest()}
 
 
 SEGMENTATION = ".seg.nrrd"

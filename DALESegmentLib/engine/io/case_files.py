@@ -23,6 +23,7 @@ from .class_names import has_segments, names_for
 from .images import as_label, read_image, read_label, read_stored
 from .label_encoding import AS_STORED, FULL, Decoded, LabelEncoding, one_channel
 from .label_facts import encoding_of
+from .modality import read_modality
 from .segmentations import read_segmentation, to_label_map
 
 
@@ -58,7 +59,7 @@ def _read_case(source: CaseSource, class_names: Mapping[int, str] | None) -> Cas
     if not source.images:
         raise EngineError("no-image", f"{source.name} has no image; say which file it is.")
     image, geometry = _read_channels(source.images)
-    case = Case(source.name, image, geometry)
+    case = Case(source.name, image, geometry, modality=read_modality(source.images[0]))
     grid_name = source.images[0].name
     found = _label_of(source, geometry, grid_name, class_names)
     if found is not None:

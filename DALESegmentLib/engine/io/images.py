@@ -159,7 +159,7 @@ def _read(path: Path, label: bool = False) -> tuple[np.ndarray, Geometry]:
 
 def _pixel_grid(size: tuple[int, ...]) -> Geometry:
     n = len(size)
-    return Geometry(size, (1.0,) * n, (0.0,) * n, tuple(float(x) for x in np.eye(n).ravel()))
+    return Geometry(size, (1.0,) * n, (0.0,) * n, tuple(float(x) for x in np.eye(n).ravel()), unit="pixel")
 
 
 def _one_channel(channels: np.ndarray, path: Path) -> np.ndarray:

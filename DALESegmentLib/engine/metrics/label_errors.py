@@ -21,6 +21,9 @@ from ..dale.metrics import (
     expected_calibration_error,
     near_outline,
 )
+from ..geometry.distance import scaled_mm
+
+BAND_MM = 3.0
 
 
 @dataclass(frozen=True)
@@ -42,9 +45,10 @@ def error_sample(
     reference: np.ndarray,
     confidence: np.ndarray,
     spacing: Sequence[float],
-    band_mm: float = 3.0,
+    band_mm: float | None = None,
 ) -> ErrorSample:
-    """The voxels of one case. label, reference, confidence: (*grid); spacing: mm along the axes.
+    """The voxels of one case. label, reference, confidence: (*grid); spacing: mm along the axes; band_mm: how far from
+    the label's outline is near (3 mm, `scaled_mm`).
 
     Raises EngineError("geometry-mismatch") where the arrays differ in shape.
     """
@@ -56,7 +60,7 @@ def error_sample(
     return ErrorSample(
         np.asarray(confidence, np.float32).ravel(),
         (label != reference).ravel(),
-        near_outline(label, spacing, band_mm).ravel(),
+        near_outline(label, spacing, scaled_mm(BAND_MM, spacing) if band_mm is None else band_mm).ravel(),
     )
 
 
@@ -65,7 +69,7 @@ def label_error_scores(
     reference: np.ndarray,
     confidence: np.ndarray,
     spacing: Sequence[float],
-    band_mm: float = 3.0,
+    band_mm: float | None = None,
 ) -> dict[str, Any]:
     """Scores of one case, over all its voxels and within `band_mm` of the label's boundary; see `scores`."""
     return scores(error_sample(label, reference, confidence, spacing, band_mm))

@@ -103,7 +103,7 @@ def test_every_option_is_a_parameter_the_engine_knows(command, monkeypatch):
     pytest.importorskip("torch")
     sent: list[dict[str, Any]] = []
     for module in (learning, applying, studying):
-        monkeypatch.setattr(module, "perform", lambda _command, parameters, *_: sent.append(parameters))
+        monkeypatch.setattr(module, "perform", lambda _command, parameters, *_, **_more: sent.append(parameters))
     done = CliRunner().invoke(app, [command, *EVERYTHING[command].split()])
     assert done.exit_code == 0, done.output
     job = import_module(f"DALESegmentLib.engine.commands.{command}")
@@ -120,7 +120,7 @@ def test_every_option_is_a_parameter_the_engine_knows(command, monkeypatch):
 
 def test_only_what_was_given_is_sent(monkeypatch):
     sent: list[dict[str, Any]] = []
-    monkeypatch.setattr(learning, "perform", lambda _command, parameters, *_: sent.append(parameters))
+    monkeypatch.setattr(learning, "perform", lambda _command, parameters, *_, **_more: sent.append(parameters))
     CliRunner().invoke(app, ["train", "--data", "d", "-o", "out", "--no-alignment"])
     assert sent[0]["dale"] == {"alignment": False}
     assert sent[0].keys() == {"cases", "out", "dale", "resume", "overwrite"}
@@ -139,7 +139,7 @@ def test_only_what_was_given_is_sent(monkeypatch):
 def test_a_resumed_training_is_asked_for_what_was_given(options, given, monkeypatch):
     """The engine refuses what differs from the stored settings; a default must not pass for a wish."""
     sent: list[dict[str, Any]] = []
-    monkeypatch.setattr(learning, "perform", lambda _command, parameters, *_: sent.append(parameters))
+    monkeypatch.setattr(learning, "perform", lambda _command, parameters, *_, **_more: sent.append(parameters))
     done = CliRunner().invoke(app, ["train", "-o", "out", "--resume", *options.split()])
     assert done.exit_code == 0, done.output
     assert sent == [{"out": Path("out"), "resume": True, "overwrite": False, **given}]
