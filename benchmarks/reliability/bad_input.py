@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .corpus import bombs, contents, damaged, dicom, headers, kinds, lines, lists, names
+from .corpus import bombs, contents, damaged, dicom, headers, kinds, lines, lists, names, sets
 from .corpus.entry import Entry, Source, good_pair, reading
 from .lines_engine import LinesEngine, NoAnswer
 
@@ -43,12 +43,15 @@ SOURCES: tuple[Source, ...] = (
     kinds.tiffs,
     kinds.pictures,
     kinds.nrrds,
+    sets.encodings,
+    sets.volumes,
+    sets.layouts,
     lines.no_requests,
     lines.wrong_requests,
     lines.wrong_parameters,
 )
 PATIENCE = 30.0
-_MARKS = re.compile(r"Traceback|\bNone\b|object at 0x|\bITK\b|Error\b")
+_MARKS = re.compile(r"Traceback|\bNone\b(?! of the )|object at 0x|\bITK\b|Error\b")
 
 
 @dataclass

@@ -120,13 +120,6 @@ def _started(asked: TrainParameters, device: torch.device, progress: Progress) -
     said = _rare(sources, classes, plan.class_names) if validation else []
     for sentence in said:
         progress.report(100, "reading", sentence)
-    labelled = {fact.name for fact in facts if fact.labelled}
-    if labelled.isdisjoint(source.name for source in to_learn):
-        raise EngineError(
-            "label-empty",
-            "All cases with anything labelled were drawn for the validation; give another seed, or a smaller share to "
-            "validate on.",
-        )
     run = Run(asked.out, plan, asked.settings(plan), asked.cases, to_learn, validation)
     run.said, run.validation_share = said, asked.validation
     return run

@@ -14,6 +14,7 @@ SMALL = 31
 """Beside classes numbered up to here, white is no class of the same kind."""
 LEVEL = 0.05
 """Of what is not black in all files: a grey value with a larger share is no edge."""
+FEW_COLOURS = 3
 LEAST_OBJECTS = 6
 
 
@@ -42,9 +43,9 @@ class LabelFacts:
     """What a label file holds.
 
     counts: {value: voxels}, at most `label_facts.MOST` values; whole: whether all values are whole numbers; clear: the
-    share of voxels that are nearly black or nearly white; colours: {packed colour: voxels} of
-    a coloured mask; named, ignored: values that a dataset.json or a list calls classes, or "ignore"; objects: whether
-    (nearly) each value is one connected object, None where that was not looked at.
+    share of voxels that are nearly black or nearly white; colours: {packed colour: voxels} of a coloured mask; solid:
+    those with a pixel among its like; named, ignored: values that a dataset.json or a list calls classes, or "ignore";
+    objects: whether (nearly) each value is one connected object, None where that was not looked at.
     """
 
     case: str
@@ -55,6 +56,7 @@ class LabelFacts:
     picture: bool = False
     clear: float = 1.0
     colours: Mapping[int, int] = field(default_factory=dict, hash=False)
+    solid: frozenset[int] = frozenset()
     named: frozenset[int] = frozenset()
     ignored: frozenset[int] = frozenset()
     objects: bool | None = None
@@ -217,8 +219,9 @@ def _of_colours(coloured: Sequence[LabelFacts], grey: Sequence[LabelFacts], know
     """Black is background; the colours get classes in the order of their numbers, or those that `known` gives them."""
     colours = sorted(set().union(*(f.colours for f in coloured)) - {0})
     example = max(coloured, key=lambda f: len(f.colours))
-    if len(colours) > SMALL or not any(0 in f.colours for f in coloured):
-        problem = "no black background" if len(colours) <= SMALL else f"{len(colours)} colours, as edges have them"
+    if len(colours) > SMALL or _are_edges(coloured) or not any(0 in f.colours for f in coloured):
+        plain = len(colours) <= SMALL and not _are_edges(coloured)
+        problem = "no black background" if plain else f"{len(colours)} colours, as edges have them"
         raise EngineError(
             "label-colours",
             f"{example.file} is a coloured mask, and the masks together have {problem}; save each with one grey value "
@@ -236,6 +239,13 @@ def _of_colours(coloured: Sequence[LabelFacts], grey: Sequence[LabelFacts], know
     names = {value: colour_name(colour) for colour, value in classes.items()}
     told = ", ".join(f"{name} is {value}" for value, name in names.items())
     return LabelEncoding(colours=classes, names=names, sentences=(f"masks are in colours: {told}",))
+
+
+def _are_edges(coloured: Sequence[LabelFacts]) -> bool:
+    """Whether most of the colours have no pixel among its like, as those between a class and its surroundings."""
+    colours = set().union(*(f.colours for f in coloured)) - {0}
+    thin = colours - set().union(*(f.solid for f in coloured))
+    return len(thin) > FEW_COLOURS and 2 * len(thin) > len(colours)
 
 
 def _without(facts: LabelFacts, ignored: frozenset[int]) -> LabelFacts:

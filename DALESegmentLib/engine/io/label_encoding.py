@@ -103,7 +103,7 @@ def one_channel(stored: np.ndarray, name: str) -> np.ndarray:
     """(*grid). Raises EngineError("label-colours" or "label-channels")."""
     if len(stored) == 1 or _is_grey(stored):
         return stored[0]
-    if len(stored) in (3, 4):
+    if len(stored) in (3, 4) and stored.ndim == 3:
         raise EngineError("label-colours", f"{name} is a coloured mask; save it with one grey value for each class.")
     raise EngineError(
         "label-channels",

@@ -32,6 +32,7 @@ class _Stored:
     whole: bool
     clear: float
     colours: Mapping[int, int] = field(default_factory=dict)
+    solid: frozenset[int] = frozenset()
     objects: bool | None = None
     slices: tuple[SliceFacts, ...] = ()
 
@@ -108,6 +109,7 @@ def file_facts(path: Path, case: str) -> LabelFacts:
         is_picture(path),
         stored.clear,
         stored.colours,
+        stored.solid,
         objects=stored.objects,
         slices=stored.slices,
     )
@@ -115,9 +117,10 @@ def file_facts(path: Path, case: str) -> LabelFacts:
 
 def _looked_at(path: Path) -> _Stored:
     stored = read_stored(path)[0]
-    if len(stored) == 3 and not (stored == stored[0]).all():
-        colours = count_values(packed_colours(stored))
-        return _Stored({}, True, 1.0, dict(itertools.islice(colours.items(), MOST)))
+    if stored.ndim == 3 and len(stored) == 3 and not (stored == stored[0]).all():
+        packed = packed_colours(stored)
+        colours = dict(itertools.islice(count_values(packed).items(), MOST))
+        return _Stored({}, True, 1.0, colours, solid=_solid(packed))
     label = whole_numbers(stored[0])
     whole = label.dtype.kind != "f" or bool((label == np.rint(label)).all())
     if not whole or not label.size:
@@ -128,7 +131,15 @@ def _looked_at(path: Path) -> _Stored:
     counts = dict(itertools.islice(found.items(), MOST))
     top = 65535 if max(counts) > 255 else 255
     clear = sum(n for v, n in counts.items() if v <= top // 8 or v >= top - top // 8) / label.size
-    return _Stored(counts, True, clear, {}, _are_objects(label, counts), _slices(label))
+    return _Stored(counts, True, clear, objects=_are_objects(label, counts), slices=_slices(label))
+
+
+def _solid(packed: np.ndarray) -> frozenset[int]:
+    """The values that some pixel shares with its four neighbours. packed: (j, i)."""
+    inner = packed[1:-1, 1:-1]
+    around = (packed[:-2, 1:-1], packed[2:, 1:-1], packed[1:-1, :-2], packed[1:-1, 2:])
+    alike = np.logical_and.reduce([inner == other for other in around])
+    return frozenset(np.unique(inner[alike]).tolist())
 
 
 def _are_objects(label: np.ndarray, counts: Mapping[int, int]) -> bool | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 
@@ -74,8 +76,12 @@ def test_not_all_may_be_empty(tmp_path, empty):
     assert not (tmp_path / "run").exists()
 
 
-def test_what_is_labelled_may_not_all_be_kept_for_validation(tmp_path):
+def test_what_alone_is_labelled_is_not_kept_for_validation(tmp_path):
     data = write_cases(tmp_path / "data", labelled=1, empty=5)
     asked = {**of(data), "out": str(tmp_path / "run"), **SHORT, "validation": 0.8, "seed": 0}
-    with pytest.raises(EngineError, match="were drawn for the validation"):
-        train.run(asked, Progress())
+    result = train.run(asked, Progress())
+    record = json.loads((tmp_path / "run" / "run.json").read_text())
+    (sentence,) = result["labels"]
+    alone = sentence.partition(" alone has ")[0]
+    assert alone in record["training"]
+    assert len(record["validation"]) == 5

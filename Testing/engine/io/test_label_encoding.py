@@ -201,6 +201,8 @@ def test_coloured_masks_with_soft_edges_or_without_black_are_refused(tmp_path, r
     many = np.random.default_rng(0).integers(0, 255, (*SIZE, 3)).astype(np.uint8)
     with refused("label-colours", "p0.png", "colours"):
         read_all(lay_masks(tmp_path / "a", many, ramp))
+    with refused("label-colours", "p0.png", "edges"):
+        read_all(lay_masks(tmp_path / "c", *[np.stack([soft(9), soft(5), np.zeros(SIZE, np.uint8)], -1)] * 2))
     white = np.full((*SIZE, 3), 255, np.uint8)
     white[disc(5)] = RED
     with refused("label-colours", "p0.png", "no black"):
