@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..core.errors import EngineError
-from ..core.notes import note
+from ..core.notes import note, quiet
 from ..geometry.grid import Geometry
 from .case import NIFTI, extension_of
 from .checks import unreadable
@@ -27,6 +27,7 @@ _MOST_CHANNELS = 16
 _SQUARE = 1e-3
 
 
+@quiet()
 def read_nifti(path: Path, whole: bool = False) -> tuple[np.ndarray, Geometry]:
     """Voxels (C, *grid) as they are stored, or float32 where the file rescales them, and where they lie.
 

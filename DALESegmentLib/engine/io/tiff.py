@@ -10,7 +10,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from ..core.errors import EngineError
-from ..core.notes import note
+from ..core.notes import note, quiet
 from .checks import unreadable
 from .integrity import check_complete, check_size
 from .itk_files import itk_warnings
@@ -22,6 +22,7 @@ _COLOURS = {5: "CMYK", 8: "CIE L*a*b*", 9: "ICC L*a*b*", 10: "ITU L*a*b*", 32803
 _PALETTE, _ORIENTATION = 3, 274
 
 
+@quiet()
 def read_tiff(path: Path, indices: bool = False) -> np.ndarray:
     """Pixels (C, j, i), or (C, k, j, i) where there are several pages, as they are stored.
 
