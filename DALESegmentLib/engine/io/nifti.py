@@ -96,7 +96,7 @@ def _check_times(path: Path, image: Any) -> None:
     shape = image.shape
     if extension_of(path) == ".mnc" and len(shape) > 3:  # their first axis is time
         raise EngineError("several-times", f"{path.name} holds several times; save the one you want as an image.")
-    if len(shape) > 5 or (len(shape) == 5 and shape[3] > 1 and shape[4] > 1):
+    if sum(n > 1 for n in shape[3:]) > 1:
         raise EngineError(
             "several-times",
             f"{path.name} has {len(shape)} axes ({' × '.join(map(str, shape))}); save one volume of it as an image.",
