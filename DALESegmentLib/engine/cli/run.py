@@ -34,9 +34,19 @@ FAILED, CANCELLED = 1, 130
 Show = Callable[[dict[str, Any]], None]
 
 
-def perform(command: str, parameters: dict[str, Any], as_json: bool, show: Show) -> None:
-    """Print the result with `show`, or as JSON. Raises typer.Exit: 1 with a sentence on standard error, 130
-    when cancelled."""
+def _never(_result: dict[str, Any]) -> bool:
+    return False
+
+
+def perform(
+    command: str,
+    parameters: dict[str, Any],
+    as_json: bool,
+    show: Show,
+    is_bad: Callable[[dict[str, Any]], bool] = _never,
+) -> None:
+    """Print the result with `show`, or as JSON. Raises typer.Exit: 1 with a sentence on standard error, or where
+    `is_bad` says so of the result; 130 when cancelled."""
     parameters = _in_utf8(plain(parameters))
     try:
         with Nothing() if silent() else view(quiet=as_json) as progress:
@@ -50,6 +60,8 @@ def perform(command: str, parameters: dict[str, Any], as_json: bool, show: Show)
         print(json.dumps(result, indent=2, ensure_ascii=not _takes_all_names()))
     else:
         show(result)
+    if is_bad(result):
+        raise typer.Exit(FAILED)
 
 
 def _in_utf8(value: Any) -> Any:

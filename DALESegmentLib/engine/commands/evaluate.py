@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +13,16 @@ from ..core.errors import EngineError
 from ..core.files import write_json
 from ..core.progress import Progress
 from ..io.case import Case, CaseSource, stem_of
-from ..io.case_files import read_case, read_label_result, read_map_result, read_reference
+from ..io.case_files import read_case, read_label_result, read_map_result, reference_of
 from ..io.class_names import names_in_folder
+from ..io.label_decision import LabelOptions
+from ..io.label_encoding import AS_STORED, LabelEncoding
+from ..io.label_facts import encoding_of, facts_of, labels_of
 from ..io.segmentations import segment_values
 from ..metrics.label_errors import ErrorSample, error_sample, pooled, scores
 from ..metrics.segmentation import SCORES, Offset, agreement, bias_report, contour_offset, mean_of
 from ..review.audit import errors_left_by, read_audit
+from .dataset import find_labelled
 from .parameters import CasesParameter, Parameters
 
 
@@ -35,15 +39,16 @@ def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
     if asked.cases is None and asked.audit is None:
         raise EngineError("no-cases", "Name the cases to compare with their reference, or a filled-in audit.")
     left = {} if asked.audit is None else {"errors_left": errors_left_by(read_audit(asked.audit))}
-    sources = [] if asked.cases is None else asked.cases.find()
+    sources = [] if asked.cases is None else find_labelled(asked.cases, progress, asked.cases.find())
     files = [path for s in sources for path in (s.label, s.reference) if path is not None]
     names = segment_values(files, names_in_folder(asked.predictions))
+    drawn = AS_STORED if asked.predictions is None else _encoding_of(asked.predictions, sources)
     items, samples = [], []
     offsets: list[Offset] = []
     for i, source in enumerate(sources):
         progress.check()
         progress.report(100.0 * i / len(sources), "validating", f"Case {i + 1} of {len(sources)}")
-        item, sample = _evaluate(source, asked, names, offsets)
+        item, sample = _evaluate(source, asked, names, offsets, drawn)
         items.append(item)
         samples += [sample] if sample is not None else []
     result = {"items": items, "mean": _mean(items, samples), "bias": bias_report(offsets), **left}
@@ -53,19 +58,29 @@ def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
 
 
 def _evaluate(
-    source: CaseSource, asked: EvaluateParameters, names: dict[int, str], offsets: list[Offset]
+    source: CaseSource, asked: EvaluateParameters, names: dict[int, str], offsets: list[Offset], drawn: LabelEncoding
 ) -> tuple[dict[str, Any], ErrorSample | None]:
     """names: {value: name} of the predictions and of all segments, so that a value means the same everywhere.
-    offsets: where those of the given label are added."""
+    offsets: where those of the given label are added; drawn: the encoding of the predictions. Voxels that label or
+    reference do not annotate count nowhere."""
     case = read_case(source, names)
-    reference = read_reference(source, case, names)
-    given = np.asarray(case.label) if case.label is not None else None
+    found = reference_of(source, case, names)
+    reference, given = found.label, np.asarray(case.label) if case.label is not None else None
+    known = [mask for mask in (case.annotated, found.annotated) if mask is not None]
+    scored = np.logical_and.reduce(known) if known else None
+    if scored is not None:
+        reference = np.where(scored, reference, 0)
+        given = None if given is None else np.where(scored, given, 0)
     values = np.unique(np.concatenate([np.unique(a) for a in (reference, given) if a is not None]))
     classes = [int(v) for v in values if v]
     spacing = case.geometry.array_spacing
     item: dict[str, Any] = {"name": case.name}
     if asked.predictions is not None:
-        prediction = read_label_result(_result(asked.predictions, source, "segmentation"), case, names)
+        path = _result(asked.predictions, source, "segmentation")
+        prediction = read_label_result(path, case, names, drawn)
+        if scored is not None:
+            prediction = np.where(scored, prediction, 0)
+        _check_one_encoding(prediction, reference, path.name, case.name)
         item["prediction"] = agreement(prediction, reference, spacing, classes)
     if given is None:
         return item, None
@@ -75,7 +90,28 @@ def _evaluate(
     if confidence is None:
         return item, None
     sample = error_sample(given, reference, confidence, spacing)
+    if scored is not None:
+        sample = sample.part(scored.ravel())
     return {**item, "label_errors": scores(sample)}, sample
+
+
+def _encoding_of(folder: Path, sources: Sequence[CaseSource]) -> LabelEncoding:
+    """What the values of the predictions mean: as labels have them, where ours were read so; else decided over all."""
+    files = [file for s in sources if (file := _result(folder, s, "segmentation")).suffix != ".npy"]
+    found = [CaseSource(f.name, label=f) for f in files]
+    classes = {v: "" for s in sources for facts in facts_of(s) for v in facts.classes(encoding_of(s))}
+    return labels_of(found, LabelOptions(), classes).encoding
+
+
+def _check_one_encoding(prediction: np.ndarray, reference: np.ndarray, file: str, case: str) -> None:
+    """Raises EngineError("class-mismatch") where the two have no class in common, though both have some."""
+    drawn, wanted = (sorted(int(v) for v in np.unique(a) if v) for a in (prediction, reference))
+    if drawn and wanted and set(drawn).isdisjoint(wanted):
+        raise EngineError(
+            "class-mismatch",
+            f"{file} of {case} has the values {', '.join(map(str, drawn))}, but its reference has "
+            f"{', '.join(map(str, wanted))}: they do not mean the same; compare labels with one numbering.",
+        )
 
 
 def _offsets(

@@ -20,7 +20,7 @@ from ..dale.rows import PIECES_A_ROW, as_rows, number_errors
 from ..geometry.grid import Geometry
 from ..inference.predictor import label_values
 from ..io.case import CaseSource
-from ..io.images import read_label
+from ..io.images import read_stored
 from ..planning.plan import LARGEST_SEED
 from ..planning.preprocessing import label_classes
 from ..review.audit import AUDIT_FILE, AuditDraw, check_not_begun, write_audit
@@ -61,7 +61,7 @@ def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
             doubt.probabilities,
             case.geometry,
             names,
-            case.trusted,
+            doubt.settled,
             PIECES_A_ROW * asked.limit,
             class_values=plan.class_values,
         )
@@ -87,7 +87,7 @@ def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
         written.append((doubt.source, case.geometry, item["regions_map"]))
         agreed, recalibration = doubt.agreed, doubt.recalibration
         if audit is not None:
-            audit.see(case.name, np.asarray(case.label), case.geometry, case.trusted)
+            audit.see(case.name, np.asarray(case.label), case.geometry, doubt.settled)
         del doubt, case, region_map, label, image, known  # before the next case takes as much again
     progress.report(97, "writing", "Writing the list")
     made = as_rows(make_review_list(found, known_names, agreed, recalibration))
@@ -131,7 +131,7 @@ def _model_maps(doubt: CaseConfidence, regions: list[Region], out: Path) -> dict
 
 def _take_out(gone: set[int], source: CaseSource, geometry: Geometry, path: str, out: Path) -> None:
     """Of the map of regions at `path`, those with these IDs."""
-    region_map = np.load(path) if source.arrays is not None else read_label(path)[0]
+    region_map = np.load(path) if source.arrays is not None else read_stored(Path(path))[0][0].astype(np.int32)
     region_map[np.isin(region_map, list(gone))] = 0
     write_map(source, out, "regions", region_map, geometry)
 

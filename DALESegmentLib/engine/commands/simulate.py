@@ -13,7 +13,7 @@ from ..core.progress import Progress
 from ..metrics.segmentation import mean_dice
 from ..metrics.simulated_annotators import simulate_annotator
 from .case_confidence import write_map
-from .dataset import read_labelled
+from .dataset import find_labelled, read_labelled
 from .parameters import CasesParameter, Parameters
 
 
@@ -29,7 +29,7 @@ class SimulateParameters(Parameters):
 
 def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
     asked = SimulateParameters.model_validate(parameters)
-    sources = asked.cases.find()
+    sources = find_labelled(asked.cases, progress, asked.cases.find())
     items = []
     for i, source in enumerate(sources):
         progress.check()
@@ -44,6 +44,9 @@ def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
             )
         else:
             spoiled = label
+        dice = mean_dice(spoiled, label)
+        if case.annotated is not None and source.encoding is not None and source.encoding.ignored:
+            spoiled = np.where(case.annotated, spoiled, min(source.encoding.ignored))
         path = write_map(source, asked.out, "label", spoiled, case.geometry)
-        items.append({"name": case.name, "label": path, "dice": mean_dice(spoiled, label)})
+        items.append({"name": case.name, "label": path, "dice": dice})
     return {"items": items}

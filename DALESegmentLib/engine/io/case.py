@@ -16,6 +16,7 @@ import numpy as np
 
 from ..core.errors import EngineError
 from ..geometry.grid import Geometry
+from .label_encoding import LabelEncoding
 
 
 @dataclass
@@ -25,7 +26,8 @@ class Case:
     image: (C, *grid) float32 as stored in the file; label, trusted, confidence: (*grid), where grid is
     `geometry.array_shape`. label: 0 is background, any number of classes. trusted: True where a clinician
     confirmed or corrected the label. confidence: in [0, 1], how far the label of that voxel can be trusted.
-    class_names maps label values (not 0) to names. notes: what a reader should know of how it was read.
+    class_names maps label values (not 0) to names. annotated: False where nobody labelled, and `label` is 0: nothing is
+    learned from there, nothing scored; None where all is. notes: what a reader should know of how it was read.
     """
 
     name: str
@@ -35,6 +37,7 @@ class Case:
     trusted: np.ndarray | None = None
     confidence: np.ndarray | None = None
     class_names: dict[int, str] = field(default_factory=dict)
+    annotated: np.ndarray | None = None
     notes: tuple[str, ...] = ()
 
     @property
@@ -50,8 +53,10 @@ class CaseSource:
     (see `array_cases`), instead of the files. reference: a label to compare with, never to train on;
     `reference_threshold` turns a vote count into a mask (value >= threshold).
     split: "train", "test" or "" where the folder does not say. patient: "" where no list says it, see `patient_of`.
-    class_names: {value: name} of a label map, where a
-    list says it.
+    class_names: {value: name} of a label map, where a list or the layout says it.
+    class_files: a mask a class, by name, in place of a label. candidates: short names of files that may be its label,
+    where it has none. layout: in words. encoding: what the values of its label mean, as decided for the whole set, see
+    `label_encoding`; None where it was not.
     """
 
     name: str
@@ -65,6 +70,15 @@ class CaseSource:
     split: str = ""
     class_names: dict[int, str] = field(default_factory=dict, hash=False)
     patient: str = ""
+    class_files: dict[str, Path] = field(default_factory=dict, hash=False)
+    candidates: tuple[str, ...] = ()
+    layout: str = ""
+    encoding: LabelEncoding | None = None
+
+    @property
+    def has_label(self) -> bool:
+        """Of files; whether an array case has one stands in its folder."""
+        return self.label is not None or bool(self.class_files)
 
 
 @dataclass(frozen=True)

@@ -133,6 +133,15 @@ def label_values(label: np.ndarray) -> list[int]:
     return np.flatnonzero(there).tolist()
 
 
+def count_values(label: np.ndarray) -> dict[int, int]:
+    """{value: voxels} of whole numbers, in order."""
+    if label.size == 0 or label.min() < 0 or label.max() > 65535:
+        values, counts = np.unique(label, return_counts=True)
+        return {int(v): int(n) for v, n in zip(values, counts, strict=True)}
+    found = np.bincount(label.ravel() if label.dtype.kind in "bu" else label.ravel().astype(np.intp))
+    return {int(v): int(found[v]) for v in np.flatnonzero(found)}
+
+
 def check_label(label: np.ndarray, name: str) -> None:
     """Values of a label map: whole, not negative, not hundreds of classes.
 
