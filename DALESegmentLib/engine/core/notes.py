@@ -5,6 +5,8 @@ Whoever reads files does so inside `noting` and shows what is in the list; outsi
 
 from __future__ import annotations
 
+import logging
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -17,6 +19,24 @@ def note(sentence: str) -> None:
     notes = _notes.get()
     if notes is not None and sentence not in notes:
         notes.append(sentence)
+
+
+_LOGGERS = ("nibabel.global", "tifffile", "pydicom", "PIL")
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Without what libraries print of a file that is not quite as its standard has it. Also a decorator."""
+    loggers = [logger for name in _LOGGERS if not (logger := logging.getLogger(name)).disabled]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for logger in loggers:
+            logger.disabled = True
+        try:
+            yield
+        finally:
+            for logger in loggers:
+                logger.disabled = False
 
 
 @contextmanager

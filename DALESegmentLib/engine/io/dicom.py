@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 
 from ..core.errors import EngineError, checkpoint
-from ..core.notes import note
+from ..core.notes import note, quiet
 from ..geometry.grid import Geometry
 from .case import extension_of
 from .checks import unreadable
 from .dicom_frames import WORDS, Frame, frames_of, header_of
-from .dicom_kind import IMAGE, MAP, article, is_dicom, kind_of, kind_of_dicom, quiet, sop_class
+from .dicom_kind import IMAGE, MAP, article, is_dicom, kind_of, kind_of_dicom, sop_class
 from .dicom_pixels import read_pixels
 from .integrity import check_size
 

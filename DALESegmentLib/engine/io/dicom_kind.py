@@ -6,12 +6,10 @@ that is no DICOM; `is_dicom(path)` looks at 132 bytes. Pixels are never read.
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from ..core.notes import quiet
 from .checks import unreadable
 
 IMAGE, SEGMENTATION, MAP, RTSTRUCT = "image", "segmentation", "parametric map", "rtstruct"
@@ -60,14 +58,6 @@ ARTICLES = {
     "presentation state": "a DICOM presentation state (how images are shown)",
     "directory": "a DICOMDIR (a list of other files)",
 }
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Without pydicom's warnings of values that are not as the standard has them. Also a decorator."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
 
 
 def is_dicom(path: Path) -> bool:
@@ -143,6 +133,8 @@ def read_header(path: Path, *tags: str | int, force: bool = False) -> Any:
             wanted: Any = list(tags) or None
             header = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=wanted, force=force)
             header.pixels_at = file.tell()
+        for _ in (*header.file_meta, *header.iterall()):
+            pass  # values are read when they are asked for, and say only then that they are none
         return header
     except Exception as error:  # pydicom raises whatever a damaged file happens to cause
         raise unreadable(path) from error

@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 
 from ..core.errors import EngineError
-from ..core.notes import note
+from ..core.notes import note, quiet
 from ..geometry.grid import Geometry, onto_grid
 from .checks import unreadable
 from .class_names import nameless
 from .dicom_frames import Frame, frames_of, header_of
-from .dicom_kind import SEGMENTATION, kind_of, quiet, read_header, sop_class
+from .dicom_kind import SEGMENTATION, kind_of, read_header, sop_class
 from .dicom_pixels import read_pixels
 from .segments import GREY, Segment, Segmentation, from_masks
 

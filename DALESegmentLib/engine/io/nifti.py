@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..core.errors import EngineError
-from ..core.notes import note
+from ..core.notes import note, quiet
 from ..geometry.grid import Geometry
 from .case import NIFTI, extension_of
 from .checks import unreadable
@@ -27,6 +27,7 @@ _MOST_CHANNELS = 16
 _SQUARE = 1e-3
 
 
+@quiet()
 def read_nifti(path: Path, whole: bool = False) -> tuple[np.ndarray, Geometry]:
     """Voxels (C, *grid) as they are stored, or float32 where the file rescales them, and where they lie.
 
@@ -95,7 +96,7 @@ def _check_times(path: Path, image: Any) -> None:
     shape = image.shape
     if extension_of(path) == ".mnc" and len(shape) > 3:  # their first axis is time
         raise EngineError("several-times", f"{path.name} holds several times; save the one you want as an image.")
-    if len(shape) > 5 or (len(shape) == 5 and shape[3] > 1 and shape[4] > 1):
+    if sum(n > 1 for n in shape[3:]) > 1:
         raise EngineError(
             "several-times",
             f"{path.name} has {len(shape)} axes ({' × '.join(map(str, shape))}); save one volume of it as an image.",

@@ -12,7 +12,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from ..core.errors import EngineError
-from ..core.notes import note
+from ..core.notes import note, quiet
 from .checks import unreadable
 from .integrity import check_complete, check_size
 from .itk_files import itk_warnings
@@ -31,6 +31,7 @@ _GREY_BITS = {1: 255, 2: 85, 4: 17}
 """By how much grey of few bits is stretched to 8."""
 
 
+@quiet()
 def read_picture(path: Path, indices: bool = False) -> np.ndarray:
     """Pixels (C, j, i), turned as they are shown. Transparency is dropped. indices: of indexed colours and grey of few
     bits the numbers that are stored, instead of the colours.

@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 
 from ..core.errors import EngineError
-from ..core.notes import note
+from ..core.notes import note, quiet
 from ..geometry.grid import LPS_TO_RAS, Geometry
 from .checks import unreadable
-from .dicom_kind import quiet, read_header
+from .dicom_kind import read_header
 from .segments import GREY, Segment, Segmentation, from_masks
 
 _BETWEEN = 0.1

@@ -10,18 +10,20 @@ import numpy as np
 import SimpleITK as sitk
 
 from ..core.errors import EngineError
-from ..core.notes import note
+from ..core.notes import note, quiet
 from .checks import unreadable
 from .integrity import check_complete, check_size
 from .itk_files import itk_warnings
 from .pictures import shown
 
 _CHANNELS, _SLICES = "CS", "ZIQ"
+_PAGES = ("YX", "YXS", "SYX")
 _WORDS = {"T": "time points", "H": "lifetimes", "L": "excitations", "M": "mosaic tiles", "P": "phases", "R": "tiles"}
 _COLOURS = {5: "CMYK", 8: "CIE L*a*b*", 9: "ICC L*a*b*", 10: "ITU L*a*b*", 32803: "a camera's raw filter"}
 _PALETTE, _ORIENTATION = 3, 274
 
 
+@quiet()
 def read_tiff(path: Path, indices: bool = False) -> np.ndarray:
     """Pixels (C, j, i), or (C, k, j, i) where there are several pages, as they are stored.
 
@@ -35,23 +37,31 @@ def read_tiff(path: Path, indices: bool = False) -> np.ndarray:
     check_complete(path)
     try:
         with tifffile.TiffFile(path) as tif:
-            series = _largest(tif, path)
-            axes, page = series.axes, series.keyframe
-            _check_kind(path, series, page)
-            array = _decoded(path, series)
-            return _arranged(path, array, axes, page, indices)
+            several = _chosen(tif, path)
+            axes, page = several[0].axes, several[0].keyframe
+            _check_kind(path, several[0], page, len(several))
+            arrays = [_decoded(path, series) for series in several]
+            if len(arrays) > 1:  # pages that were written one by one
+                return _arranged(path, np.stack(arrays), "Z" + axes, page, indices)
+            return _arranged(path, arrays[0], axes, page, indices)
     except EngineError:
         raise
     except Exception as error:  # tifffile raises whatever a damaged file happens to cause
         raise unreadable(path) from error
 
 
-def _largest(tif: Any, path: Path) -> Any:
-    """The series that holds the picture, or all its pages."""
-    whole = [series for series in tif.series if series.kind != "generic" or not series.keyframe.is_reduced]
+def _chosen(tif: Any, path: Path) -> list[Any]:
+    """The series that holds the picture and all its pages, or several of one page each."""
+    whole = [series for series in tif.series if not (series.keyframe.is_reduced or series.keyframe.is_mask)]
     series = whole or list(tif.series)
     if not series:
         raise unreadable(path, "it holds no picture")
+    if any(page.parent is not tif for one in series for page in one.pages if page is not None):
+        raise EngineError(
+            "leads-out", f"{path.name} takes its pixels from other files; save it as one file, and read that."
+        )
+    if len(series) > 1 and len({(s.shape, s.dtype, s.axes) for s in series}) == 1 and series[0].axes in _PAGES:
+        return series
     first = max(series, key=lambda s: math.prod(s.shape))
     for other in series:
         if other is not first and not _is_smaller(other, first):
@@ -60,13 +70,9 @@ def _largest(tif: Any, path: Path) -> Any:
                 "tiff-pages",
                 f"{path.name} holds pictures of different sizes ({sizes}); save each as a file of its own.",
             )
-    if len(series) > 1 or len(first.levels) > 1:
+    if len(tif.series) > 1 or len(first.levels) > 1:
         note(f"{path.name} is a pyramid; its largest level of {first.keyframe.imagewidth} pixels across is read.")
-    if any(page.parent is not tif for page in first.pages if page is not None):
-        raise EngineError(
-            "leads-out", f"{path.name} takes its pixels from other files; save it as one file, and read that."
-        )
-    return first
+    return [first]
 
 
 def _is_smaller(other: Any, first: Any) -> bool:
@@ -80,7 +86,7 @@ def _is_smaller(other: Any, first: Any) -> bool:
     )
 
 
-def _check_kind(path: Path, series: Any, page: Any) -> None:
+def _check_kind(path: Path, series: Any, page: Any, count: int) -> None:
     if int(page.photometric) in _COLOURS:
         raise EngineError(
             "picture-colours", f"{path.name} has colours of the kind {_COLOURS[int(page.photometric)]}; save it as RGB."
@@ -103,7 +109,7 @@ def _check_kind(path: Path, series: Any, page: Any) -> None:
             f"{path.name} has pages along {len(unknown)} axes ({' × '.join(map(str, unknown))}) and does not say which "
             "are slices and which channels; save it as ImageJ or OME TIFF with the names of its axes.",
         )
-    voxels = math.prod(series.shape)
+    voxels = math.prod(series.shape) * count
     check_size(path, voxels * series.dtype.itemsize, voxels)
 
 

@@ -145,6 +145,7 @@ def test_a_fourth_and_fifth_axis(tmp_path, refused):
     assert np.array_equal(read_image(nifti(tmp_path / "a.nii", four, np.eye(4)))[0], four)
     vectors = four[:, None]
     assert np.array_equal(read_image(nifti(tmp_path / "b.nii", vectors, np.eye(4)))[0], four)
+    assert np.array_equal(read_image(nifti(tmp_path / "f.nii", VOLUME[None, None, None], np.eye(4)))[0][0], VOLUME)
     with refused("several-times", "c.nii", "7 × 6 × 5 × 2 × 2"):
         read_image(nifti(tmp_path / "c.nii", np.stack([four, four]), np.eye(4)))
     film = np.stack([VOLUME] * 30)

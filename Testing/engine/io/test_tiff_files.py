@@ -87,6 +87,14 @@ def test_pages_whose_meaning_nobody_knows(tmp_path, refused):
         read_image(tmp_path / "b.tif")
 
 
+def test_pages_written_one_by_one_and_a_thumbnail_beside_them(tmp_path):
+    with tifffile.TiffWriter(tmp_path / "a.tif") as file:
+        for n in range(3):
+            file.write(GREY + n)
+        file.write(GREY[:8, :8].astype(np.uint16), subfiletype=1)
+    assert np.array_equal(read_image(tmp_path / "a.tif")[0][0], np.stack([GREY + n for n in range(3)]))
+
+
 @pytest.mark.parametrize("sub", [True, False])
 def test_a_pyramid_gives_its_largest_level(tmp_path, sub):
     levels = [np.tile(GREY, (4, 4)), np.tile(GREY, (2, 2)), GREY]
