@@ -17,6 +17,14 @@ class Split(str, Enum):
     all = "all"
 
 
+class Format(str, Enum):
+    nifti = "nifti"
+    nrrd = "nrrd"
+    segmentation = "seg.nrrd"
+    dicom = "dicom"
+    bids = "bids"
+
+
 Data = Annotated[
     Path | None,
     typer.Option("--data", help="Folder of cases, one case, or one image.", show_default=False, rich_help_panel=DATA),
@@ -74,6 +82,15 @@ RaterSeed = Annotated[
 Out = Annotated[Path, typer.Option("--out", "-o", help="Folder for the results.", rich_help_panel=RESULT)]
 Overwrite = Annotated[
     bool, typer.Option("--overwrite", help="Replace an earlier run in --out.", rich_help_panel=RESULT)
+]
+ResultFormat = Annotated[
+    Format | None,
+    typer.Option(
+        "--format",
+        help="Of the results of a case; by default as its image (DICOM: nrrd).",
+        show_default=False,
+        rich_help_panel=RESULT,
+    ),
 ]
 Json = Annotated[
     bool, typer.Option("--json", help="Print the result as JSON and nothing else.", rich_help_panel=RESULT)

@@ -139,6 +139,8 @@ def regions(result: Result) -> None:
         console.print(result["expected_real"]["sentence"])
     too_weak(result)
     console.print(f"List: {result['csv']}")
+    if "html" in result:
+        console.print(f"With pictures, for any browser: {result['html']}")
     learned_otherwise(result)
     extents(result)
     if "audit" in result:

@@ -22,6 +22,7 @@ from .options import (
     Out,
     RaterSeed,
     Reference,
+    ResultFormat,
     Seed,
     Split,
     SplitOption,
@@ -54,13 +55,20 @@ def predict(
             help="Run every window (exact), or first predict coarsely where something may be.", show_default="exact"
         ),
     ] = None,
+    result_format: ResultFormat = None,
     device: Device = None,
     as_json: Json = False,
 ) -> None:
     """Segment images."""
     named = cases(data, case_list, image, split=split, limit=limit)
     parameters = given(
-        model=model, cases=named, out=out, probabilities=probabilities, mode=mode and mode.value, device=device
+        model=model,
+        cases=named,
+        out=out,
+        probabilities=probabilities,
+        mode=mode and mode.value,
+        format=result_format and result_format.value,
+        device=device,
     )
     perform("predict", parameters, as_json, summaries.predictions)
 
@@ -75,12 +83,14 @@ def confidence(
     split: SplitOption = Split.all,
     limit: Limit = None,
     rater_seed: RaterSeed = None,
+    result_format: ResultFormat = None,
     device: Device = None,
     as_json: Json = False,
 ) -> None:
     """Write a map of label confidence for every labelled case."""
     named = cases(data, case_list, image, label, None, split, limit, rater_seed)
-    parameters = given(model=model, cases=named, out=out, device=device)
+    written = result_format and result_format.value
+    parameters = given(model=model, cases=named, out=out, format=written, device=device)
     perform("confidence", parameters, as_json, summaries.confidences)
 
 
@@ -102,12 +112,15 @@ def review(
         typer.Option(min=1, help="Also draw so many places at random, to judge yourself.", rich_help_panel=RESULT),
     ] = None,
     seed: Seed = None,
+    result_format: ResultFormat = None,
     device: Device = None,
     as_json: Json = False,
 ) -> None:
     """List the probable errors of labels, worst first."""
     named = cases(data, case_list, image, label, None, split, limit, rater_seed)
-    parameters = given(model=model, cases=named, out=out, device=device, limit=regions, audit=audit, seed=seed)
+    written = result_format and result_format.value
+    chosen = given(format=written, device=device, limit=regions, audit=audit, seed=seed)
+    parameters = given(model=model, cases=named, out=out) | chosen
     perform("review", parameters, as_json, summaries.regions)
 
 

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..bundle.run_folder import find_bundle
 from ..core.progress import Progress
 from ..dale.agreement import Agreements, pooled_agreement, weak_classes
 from .case_confidence import case_confidences, summary, write_measurements
-from .parameters import ModelParameters
+from .result_files import FormatParameters, ResultFiles
 
 
 def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
-    asked = ModelParameters.model_validate(parameters)
+    asked = FormatParameters.model_validate(parameters)
     items, agreements = [], []
     agreed: Agreements = {}
     names: dict[int, str] = {}
+    files = ResultFiles.of(asked, find_bundle(asked.model))
+    files.check(asked.cases.find())
     for doubt in case_confidences(asked, progress):
-        items.append({**summary(doubt, doubt.write_maps(asked.out)), "extents": doubt.extents()})
+        items.append({**summary(doubt, doubt.write_maps(files)), "extents": doubt.extents()})
         agreements.append(doubt.agreement())
         agreed = doubt.agreed
         names |= {**doubt.plan.class_names, **doubt.case.class_names}

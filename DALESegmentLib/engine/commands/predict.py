@@ -15,11 +15,11 @@ from ..inference.measurements import load_calibration, measurements_of_predictio
 from ..inference.predictor import Mode, cached_predictor
 from ..io.case_files import read_case
 from ..io.class_names import write_names
-from .case_confidence import write_map, write_measurements
-from .parameters import ModelParameters
+from .case_confidence import write_measurements
+from .result_files import FormatParameters, ResultFiles
 
 
-class PredictParameters(ModelParameters):
+class PredictParameters(FormatParameters):
     probabilities: bool = False
     mode: Mode = "exact"
 
@@ -28,8 +28,10 @@ def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
     asked = PredictParameters.model_validate(parameters)
     device = choose_device(asked.device)
     predictor = cached_predictor(asked.model, device)
-    plan, calibrations = predictor.plan, load_calibration(find_bundle(asked.model))
+    bundle = find_bundle(asked.model)
+    plan, calibrations, files = predictor.plan, load_calibration(bundle), ResultFiles.of(asked, bundle)
     sources = asked.cases.find()
+    files.check(sources)
     items = []
     for i, source in enumerate(sources):
         progress.check()
@@ -50,7 +52,7 @@ def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
         values, counts = np.unique(segmentation, return_counts=True)
         item: dict[str, Any] = {
             "name": case.name,
-            "segmentation": write_map(source, asked.out, "segmentation", segmentation, case.geometry),
+            "segmentation": files.write(source, "segmentation", segmentation, case.geometry, plan.class_names),
             "probabilities": None,
             "classes": {str(v): name for v, name in plan.class_names.items()},
             "voxels": {str(int(v)): int(n) for v, n in zip(values, counts, strict=True) if v},
@@ -58,7 +60,8 @@ def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
         }
         if asked.probabilities:
             progress.check()
-            item["probabilities"] = write_map(source, asked.out, "probabilities", probabilities, case.geometry)
+            channels = {n: plan.class_names.get(v, "background") for n, v in enumerate(plan.class_values)}
+            item["probabilities"] = files.write(source, "probabilities", probabilities, case.geometry, channels)
         if i == 0:
             write_names(asked.out, plan.class_names)
         items.append({**item, "seconds": round(time.monotonic() - started, 3)})

@@ -12,9 +12,9 @@ from pydantic import Field
 from ..core.progress import Progress
 from ..metrics.segmentation import mean_dice
 from ..metrics.simulated_annotators import simulate_annotator
-from .case_confidence import write_map
 from .dataset import read_labelled
 from .parameters import CasesParameter, Parameters
+from .result_files import write_map
 
 
 class SimulateParameters(Parameters):

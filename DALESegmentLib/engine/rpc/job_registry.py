@@ -29,7 +29,7 @@ PATHS: dict[str, tuple[str, ...]] = {
     "predict": ("extents_csv", "items.segmentation", "items.probabilities"),
     "confidence": ("extents_csv", "items.confidence", "items.shown", "items.label_source"),
     "review": (
-        *("csv", "json", "extents_csv", "audit"),
+        *("csv", "json", "extents_csv", "audit", "html", "items.report"),
         *(
             "items.confidence",
             "items.shown",

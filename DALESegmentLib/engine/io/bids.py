@@ -1,0 +1,137 @@
+"""Results as a BIDS derivative (Brain Imaging Data Structure 1.10, "Derivatives": segmentations).
+
+    <out>/dataset_description.json
+    <out>/sub-<label>/[ses-<label>/]<data type>/<entities>_desc-<what>_dseg.nii.gz, _dseg.tsv, _probseg.nii.gz, .json
+
+Entities are those of the image's own name; an image that is not named so becomes a subject called as its case.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..core.files import read_json, replacing, write_json
+from ..geometry.grid import Geometry
+from .case import CaseSource, patient_of, stem_of
+from .checks import label_values
+from .images import write_image
+from .terminology import class_colour
+
+VERSION = "1.10.0"
+DESCRIPTION = "dataset_description.json"
+NAME = "dalesegment"
+DATA_TYPES = ("anat", "func", "dwi", "perf", "pet", "fmap", "micr")
+WHAT = {"segmentation": NAME, "probabilities": NAME}
+"""The `desc` of a map by its stem, where that is not the stem itself."""
+NOT_BIDS = ("*.csv", "*.html", "regions.json", "dataset.json", "**/overlays/", ".*")
+"""What our commands write beside it."""
+
+
+def is_bids(folder: Path) -> bool:
+    """Whether it is a BIDS data set."""
+    return (folder / DESCRIPTION).is_file()
+
+
+def data_set_of(image: Path) -> Path | None:
+    """The BIDS data set that an image lies in."""
+    return next((folder for folder in image.resolve().parents if is_bids(folder)), None)
+
+
+def write_description(out: Path, version: str) -> None:
+    """What makes the folder a derivative. Somebody else's description there is left as it is.
+
+    Raises EngineError("cannot-write", "disk-full" or "unreadable-file").
+    """
+    path = out / DESCRIPTION
+    if not path.is_file():
+        known = {
+            "Name": "DALESegment",
+            "BIDSVersion": VERSION,
+            "DatasetType": "derivative",
+            "GeneratedBy": [{"Name": "DALESegment", "Version": version}],
+        }
+        write_json(path, known)
+    with replacing(out / ".bidsignore") as temporary:
+        temporary.write_text("".join(f"{line}\n" for line in NOT_BIDS), encoding="utf-8", newline="\n")
+
+
+def write_map(
+    out: Path,
+    source: CaseSource,
+    stem: str,
+    array: np.ndarray,
+    geometry: Geometry,
+    names: Mapping[int, str] | None,
+    description: str,
+) -> Path:
+    """A label map (*grid) with its table of classes, or a map between 0 and 1, (*grid) or one channel a class.
+
+    names: {value: name} of a label map, {channel: name} of one channel a class, else None. description: how it was
+    made, a few words. Returns the path of the map. Raises the errors of `write_image`.
+    """
+    shares = names is None or array.ndim > geometry.dims
+    folder, entities = place_of(source)
+    base = f"{entities}_desc-{WHAT.get(stem, _alphanumeric(stem))}"
+    path = out / folder / f"{base}_{'probseg' if shares else 'dseg'}.nii.gz"
+    about: dict[str, Any] = {"Description": f"{stem.replace('_', ' ')}, {description}", "SpatialReference": "orig"}
+    _name_source(out, source, about)
+    if not shares:
+        about["Manual"] = False
+        _write_table(path.with_name(f"{base}_dseg.tsv"), names or {}, label_values(array))
+    elif names is not None:
+        about["LabelMap"] = [names.get(channel, f"class{channel}") for channel in range(len(array))]
+    write_image(path, array, geometry)
+    write_json(path.with_name(path.name.removesuffix(".nii.gz") + ".json"), about)
+    return path
+
+
+def place_of(source: CaseSource) -> tuple[Path, str]:
+    """The folder below the data set and the entities of a case's results."""
+    image = source.images[0]
+    stem = stem_of(image)
+    entities = [part for part in stem.split("_") if re.fullmatch(r"[a-zA-Z]+-[a-zA-Z0-9]+", part)]
+    if not entities or not entities[0].startswith("sub-"):
+        subject = f"sub-{_alphanumeric(patient_of(source).removeprefix('sub-')) or 'unnamed'}"
+        case = _alphanumeric(source.name)
+        own = subject if subject == f"sub-{case}" else f"{subject}_acq-{case}"
+        return Path(subject, "anat"), own
+    levels = [entity for entity in entities[:2] if entity.startswith(("sub-", "ses-"))]
+    data_type = image.parent.name if image.parent.name in DATA_TYPES else "anat"
+    return Path(*levels, data_type), "_".join(part for part in entities if not part.startswith("desc-"))
+
+
+def _name_source(out: Path, source: CaseSource, about: dict[str, Any]) -> None:
+    """Sources as BIDS URIs (`bids:raw:...`), and what `raw` is in the description of the derivative."""
+    raw = data_set_of(source.images[0])
+    if raw is None or raw == out.resolve():
+        return
+    described = read_json(out / DESCRIPTION)
+    if "DatasetLinks" not in described:
+        links = {"raw": raw.as_uri()}
+        write_json(out / DESCRIPTION, {**described, "SourceDatasets": [{"URL": raw.as_uri()}], "DatasetLinks": links})
+    about["Sources"] = [f"bids:raw:{image.resolve().relative_to(raw).as_posix()}" for image in source.images]
+
+
+def _write_table(path: Path, names: Mapping[int, str], values: list[int]) -> None:
+    text = io.StringIO()
+    writer = csv.writer(text, delimiter="\t", lineterminator="\n", quoting=csv.QUOTE_NONE, quotechar=None)
+    writer.writerow(("index", "name", "color"))
+    known = {0: "background", **{value: f"class {value}" for value in values}, **names}
+    for value, name in sorted(known.items()):
+        writer.writerow(
+            (value, " ".join(name.split()) or f"class {value}", "#{:02x}{:02x}{:02x}".format(*class_colour(value)))
+        )
+    with replacing(path) as temporary:
+        temporary.write_text(text.getvalue(), encoding="utf-8", newline="\n")
+
+
+def _alphanumeric(text: str) -> str:
+    """What a BIDS label may hold."""
+    return re.sub(r"[^a-zA-Z0-9]+", "", text)

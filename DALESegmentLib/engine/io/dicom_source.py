@@ -1,0 +1,123 @@
+"""The headers of the DICOM images that a case was read from: patient, study and frame of reference of what is derived
+from them, and which of them shows which slice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..core.errors import EngineError, checkpoint
+from ..geometry.grid import Geometry
+from .case import CaseSource, extension_of
+from .checks import unreadable
+
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
+
+ON_A_SLICE = 0.1
+"""Of a slice's step, that a position may lie off."""
+# PS3.3: what every object has of patient, study, frame of reference and equipment, be it empty (type 2)
+KNOWN_OR_EMPTY = (
+    *("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime", "StudyID"),
+    *("AccessionNumber", "ReferringPhysicianName", "PositionReferenceIndicator", "Manufacturer"),
+)
+FORMATTED = ("PatientBirthDate", "StudyDate", "StudyTime")
+SEXES = ("M", "F", "O", "")
+
+
+def source_images(source: CaseSource, geometry: Geometry) -> list[Dataset]:
+    """The images behind a case's first channel, without their pixels, by slice; those of one series.
+
+    Where the grid is not that of the images (a tilted series that was straightened), all images of the series that
+    has most. Text is decoded, so that objects made of it may hold any name.
+
+    Raises EngineError("dicom-source") where the case was not read from DICOM, or the images lack the frame of
+    reference.
+    """
+    path = check_source(source)
+    series: dict[str, list[Dataset]] = {}
+    for image in _headers(path):
+        series.setdefault(str(image.SeriesInstanceUID), []).append(image)
+    if not series:
+        raise unreadable(path, "it holds no DICOM image")
+    chosen = max(series.values(), key=lambda images: (len(_slices(images, geometry)), len(images)))
+    on_grid = _slices(chosen, geometry)
+    images = [on_grid[k] for k in sorted(on_grid)] or sorted(chosen, key=lambda i: int(i.get("InstanceNumber") or 0))
+    if not all(image.get("FrameOfReferenceUID") for image in images):
+        raise EngineError(
+            "dicom-source",
+            f"The images of {source.name} do not name their frame of reference, so nothing can be placed on them; "
+            "write the results with --format nifti or --format nrrd instead.",
+        )
+    for image in images:
+        _complete(image)
+    return images
+
+
+def check_source(source: CaseSource) -> Path:
+    """The file or folder of the case's first channel. Raises EngineError("dicom-source") where it is no DICOM."""
+    path = source.images[0] if source.images else None
+    if path is None or not (path.is_dir() or extension_of(path) in ("", ".dcm")):
+        raise EngineError(
+            "dicom-source",
+            f"{source.name} was not read from DICOM, so nothing says whose image it is; write the results with "
+            "--format nifti or --format nrrd instead.",
+        )
+    return path
+
+
+def _headers(path: Path) -> Iterator[Dataset]:
+    """Of images; other objects and files are passed over."""
+    import pydicom
+
+    for file in [path] if path.is_file() else sorted(p for p in path.iterdir() if p.is_file()):
+        checkpoint()
+        with suppress(pydicom.errors.InvalidDicomError, OSError):
+            image = pydicom.dcmread(file, stop_before_pixels=True)
+            if "Rows" in image and "SeriesInstanceUID" in image and image.get("Modality") not in ("SEG", "RTDOSE"):
+                image.decode()
+                yield image
+
+
+def _slices(images: list[Dataset], geometry: Geometry) -> dict[int, Dataset]:
+    """The images that show a slice of the grid, by its k; an image of many frames by its first one's."""
+    found: dict[int, Dataset] = {}
+    for image in images:
+        position = _position(image)
+        if position is None:
+            continue
+        i, j, k = geometry.ras_to_index((-position[0], -position[1], position[2]))
+        near = round(k)
+        inside = 0 <= near < geometry.size[2]
+        if inside and abs(k - near) <= ON_A_SLICE and max(abs(i), abs(j)) <= 0.5:
+            found.setdefault(near, image)
+    return found
+
+
+def _position(image: Dataset) -> np.ndarray | None:
+    """LPS mm of the first voxel."""
+    if "PerFrameFunctionalGroupsSequence" in image:
+        frame = image.PerFrameFunctionalGroupsSequence[0]
+        image = frame.PlanePositionSequence[0] if "PlanePositionSequence" in frame else frame
+    position = image.get("ImagePositionPatient")
+    return None if position is None or len(position) != 3 else np.array(position, float)
+
+
+def _complete(image: Dataset) -> None:
+    """What must be there though it may be empty; what is written otherwise than DICOM has it becomes empty."""
+    from pydicom.valuerep import DA, TM
+
+    for keyword in KNOWN_OR_EMPTY:
+        if keyword not in image:
+            setattr(image, keyword, "")
+    for keyword in FORMATTED:
+        try:
+            (TM if keyword.endswith("Time") else DA)(image.get(keyword) or None)
+        except ValueError:  # noqa: PERF203
+            setattr(image, keyword, "")
+    if image.PatientSex not in SEXES:
+        image.PatientSex = ""
