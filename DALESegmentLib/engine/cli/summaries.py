@@ -147,6 +147,14 @@ def regions(result: Result) -> None:
         console.print(f"Places to judge: {result['audit']}; write right, wrong or unsure, then evaluate --audit")
 
 
+def exported(result: Result) -> None:
+    rows = []
+    for item in result["items"]:
+        written = [name.replace("_", " ") for name in item if name not in ("name", "reviewer")]
+        rows.append((item["name"], ", ".join(written), item["reviewer"]))
+    _table(("Case", "Written", "Reviewed by"), rows)
+
+
 def learned_otherwise(result: Result) -> None:
     """Over all cases; nothing where every voxel was learned as it was given."""
     counts: Counter[str] = Counter()

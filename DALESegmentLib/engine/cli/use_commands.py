@@ -14,6 +14,7 @@ from .options import (
     CaseList,
     Data,
     Device,
+    Format,
     Image,
     Json,
     Label,
@@ -124,12 +125,42 @@ def review(
     perform("review", parameters, as_json, summaries.regions)
 
 
+def export(
+    results: Annotated[Path, typer.Option(help="Folder that predict, confidence or review wrote.")],
+    out: Out,
+    result_format: Annotated[Format, typer.Option("--format", help="What to write.", rich_help_panel=RESULT)],
+    data: Data = None,
+    case_list: CaseList = None,
+    image: Image = None,
+    label: Label = None,
+    split: SplitOption = Split.all,
+    limit: Limit = None,
+    decisions: Annotated[
+        Path | None,
+        typer.Option(help="Review log, or the JSON of Slicer's Export decisions.", rich_help_panel=RESULT),
+    ] = None,
+    reviewer: Annotated[
+        str | None, typer.Option(help="Who reviewed the labels; else as the decisions say.", rich_help_panel=RESULT)
+    ] = None,
+    model: Annotated[
+        Path | None, typer.Option("--model", "-m", help="That the results are of; is named in DICOM.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Write results in another format, with the decisions of a review."""
+    named = cases(data, case_list, image, label, None, split, limit)
+    chosen = given(decisions=decisions, reviewer=reviewer, model=model)
+    parameters = given(cases=named, results=results, out=out, format=result_format.value) | chosen
+    perform("export", parameters, as_json, summaries.exported)
+
+
 def add_model_commands(app: typer.Typer) -> None:
     """Commands that use a model."""
     for command, example in (
         (predict, "predict -m runs/first --data new -o segmented"),
         (confidence, "confidence -m runs/first --data cases -o maps"),
         (review, "review -m runs/first --data cases --regions 5 -o review"),
+        (export, "export --data cases --results review --decisions review.log --format dicom -o dicom"),
     ):
         app.command(rich_help_panel="Use a model", epilog=f"Example: dalesegment {example}")(command)
 

@@ -4,7 +4,7 @@ that was asked for; with the regions, in DICOM, the report about them."""
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -34,7 +34,7 @@ Format = Literal["as-input", "nifti", "nrrd", "seg.nrrd", "dicom", "bids"]
 EXTENSION: dict[Format, str] = {"nifti": ".nii.gz", "nrrd": ".nrrd", "seg.nrrd": ".nrrd"}
 
 
-UNKNOWN = Provenance("", "", __version__)
+UNKNOWN = Provenance("unknown model", "unknown", __version__)
 
 
 class FormatParameters(ModelParameters):
@@ -58,13 +58,14 @@ class ResultFiles:
             return ResultFiles(asked.out)
         return ResultFiles(asked.out, asked.format, provenance(bundle))
 
-    def check(self, sources: Iterable[CaseSource]) -> None:
-        """Before the work: whether all cases can be written so. Raises EngineError("dicom-source")."""
+    def check(self, sources: Sequence[CaseSource]) -> None:
+        """Before the work: whether all cases can be written so. Raises EngineError("dicom-source" or "bids-names")."""
         if self.format == "dicom":
             for source in sources:
                 if source.arrays is None:
                     dicom_source.check_source(source)
         if self.format == "bids":
+            bids.check_names(sources)
             bids.write_description(self.out, __version__)
 
     def write(
@@ -242,9 +243,9 @@ def write_regions(
     return {"regions_map": str(regions), "report": str(report)}
 
 
-def region_key(region: Region) -> tuple[Any, ...]:
-    """What a decision says of the region it is about."""
-    return region.case, region.label_value, region.suspicion, tuple(region.centre_voxel)
+def region_key(about: Region | Decision) -> tuple[Any, ...]:
+    """By which a decision knows its region."""
+    return about.case, about.label_value, about.suspicion, tuple(about.centre_voxel or ())
 
 
 def region_name(row: Region) -> str:

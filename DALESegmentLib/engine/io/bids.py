@@ -11,16 +11,18 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ..core.errors import EngineError
 from ..core.files import read_json, replacing, write_json
 from ..geometry.grid import Geometry
 from .case import CaseSource, patient_of, stem_of
 from .checks import label_values
+from .class_names import nameless
 from .images import write_image
 from .terminology import class_colour
 
@@ -92,6 +94,19 @@ def write_map(
     return path
 
 
+def check_names(sources: Iterable[CaseSource]) -> None:
+    """Raises EngineError("bids-names") where two cases would be one."""
+    taken: dict[tuple[Path, str], str] = {}
+    for source in sources:
+        other = taken.setdefault(place_of(source), source.name)
+        if other != source.name:
+            raise EngineError(
+                "bids-names",
+                f"{other} and {source.name} would have the same name in BIDS, whose labels hold letters and digits "
+                "alone; rename one of them.",
+            )
+
+
 def place_of(source: CaseSource) -> tuple[Path, str]:
     """The folder below the data set and the entities of a case's results."""
     image = source.images[0]
@@ -123,10 +138,10 @@ def _write_table(path: Path, names: Mapping[int, str], values: list[int]) -> Non
     text = io.StringIO()
     writer = csv.writer(text, delimiter="\t", lineterminator="\n", quoting=csv.QUOTE_NONE, quotechar=None)
     writer.writerow(("index", "name", "color"))
-    known = {0: "background", **{value: f"class {value}" for value in values}, **names}
+    known = {**{value: nameless(value) for value in values}, 0: "background", **names}
     for value, name in sorted(known.items()):
         writer.writerow(
-            (value, " ".join(name.split()) or f"class {value}", "#{:02x}{:02x}{:02x}".format(*class_colour(value)))
+            (value, " ".join(name.split()) or nameless(value), "#{:02x}{:02x}{:02x}".format(*class_colour(value)))
         )
     with replacing(path) as temporary:
         temporary.write_text(text.getvalue(), encoding="utf-8", newline="\n")

@@ -11,7 +11,7 @@ from ..core.progress import Progress
 
 Job = Callable[[dict[str, Any], Progress], dict[str, Any]]
 
-COMMANDS = ("inspect", "plan", "train", "finetune", "predict", "confidence", "review", "evaluate", "simulate")
+COMMANDS = ("inspect", "plan", "train", "finetune", "predict", "confidence", "review", "evaluate", "simulate", "export")
 INTERACTIVE = ("refresh", "prompt")
 """Asked for by the application alone, between two clicks; the command line has the steps it is made of."""
 
@@ -40,6 +40,9 @@ PATHS: dict[str, tuple[str, ...]] = {
         ),
     ),
     "simulate": ("items.label",),
+    "export": tuple(
+        f"items.{stem}" for stem in ("segmentation", "confidence", "label_source", "regions_map", "report", "reviewed")
+    ),
     "refresh": ("model", "run", "items.confidence", "items.shown", "items.label_source", "items.segmentation"),
 }
 """Where the result of a job holds paths, all below its `out`: names of values, "items.x" for x of each of the items.

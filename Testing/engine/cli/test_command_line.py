@@ -86,9 +86,12 @@ EVERYTHING = {
     "train": f"{CASES} {LEARN} --method plain --network UNet --dims 3 --normalise ct --batch-size 2 --resume "
     "--validation 0.1 --partition --no-confidence --no-alternation --no-alignment",
     "finetune": f"{CASES} {LEARN} -m model",
-    "predict": "--data d --image a --split all --limit 2 -m model -o out --probabilities --mode exact --format bids --device cpu",
+    "predict": "--data d --image a --split all --limit 2 -m model -o out --probabilities --mode exact --format bids "
+    "--device cpu",
     "confidence": f"{CASES} -m model -o out --format seg.nrrd --device cpu",
     "review": f"{CASES} -m model -o out --regions 7 --audit 9 --seed 2 --format dicom --device cpu",
+    "export": "--data d --image a --label b --split all --limit 2 --results r --decisions j.json --reviewer x -m model "
+    "--format dicom -o out",
     "evaluate": f"{CASES} --reference r --predictions p --confidence c --audit a.csv -o scores.json",
     "simulate": f"{CASES} --kind walk --amount 2 --relative --share 0.5 --seed 3 -o out",
 }
