@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -32,8 +33,9 @@ NAME = "dalesegment"
 DATA_TYPES = ("anat", "func", "dwi", "perf", "pet", "fmap", "micr")
 WHAT = {"segmentation": NAME, "probabilities": NAME}
 """The `desc` of a map by its stem, where that is not the stem itself."""
-NOT_BIDS = ("*.csv", "*.html", "regions.json", "dataset.json", "**/overlays/", ".*")
-"""What our commands write beside it."""
+IGNORED = ("/*", "!/sub-*", "!/dataset_description.json", "!/README.md")
+"""Lines of .bidsignore: what our commands write beside the images of the subjects is not BIDS."""
+README = "Segmentations, label confidence and doubtful regions, made by DALESegment.\n"
 
 
 def is_bids(folder: Path) -> bool:
@@ -60,8 +62,10 @@ def write_description(out: Path, version: str) -> None:
             "GeneratedBy": [{"Name": "DALESegment", "Version": version}],
         }
         write_json(path, known)
-    with replacing(out / ".bidsignore") as temporary:
-        temporary.write_text("".join(f"{line}\n" for line in NOT_BIDS), encoding="utf-8", newline="\n")
+    for name, text in ((".bidsignore", "".join(f"{line}\n" for line in IGNORED)), ("README.md", README)):
+        if not (out / name).exists():
+            with replacing(out / name) as temporary:
+                temporary.write_text(text, encoding="utf-8", newline="\n")
 
 
 def write_map(
@@ -129,9 +133,18 @@ def _name_source(out: Path, source: CaseSource, about: dict[str, Any]) -> None:
         return
     described = read_json(out / DESCRIPTION)
     if "DatasetLinks" not in described:
-        links = {"raw": raw.as_uri()}
-        write_json(out / DESCRIPTION, {**described, "SourceDatasets": [{"URL": raw.as_uri()}], "DatasetLinks": links})
+        there = _relative(raw, out)
+        about_raw = {"SourceDatasets": [{"URL": there}], "DatasetLinks": {"raw": there}}
+        write_json(out / DESCRIPTION, {**described, **about_raw})
     about["Sources"] = [f"bids:raw:{image.resolve().relative_to(raw).as_posix()}" for image in source.images]
+
+
+def _relative(raw: Path, out: Path) -> str:
+    """The way from the derivative to the data set, which says nothing of the machine."""
+    try:
+        return Path(os.path.relpath(raw, out.resolve())).as_posix()
+    except ValueError:  # on another drive of Windows
+        return raw.as_uri()
 
 
 def _write_table(path: Path, names: Mapping[int, str], values: list[int]) -> None:

@@ -263,6 +263,8 @@ def test_bids_derivatives_are_found_beside_the_raw_data(bids, asked, tmp_path):
     out = bids / "derivatives" / "dalesegment"
     wanted = {**asked, "cases": {"items": items}, "out": str(out), "format": "bids", "probabilities": True}
     found = predict.run(wanted, Progress())["items"]
+    (out / "a case" / "overlays").mkdir(parents=True)  # as review writes them
+    (out / "a case" / "overlays" / "rank-001.png").write_bytes(b"x")
     base = out / "sub-01" / "ses-1" / "anat" / "sub-01_ses-1_desc-dalesegment"
     assert found[0]["segmentation"] == f"{base}_dseg.nii.gz"
     assert read_label(f"{base}_dseg.nii.gz")[1].difference(read_image(images[0])[1]) is None
@@ -274,6 +276,7 @@ def test_bids_derivatives_are_found_beside_the_raw_data(bids, asked, tmp_path):
     assert about["LabelMap"] == ["background", "lesion"]
     assert about["Sources"] == ["bids:raw:sub-01/ses-1/anat/sub-01_ses-1_T1w.nii.gz"]
     described = json.loads((out / "dataset_description.json").read_text())
+    assert described["DatasetLinks"] == {"raw": "../.."}
     assert described["DatasetType"] == "derivative"
     assert described["GeneratedBy"][0]["Name"] == "DALESegment"
     program = Path(sys.executable).with_name("bids-validator-deno")
