@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 MAKER, MODEL_NAME = "DALESegment", "DALESegment"
 LONGEST = 64
 """Characters of a value of type LO."""
+LONGEST_NUMBER = 16
+"""Of type DS."""
 STEPS = 255
 """Of a fractional segmentation."""
 SERIES = {"segmentation": 7001, "regions": 7002, "fractional": 7003, "map": 7004, "report": 7005}
@@ -168,7 +170,16 @@ def tracking_uid(images: Sequence[Dataset], name: str) -> str:
 
 
 def save(dataset: Dataset, path: Path) -> None:
-    """Write a Part 10 file, whole or not at all. Raises EngineError("cannot-write" or "disk-full")."""
+    """Write a Part 10 file, whole or not at all. Numbers that scanners wrote with more than the 16 characters of a DS
+    are shortened. Raises EngineError("cannot-write" or "disk-full")."""
+    from pydicom.multival import MultiValue
+    from pydicom.valuerep import format_number_as_ds
+
+    for element in dataset.iterall():
+        if element.VR == "DS" and not element.is_empty:
+            values = element.value if isinstance(element.value, MultiValue) else [element.value]
+            if any(len(str(value)) > LONGEST_NUMBER for value in values):
+                element.value = [format_number_as_ds(float(value)) for value in values]
     with replacing(path) as temporary, temporary.open("wb") as file:
         dataset.save_as(file, enforce_file_format=True)
         sync(file)

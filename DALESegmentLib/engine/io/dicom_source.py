@@ -32,8 +32,8 @@ SEXES = ("M", "F", "O", "")
 def source_images(source: CaseSource, geometry: Geometry) -> list[Dataset]:
     """The images behind a case's first channel, without their pixels, by slice; those of one series.
 
-    Where the grid is not that of the images (a tilted series that was straightened), all images of the series that
-    has most. Text is decoded, so that objects made of it may hold any name.
+    Where their slices are not those of the grid (a tilted series that was straightened), all images of the series that
+    has most of them. Text is decoded, so that objects made of it may hold any name.
 
     Raises EngineError("dicom-source") where the case was not read from DICOM, or the images lack the frame of
     reference.
@@ -46,7 +46,9 @@ def source_images(source: CaseSource, geometry: Geometry) -> list[Dataset]:
         raise unreadable(path, "it holds no DICOM image")
     chosen = max(series.values(), key=lambda images: (len(_slices(images, geometry)), len(images)))
     on_grid = _slices(chosen, geometry)
-    images = [on_grid[k] for k in sorted(on_grid)] or sorted(chosen, key=lambda i: int(i.get("InstanceNumber") or 0))
+    images = [on_grid[k] for k in sorted(on_grid)]
+    if len(images) < min(len(chosen), geometry.size[2]):
+        images = sorted(chosen, key=lambda image: int(image.get("InstanceNumber") or 0))
     if not all(image.get("FrameOfReferenceUID") for image in images):
         raise EngineError(
             "dicom-source",

@@ -315,3 +315,74 @@ def test_a_case_that_was_not_read_from_dicom_is_refused_with_what_to_type(tmp_pa
     write_series(tmp_path / "image", written, np.zeros(written.array_shape, int), FrameOfReferenceUID=None)
     with refused("dicom-source", "frame of reference"):
         source_images(CaseSource("case7", (tmp_path / "image",)), written)
+
+
+def test_results_of_a_straightened_tilted_series_refer_to_all_of_its_images(tmp_path):
+    axes = np.eye(3)
+    axes[:, 2] = (0, np.sin(0.3), np.cos(0.3))
+    tilted = grid((12, 10, 6), (0.7, 0.7, 2.5), (1.0, 2.0, 3.0), axes)
+    write_series(tmp_path / "image", tilted, np.zeros(tilted.array_shape, int))
+    straight = grid((12, 13, 6), (0.7, 0.7, 2.5 * np.cos(0.3)), (1.0, 2.0, 3.0))
+    images = source_images(CaseSource("case", (tmp_path / "image",)), straight)
+    assert len(images) == 6
+    label = np.zeros(straight.array_shape, int)
+    label[2:4, 3:6, 5:7] = 1
+    save(segmentation(label, straight, class_segments({1: "lesion"}), images, MADE), tmp_path / "seg.dcm")
+    clean(tmp_path / "seg.dcm")
+    volume = highdicom.seg.segread(tmp_path / "seg.dcm").get_volume(combine_segments=True)
+    points = np.argwhere(volume.array == 1) @ volume.affine[:3, :3].T + volume.affine[:3, 3]
+    assert np.allclose(in_order(points), places(label == 1, straight), atol=0.02)
+
+
+@pytest.mark.parametrize("digits", [6, 17])
+def test_results_of_an_image_of_many_frames_refer_to_its_frames(tmp_path, digits):
+    """The frames in another order than the slices; with numbers longer than the standard has them."""
+    modality, written = GRIDS["oblique MR"]
+    write_series(tmp_path / "slices", written, np.zeros(written.array_shape, int), modality)
+    order = [3, 0, 4, 1, 2]
+    with pydicom.config.disable_value_validation():
+        pydicom.dcmwrite(tmp_path / "image.dcm", enhanced(tmp_path / "slices" / "000.dcm", written, order, digits))
+        images = source_images(CaseSource("case", (tmp_path / "image.dcm",)), written)
+        label = np.zeros(written.array_shape, int)
+        label[1, 3:6, 3:6] = label[4, 1, 1] = 1
+        made = segmentation(label, written, class_segments({1: "lesion"}), images, MADE)
+        share = parametric_map(label / 2.0, written, "label confidence", images, MADE)
+        report = review_report(findings()[:1], made, images, MADE)
+        for name, dataset in {"seg": made, "map": share, "report": report}.items():
+            save(dataset, tmp_path / f"{name}.dcm")
+            clean(tmp_path / f"{name}.dcm")
+    shown = {}
+    for frame, pixels in zip(made.PerFrameFunctionalGroupsSequence, made.pixel_array, strict=True):
+        number = int(frame.DerivationImageSequence[0].SourceImageSequence[0].ReferencedFrameNumber)
+        shown[order[number - 1]] = pixels
+    assert sorted(shown) == [1, 4]
+    assert all(np.array_equal(shown[k], label[k]) for k in shown)
+
+
+def enhanced(path: Path, written: Geometry, order: list[int], digits: int) -> Dataset:
+    """Headers of an enhanced MR image: frame n shows the slice order[n]."""
+    image = pydicom.dcmread(path)
+    image.SOPClassUID = image.file_meta.MediaStorageSOPClassUID = pydicom.uid.EnhancedMRImageStorage
+    for keyword in ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "SliceThickness"):
+        delattr(image, keyword)
+    axes = np.array(written.direction).reshape(3, 3)
+
+    def numbers(values: np.ndarray) -> list[str]:
+        return [f"{value:.{digits}f}" for value in values]
+
+    shared, orientation, measures = Dataset(), Dataset(), Dataset()
+    orientation.ImageOrientationPatient = numbers(axes[:, :2].T.ravel())
+    measures.PixelSpacing = [written.spacing[1], written.spacing[0]]
+    measures.SliceThickness = measures.SpacingBetweenSlices = written.spacing[2]
+    shared.PlaneOrientationSequence, shared.PixelMeasuresSequence = [orientation], [measures]
+    image.SharedFunctionalGroupsSequence = [shared]
+    frames = []
+    for k in order:
+        frame, place, content = Dataset(), Dataset(), Dataset()
+        place.ImagePositionPatient = numbers(written.origin + k * written.spacing[2] * axes[:, 2])
+        content.DimensionIndexValues = [k + 1]
+        frame.PlanePositionSequence, frame.FrameContentSequence = [place], [content]
+        frames.append(frame)
+    image.PerFrameFunctionalGroupsSequence, image.NumberOfFrames = frames, len(frames)
+    image.PixelData = bytes(2 * int(np.prod(written.size)))
+    return image
