@@ -18,10 +18,11 @@ from ..dale.issues import Region
 from ..io.case import Case, CaseSource, extension_of, image_fingerprint
 from ..io.case_files import read_case, read_label_result, read_map_result
 from ..io.class_names import names_in_folder
-from ..review.decisions import VERDICTS, Decision, ReviewState, read_regions_json
+from ..review.decisions import ReviewState, read_regions_json
+from ..review.dicom_review import decisions_of_rows, region_key
 from ..review.log import read_log
 from .parameters import CasesParameter, Parameters
-from .result_files import UNKNOWN, Format, ResultFiles, provenance, region_key, write_regions
+from .result_files import UNKNOWN, Format, ResultFiles, provenance, write_regions
 
 REVIEWED = "reviewed"
 """Stem of the label as it is after the review."""
@@ -103,25 +104,12 @@ def read_decisions(path: Path) -> ReviewState:
     if path.suffix.lower() != ".json":
         return read_log(path)
     try:
-        rows = json.loads(path.read_text(encoding="utf-8"))["regions"]
-        decisions = [
-            decision for row in rows for decision in (_decision(one) for one in (row, *row["pieces"])) if decision
-        ]
+        decisions = decisions_of_rows(json.loads(path.read_text(encoding="utf-8"))["regions"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise EngineError(
             "bad-json", f"{path.name} does not hold decisions as Slicer exports them; export them again."
         ) from error
     return ReviewState(dict(enumerate(decisions, 1)))
-
-
-def _decision(row: Mapping[str, Any]) -> Decision | None:
-    """Of a row or piece as Slicer exports it; None of a row that is decided in part, whose pieces say it."""
-    if row["state"] not in VERDICTS:
-        return None
-    region = Region.from_dict(
-        {key: value for key, value in row.items() if key not in ("state", "who", "when", "pieces")}
-    )
-    return Decision.about(region, row["state"], str(row["who"]), str(row["when"]))
 
 
 def _rows(results: Path) -> list[Region]:

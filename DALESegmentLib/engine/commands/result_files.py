@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from pydantic import Field
@@ -17,17 +17,16 @@ from ..bundle.bundle import WEIGHTS
 from ..core.errors import EngineError
 from ..core.files import remove, replacing
 from ..dale.issues import Region
-from ..dale.reasons import reason
 from ..geometry.grid import Geometry
 from ..io import bids, dicom_objects, dicom_source
 from ..io.case import SEGMENTATION, CaseSource, extension_of, stem_of
 from ..io.case_files import output_extension
 from ..io.dicom_objects import Provenance
-from ..io.dicom_report import Finding, review_report
 from ..io.images import write_image
 from ..io.segmentations import Segment, Segmentation, write_segmentation
 from ..io.terminology import class_colour, terminology_tag, write_visible
 from ..review.decisions import Decision
+from ..review.dicom_review import Key, region_names, review_objects
 from .parameters import ModelParameters
 
 Format = Literal["as-input", "nifti", "nrrd", "seg.nrrd", "dicom", "bids"]
@@ -216,52 +215,19 @@ def write_regions(
     region_map: np.ndarray,
     geometry: Geometry,
     rows: Sequence[Region],
-    decided: Mapping[tuple[Any, ...], Decision] | None = None,
+    decided: Mapping[Key, Decision] | None = None,
 ) -> dict[str, str]:
     """Write regions.* and, in DICOM, report.dcm, which refers to it. rows: of this case's list; decided: what stands of
     a region, by `region_key`. Returns the paths."""
-    names = {piece.region_id: region_name(row) for row in rows for piece in row.leaves}
-    names |= {int(n): f"Region {n}" for n in np.unique(region_map) if n and int(n) not in names}
     if files.format != "dicom" or source.arrays is not None:
+        names = region_names(rows, region_map)
         return {"regions_map": files.write(source, "regions", region_map, geometry, names)}
     images = dicom_source.source_images(source, geometry)
-    segments = dicom_objects.region_segments(names)
-    made = dicom_objects.segmentation(region_map, geometry, segments, images, files.made, "regions")
-    known = decided or {}
-    numbers = {value: number for number, value in enumerate(segments, 1)}
-    findings = [
-        _finding(row, piece, numbers[piece.region_id], known.get(region_key(piece), known.get(region_key(row))))
-        for row in rows
-        for piece in row.leaves
-    ]
+    drawn, told = review_objects(rows, region_map, geometry, images, files.made, decided or {})
     regions, report = (files.out / source.name / f"{stem}.dcm" for stem in ("regions", REPORT))
-    dicom_objects.save(made, regions)
-    if not findings:  # of which there is nothing to report
-        remove(report)
+    dicom_objects.save(drawn, regions)
+    if told is None:
+        remove(report)  # of an earlier list
         return {"regions_map": str(regions)}
-    dicom_objects.save(review_report(findings, made, images, files.made), report)
+    dicom_objects.save(told, report)
     return {"regions_map": str(regions), "report": str(report)}
-
-
-def region_key(about: Region | Decision) -> tuple[Any, ...]:
-    """By which a decision knows its region."""
-    return about.case, about.label_value, about.suspicion, tuple(about.centre_voxel or ())
-
-
-def region_name(row: Region) -> str:
-    """What a region is called as a segment."""
-    return f"{row.rank} {row.class_name} {row.suspicion}"
-
-
-def _finding(row: Region, piece: Region, segment: int, decision: Decision | None) -> Finding:
-    place = " ".join(str(n) for n in piece.centre_voxel)
-    return Finding(
-        segment,
-        f"{piece.class_name} {piece.suspicion} at {place}",
-        piece.class_name,
-        piece.suspicion,
-        piece.size_mm3,
-        piece.mean_confidence,
-        row.note or reason(piece),
-        *((decision.verdict, decision.annotator, decision.at) if decision is not None else ()),
-    )

@@ -3,7 +3,7 @@ from them, and which of them shows which slice."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +13,6 @@ import numpy as np
 from ..core.errors import EngineError, checkpoint
 from ..geometry.grid import Geometry
 from .case import CaseSource, extension_of
-from .checks import unreadable
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -39,11 +38,17 @@ def source_images(source: CaseSource, geometry: Geometry) -> list[Dataset]:
     reference.
     """
     path = check_source(source)
+    files = [path] if path.is_file() else sorted(each for each in path.iterdir() if each.is_file())
+    return images_of(files, geometry, source.name)
+
+
+def images_of(files: Iterable[Path], geometry: Geometry, name: str) -> list[Dataset]:
+    """As `source_images`, of these files; name: of the case, for the errors."""
     series: dict[str, list[Dataset]] = {}
-    for image in _headers(path):
+    for image in _headers(files):
         series.setdefault(str(image.SeriesInstanceUID), []).append(image)
     if not series:
-        raise unreadable(path, "it holds no DICOM image")
+        raise EngineError("dicom-source", f"The files of {name} hold no DICOM image; choose another format.")
     chosen = max(series.values(), key=lambda images: (len(_slices(images, geometry)), len(images)))
     on_grid = _slices(chosen, geometry)
     images = [on_grid[k] for k in sorted(on_grid)]
@@ -52,7 +57,7 @@ def source_images(source: CaseSource, geometry: Geometry) -> list[Dataset]:
     if not all(image.get("FrameOfReferenceUID") for image in images):
         raise EngineError(
             "dicom-source",
-            f"The images of {source.name} do not name their frame of reference, so nothing can be placed on them; "
+            f"The images of {name} do not name their frame of reference, so nothing can be placed on them; "
             "write the results with --format nifti or --format nrrd instead.",
         )
     for image in images:
@@ -72,11 +77,16 @@ def check_source(source: CaseSource) -> Path:
     return path
 
 
-def _headers(path: Path) -> Iterator[Dataset]:
+def lies_on(images: list[Dataset], geometry: Geometry) -> bool:
+    """Whether a grid is that of the images, slice by slice."""
+    return len(_slices(images, geometry)) == min(len(images), geometry.size[2])
+
+
+def _headers(files: Iterable[Path]) -> Iterator[Dataset]:
     """Of images; other objects and files are passed over."""
     import pydicom
 
-    for file in [path] if path.is_file() else sorted(p for p in path.iterdir() if p.is_file()):
+    for file in files:
         checkpoint()
         with suppress(pydicom.errors.InvalidDicomError, OSError):
             image = pydicom.dcmread(file, stop_before_pixels=True)
