@@ -17,7 +17,8 @@ def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
     agreed: Agreements = {}
     names: dict[int, str] = {}
     files = ResultFiles.of(asked, find_bundle(asked.model))
-    files.check(asked.cases.find())
+    if files.has_conditions:
+        files.check(asked.cases.find())
     for doubt in case_confidences(asked, progress):
         items.append({**summary(doubt, doubt.write_maps(files)), "extents": doubt.extents()})
         agreements.append(doubt.agreement())

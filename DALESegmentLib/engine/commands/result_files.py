@@ -57,6 +57,11 @@ class ResultFiles:
             return ResultFiles(asked.out)
         return ResultFiles(asked.out, asked.format, provenance(bundle))
 
+    @property
+    def has_conditions(self) -> bool:
+        """Whether there are cases that cannot be written so."""
+        return self.format in ("dicom", "bids")
+
     def check(self, sources: Sequence[CaseSource]) -> None:
         """Before the work: whether all cases can be written so. Raises EngineError("dicom-source" or "bids-names")."""
         if self.format == "dicom":

@@ -43,7 +43,8 @@ def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
     asked = ReviewParameters.model_validate(parameters)
     items, found, maps = [], [], []
     files, views = ResultFiles.of(asked, find_bundle(asked.model)), RegionViews()
-    files.check(asked.cases.find())
+    if files.has_conditions:
+        files.check(asked.cases.find())
     agreed: Agreements = {}
     recalibration: Recalibration | None = None
     known_names: dict[int, str] = {}
