@@ -23,8 +23,8 @@ from ..io.case import SEGMENTATION, CaseSource, extension_of, stem_of
 from ..io.case_files import output_extension
 from ..io.dicom_objects import Provenance
 from ..io.images import write_image
-from ..io.segmentations import Segment, Segmentation, write_segmentation
-from ..io.terminology import class_colour, terminology_tag, write_visible
+from ..io.segmentations import write_segmentation
+from ..io.terminology import named_segments, write_visible
 from ..review.decisions import Decision
 from ..review.dicom_review import Key, region_names, review_objects
 from .parameters import ModelParameters
@@ -95,7 +95,7 @@ class ResultFiles:
             return str(self._dicom(source, folder / f"{stem}.dcm", array, geometry, names))
         if self.format == "seg.nrrd" and names is not None and array.ndim == geometry.dims == 3:
             path = folder / f"{stem}{SEGMENTATION}"
-            write_named_segments(path, array, geometry, names)
+            write_segmentation(path, named_segments(array, geometry, names))
             return str(path)
         path = folder / (stem + EXTENSION[self.format])
         write_image(path, array, geometry)
@@ -132,26 +132,6 @@ def provenance(bundle: Path, reviewer: str = "") -> Provenance:
     if (bundle / WEIGHTS).is_file():
         digest.update((bundle / WEIGHTS).read_bytes())
     return Provenance(bundle.resolve().parent.name, digest.hexdigest(), __version__, reviewer)
-
-
-def write_named_segments(path: Path, label: np.ndarray, geometry: Geometry, names: Mapping[int, str]) -> None:
-    """A `.seg.nrrd` with a segment for each name, in the order of their values, coloured and with terminology."""
-    segments = [
-        Segment(
-            f"Segment_{value}",
-            name,
-            _share_of_one(class_colour(value)),
-            {"TerminologyEntry": terminology_tag(name)},
-            label_value=value,
-        )
-        for value, name in sorted(names.items())
-    ]
-    write_segmentation(path, Segmentation(segments, np.asarray(label)[None], geometry))
-
-
-def _share_of_one(colour: tuple[int, int, int]) -> tuple[float, float, float]:
-    red, green, blue = (round(part / 255, 4) for part in colour)
-    return red, green, blue
 
 
 def write_map(source: CaseSource, out: Path, stem: str, array: np.ndarray, geometry: Geometry) -> str:

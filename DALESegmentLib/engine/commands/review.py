@@ -24,7 +24,7 @@ from ..planning.plan import LARGEST_SEED
 from ..planning.preprocessing import label_classes
 from ..review.audit import AUDIT_FILE, AuditDraw, check_not_begun, write_audit
 from ..review.decisions import write_regions_csv, write_regions_json
-from ..review.page import write_page
+from ..review.page import linked_files, write_page
 from ..review.pictures import RegionViews, first_pieces, look_at
 from .case_confidence import CaseConfidence, case_confidences, summary, write_measurements
 from .result_files import FormatParameters, ResultFiles, SparseMap, write_map, write_regions
@@ -112,7 +112,9 @@ def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
             made.about()["expected_real"]["sentence"],
             *(weak["sentence"] for weak in made.about()["too_weak"]),
         ]
-        result["html"] = write_page(made.regions, views, asked.out, {i["name"]: _linked(i) for i in items}, sentences)
+        result["html"] = write_page(
+            made.regions, views, asked.out, {i["name"]: linked_files(i) for i in items}, sentences
+        )
     return result if audit is None else {**result, "audit": _written(audit, asked.out / AUDIT_FILE)}
 
 
@@ -147,13 +149,6 @@ def _take_views(views: RegionViews, doubt: CaseConfidence, regions: list[Region]
         label = np.asarray(case.label)
         view = look_at(region, pieces, case.image, label, region_map, doubt.confidence, case.geometry, picture=flat)
         views.add(region, view)
-
-
-def _linked(item: dict[str, Any]) -> dict[str, str]:
-    """The files of a case that the page links to."""
-    words = {"confidence": "confidence", "regions_map": "map of the regions", "report": "DICOM report"}
-    words |= {"label_source": "what was learned"}
-    return {word: item[key] for key, word in words.items() if item.get(key)}
 
 
 def _written(audit: AuditDraw, path: Path) -> str:

@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..core.files import replacing
+from ..geometry.grid import Geometry
+from .segmentations import Segment, Segmentation
 
 if TYPE_CHECKING:
     from pydicom.sr.coding import Code
@@ -48,6 +50,17 @@ def class_colour(value: int) -> tuple[int, int, int]:
         return OKABE_ITO[value - 1]
     red, green, blue = colorsys.hsv_to_rgb(GOLDEN * value % 1, 0.75, 0.95 if value % 2 else 0.7)
     return round(255 * red), round(255 * green), round(255 * blue)
+
+
+def named_segments(label: np.ndarray, geometry: Geometry, names: Mapping[int, str]) -> Segmentation:
+    """A label map (k, j, i) as a segmentation for Slicer: a segment for each name, in the order of their values, with
+    its colour and terminology. names: {value: name}."""
+    segments = []
+    for value, name in sorted(names.items()):
+        red, green, blue = (round(part / 255, 4) for part in class_colour(value))
+        tags = {"TerminologyEntry": terminology_tag(name)}
+        segments.append(Segment(f"Segment_{value}", name, (red, green, blue), tags, label_value=value))
+    return Segmentation(segments, np.asarray(label)[None], geometry)
 
 
 def write_visible(path: Path, label: np.ndarray) -> None:

@@ -8,6 +8,7 @@ import io
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 from ..core.errors import checkpoint
@@ -62,6 +63,13 @@ def write_page(
     with replacing(path) as temporary:
         temporary.write_text(page, encoding="utf-8", newline="\n")
     return str(path)
+
+
+def linked_files(item: dict[str, Any]) -> dict[str, str]:
+    """What the page links to of a case as `review` tells it."""
+    words = {"confidence": "confidence", "regions_map": "map of the regions", "report": "DICOM report"}
+    words |= {"label_source": "what was learned"}
+    return {word: item[key] for key, word in words.items() if item.get(key)}
 
 
 def _count(shown: int, rows: int) -> str:
