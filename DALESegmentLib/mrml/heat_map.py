@@ -14,6 +14,7 @@ import numpy as np
 import slicer
 
 from ..engine.geometry.grid import Geometry
+from ..engine.io.terminology import CONFIDENCE_RAMP
 from .i18n import tr as _
 from .outlines import drawOutlinesAlone, restoreFills
 from .scene import ROLE, currentScene, freeName, nodeWithRole, removeWithDisplay
@@ -23,15 +24,6 @@ from .volumes import gridArray, vtkImage
 HEAT_MAP = "heatMap"
 COLOURS = "confidenceColours"
 
-# (confidence, red, green, blue)
-RAMP = np.array(
-    [
-        (0.0, 0.75, 0.00, 0.55),
-        (0.4, 0.93, 0.26, 0.30),
-        (0.7, 0.98, 0.58, 0.15),
-        (1.0, 1.00, 0.95, 0.55),
-    ]
-)
 THRESHOLD = 0.9  # confidence above which nothing is drawn, until the clinician chooses another
 OPACITY = 0.5
 LAYER = SliceLayer("Foreground", HEAT_MAP, OPACITY, usual=0.0)
@@ -204,7 +196,7 @@ def confidenceColours() -> Any:
         node.SetTypeToUser()
         node.SetNumberOfColors(256)
         for index, value in enumerate(np.linspace(0.0, 1.0, 256)):
-            colour = [float(np.interp(value, RAMP[:, 0], column)) for column in RAMP[:, 1:].T]
+            colour = [float(np.interp(value, CONFIDENCE_RAMP[:, 0], column)) for column in CONFIDENCE_RAMP[:, 1:].T]
             node.SetColor(index, f"{value:.2f}", *colour, 1.0)
         node.GetLookupTable().SetRange(0.0, 1.0)
     return node

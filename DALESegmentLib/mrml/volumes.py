@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -37,6 +38,14 @@ def geometryFromVolume(volumeNode: Any) -> Geometry:
             "the transform applied, or remove the transform.",
         )
     return Geometry.from_ijk_to_ras(affine, volumeNode.GetImageData().GetDimensions())
+
+
+def dicomFiles(volumeNode: Any) -> list[Path]:
+    """The files of Slicer's DICOM database that a volume was loaded from; none where they are not all there."""
+    database = getattr(slicer, "dicomDatabase", None)
+    uids = (volumeNode.GetAttribute("DICOM.instanceUIDs") or "").split()
+    files = [Path(database.fileForInstance(uid) or "-") for uid in uids] if database is not None else []
+    return files if all(file.is_file() for file in files) else []
 
 
 def parentToWorld(node: Any) -> np.ndarray:

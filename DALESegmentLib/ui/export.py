@@ -13,16 +13,21 @@ from typing import Any
 import numpy as np
 from slicer.i18n import tr as _
 
+from ..engine import __version__
 from ..engine.bundle.run_folder import find_bundle
 from ..engine.core.errors import EngineError
 from ..engine.core.files import not_written
 from ..engine.geometry.grid import Geometry
+from ..engine.io.dicom_objects import Provenance, class_segments, save, segmentation
+from ..engine.io.dicom_source import images_of, lies_on
 from ..engine.io.images import write_image
 from ..engine.io.segmentations import Segment, Segmentation, write_segmentation
 from ..engine.review.decisions import write_decisions_csv, write_decisions_json
+from ..engine.review.dicom_review import decisions_of_rows, region_key, review_objects
 from ..mrml import hidden_volumes, label_source
 from ..mrml.decisions import decisionLog, decisionRows
-from ..mrml.regions import listNotes
+from ..mrml.regions import listNotes, rowsFromTable
+from ..mrml.volumes import dicomFiles
 from .audit import Audit
 from .workflow import Workflow
 
@@ -32,7 +37,8 @@ class Exporter:
         self._workflow = workflow
 
     def decisions(self, folder: Path) -> None:
-        """review-<image>.csv and .json. Raises EngineError "no-review"."""
+        """review-<image>.csv and .json; where the image came from DICOM, also the reviewed segmentation, the regions
+        and a report on the decisions as DICOM. Raises EngineError "no-review"."""
         workflow = self._workflow
         table = workflow.state.regionTable
         if table is None:
@@ -51,7 +57,32 @@ class Exporter:
         }
         write_decisions_csv(rows, folder / f"{stem}.csv")
         write_decisions_json(record, folder / f"{stem}.json")
-        workflow.onMessage(_("Written: {name}.csv and {name}.json.").format(name=stem))
+        written = _("Written: {name}.csv and {name}.json.").format(name=stem)
+        made = self._dicom(folder, stem, rows)
+        workflow.onMessage(" ".join(filter(None, (written, made))))
+
+    def _dicom(self, folder: Path, stem: str, rows: list[dict[str, Any]]) -> str:
+        """The review as DICOM, in the study of the image. Returns what is said of it, "" where the image came from
+        elsewhere."""
+        workflow, state = self._workflow, self._workflow.state
+        files = dicomFiles(state.image) if state.image is not None and workflow.review.fits(state.regionTable) else []
+        if not files:
+            return ""
+        case = workflow.session.sceneCase()
+        images = images_of(files, case.geometry, case.name)
+        regionMap = workflow.review.regionMap()
+        if regionMap is None or not lies_on(images, case.geometry):
+            return _("Not as DICOM: the volume was moved or resampled since it was loaded.")
+        made = Provenance(Path(state.model).name or "unknown model", "unknown", __version__, state.reviewer)
+        decided = {region_key(decision): decision for decision in decisions_of_rows(rows)}
+        listed = rowsFromTable(state.regionTable)
+        regions, report = review_objects(listed, regionMap, case.geometry, images, made, decided)
+        names = class_segments(case.class_names)
+        drawn = segmentation(np.asarray(case.label), case.geometry, names, images, made)
+        for name, dataset in {"segmentation": drawn, "regions": regions, "report": report}.items():
+            if dataset is not None:
+                save(dataset, folder / f"{stem}-{name}.dcm")
+        return _("The segmentation, the regions and a report were also written as DICOM.")
 
     def maps(self, folder: Path) -> None:
         """The confidence as it is, and the probability of each class under the model in use, as NRRD; what was learned

@@ -6,12 +6,12 @@ from typing import Any
 
 from slicer.i18n import tr as _
 
-from DALESegmentLib.mrml.heat_map import RAMP
+from DALESegmentLib.engine.io.terminology import CONFIDENCE_RAMP
 
 
 def showLegend(label: Any) -> None:
     """Paint a label with the ramp, its two ends named."""
-    stops = ", ".join(f"stop:{at:.2f} rgb({_byte(r)}, {_byte(g)}, {_byte(b)})" for at, r, g, b in RAMP)
+    stops = ", ".join(f"stop:{at:.2f} rgb({_byte(r)}, {_byte(g)}, {_byte(b)})" for at, r, g, b in CONFIDENCE_RAMP)
     label.setText(_("0  doubtful") + "  →  " + _("sure  1"))
     # Text in black on the bright half, in both themes: the ramp does not change with the theme.
     label.setStyleSheet(

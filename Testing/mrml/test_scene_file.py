@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from DALESegmentLib.engine.core.errors import EngineError
+from DALESegmentLib.engine.io.terminology import CONFIDENCE_RAMP
 from DALESegmentLib.mrml.charts import updateCurves
-from DALESegmentLib.mrml.heat_map import COLOURS, HEAT_MAP, RAMP, showConfidence
+from DALESegmentLib.mrml.heat_map import COLOURS, HEAT_MAP, showConfidence
 from DALESegmentLib.mrml.regions import (
     regionsFromTable,
     regionStates,
@@ -58,7 +59,7 @@ def test_everything_comes_back(a_saved_scene, a_scene, an_image, a_label, a_conf
     assert heat.GetDisplayNode().GetColorNodeID() == colours.GetID()
     rgba = [0.0] * 4
     colours.GetColor(0, rgba)
-    np.testing.assert_allclose(rgba, [*RAMP[0, 1:], 1], atol=1 / 255)
+    np.testing.assert_allclose(rgba, [*CONFIDENCE_RAMP[0, 1:], 1], atol=1 / 255)
     assert heat.GetDisplayNode().GetUpperThreshold() == pytest.approx(0.9)
 
     table = nodeWithRole("vtkMRMLTableNode", "regionTable")

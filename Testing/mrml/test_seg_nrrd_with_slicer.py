@@ -13,6 +13,7 @@ from DALESegmentLib.engine.io.segmentations import (
     to_label_map,
     write_segmentation,
 )
+from DALESegmentLib.engine.io.terminology import class_colour, named_segments
 
 slicer = pytest.importorskip("slicer", reason="the real MRML classes (slicer-core) are not installed")
 
@@ -150,3 +151,30 @@ def test_we_read_what_slicer_writes(scene, tmp_path, crop):
     assert storage(scene, tmp_path / "again.seg.nrrd").ReadData(again)
     for wanted, mask in zip(SEGMENTS, MASKS, strict=True):
         assert np.array_equal(mask_on_grid(again, wanted.id), mask)
+
+
+def test_slicer_knows_the_terms_colours_and_values_of_a_label_map_by_its_names(scene, tmp_path):
+    label = sum(value * mask.astype(int) for value, mask in zip((1, 4), (MASKS[0], MASKS[2]), strict=True))
+    names = {1: "left kidney", 4: "Läsion", 6: "lung nodule"}
+    write_segmentation(tmp_path / "result.seg.nrrd", named_segments(label, GEOMETRY, names))
+    node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode")
+    assert storage(scene, tmp_path / "result.seg.nrrd").ReadData(node)
+    segmentation = node.GetSegmentation()
+    ids = [segmentation.GetNthSegmentID(n) for n in range(segmentation.GetNumberOfSegments())]
+    segments = [segmentation.GetSegment(each) for each in ids]
+    assert [segment.GetName() for segment in segments] == list(names.values())
+    assert np.array_equal(mask_on_grid(node, ids[0]), MASKS[0] > 0)
+    assert np.array_equal(mask_on_grid(node, ids[1]), MASKS[2] > 0)
+    told = []
+    for segment, value in zip(segments, names, strict=True):
+        assert segment.GetColor() == pytest.approx([part / 255 for part in class_colour(value)], abs=1e-3)
+        entry = slicer.vtkSlicerTerminologyEntry()
+        assert slicer.vtkSlicerTerminologiesModuleLogic().DeserializeTerminologyEntry(
+            tag(segment, "TerminologyEntry"), entry
+        )
+        told.append((entry.GetCategoryObject().GetCodeMeaning(), entry.GetTypeObject().GetCodeValue()))
+    assert told == [
+        ("Anatomical Structure", "64033007"),
+        ("Tissue", "85756007"),
+        ("Morphologically Abnormal Structure", "27925004"),
+    ]

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from enum import Enum
+from inspect import Parameter, Signature, signature
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_type_hints
 
 import typer
 
@@ -15,6 +18,14 @@ class Split(str, Enum):
     train = "train"
     test = "test"
     all = "all"
+
+
+class Format(str, Enum):
+    nifti = "nifti"
+    nrrd = "nrrd"
+    segmentation = "seg.nrrd"
+    dicom = "dicom"
+    bids = "bids"
 
 
 Data = Annotated[
@@ -110,6 +121,15 @@ Overwrite = Annotated[
         rich_help_panel=RESULT,
     ),
 ]
+ResultFormat = Annotated[
+    Format | None,
+    typer.Option(
+        "--format",
+        help="Of the results of a case; by default as its image (DICOM: nrrd).",
+        show_default=False,
+        rich_help_panel=RESULT,
+    ),
+]
 Json = Annotated[
     bool, typer.Option("--json", help="Print the result as JSON and nothing else.", rich_help_panel=RESULT)
 ]
@@ -132,42 +152,80 @@ Seed = Annotated[
 ]
 
 
-def cases(
-    data: Path | None,
-    case_list: Path | None,
-    image: str | None = None,
-    label: str | None = None,
-    reference: str | None = None,
-    split: Split | None = Split.all,
-    limit: int | None = None,
-    rater_seed: int | None = None,
-    *,
-    optional: bool = False,
-    rater: str | None = None,
-    ignore_label: list[int] | None = None,
-    class_label: list[int] | None = None,
-    instances_as_one: bool = False,
-    sparse_labels: bool = False,
-) -> dict[str, Any]:
-    """The `cases` parameter. Raises typer.BadParameter unless exactly one of data and case_list is given, or none
-    where they are optional."""
-    if (data is None) == (case_list is None) and not (optional and data is None):
-        raise typer.BadParameter("name the cases by --data or by --list")
-    return given(
-        folder=data,
-        list=case_list,
-        image=image,
-        label=label,
-        reference=reference,
-        split=None if split is None else split.value,
-        limit=limit,
-        rater_seed=rater_seed,
-        rater=rater,
-        ignore_label=ignore_label or None,
-        class_label=class_label or None,
-        instances_as_one=instances_as_one or None,
-        sparse_labels=sparse_labels or None,
-    )
+_IMAGES = {"data": Data, "case_list": CaseList, "image": Image, "split": SplitOption, "limit": Limit}
+_LABELS = {
+    "label": Label,
+    "rater_seed": RaterSeed,
+    "rater": Rater,
+    "ignore_label": IgnoreLabel,
+    "class_label": ClassLabel,
+    "instances_as_one": InstancesAsOne,
+    "sparse_labels": SparseLabels,
+}
+_DEFAULTS = {"split": Split.all, "instances_as_one": False, "sparse_labels": False}
+
+
+@dataclass(frozen=True)
+class CaseChoice:
+    """The options by which cases were named, by parameter of docs/protocol.md, "Naming cases"."""
+
+    values: dict[str, Any]
+
+    @property
+    def is_given(self) -> bool:
+        return "folder" in self.values or "list" in self.values
+
+    def parameter(self, *, optional: bool = False) -> dict[str, Any]:
+        """The `cases` parameter. Raises typer.BadParameter unless exactly one of --data and --list was given, or none
+        where they are optional."""
+        if ("folder" in self.values) == ("list" in self.values) and not (optional and not self.is_given):
+            raise typer.BadParameter("name the cases by --data or by --list")
+        return self.values
+
+
+def on_cases(
+    *, labels: bool = True, reference: bool = False, learning: bool = False
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Decorate a command that works on cases: typer sees the options that name them in place of its parameter
+    `chosen: CaseChoice`.
+
+    labels, reference: whether options about these are among them; learning: whether the split is by default what the
+    data says is for training.
+    """
+    options: dict[str, Any] = _IMAGES | (_LABELS if labels else {}) | ({"reference": Reference} if reference else {})
+    defaults = _DEFAULTS | ({"split": None} if learning else {})
+    if learning:
+        options["split"] = LearningSplit
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        def with_options(**values: Any) -> None:
+            named = {name: values.pop(name) for name in options}
+            command(chosen=CaseChoice(_parameters(**named)), **values)
+
+        types = get_type_hints(command, include_extras=True)
+        parameters: list[Parameter] = []
+        for own in signature(command).parameters.values():
+            if own.name == "chosen":
+                parameters += [
+                    Parameter(name, Parameter.KEYWORD_ONLY, default=defaults.get(name), annotation=annotation)
+                    for name, annotation in options.items()
+                ]
+            else:
+                parameters.append(own.replace(kind=Parameter.KEYWORD_ONLY, annotation=types[own.name]))
+        with_options.__name__, with_options.__doc__ = command.__name__, command.__doc__
+        with_options.__annotations__ = {each.name: each.annotation for each in parameters}
+        with_options.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
+        return with_options
+
+    return decorate
+
+
+def _parameters(data: Path | None, case_list: Path | None, split: Split | None, **others: Any) -> dict[str, Any]:
+    """Only what was given: no options given several times, and switches that are on."""
+    asked = given(folder=data, list=case_list, split=None if split is None else split.value)
+    return asked | {
+        name: value for name, value in others.items() if value is not None and value != [] and value is not False
+    }
 
 
 def given(**values: Any) -> dict[str, Any]:

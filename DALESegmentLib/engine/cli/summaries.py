@@ -138,6 +138,8 @@ def regions(result: Result) -> None:
     too_weak(result)
     label_values(result)
     console.print(f"List: {result['csv']}")
+    if "html" in result:
+        console.print(f"With pictures, for any browser: {result['html']}")
     learned_otherwise(result)
     extents(result)
     notes(result)
@@ -151,6 +153,14 @@ def _place(region: Any) -> str:
     edge = (region.size_mm3 / max(region.voxels, 1)) ** (1 / len(region.centre_voxel))
     digits = 1 if edge >= 0.05 else 2 - math.floor(math.log10(edge))
     return ", ".join(f"{x:.{digits}f}" for x in region.centre_ras)
+
+
+def exported(result: Result) -> None:
+    rows = []
+    for item in result["items"]:
+        written = [name.replace("_", " ") for name in item if name not in ("name", "reviewer")]
+        rows.append((item["name"], ", ".join(written), item["reviewer"]))
+    print_table(("Case", "Written", "Reviewed by"), rows)
 
 
 def learned_otherwise(result: Result) -> None:

@@ -10,27 +10,16 @@ import typer
 from . import summaries
 from .options import (
     COMPUTING,
-    CaseList,
-    ClassLabel,
-    Data,
+    CaseChoice,
     Device,
-    IgnoreLabel,
-    Image,
-    InstancesAsOne,
     Json,
-    Label,
-    LearningSplit,
-    Limit,
     Model,
     Out,
     Overwrite,
     Quiet,
-    Rater,
-    RaterSeed,
     Seed,
-    SparseLabels,
-    cases,
     given,
+    on_cases,
 )
 from .run import perform
 
@@ -110,19 +99,9 @@ BiasCorrection = Annotated[
 ]
 
 
+@on_cases(learning=True)
 def plan(
-    data: Data = None,
-    case_list: CaseList = None,
-    image: Image = None,
-    label: Label = None,
-    split: LearningSplit = None,
-    limit: Limit = None,
-    rater_seed: RaterSeed = None,
-    rater: Rater = None,
-    ignore_label: IgnoreLabel = None,
-    class_label: ClassLabel = None,
-    instances_as_one: InstancesAsOne = False,
-    sparse_labels: SparseLabels = False,
+    chosen: CaseChoice,
     network: Network = None,
     dims: Dims = None,
     device: Device = None,
@@ -130,38 +109,19 @@ def plan(
     as_json: Json = False,
 ) -> None:
     """Show the network, patch size and spacing a training would use, without training."""
-    named = cases(
-        data,
-        case_list,
-        image,
-        label,
-        None,
-        split,
-        limit,
-        rater_seed,
-        rater=rater,
-        ignore_label=ignore_label,
-        class_label=class_label,
-        instances_as_one=instances_as_one,
-        sparse_labels=sparse_labels,
+    perform(
+        "plan",
+        given(cases=chosen.parameter(), network=network, dims=dims, device=device),
+        as_json,
+        summaries.plan,
+        quiet,
     )
-    perform("plan", given(cases=named, network=network, dims=dims, device=device), as_json, summaries.plan, quiet)
 
 
+@on_cases(learning=True)
 def train(
     out: Out,
-    data: Data = None,
-    case_list: CaseList = None,
-    image: Image = None,
-    label: Label = None,
-    split: LearningSplit = None,
-    limit: Limit = None,
-    rater_seed: RaterSeed = None,
-    rater: Rater = None,
-    ignore_label: IgnoreLabel = None,
-    class_label: ClassLabel = None,
-    instances_as_one: InstancesAsOne = False,
-    sparse_labels: SparseLabels = False,
+    chosen: CaseChoice,
     validation: Annotated[
         float | None,
         typer.Option(min=0.0, max=0.99, help="Share of the cases to validate on (0.2).", rich_help_panel=METHOD),
@@ -206,22 +166,6 @@ def train(
     as_json: Json = False,
 ) -> None:
     """Train a model that learns how far each label voxel can be trusted."""
-    named = cases(
-        data,
-        case_list,
-        image,
-        label,
-        None,
-        split,
-        limit,
-        rater_seed,
-        optional=resume,
-        rater=rater,
-        ignore_label=ignore_label,
-        class_label=class_label,
-        instances_as_one=instances_as_one,
-        sparse_labels=sparse_labels,
-    )
     switches = given(
         early_stopping=early_stopping,
         cross_fitting=cross_fitting,
@@ -235,7 +179,7 @@ def train(
         volume_calibration=volume_calibration,
     )
     parameters = given(
-        cases=named or None,
+        cases=chosen.parameter(optional=resume) or None,
         out=out,
         method=None if method is None else method.value,
         network=network,
@@ -256,21 +200,11 @@ def train(
     perform("train", parameters, as_json, summaries.training, quiet)
 
 
+@on_cases(learning=True)
 def finetune(
     model: Model,
     out: Out,
-    data: Data = None,
-    case_list: CaseList = None,
-    image: Image = None,
-    label: Label = None,
-    split: LearningSplit = None,
-    limit: Limit = None,
-    rater_seed: RaterSeed = None,
-    rater: Rater = None,
-    ignore_label: IgnoreLabel = None,
-    class_label: ClassLabel = None,
-    instances_as_one: InstancesAsOne = False,
-    sparse_labels: SparseLabels = False,
+    chosen: CaseChoice,
     epochs: Epochs = None,
     steps_per_epoch: Steps = None,
     seconds: Seconds = None,
@@ -285,21 +219,7 @@ def finetune(
     """Go on from a model with corrected cases; confirmed voxels count fully."""
     parameters = given(
         model=model,
-        cases=cases(
-            data,
-            case_list,
-            image,
-            label,
-            None,
-            split,
-            limit,
-            rater_seed,
-            rater=rater,
-            ignore_label=ignore_label,
-            class_label=class_label,
-            instances_as_one=instances_as_one,
-            sparse_labels=sparse_labels,
-        ),
+        cases=chosen.parameter(),
         out=out,
         epochs=epochs,
         steps_per_epoch=steps_per_epoch,

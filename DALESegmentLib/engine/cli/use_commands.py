@@ -12,29 +12,18 @@ import typer
 from . import summaries
 from .options import (
     RESULT,
-    CaseList,
-    ClassLabel,
-    Data,
+    CaseChoice,
     Device,
-    IgnoreLabel,
-    Image,
-    InstancesAsOne,
+    Format,
     Json,
-    Label,
-    Limit,
     Model,
     Out,
     Overwrite,
     Quiet,
-    Rater,
-    RaterSeed,
-    Reference,
+    ResultFormat,
     Seed,
-    SparseLabels,
-    Split,
-    SplitOption,
-    cases,
     given,
+    on_cases,
 )
 from .run import perform
 
@@ -44,14 +33,11 @@ class Mode(str, Enum):
     foreground = "foreground"
 
 
+@on_cases(labels=False)
 def predict(
     model: Model,
     out: Out,
-    data: Data = None,
-    case_list: CaseList = None,
-    image: Image = None,
-    split: SplitOption = Split.all,
-    limit: Limit = None,
+    chosen: CaseChoice,
     probabilities: Annotated[
         bool,
         typer.Option("--probabilities", help="Write the probability maps, too.", rich_help_panel=RESULT),
@@ -62,80 +48,49 @@ def predict(
             help="Run every window (exact), or first predict coarsely where something may be.", show_default="exact"
         ),
     ] = None,
+    result_format: ResultFormat = None,
     device: Device = None,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
     """Segment images."""
-    named = cases(data, case_list, image, split=split, limit=limit)
     parameters = given(
         model=model,
-        cases=named,
+        cases=chosen.parameter(),
         out=out,
         probabilities=probabilities,
         mode=mode and mode.value,
+        format=result_format and result_format.value,
         device=device,
         overwrite=overwrite or None,
     )
     perform("predict", parameters, as_json, summaries.predictions, quiet)
 
 
+@on_cases()
 def confidence(
     model: Model,
     out: Out,
-    data: Data = None,
-    case_list: CaseList = None,
-    image: Image = None,
-    label: Label = None,
-    split: SplitOption = Split.all,
-    limit: Limit = None,
-    rater_seed: RaterSeed = None,
-    rater: Rater = None,
-    ignore_label: IgnoreLabel = None,
-    class_label: ClassLabel = None,
-    instances_as_one: InstancesAsOne = False,
-    sparse_labels: SparseLabels = False,
+    chosen: CaseChoice,
+    result_format: ResultFormat = None,
     device: Device = None,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
     """Write a map of label confidence for every labelled case."""
-    named = cases(
-        data,
-        case_list,
-        image,
-        label,
-        None,
-        split,
-        limit,
-        rater_seed,
-        rater=rater,
-        ignore_label=ignore_label,
-        class_label=class_label,
-        instances_as_one=instances_as_one,
-        sparse_labels=sparse_labels,
-    )
-    parameters = given(model=model, cases=named, out=out, device=device, overwrite=overwrite or None)
+    written = result_format and result_format.value
+    settings = given(format=written, device=device, overwrite=overwrite or None)
+    parameters = given(model=model, cases=chosen.parameter(), out=out) | settings
     perform("confidence", parameters, as_json, summaries.confidences, quiet)
 
 
+@on_cases()
 def review(
     model: Model,
     out: Out,
-    data: Data = None,
-    case_list: CaseList = None,
-    image: Image = None,
-    label: Label = None,
-    split: SplitOption = Split.all,
-    limit: Limit = None,
-    rater_seed: RaterSeed = None,
-    rater: Rater = None,
-    ignore_label: IgnoreLabel = None,
-    class_label: ClassLabel = None,
-    instances_as_one: InstancesAsOne = False,
-    sparse_labels: SparseLabels = False,
+    chosen: CaseChoice,
     regions: Annotated[
         int | None, typer.Option(min=1, help="Errors a case at most (20).", rich_help_panel=RESULT)
     ] = None,
@@ -144,38 +99,43 @@ def review(
         typer.Option(min=1, help="Also draw so many places at random, to judge yourself.", rich_help_panel=RESULT),
     ] = None,
     seed: Seed = None,
+    result_format: ResultFormat = None,
     device: Device = None,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
     """List the probable errors of labels, worst first."""
-    named = cases(
-        data,
-        case_list,
-        image,
-        label,
-        None,
-        split,
-        limit,
-        rater_seed,
-        rater=rater,
-        ignore_label=ignore_label,
-        class_label=class_label,
-        instances_as_one=instances_as_one,
-        sparse_labels=sparse_labels,
-    )
-    parameters = given(
-        model=model,
-        cases=named,
-        out=out,
-        device=device,
-        limit=regions,
-        audit=audit,
-        seed=seed,
-        overwrite=overwrite or None,
-    )
+    written = result_format and result_format.value
+    settings = given(format=written, device=device, limit=regions, audit=audit, seed=seed, overwrite=overwrite or None)
+    parameters = given(model=model, cases=chosen.parameter(), out=out) | settings
     perform("review", parameters, as_json, summaries.regions, quiet)
+
+
+@on_cases()
+def export(
+    results: Annotated[Path, typer.Option(help="Folder that predict, confidence or review wrote.")],
+    out: Out,
+    result_format: Annotated[Format, typer.Option("--format", help="What to write.", rich_help_panel=RESULT)],
+    chosen: CaseChoice,
+    decisions: Annotated[
+        Path | None,
+        typer.Option(help="Review log, or the JSON of Slicer's Export decisions.", rich_help_panel=RESULT),
+    ] = None,
+    reviewer: Annotated[
+        str | None, typer.Option(help="Who reviewed the labels; else as the decisions say.", rich_help_panel=RESULT)
+    ] = None,
+    model: Annotated[
+        Path | None, typer.Option("--model", "-m", help="That the results are of; is named in DICOM.")
+    ] = None,
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Write results in another format, with the decisions of a review."""
+    settings = given(decisions=decisions, reviewer=reviewer, model=model, overwrite=overwrite or None)
+    parameters = given(cases=chosen.parameter(), results=results, out=out, format=result_format.value) | settings
+    perform("export", parameters, as_json, summaries.exported, quiet)
 
 
 def add_model_commands(app: typer.Typer) -> None:
@@ -184,6 +144,7 @@ def add_model_commands(app: typer.Typer) -> None:
         (predict, "predict -m runs/first --data new -o segmented"),
         (confidence, "confidence -m runs/first --data cases -o maps"),
         (review, "review -m runs/first --data cases --regions 5 -o review"),
+        (export, "export --data cases --results review --decisions review.log --format dicom -o dicom"),
     ):
         app.command(rich_help_panel="Use a model", epilog=f"Example: dalesegment {example}")(command)
 
@@ -191,58 +152,23 @@ def add_model_commands(app: typer.Typer) -> None:
 ANNOTATOR = "Annotator"
 
 
+@on_cases(reference=True)
 def inspect(
-    data: Data = None,
-    case_list: CaseList = None,
-    image: Image = None,
-    label: Label = None,
-    reference: Reference = None,
-    split: SplitOption = Split.all,
-    limit: Limit = None,
-    rater_seed: RaterSeed = None,
-    rater: Rater = None,
-    ignore_label: IgnoreLabel = None,
-    class_label: ClassLabel = None,
-    instances_as_one: InstancesAsOne = False,
-    sparse_labels: SparseLabels = False,
+    chosen: CaseChoice,
     every: Annotated[bool, typer.Option("--all", help="Print a row for every case.", rich_help_panel=RESULT)] = False,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
     """List cases with their files, geometry, classes and problems; ends with 1 where there is a problem."""
-    named = cases(
-        data,
-        case_list,
-        image,
-        label,
-        reference,
-        split,
-        limit,
-        rater_seed,
-        rater=rater,
-        ignore_label=ignore_label,
-        class_label=class_label,
-        instances_as_one=instances_as_one,
-        sparse_labels=sparse_labels,
-    )
     show = partial(summaries.inspection, every=every)
-    perform("inspect", {"cases": named}, as_json, show, quiet, is_bad=lambda result: bool(result["problems"]))
+    perform(
+        "inspect", {"cases": chosen.parameter()}, as_json, show, quiet, is_bad=lambda result: bool(result["problems"])
+    )
 
 
+@on_cases(reference=True)
 def evaluate(
-    data: Data = None,
-    case_list: CaseList = None,
-    image: Image = None,
-    label: Label = None,
-    reference: Reference = None,
-    split: SplitOption = Split.all,
-    limit: Limit = None,
-    rater_seed: RaterSeed = None,
-    rater: Rater = None,
-    ignore_label: IgnoreLabel = None,
-    class_label: ClassLabel = None,
-    instances_as_one: InstancesAsOne = False,
-    sparse_labels: SparseLabels = False,
+    chosen: CaseChoice,
     predictions: Annotated[Path | None, typer.Option(help="Folder that predict wrote.", rich_help_panel=RESULT)] = None,
     confidence: Annotated[
         Path | None, typer.Option(help="Folder that confidence wrote.", rich_help_panel=RESULT)
@@ -265,31 +191,19 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Compare predictions, labels and confidence with a reference; say what an audit found."""
-    only_the_audit = audit is not None and data is None and case_list is None
-    named = (
-        None
-        if only_the_audit
-        else cases(
-            data,
-            case_list,
-            image,
-            label,
-            reference,
-            split,
-            limit,
-            rater_seed,
-            rater=rater,
-            ignore_label=ignore_label,
-            class_label=class_label,
-            instances_as_one=instances_as_one,
-            sparse_labels=sparse_labels,
-        )
+    only_the_audit = audit is not None and not chosen.is_given
+    parameters = given(
+        cases=None if only_the_audit else chosen.parameter(),
+        predictions=predictions,
+        confidence=confidence,
+        audit=audit,
+        out=out,
+        overwrite=overwrite or None,
     )
-    chosen = given(predictions=predictions, confidence=confidence, audit=audit, out=out, overwrite=overwrite or None)
-    parameters = given(cases=named) | chosen
     perform("evaluate", parameters, as_json, summaries.evaluation, quiet)
 
 
+@on_cases()
 def simulate(
     out: Out,
     kind: Annotated[
@@ -297,18 +211,7 @@ def simulate(
         typer.Option(help="erode, dilate, shift, walk, miss, biased or hurried.", rich_help_panel=ANNOTATOR),
     ],
     amount: Annotated[float, typer.Option(help="How much, in mm.", rich_help_panel=ANNOTATOR)],
-    data: Data = None,
-    case_list: CaseList = None,
-    image: Image = None,
-    label: Label = None,
-    split: SplitOption = Split.all,
-    limit: Limit = None,
-    rater_seed: RaterSeed = None,
-    rater: Rater = None,
-    ignore_label: IgnoreLabel = None,
-    class_label: ClassLabel = None,
-    instances_as_one: InstancesAsOne = False,
-    sparse_labels: SparseLabels = False,
+    chosen: CaseChoice,
     relative: Annotated[
         bool,
         typer.Option("--relative", help="The amount is a share of the lesion's radius.", rich_help_panel=ANNOTATOR),
@@ -323,23 +226,8 @@ def simulate(
     as_json: Json = False,
 ) -> None:
     """Spoil labels the way annotators do, for studies where the truth is known."""
-    named = cases(
-        data,
-        case_list,
-        image,
-        label,
-        None,
-        split,
-        limit,
-        rater_seed,
-        rater=rater,
-        ignore_label=ignore_label,
-        class_label=class_label,
-        instances_as_one=instances_as_one,
-        sparse_labels=sparse_labels,
-    )
     parameters = given(
-        cases=named,
+        cases=chosen.parameter(),
         out=out,
         kind=kind,
         amount=amount,

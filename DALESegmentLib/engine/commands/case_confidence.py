@@ -16,19 +16,16 @@ from monai.data import MetaTensor
 
 from ..bundle.run_folder import find_bundle
 from ..core.device import choose_device
-from ..core.errors import EngineError, checkpoint
-from ..core.files import about_to_change, not_written, replacing, write_json
+from ..core.errors import checkpoint
+from ..core.files import about_to_change, not_written, write_json
 from ..core.progress import Progress
 from ..dale.agreement import Agreements, ClassAgreement, class_agreement
 from ..dale.candidates import shown_confidence
 from ..dale.label_state import UNSEEN, LabelDisagreement, LabelState
 from ..dale.quality import Recalibration, RegionContext, quality_of
-from ..geometry.grid import Geometry
 from ..inference.measurements import Calibrations, load_agreement, load_calibration, measurements_of_label
 from ..inference.predictor import Predictor, cached_predictor
-from ..io.case import Case, CaseSource, stem_of
-from ..io.case_files import output_extension
-from ..io.images import write_image
+from ..io.case import Case, CaseSource
 from ..planning.plan import Plan
 from ..planning.preprocessing import label_classes, native_disagreement, prepare_label
 from ..training.checkpoint import load_labels
@@ -36,6 +33,7 @@ from ..training.validation import load_recalibration
 from .dataset import find_labelled, read_labelled
 from .label_source import LabelSource, native_source, source_of_case
 from .parameters import ModelParameters
+from .result_files import ResultFiles, check_free
 from .results_folder import check_apart
 from .suitability import Suitability, check_case, examine, labelled_alone, tell_unlike
 
@@ -65,28 +63,27 @@ class CaseConfidence:
     position: str
     """"case 3 of 7": names of cases are often those of patients, and progress is logged and shown around."""
 
-    def write_maps(self, out: Path) -> dict[str, Any]:
+    def write_maps(self, files: ResultFiles) -> dict[str, Any]:
         """The paths of what was written: the confidence, for the application what of it is to be drawn, and what the
         voxels were learned from, with the number of voxels learned otherwise than given."""
         case = self.case
-        paths: dict[str, Any] = {
-            "confidence": write_map(self.source, out, "confidence", self.confidence, case.geometry)
-        }
+        paths: dict[str, Any] = {"confidence": files.write(self.source, "confidence", self.confidence, case.geometry)}
         if self.source.arrays is not None:
             shown = shown_confidence(self.confidence, np.asarray(case.label), case.geometry.array_spacing)
-            paths["shown"] = write_map(self.source, out, "shown", shown, case.geometry)
-        return paths | self._write_label_source(out)
+            paths["shown"] = files.write(self.source, "shown", shown, case.geometry)
+        return paths | self._write_label_source(files)
 
-    def _write_label_source(self, out: Path) -> dict[str, Any]:
+    def _write_label_source(self, files: ResultFiles) -> dict[str, Any]:
         """Where nothing was learned otherwise than given nothing is written, and what an earlier call wrote goes."""
-        folder, found = out / self.source.name, self.label_source
+        folder, found = files.out / self.source.name, self.label_source
         names = folder / f"{LABEL_SOURCE}.json"
         if found is None:
-            _check_free(self.source, folder, LABEL_SOURCE)
+            check_free(self.source, folder, LABEL_SOURCE)
             if names.is_file():
                 _remove(folder, LABEL_SOURCE)
             return {LABEL_SOURCE: None, "source_names": {}, "learned_otherwise": {}}
-        path = write_map(self.source, out, LABEL_SOURCE, found.sources, self.case.geometry)
+        source_names = {number: name for number, name in enumerate(found.names) if number}
+        path = files.write(self.source, LABEL_SOURCE, found.sources, self.case.geometry, source_names)
         known = {"source_names": found.numbered(), "learned_otherwise": found.counts()}
         write_json(names, known)
         return {LABEL_SOURCE: path, **known}
@@ -247,38 +244,6 @@ def summary(doubt: CaseConfidence, paths: dict[str, str]) -> dict[str, Any]:
     mean = float((inside if inside.size else everywhere).mean()) if everywhere.size else UNSEEN
     left_out = 0 if case.annotated is None else int(np.count_nonzero(~case.annotated))
     return {"name": case.name, **paths, "mean_confidence": round(mean, 4), "not_annotated": left_out}
-
-
-def write_map(source: CaseSource, out: Path, stem: str, array: np.ndarray, geometry: Geometry) -> str:
-    """Write a label map, a float map or (C, *grid) as <out>/<case>/<stem>.<extension>; returns the path.
-
-    Array cases get a .npy, everything else the family of format its image has.
-    """
-    folder = out / source.name
-    _check_free(source, folder, stem)
-    if source.arrays is not None:
-        path = folder / f"{stem}.npy"
-        with replacing(path) as temporary:
-            np.save(temporary, array)
-        return str(path)
-    # a PNG holds two bytes a pixel at most, a TIFF whatever a float map or a label of larger values needs
-    wide = array.dtype.kind == "f" or (array.size > 0 and array.max() > np.iinfo(np.uint16).max)
-    path = folder / (stem + output_extension(source, floats=wide))
-    write_image(path, array, geometry)
-    return str(path)
-
-
-def _check_free(source: CaseSource, folder: Path, stem: str) -> None:
-    """Results may lie beside the data, but never take the place of what they were made from."""
-    inputs = [p for p in (*source.images, source.label, source.trusted, source.reference) if p is not None]
-    if source.arrays is not None:
-        inputs = [source.arrays / f"{part}.npy" for part in ("image", "label", "trusted")]
-    beside = [path for path in inputs if path.parent.resolve() == folder.resolve()]
-    if any(stem_of(path).removesuffix(".npy").casefold() == stem for path in beside):  # one file on Windows and macOS
-        raise EngineError(
-            "would-overwrite",
-            f"The {stem} of {source.name} would replace the one it is made from; choose another results folder.",
-        )
 
 
 def _remove(folder: Path, stem: str) -> None:

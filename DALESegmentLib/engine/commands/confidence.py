@@ -4,28 +4,32 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..bundle.run_folder import find_bundle
 from ..core.progress import Progress
 from ..dale.agreement import Agreements, pooled_agreement, weak_classes
 from .case_confidence import case_confidences, summary
 from .measurement_table import write_measurements
-from .parameters import ModelParameters
+from .result_files import FormatParameters, ResultFiles
 from .results_folder import results_folder
 from .suitability import Suitability
 
 
 def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
-    asked = ModelParameters.model_validate(parameters)
-    with results_folder(asked.out, overwrite=asked.overwrite, data=asked.cases.folder) as files:
-        return _confidence(asked, progress) | files.about()
+    asked = FormatParameters.model_validate(parameters)
+    with results_folder(asked.out, overwrite=asked.overwrite, data=asked.cases.folder) as folder:
+        return _confidence(asked, progress) | folder.about()
 
 
-def _confidence(asked: ModelParameters, progress: Progress) -> dict[str, Any]:
+def _confidence(asked: FormatParameters, progress: Progress) -> dict[str, Any]:
     looked = Suitability()
     items, agreements = [], []
     agreed: Agreements = {}
     names: dict[int, str] = {}
+    files = ResultFiles.of(asked, find_bundle(asked.model))
+    if files.has_conditions:
+        files.check(asked.cases.find())
     for doubt in case_confidences(asked, progress, looked=looked):
-        item = {**summary(doubt, doubt.write_maps(asked.out)), "extents": doubt.extents()}
+        item = {**summary(doubt, doubt.write_maps(files)), "extents": doubt.extents()}
         items.append(item | looked.of(doubt.case.name))
         agreements.append(doubt.agreement())
         agreed = doubt.agreed

@@ -15,31 +15,32 @@ from ..inference.measurements import load_calibration, measurements_of_predictio
 from ..inference.predictor import Mode, cached_predictor
 from ..io.case_files import read_case
 from ..io.class_names import write_names
-from .case_confidence import write_map
 from .measurement_table import write_measurements
-from .parameters import ModelParameters
+from .result_files import FormatParameters, ResultFiles
 from .results_folder import check_apart, results_folder
 from .suitability import Suitability, check_case, examine, tell_unlike
 
 
-class PredictParameters(ModelParameters):
+class PredictParameters(FormatParameters):
     probabilities: bool = False
     mode: Mode = "exact"
 
 
 def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
     asked = PredictParameters.model_validate(parameters)
-    with results_folder(asked.out, overwrite=asked.overwrite, data=asked.cases.folder) as files:
-        return _predict(asked, progress) | files.about()
+    with results_folder(asked.out, overwrite=asked.overwrite, data=asked.cases.folder) as folder:
+        return _predict(asked, progress) | folder.about()
 
 
 def _predict(asked: PredictParameters, progress: Progress) -> dict[str, Any]:
     device = choose_device(asked.device)
     predictor = cached_predictor(asked.model, device)
-    plan, calibrations = predictor.plan, load_calibration(find_bundle(asked.model))
+    bundle = find_bundle(asked.model)
+    plan, calibrations, files = predictor.plan, load_calibration(bundle), ResultFiles.of(asked, bundle)
     # a label beside the image is of no use here, and must not keep it from being segmented
     sources = [replace(source, label=None, trusted=None, confidence=None) for source in asked.cases.find()]
     check_apart(asked.out, sources)
+    files.check(sources)
     looked = Suitability()
     if len(sources) > 1:
         maps = plan.classes if asked.probabilities else 0
@@ -67,7 +68,7 @@ def _predict(asked: PredictParameters, progress: Progress) -> dict[str, Any]:
         values, counts = np.unique(segmentation, return_counts=True)
         item: dict[str, Any] = {
             "name": case.name,
-            "segmentation": write_map(source, asked.out, "segmentation", segmentation, case.geometry),
+            "segmentation": files.write(source, "segmentation", segmentation, case.geometry, plan.class_names),
             "probabilities": None,
             "classes": {str(v): name for v, name in plan.class_names.items()},
             "voxels": {str(int(v)): int(n) for v, n in zip(values, counts, strict=True) if v},
@@ -78,7 +79,8 @@ def _predict(asked: PredictParameters, progress: Progress) -> dict[str, Any]:
         }
         if asked.probabilities:
             progress.check()
-            item["probabilities"] = write_map(source, asked.out, "probabilities", probabilities, case.geometry)
+            channels = {n: plan.class_names.get(v, "background") for n, v in enumerate(plan.class_values)}
+            item["probabilities"] = files.write(source, "probabilities", probabilities, case.geometry, channels)
         if i == 0:
             write_names(asked.out, plan.class_names)
         items.append({**item, "seconds": round(time.monotonic() - started, 3)})

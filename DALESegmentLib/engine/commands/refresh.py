@@ -24,8 +24,9 @@ from ..io.case import Case
 from ..planning.plan import LARGEST_SEED, Plan
 from ..planning.preprocessing import label_classes
 from . import finetune
-from .case_confidence import PreparedInput, case_confidences, confidence_map, summary, write_map
+from .case_confidence import PreparedInput, case_confidences, confidence_map, summary
 from .parameters import CasesParameter, ModelParameters, Parameters
+from .result_files import ResultFiles, write_map
 
 
 class RefreshParameters(Parameters):
@@ -58,7 +59,7 @@ def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
     items = []
     for doubt in case_confidences(looking, progress.part(70, 100), first):
         segmentation = label_values(doubt.probabilities, doubt.plan)
-        item = summary(doubt, doubt.write_maps(looking.out))
+        item = summary(doubt, doubt.write_maps(ResultFiles(looking.out)))
         item["segmentation"] = write_map(doubt.source, looking.out, "segmentation", segmentation, doubt.case.geometry)
         item["classes"] = {str(value): name for value, name in doubt.plan.class_names.items()}
         items.append(item)

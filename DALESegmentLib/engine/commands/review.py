@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from pydantic import Field
 
+from ..bundle.run_folder import find_bundle
 from ..core.errors import checkpoint
 from ..core.progress import Progress
 from ..dale.agreement import Agreements
@@ -17,18 +18,18 @@ from ..dale.quality import Recalibration
 from ..dale.reasons import box_around, explained
 from ..dale.review_list import find_surroundings, make_review_list, without_weak
 from ..dale.rows import PIECES_A_ROW, as_rows, number_errors
-from ..geometry.grid import Geometry
 from ..inference.predictor import label_values
-from ..io.case import CaseSource
-from ..io.images import read_stored
+from ..io.case import is_picture
 from ..planning.plan import LARGEST_SEED
 from ..planning.preprocessing import label_classes
 from ..review.audit import AUDIT_FILE, AuditDraw, check_not_begun, write_audit
 from ..review.decisions import write_regions_csv, write_regions_json
-from .case_confidence import CaseConfidence, case_confidences, summary, write_map
+from ..review.page import linked_files, write_page
+from ..review.pictures import RegionViews, first_pieces, look_at
+from .case_confidence import CaseConfidence, case_confidences, summary
 from .dataset import labels_said
 from .measurement_table import write_measurements
-from .parameters import ModelParameters
+from .result_files import FormatParameters, ResultFiles, SparseMap, write_map, write_regions
 from .results_folder import results_folder
 from .suitability import Suitability
 
@@ -36,7 +37,7 @@ AROUND = 6
 """Voxels around a region, of the box that the model's outline is sharpened in."""
 
 
-class ReviewParameters(ModelParameters):
+class ReviewParameters(FormatParameters):
     limit: int = Field(20, ge=1, description="errors a case, beside those that are gathered")
     audit: int = Field(0, ge=0, le=10_000, description="places to draw at random, over all cases")
     seed: int = Field(0, ge=0, le=LARGEST_SEED, description="of the audit")
@@ -46,13 +47,16 @@ def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
     asked = ReviewParameters.model_validate(parameters)
     if asked.audit:
         check_not_begun(asked.out / AUDIT_FILE)
-    with results_folder(asked.out, overwrite=asked.overwrite, data=asked.cases.folder) as files:
-        return _review(asked, progress) | files.about()
+    with results_folder(asked.out, overwrite=asked.overwrite, data=asked.cases.folder) as folder:
+        return _review(asked, progress) | folder.about()
 
 
 def _review(asked: ReviewParameters, progress: Progress) -> dict[str, Any]:
     looked = Suitability()
-    items, found, written = [], [], []
+    items, found, maps = [], [], []
+    files, views = ResultFiles.of(asked, find_bundle(asked.model)), RegionViews()
+    if files.has_conditions:
+        files.check(asked.cases.find())
     agreed: Agreements = {}
     recalibration: Recalibration | None = None
     known_names: dict[int, str] = {}
@@ -84,35 +88,43 @@ def _review(asked: ReviewParameters, progress: Progress) -> dict[str, Any]:
             regions = [doubt.label_source.described(region, region_map, plan, names) for region in regions]
         progress.check()
         doubt.progress.report(85, "writing", f"Writing the maps, {doubt.position}")
-        item = summary(doubt, doubt.write_maps(asked.out)) | looked.of(case.name)
+        item = summary(doubt, doubt.write_maps(files)) | looked.of(case.name)
         progress.check()
         if doubt.source.arrays is not None:
             item |= _model_maps(doubt, regions, asked.out)
             item["classes"] = {str(value): names.get(value, f"Class {value}") for value in plan.class_values if value}
         item["extents"] = doubt.extents()
         progress.check()
-        item["regions_map"] = write_map(doubt.source, asked.out, "regions", region_map, case.geometry)
+        if doubt.source.arrays is None:
+            _take_views(views, doubt, regions, region_map)
         items.append(item)
         found.append(find_surroundings(regions, region_map, image, label, doubt.agreement(), plan.class_values))
-        written.append((doubt.source, case.geometry, item["regions_map"]))
+        maps.append((doubt.source, case.geometry, SparseMap.of(region_map)))
         agreed, recalibration = doubt.agreed, doubt.recalibration
         if audit is not None:
             audit.see(case.name, np.asarray(case.label), case.geometry, doubt.settled)
         del doubt, case, region_map, label, image, known  # before the next case takes as much again
     progress.report(97, "writing", "Writing the list")
     made = as_rows(make_review_list(found, known_names, agreed, recalibration))
-    for case_found, (source, geometry, path) in zip(found, written, strict=True):
-        kept = without_weak(case_found, made.too_weak).regions
-        gone = {r.region_id for r in case_found.regions} - {r.region_id for r in kept}
-        if gone:
-            progress.check()
-            _take_out(gone, source, geometry, path, asked.out)
+    for item, case_found, (source, geometry, sparse) in zip(items, found, maps, strict=True):
+        progress.check()
+        kept = {region.region_id for region in without_weak(case_found, made.too_weak).regions}
+        rows = [row for row in made.regions if row.case == source.name]
+        item |= write_regions(files, source, sparse.full(kept), geometry, rows)
     csv, json = asked.out / "regions.csv", asked.out / "regions.json"
     write_regions_csv(made.regions, csv)
     write_regions_json(made.regions, json, **made.about())
     result = {"regions": [r.as_dict() for r in made.regions], "csv": str(csv), "json": str(json), "items": items}
-    result |= made.about() | looked.about() | labels_said([source for source, *_ in written])
+    result |= made.about() | looked.about() | labels_said([source for source, *_ in maps])
     result["extents_csv"] = write_measurements(items, asked.out)
+    if any(source.arrays is None for source, _, _ in maps):
+        sentences = [
+            made.about()["expected_real"]["sentence"],
+            *(weak["sentence"] for weak in made.about()["too_weak"]),
+        ]
+        result["html"] = write_page(
+            made.regions, views, asked.out, {i["name"]: linked_files(i) for i in items}, sentences
+        )
     return result if audit is None else {**result, "audit": _written(audit, asked.out / AUDIT_FILE)}
 
 
@@ -139,11 +151,14 @@ def _model_maps(doubt: CaseConfidence, regions: list[Region], out: Path) -> dict
     }
 
 
-def _take_out(gone: set[int], source: CaseSource, geometry: Geometry, path: str, out: Path) -> None:
-    """Of the map of regions at `path`, those with these IDs."""
-    region_map = np.load(path) if source.arrays is not None else read_stored(Path(path))[0][0].astype(np.int32)
-    region_map[np.isin(region_map, list(gone))] = 0
-    write_map(source, out, "regions", region_map, geometry)
+def _take_views(views: RegionViews, doubt: CaseConfidence, regions: list[Region], region_map: np.ndarray) -> None:
+    """Of each error of a case, for the page."""
+    case, flat = doubt.case, is_picture(doubt.source.images[0])
+    for region, pieces in first_pieces(regions):
+        checkpoint()
+        label = np.asarray(case.label)
+        view = look_at(region, pieces, case.image, label, region_map, doubt.confidence, case.geometry, picture=flat)
+        views.add(region, view)
 
 
 def _written(audit: AuditDraw, path: Path) -> str:

@@ -20,10 +20,10 @@ from ..io.case import CaseSource
 from ..io.class_names import write_names
 from ..metrics.segmentation import mean_dice
 from ..metrics.simulated_annotators import check_kind, simulate_annotator
-from .case_confidence import write_map
 from .case_list import write_list
 from .dataset import find_labelled, names_itself, names_of_all, read_labelled
 from .parameters import CasesParameter, Parameters
+from .result_files import write_map
 from .results_folder import check_apart, results_folder
 from .suitability import enumerated, is_labelled
 

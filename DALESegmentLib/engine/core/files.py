@@ -96,6 +96,7 @@ def remove(path: Path) -> None:
     if path.is_dir() and not path.is_symlink():
         patiently(lambda: shutil.rmtree(path))
     else:
+        about_to_change(path)
         patiently(lambda: path.unlink(missing_ok=True))
 
 

@@ -26,7 +26,7 @@ from .protocol import bad_request
 LARGEST_ANSWER = 64 << 30
 """Bytes of all files that one request brings back."""
 KINDS = {".json", ".csv", ".npy", ".safetensors", ".pt", ".nii", ".gz", ".nrrd", ".mha", ".png", ".tif", ".tiff"}
-KINDS |= {".jpg", ".jpeg", ".bmp", ".txt", ".md", ".html", ".ts", ".onnx"}
+KINDS |= {".jpg", ".jpeg", ".bmp", ".txt", ".md", ".html", ".ts", ".onnx", ".dcm", ".tsv"}
 NAMES = {"LICENSE"}
 
 Listing = frozenset[tuple[str, int, int]]  # name below the folder, bytes, time

@@ -11,7 +11,7 @@ from ..core.progress import Progress
 
 Job = Callable[[dict[str, Any], Progress], dict[str, Any]]
 
-COMMANDS = ("inspect", "plan", "train", "finetune", "predict", "confidence", "review", "evaluate", "simulate")
+COMMANDS = ("inspect", "plan", "train", "finetune", "predict", "confidence", "review", "evaluate", "simulate", "export")
 INTERACTIVE = ("refresh", "prompt")
 """Asked for by the application alone, between two clicks; the command line has the steps it is made of."""
 
@@ -29,7 +29,7 @@ PATHS: dict[str, tuple[str, ...]] = {
     "predict": ("extents_csv", "items.segmentation", "items.probabilities"),
     "confidence": ("extents_csv", "items.confidence", "items.shown", "items.label_source"),
     "review": (
-        *("csv", "json", "extents_csv", "audit"),
+        *("csv", "json", "extents_csv", "audit", "html", "items.report"),
         *(
             "items.confidence",
             "items.shown",
@@ -40,6 +40,9 @@ PATHS: dict[str, tuple[str, ...]] = {
         ),
     ),
     "simulate": ("list", "items.label"),
+    "export": tuple(
+        f"items.{stem}" for stem in ("segmentation", "confidence", "label_source", "regions_map", "report", "reviewed")
+    ),
     "refresh": ("model", "run", "items.confidence", "items.shown", "items.label_source", "items.segmentation"),
 }
 """Where the result of a job holds paths, all below its `out`: names of values, "items.x" for x of each of the items.

@@ -32,7 +32,7 @@ from .protocol import bad_request
 
 RUNS = {"train": "", "finetune": "", "refresh": "model"}
 """Where in `out` the jobs that train have their run folder."""
-FOLDERS = ("predictions", "confidence")
+FOLDERS = ("predictions", "confidence", "results")
 FILES = ("label", "trusted", "confidence", "reference")
 CANCEL_SECONDS, FETCH_SECONDS = 30.0, 600.0
 """Where a step was cancelled or failed: how long to wait for its end, and for what was finished before."""
@@ -130,7 +130,7 @@ class RemoteEngine:
         for name in FOLDERS:
             if isinstance(asked.get(name), str):
                 parameters[name] = carrier.send(Path(asked[name]))
-        for name in ("audit", "probabilities"):
+        for name in ("audit", "probabilities", "decisions"):
             if isinstance(asked.get(name), str):
                 parameters[name] = carrier.send(Path(asked[name]))
         if isinstance(asked.get("model"), str):

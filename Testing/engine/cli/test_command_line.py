@@ -89,9 +89,12 @@ EVERYTHING = {
     "train": f"{CASES} {LEARN} --method plain --network UNet --dims 3 --normalise ct --batch-size 2 --resume "
     "--validation 0.1 --partition --no-confidence --no-alternation --no-alignment",
     "finetune": f"{CASES} {LEARN} -m model",
-    "predict": "--data d --image a --split all --limit 2 -m model -o out --probabilities --mode exact --device cpu",
-    "confidence": f"{CASES} -m model -o out --device cpu",
-    "review": f"{CASES} -m model -o out --regions 7 --audit 9 --seed 2 --device cpu",
+    "predict": "--data d --image a --split all --limit 2 -m model -o out --probabilities --mode exact --format bids "
+    "--device cpu",
+    "confidence": f"{CASES} -m model -o out --format seg.nrrd --device cpu",
+    "review": f"{CASES} -m model -o out --regions 7 --audit 9 --seed 2 --format dicom --device cpu",
+    "export": "--data d --image a --label b --split all --limit 2 --results r --decisions j.json --reviewer x -m model "
+    "--format dicom -o out",
     "evaluate": f"{CASES} --reference r --predictions p --confidence c --audit a.csv -o scores.json",
     "simulate": f"{CASES} --kind walk --amount 2 --relative --share 0.5 --seed 3 -o out",
 }
@@ -107,7 +110,7 @@ def test_every_option_is_a_parameter_the_engine_knows(command, monkeypatch):
     done = CliRunner().invoke(app, [command, *EVERYTHING[command].split()])
     assert done.exit_code == 0, done.output
     job = import_module(f"DALESegmentLib.engine.commands.{command}")
-    names = (f"{command.capitalize()}Parameters", "ModelParameters")
+    names = (f"{command.capitalize()}Parameters", "FormatParameters")
     model = next(getattr(job, name) for name in names if hasattr(job, name))
     read = model.model_validate(sent[0])
     assert str(read.cases.folder) == "d"

@@ -11,7 +11,7 @@ import pytest
 import SimpleITK as sitk
 from grids import blob, grid, noise, turned
 
-from DALESegmentLib.engine.commands.case_confidence import write_map
+from DALESegmentLib.engine.commands.result_files import write_map
 from DALESegmentLib.engine.io.case import CaseSource
 from DALESegmentLib.engine.io.case_files import output_extension, read_case, read_reference
 from DALESegmentLib.engine.io.images import read_label, write_image

@@ -11,7 +11,7 @@ import pytest
 from folder_layouts import lay, names
 from grids import grid, noise
 
-from DALESegmentLib.engine.commands.case_confidence import _check_free
+from DALESegmentLib.engine.commands.result_files import check_free
 from DALESegmentLib.engine.io.array_cases import load_array_case, save_array_case
 from DALESegmentLib.engine.io.case import Case, CaseSource
 from DALESegmentLib.engine.io.case_files import read_case
@@ -127,8 +127,8 @@ def test_a_name_in_an_old_encoding_is_refused_before_itk_ends_the_process(tmp_pa
 def test_a_result_never_replaces_an_input_that_differs_in_capitals(tmp_path, name):
     source = CaseSource("a", images=(tmp_path / "a" / "image.nii.gz",), label=tmp_path / "a" / name)
     with pytest.raises(Exception, match="would replace the one it is made from"):
-        _check_free(source, tmp_path / "a", "confidence")
-    _check_free(source, tmp_path / "b", "confidence")
+        check_free(source, tmp_path / "a", "confidence")
+    check_free(source, tmp_path / "b", "confidence")
 
 
 @pytest.mark.parametrize("name", ["CON", "a/nul.json", "a:b.json", "x ", "com1.csv"])
