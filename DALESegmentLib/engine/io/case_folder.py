@@ -16,8 +16,7 @@ from ..core.files import is_windows_name
 from .array_cases import DESCRIPTION
 from .case import SEGMENTATION, extension_of, stem_of
 from .dicom import holds_dicom
-from .dicom_kind import RTSTRUCT, kind_of_dicom
-from .dicom_kind import SEGMENTATION as DICOM_SEGMENTATION
+from .dicom_kind import is_dicom_label
 
 
 @dataclass(frozen=True)
@@ -94,23 +93,6 @@ def case_in(folder: Path) -> FoundCase | None:
 
 def _dicom_labels(*folders: Path) -> dict[str, Path]:
     return by_stem(path for folder in folders for path in folder.iterdir() if path.is_file() and is_dicom_label(path))
-
-
-_LABEL_CLASSES = (b"1.2.840.10008.5.1.4.1.1.66.4", b"1.2.840.10008.5.1.4.1.1.66.7", b"1.2.840.10008.5.1.4.1.1.481.3")
-_HEAD = 2048
-
-
-def is_dicom_label(path: Path) -> bool:
-    """A DICOM segmentation or RTSTRUCT. Of other files no more than their first bytes are read."""
-    if path.name.startswith(".") or extension_of(path) not in ("", ".dcm"):
-        return False
-    try:
-        with path.open("rb") as file:
-            head = file.read(_HEAD)
-        named = head[128:132] == b"DICM" and any(uid in head for uid in _LABEL_CLASSES)
-        return named and kind_of_dicom(path) in (DICOM_SEGMENTATION, RTSTRUCT)
-    except (OSError, EngineError):  # who reads the file will say what is wrong with it
-        return False
 
 
 _SEQUENCES = ("t1", "t1n", "t1w", "t1c", "t1ce", "t1gd", "t2", "t2w", "t2f", "flair")

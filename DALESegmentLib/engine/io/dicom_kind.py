@@ -9,7 +9,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from ..core.errors import EngineError
 from ..core.notes import quiet
+from .case import extension_of
 from .checks import unreadable
 
 IMAGE, SEGMENTATION, MAP, RTSTRUCT = "image", "segmentation", "parametric map", "rtstruct"
@@ -149,3 +151,20 @@ def headless(path: Path) -> Any | None:
     except Exception:  # as above
         return None
     return header if "SOPClassUID" in header or ("Rows" in header and "Columns" in header) else None
+
+
+_LABEL_CLASSES = (b"1.2.840.10008.5.1.4.1.1.66.4", b"1.2.840.10008.5.1.4.1.1.66.7", b"1.2.840.10008.5.1.4.1.1.481.3")
+_HEAD = 2048
+
+
+def is_dicom_label(path: Path) -> bool:
+    """A DICOM segmentation or RTSTRUCT. Of other files no more than their first bytes are read."""
+    if path.name.startswith(".") or extension_of(path) not in ("", ".dcm"):
+        return False
+    try:
+        with path.open("rb") as file:
+            head = file.read(_HEAD)
+        named = head[128:132] == b"DICM" and any(uid in head for uid in _LABEL_CLASSES)
+        return named and kind_of_dicom(path) in (SEGMENTATION, RTSTRUCT)
+    except (OSError, EngineError):  # who reads the file will say what is wrong with it
+        return False

@@ -11,9 +11,9 @@ from typing import Any
 
 from ..core.errors import EngineError
 from .case import extension_of
-from .case_folder import FoundCase, images_in, is_dicom_label
+from .case_folder import FoundCase, images_in
 from .dicom import holds_dicom
-from .dicom_kind import is_dicom, read_header
+from .dicom_kind import is_dicom, is_dicom_label, read_header
 
 DEEPEST = 6
 SCOUT = 3

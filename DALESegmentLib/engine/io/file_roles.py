@@ -120,9 +120,8 @@ def _usual_label(case: FoundCase, images: Sequence[str], others: Sequence[str]) 
     if case.label:
         return case.label
     usual = (LABEL, *(image + suffix for image in images for suffix in SUFFIXES))
-    called = next((name for name in usual if name in case.files and name not in images), "")
-    if called or case.class_files:
-        return called
+    if case.class_files or any(name in case.files and name not in images for name in usual):
+        return next((name for name in usual if name in case.files and name not in images), "")
     number = re.search(r"\d{3,}$", case.name)
     own = f"label{number[0]}" if number else ""  # as of no rater, but of the case
     named = [n for n in others if is_label_name(n) and (not is_rater_name(n) or n == own)]
@@ -137,10 +136,9 @@ def _usual_label(case: FoundCase, images: Sequence[str], others: Sequence[str]) 
 
 def _of_rater(case: FoundCase, others: Sequence[str], rater: str) -> str:
     labels = [n for n in others if _may_be_label(case, n)]
-    found = rater_named(labels, rater)
-    if found is None:
-        raise _absent(case, "label", f"of rater {rater}")
-    return found
+    if (found := rater_named(labels, rater)) is not None:
+        return found
+    raise _absent(case, "label", f"of rater {rater}")
 
 
 def _drawn(case: FoundCase, label: str, taken: Iterable[str], seed: int) -> str:

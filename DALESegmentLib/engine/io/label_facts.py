@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -26,18 +26,7 @@ _KEPT = 20_000
 Tick = Callable[[int, int], None]
 
 
-@dataclass(frozen=True)
-class _Stored:
-    counts: Mapping[int, int]
-    whole: bool
-    clear: float
-    colours: Mapping[int, int] = field(default_factory=dict)
-    solid: frozenset[int] = frozenset()
-    objects: bool | None = None
-    slices: tuple[SliceFacts, ...] = ()
-
-
-_seen: dict[tuple[Path, int, int], _Stored] = {}
+_seen: dict[tuple[Path, int, int], LabelFacts] = {}
 
 
 @dataclass(frozen=True)
@@ -99,39 +88,30 @@ def file_facts(path: Path, case: str) -> LabelFacts:
         if len(_seen) >= _KEPT:
             _seen.clear()
         _seen[key] = _looked_at(path)
-    stored = _seen[key]
-    return LabelFacts(
-        case,
-        path.name,
-        stored.counts,
-        stored.whole,
-        extension_of(path) in (".jpg", ".jpeg"),
-        is_picture(path),
-        stored.clear,
-        stored.colours,
-        stored.solid,
-        objects=stored.objects,
-        slices=stored.slices,
-    )
+    return replace(_seen[key], case=case)
 
 
-def _looked_at(path: Path) -> _Stored:
+def _looked_at(path: Path) -> LabelFacts:
+    """Of no case yet."""
+    lossy = extension_of(path) in (".jpg", ".jpeg")
+    facts = LabelFacts("", path.name, lossy=lossy, picture=is_picture(path))
     stored = read_stored(path)[0]
     if stored.ndim == 3 and len(stored) == 3 and not (stored == stored[0]).all():
         packed = packed_colours(stored)
-        colours = dict(itertools.islice(count_values(packed).items(), MOST))
-        return _Stored({}, True, 1.0, colours, solid=_solid(packed))
+        return replace(facts, colours=_some(count_values(packed)), solid=_solid(packed))
     label = whole_numbers(stored[0])
-    whole = label.dtype.kind != "f" or bool((label == np.rint(label)).all())
-    if not whole or not label.size:
-        return _Stored({}, whole, 1.0)
+    if not label.size or (label.dtype.kind == "f" and not bool((label == np.rint(label)).all())):
+        return replace(facts, whole=not label.size)
     if label.dtype.kind == "f":
         label = label.astype(np.int64)
-    found = count_values(label)
-    counts = dict(itertools.islice(found.items(), MOST))
+    counts = _some(count_values(label))
     top = 65535 if max(counts) > 255 else 255
     clear = sum(n for v, n in counts.items() if v <= top // 8 or v >= top - top // 8) / label.size
-    return _Stored(counts, True, clear, objects=_are_objects(label, counts), slices=_slices(label))
+    return replace(facts, counts=counts, clear=clear, objects=_are_objects(label, counts), slices=_slices(label))
+
+
+def _some(counts: Mapping[int, int]) -> dict[int, int]:
+    return dict(itertools.islice(counts.items(), MOST))
 
 
 def _solid(packed: np.ndarray) -> frozenset[int]:

@@ -73,7 +73,7 @@ def test_a_label_of_another_kind_in_the_patients_folder(tmp_path):
 
 def test_a_segmentation_beside_the_series_or_its_folder_is_no_image(tmp_path):
     for number, (images, label) in enumerate(
-        (("image", "label.dcm"), (".", "seg.dcm"), ("image", "SEG"), ("image", "seg/1.dcm"))
+        (("image", "label.dcm"), (".", "seg.dcm"), ("image", "1.2.840.5"), ("image", "seg/1.dcm"))
     ):
         case = tmp_path / str(number) / "case"
         a_series(case / images, "1.1")
