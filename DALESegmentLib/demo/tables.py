@@ -104,7 +104,7 @@ def label_rows(found: dict[str, Any]) -> Rows:
         [f"truly wrong in the {review['regions']} worst regions", _percent(review["truly_wrong"])],
         ["   anywhere; within 3 mm of the outline", _chance(review)],
         ["share of all label errors in these regions", _percent(review["share_of_all_errors"])],
-        ["the fine-tuned model follows", _followed(tuned)],
+        ["confirmed voxels followed after the fine-tune", _followed(tuned)],
     ]
     return [["the labels learned from", ""], *rows]
 
@@ -114,7 +114,7 @@ def _chance(review: dict[str, Any]) -> str:
 
 
 def _followed(tuned: dict[str, Any]) -> str:
-    return followed(tuned["confirmed_voxels"], tuned["confirmed_violated"])
+    return followed(tuned["confirmed_voxels"], tuned["confirmed_violated"]).removesuffix(" confirmed voxels")
 
 
 def as_markdown(found: dict[str, Any]) -> str:
