@@ -63,10 +63,15 @@ def _write(data: DemoData, done: DemoResults, case: ReportCase, out: Path, repor
     if missing:
         report(f"Slicer's views cannot be drawn here, so slicer-views.png was left out. {missing}")
     else:
-        views = renderSlices(volumes[0], segmentations[:2], heat, regions[0].centre_ras, PIXELS, FRAME_MM)
-        title = f"Case {case.name} in Slicer's views, at the worst place of its label: {regions[0].suspicion}"
+        flat = case.geometry.dims == 2
+        frame = float(max(case.geometry.size)) if flat else FRAME_MM
+        middle = None if flat else regions[0].centre_ras
+        views = renderSlices(volumes[0], segmentations[:2], heat, middle, PIXELS, frame)
+        title = f"Case {case.name} in Slicer" + ("" if flat else f", at the worst place: {regions[0].suspicion}")
         outlines = {name: colour for name, _, colour in drawn[:2]}
-        write_views(out / "slicer-views.png", views, viewSides(), FRAME_MM, title, outlines)
+        sides = {"Picture": ("", "", "", "")} if flat else viewSides()  # the other two would show an edge
+        shown, unit = views[:, : PIXELS * len(sides)], "mm" if case.geometry.unit == "mm" else "px"
+        write_views(out / "slicer-views.png", shown, sides, frame, title, outlines, unit)
     saveScene(out / "scene.mrb")
 
 

@@ -29,9 +29,10 @@ def write_views(
     frame_mm: float,
     title: str,
     outlines: Mapping[str, str],
+    unit: str = "mm",
 ) -> None:
     """views: (size, n * size, 3) uint8, side by side; sides: by name of the view, the letters at its left, right, lower
-    and upper edge; frame_mm: what a view spans; outlines: what is outlined, and in which colour."""
+    and upper edge; frame_mm: what a view spans, in `unit`; outlines: what is outlined, and in which colour."""
     size, width = views.shape[:2]
     whole, high = width + BESIDE, size + ABOVE + BELOW
     figure = plt.figure(figsize=(whole / DOTS, high / DOTS), dpi=DOTS, facecolor="white")
@@ -50,7 +51,7 @@ def write_views(
         start, row, pixels = x + 14, size - 16, length * size / frame_mm
         for colour, line in (("black", 5), ("white", 3)):
             ax.plot([start, start + pixels], [row, row], color=colour, linewidth=line, solid_capstyle="butt")
-        marks += [ax.text(start, row - 6, f"{length:g} mm", va="bottom", **{**WHITE, "fontsize": 11})]
+        marks += [ax.text(start, row - 6, f"{length:g} {unit}", va="bottom", **{**WHITE, "fontsize": 11})]
         for mark in marks:
             mark.set_path_effects([withStroke(linewidth=2.5, foreground="black")])
         if n:
