@@ -59,8 +59,11 @@ class DemoData:
 
 
 def extension_for(geometry: Geometry) -> str:
-    """Volumes go to NIfTI; plain pictures to NRRD, which holds two axes and any number of channels."""
-    return ".nii.gz" if geometry.dims == 3 else ".nrrd"
+    """Volumes go to NIfTI; plain pictures to TIFF, which has no mm either, and holds any number of channels; images of
+    two axes with a spacing to NRRD."""
+    if geometry.dims == 3:
+        return ".nii.gz"
+    return ".tiff" if geometry.unit == "pixel" else ".nrrd"
 
 
 def lay_out(
@@ -80,4 +83,4 @@ def cut(geometry: Geometry, box: Box) -> Geometry:
     size = tuple(int(part.stop - part.start) for part in reversed(box))
     axes = np.array(geometry.direction).reshape(geometry.dims, geometry.dims) * np.array(geometry.spacing)
     origin = tuple(float(x) for x in np.array(geometry.origin) + axes @ first)
-    return Geometry(size, geometry.spacing, origin, geometry.direction)
+    return Geometry(size, geometry.spacing, origin, geometry.direction, geometry.unit)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,12 @@ from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
 
 from ..engine.dale.issues import Region
+from ..engine.dale.reasons import size_words
+from ..engine.geometry.grid import Geometry
 from .data import DemoData
 from .demonstration import DemoResults
 from .planes import AxialPlane
-from .report_case import GIVEN, MODEL, REFERENCE, REGION, ReportCase
+from .report_case import GIVEN, MODEL, REFERENCE, REGION, SURE, ReportCase, draw_colour_bar
 from .tables import Rows, agreement_rows, label_rows, verdict
 
 # Inches; a page is 1600 points wide, and as high as the shape of the image wants.
@@ -28,7 +31,6 @@ PANEL, PANEL_STEP = 3.55, 3.74
 HIGHEST, LOWEST = 3.7, 1.8
 TILE, TILE_STEP = 1.8, 3.12
 TILE_MM = 24.0
-BLUE, VERMILION = "#0072B2", "#D55E00"
 DARK, FAINT = "#222222", "#777777"
 TITLE: dict[str, Any] = {"fontsize": 12.5, "weight": "bold"}
 
@@ -40,9 +42,12 @@ class Page:
         self.height = height
         self.figure = plt.figure(figsize=(WIDTH, height), dpi=DOTS, facecolor="white")
 
+    def place(self, left: float, top: float, width: float, height: float) -> tuple[float, float, float, float]:
+        """As shares of the figure, from its left lower corner."""
+        return left / WIDTH, 1 - (top + height) / self.height, width / WIDTH, height / self.height
+
     def axes(self, left: float, top: float, width: float, height: float) -> Axes:
-        place = (left / WIDTH, 1 - (top + height) / self.height, width / WIDTH, height / self.height)
-        return self.figure.add_axes(place)
+        return self.figure.add_axes(self.place(left, top, width, height))
 
     def text(self, left: float, top: float, words: str, **style: Any) -> None:
         self.figure.text(left / WIDTH, 1 - top / self.height, words, va="top", **style)
@@ -78,20 +83,22 @@ def _pictures(page: Page, case: ReportCase, plane: AxialPlane, region: Region, h
     for ax, title in zip(panels, titles, strict=True):
         case.draw_image(ax, plane)
         ax.set_title(title, fontsize=11, pad=5)
-    image, drawn, answer, heat = panels
-    _sides(image, plane)
+    _image, drawn, answer, heat = panels
+    for ax in panels:
+        _sides(ax, plane)
     case.draw_outline(drawn, plane, case.reference, REFERENCE)
     case.draw_outline(drawn, plane, case.label, GIVEN)
     case.draw_outline(answer, plane, case.reference, REFERENCE)
     case.draw_outline(answer, plane, case.prediction, MODEL)
-    colours = case.draw_heat(heat, plane)
+    case.draw_heat(heat, plane)
     case.draw_outline(heat, plane, case.label, GIVEN, 1.2)
     case.draw_outline(drawn, plane, case.mask(region), REGION, 1.2)
     for ax in (drawn, heat):
         _number(ax, case, plane, region)
-    bar = page.figure.colorbar(colours, cax=page.axes(15.27, 1.6, 0.13, high - 0.1), ticks=[0, 0.45, 0.9])  # type: ignore[arg-type]
-    bar.ax.set_yticklabels(["0\nwrong", "0.45", "0.9\nright"], fontsize=9)
-    bar.ax.set_ylim(0, 0.9)
+    place = page.place(15.27, 1.62, 0.13, high - 0.14)
+    bar = draw_colour_bar(page.figure, place)
+    bar.set_yticklabels(["0\nwrong", "0.25", "0.5", "0.75", "1\nright"])
+    page.text(13.3, 1.6 + high, f"not drawn from {SURE:g} on", fontsize=9)
 
 
 def _legend(page: Page, top: float) -> None:
@@ -113,20 +120,35 @@ def _number(ax: Axes, case: ReportCase, plane: AxialPlane, region: Region) -> No
 
 
 def _sides(ax: Axes, plane: AxialPlane) -> None:
-    """Patient sides and a scale, which only volumes have."""
+    """Patient sides and a scale, which only volumes have; of pictures a scale in pixels."""
+    _scale(ax, plane.width, (0.04 * plane.width, 0.95 * plane.height), plane.geometry)
     if plane.geometry.dims == 2:
         return
     style: dict[str, Any] = {"color": "white", "fontsize": 11, "weight": "bold"}
     marks = [ax.text(0.02, 0.5, "R", va="center", transform=ax.transAxes, **style)]
     marks += [ax.text(0.98, 0.5, "L", va="center", ha="right", transform=ax.transAxes, **style)]
     marks += [ax.text(0.5, 0.97, "A", ha="center", va="top", transform=ax.transAxes, **style)]
-    length = next((mm for mm in (50, 20, 10, 5) if mm < 0.4 * plane.width), 2)
-    x, y = 0.04 * plane.width, 0.95 * plane.height
-    for colour, width in (("black", 5), ("white", 3)):
-        ax.plot([x, x + length], [y, y], color=colour, linewidth=width, solid_capstyle="butt")
-    marks.append(ax.text(x, y - 0.03 * plane.height, f"{length} mm", **style))
+    marks += [ax.text(0.5, 0.03, "P", ha="center", va="bottom", transform=ax.transAxes, **style)]
     for mark in marks:
         mark.set_path_effects([withStroke(linewidth=2.5, foreground="black")])
+
+
+def _scale(ax: Axes, width: float, corner: tuple[float, float], geometry: Geometry, size: float = 11) -> None:
+    """A bar of a round length, less than two fifths of the width, from `corner` to the right."""
+    length = round_length(0.4 * width)
+    x, y = corner
+    for colour, line in (("black", 5), ("white", 3)):
+        ax.plot([x, x + length], [y, y], color=colour, linewidth=line, solid_capstyle="butt")
+    unit = "mm" if geometry.unit == "mm" else "px"
+    words = {"color": "white", "fontsize": size, "weight": "bold"}
+    text = ax.text(x, y, f"{length:g} {unit}", va="bottom", **words)  # type: ignore[arg-type]
+    text.set_path_effects([withStroke(linewidth=2.5, foreground="black")])
+
+
+def round_length(longest: float) -> float:
+    """The longest of 1, 2, 5, 10, 20, 50, ... (and of 0.5, 0.2, ...) that is not longer."""
+    power = 10.0 ** math.floor(math.log10(longest))
+    return next(step * power for step in (5, 2, 1) if step * power <= longest)
 
 
 def _tiles(page: Page, cases: dict[str, ReportCase], done: DemoResults, top: float) -> None:
@@ -147,16 +169,16 @@ def _tile(ax: Axes, case: ReportCase, region: Region) -> None:
     case.draw_outline(ax, plane, case.reference, REFERENCE)
     case.draw_outline(ax, plane, case.label, GIVEN)
     left, top, edge = plane.window(case.mask(region), TILE_MM)
+    _scale(ax, edge, (left + 0.05 * edge, top + 0.94 * edge), plane.geometry, 8)
     ax.set(xlim=(left, left + edge), ylim=(top + edge, top))
 
 
 def _caption(region: Region, truly_wrong: float, case: ReportCase) -> str:
-    unit = "mm³" if case.geometry.dims == 3 else "pixels"
     lines = (
         f"{region.rank}.  {region.suspicion}",
         region.case,
         region.class_name,
-        f"{region.size_mm3:.0f} {unit}",
+        size_words(region),
         f"confidence {region.mean_confidence:.2f}",
         f"truly wrong {100 * truly_wrong:.0f} %",
     )
@@ -166,9 +188,12 @@ def _caption(region: Region, truly_wrong: float, case: ReportCase) -> str:
 def _curves(page: Page, done: DemoResults, top: float) -> None:
     page.text(EDGE, top, "Training loss", **TITLE)
     ax = page.axes(EDGE + 0.4, top + 0.4, 3.2, 1.65)
-    for name, colour, words in (("plain", BLUE, "plain"), ("dale", VERMILION, "DALE")):
+    for name, colour, words in (("plain", FAINT, "plain training"), ("dale", MODEL, "DALE")):
         history = done.histories[name]
-        ax.plot([r["epoch"] for r in history], [r["loss"] for r in history], color=colour, linewidth=2, label=words)
+        epochs, losses = [r["epoch"] for r in history], [r["loss"] for r in history]
+        marker = "o" if len(history) < 3 else None  # of one epoch there is no line
+        if history:
+            ax.plot(epochs, losses, color=colour, linewidth=2.5, label=words, marker=marker)
     ax.set_xlabel("epoch\nDALE weighs its loss: the heights do not compare", fontsize=9.5)
     ax.set_ylim(bottom=0)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))

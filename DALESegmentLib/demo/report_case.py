@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 
 from ..engine.dale.issues import Region
@@ -14,14 +15,25 @@ from .data import DemoData
 from .planes import AxialPlane
 from .simulated_review import load, read_map
 
-# Told apart with any colour vision, and on a grey print by their lightness.
-GIVEN, REFERENCE, MODEL, REGION = "#FFB000", "#4FC3F7", "#35F0B0", "#E0218A"
+# Told apart with any colour vision, and on a grey print by their lightness. Each is one thing in every picture.
+GIVEN, REFERENCE, MODEL, REGION = "#FFB000", "#4FC3F7", "#00D18B", "#E0218A"
 # The heat map's colours in Slicer: magenta for doubtful, over orange to pale yellow.
 HEAT = LinearSegmentedColormap.from_list(
     "confidence",
     [(0.0, (0.75, 0.0, 0.55)), (0.4, (0.93, 0.26, 0.30)), (0.7, (0.98, 0.58, 0.15)), (1.0, (1.0, 0.95, 0.55))],
 )
 SURE = 0.9  # confidence from which nothing is drawn
+
+
+def draw_colour_bar(figure: Figure, place: tuple[float, float, float, float]) -> Axes:
+    """From 0 to 1; what is not drawn, since the label can be trusted, is left open. place: as shares of the figure."""
+    ax = figure.add_axes(place)
+    ramp = np.linspace(0, SURE, 200)[:, None]
+    ax.imshow(ramp, cmap=HEAT, vmin=0, vmax=1, alpha=0.75, extent=(0, 1, 0, SURE), aspect="auto", origin="lower")
+    ax.set(xlim=(0, 1), ylim=(0, 1), xticks=[], yticks=[0, 0.25, 0.5, 0.75, 1.0])
+    ax.yaxis.tick_right()
+    ax.tick_params(labelsize=9)
+    return ax
 
 
 class ReportCase:

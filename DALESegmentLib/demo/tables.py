@@ -94,17 +94,18 @@ def label_rows(found: dict[str, Any]) -> Rows:
     """Header and rows on the labels that were learned from."""
     overall, band = found["label_errors"]["overall"], found["label_errors"]["band"]
     review, tuned = found["review"], found["fine_tune"]
+    near = "3 px" if "hd95_px" in found["held_out"]["given"] else "3 mm"
     dice = [_number(review[f"label_dice_{when}"], 4) for when in ("before", "after")]
     rows = [
         ["Dice of the labels, as given → corrected", " → ".join(dice)],
         ["wrong voxels found (AUROC)", _number(overall["auroc"])],
-        ["   the same within 3 mm of the outline", _number(band["auroc"])],
+        [f"   the same within {near} of the outline", _number(band["auroc"])],
         ["wrong voxels found (AUPRC; by chance)", f"{_number(overall['auprc'])} ({_number(overall['prevalence'])})"],
         ["calibration error of the confidence (ECE)", _number(overall["ece"])],
         [f"truly wrong in the {review['regions']} worst regions", _percent(review["truly_wrong"])],
-        ["   anywhere; within 3 mm of the outline", _chance(review)],
+        [f"   anywhere; within {near} of the outline", _chance(review)],
         ["share of all label errors in these regions", _percent(review["share_of_all_errors"])],
-        ["the fine-tuned model follows", _followed(tuned)],
+        ["confirmed voxels followed after the fine-tune", _followed(tuned)],
     ]
     return [["the labels learned from", ""], *rows]
 
@@ -114,7 +115,7 @@ def _chance(review: dict[str, Any]) -> str:
 
 
 def _followed(tuned: dict[str, Any]) -> str:
-    return followed(tuned["confirmed_voxels"], tuned["confirmed_violated"])
+    return followed(tuned["confirmed_voxels"], tuned["confirmed_violated"]).removesuffix(" confirmed voxels")
 
 
 def as_markdown(found: dict[str, Any]) -> str:

@@ -21,12 +21,16 @@ def _curves() -> Iterator[tuple[str, str, tuple[float, float, float]]]:
 def updateCurves(history: Sequence[dict[str, Any]]) -> Any:
     """Draw the history, one dict an epoch with "epoch" and any of "loss", "validation_dice".
 
-    Returns the vtkMRMLPlotChartNode. The scene has one chart, and a table and a series for each curve; they are
-    reused. A curve of less than two points is left out: there is no line to draw, and Slicer reports that as an error.
+    Returns the vtkMRMLPlotChartNode. The scene has one chart, and a table and a series for each curve that ever had a
+    point; they are reused. A curve of less than two points is left out: there is no line to draw, and Slicer reports
+    that as an error.
     """
     chart = ensureNodeWithRole("vtkMRMLPlotChartNode", "curveChart", _("Learning curves"))
     epoch = _("Epoch")
     for key, name, colour in _curves():
+        known = nodeWithRole("vtkMRMLPlotSeriesNode", f"curve.{key}")
+        if known is None and not any(_isNumber(row.get(key)) for row in history):
+            continue  # an empty table and curve would only puzzle
         table = ensureNodeWithRole("vtkMRMLTableNode", f"curveTable.{key}", _("{curve} table").format(curve=name))
         points = [(row["epoch"], row[key]) for row in history if _isNumber(row.get(key))]
         modified = table.StartModify()

@@ -82,6 +82,23 @@ def renderSlices(
             node.SetDisplayVisibility(True)
 
 
+def viewSides() -> dict[str, tuple[str, str, str, str]]:
+    """What the left, right, lower and upper edge of each view of `renderSlices` look at: R, L, A, P, S or I."""
+    sides = {}
+    for orientation, layout in VIEWS.items():
+        nodes = slicer.util.getNodesByClass("vtkMRMLSliceNode", currentScene())
+        matrix = next(node for node in nodes if node.GetLayoutName() == layout).GetSliceToRAS()
+        across, up = ([matrix.GetElement(row, column) for row in range(3)] for column in (0, 1))
+        towards = [[-x for x in across], across, [-x for x in up], up]
+        sides[orientation] = tuple(_letter(direction) for direction in towards)
+    return sides
+
+
+def _letter(direction: Sequence[float]) -> str:
+    axis = int(np.argmax(np.abs(direction)))
+    return ("RL", "AP", "SI")[axis][int(direction[axis] < 0)]
+
+
 def writePicture(path: str | Path, picture: np.ndarray) -> Path:
     """Write (rows, columns, 3) uint8, first row on top, as a PNG file."""
     rows, columns, channels = picture.shape

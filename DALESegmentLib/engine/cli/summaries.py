@@ -125,7 +125,8 @@ def regions(result: Result) -> None:
         )
         for region, row in zip(result["regions"], found, strict=True)
     ]
-    centre = "Centre R, A, S" if any(row.unit == "mm" for row in found) else "Centre i, j"
+    pixels = found and all(row.unit == "pixel" for row in found)
+    centre = "Centre i, j" if pixels else "Centre R, A, S"
     print_table(("Rank", "Case", "Class", "Suspected", "Size", "Confidence", "Pieces", centre), rows, "regions.csv")
     for row in found[:MOST_ROWS]:
         if row.note or reason(row):

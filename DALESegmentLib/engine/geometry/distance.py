@@ -50,7 +50,7 @@ def scaled_mm(length_mm: float, spacing: Sequence[float]) -> float:
     """A length that was chosen for the voxels of clinical images: as it is where the finest edge of a voxel measures
     0.1 to 10 mm, and for finer and coarser ones as many voxels as it is at these ends."""
     finest = min(spacing)
-    return length_mm * max(min(1.0, finest / FINEST_MM), finest / COARSEST_MM)
+    return float(f"{length_mm * max(min(1.0, finest / FINEST_MM), finest / COARSEST_MM):.6g}")  # spacings are rounded
 
 
 def grow_mm(mask: np.ndarray, spacing: Sequence[float], reach_mm: float) -> np.ndarray:

@@ -254,7 +254,7 @@ def errors_left_by(places: list[Place]) -> dict[str, Any]:
     low, high = (share_wrong(n, len(places), LEVEL)[end] for n, end in ((wrong, 0), (wrong + unsure, 1)))
     share = (wrong + unsure / 2) / len(places)
     size, unit, band = places[0].drawn_from_mm3, places[0].unit, places[0].band or BAND_MM
-    near = f"{band:.3g} {'mm' if unit == 'mm' else 'pixels'}"
+    near = f"{band:,.5g} {'mm' if unit == 'mm' else 'pixels'}"
     suffix = "mm3" if unit == "mm" else "px"
     return {
         "places": len(places),

@@ -76,7 +76,7 @@ def test_an_audit_is_drawn_written_and_judged_at_any_voxel_size(edge, tmp_path):
     left = errors_left_by(read_audit(tmp_path / "judged.csv"))
     assert left["wrong"] == 0
     assert 0 < left["high_mm3"] < left["audited_mm3"]
-    assert f"within {scaled_mm(10, (edge,)):.3g} mm" in left["sentence"]
+    assert f"within {scaled_mm(10, (edge,)):,.5g} mm" in left["sentence"]
 
 
 def test_what_is_drawn_is_the_same_share_at_any_voxel_size():
