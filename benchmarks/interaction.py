@@ -5,7 +5,8 @@
 Cases get labels with local errors: an outline that spills over or lacks a bite, an object that was invented or missed.
 A model is trained on them, with the defaults of `dalesegment train` and a time budget, and its review list of these
 very cases is walked by a simulated reader, who looks at the truth where a row says to and nowhere else: where most of
-what the row would change is wrong, the model's outline is taken (A), else the label kept (C).
+what the row would change is wrong, that is taken (A), else the label kept (C). In a second walk the reader takes all
+that is likely wrong where that is better, which costs a key more (]).
 
 Prompts are measured on other cases. A reader draws a stroke through the innermost place of the largest error, along it,
 until the lesion has a Dice of .95, ten strokes at most. By hand a stroke fills all of a slice and spills nothing:
@@ -21,6 +22,7 @@ import os
 import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,12 +32,14 @@ from scipy import ndimage
 from DALESegmentLib.engine.commands import review, train
 from DALESegmentLib.engine.core.device import choose_device
 from DALESegmentLib.engine.core.progress import Progress
-from DALESegmentLib.engine.dale.interactive import segment_strokes, stroke_box, suggested_label
+from DALESegmentLib.engine.dale.interactive import segment_strokes, stroke_box
 from DALESegmentLib.engine.dale.issues import Region
+from DALESegmentLib.engine.dale.reasons import given_value
 from DALESegmentLib.engine.dale.rows import is_below_line
 from DALESegmentLib.engine.geometry.distance import bounding_box, margin_voxels, signed_distance
 from DALESegmentLib.engine.geometry.grid import Geometry
 from DALESegmentLib.engine.geometry.objects import components, object_radius
+from DALESegmentLib.engine.geometry.runs import mask_of
 from DALESegmentLib.engine.inference.predictor import cached_predictor
 from DALESegmentLib.engine.io.array_cases import save_array_case
 from DALESegmentLib.engine.io.case import Case
@@ -96,10 +100,6 @@ OneCase = tuple[str, np.ndarray, np.ndarray, Geometry]
 """name, image (C, *grid), truth, geometry."""
 
 
-OneCase = tuple[str, np.ndarray, np.ndarray, Geometry]
-"""name, image (C, *grid), truth, geometry."""
-
-
 def load_cases(data: Path, name: str, count: int) -> tuple[list[OneCase], list[OneCase]]:
     """Training and test cases of a set, cropped round what is labelled."""
     folder = data / name
@@ -122,43 +122,72 @@ def load_cases(data: Path, name: str, count: int) -> tuple[list[OneCase], list[O
     return found[0], found[1]
 
 
-def walk_rows(
-    cases: Sequence[tuple], labels: dict[str, np.ndarray], model: Path, folder: Path, out: Path
-) -> dict[str, Any]:
-    """The first rows of the list, and all above the line, answered with A or C."""
+@dataclass
+class ReviewedCases:
+    """A review list, and what it is about, by name of the case."""
+
+    rows: list[Region]
+    labels: dict[str, np.ndarray]
+    truth: dict[str, np.ndarray]
+    places: dict[str, np.ndarray]
+    changes: dict[str, dict[str, Any]]
+
+
+def list_rows(
+    cases: Sequence[OneCase], labels: dict[str, np.ndarray], model: Path, folder: Path, out: Path
+) -> ReviewedCases:
     items = [{"name": name, "arrays": str(folder / name)} for name, *_ in cases]
-    asked = {"model": str(model), "cases": {"items": items}, "out": str(out), "device": "cpu"}
-    answer = review.run(asked, Progress())
-    truth = {name: t for name, _image, t, _g in cases}
-    spacing = {name: g.array_spacing for name, *_rest, g in cases}
-    maps = {item["name"]: np.load(item["regions_map"]) for item in answer["items"]}
-    models = {item["name"]: np.load(item["segmentation"]) for item in answer["items"]}
-    now = {name: label.copy() for name, label in labels.items()}
-    rows = [Region.from_dict(r) for r in answer["regions"]]
+    answer = review.run({"model": str(model), "cases": {"items": items}, "out": str(out), "device": "cpu"}, Progress())
+    return ReviewedCases(
+        [Region.from_dict(r) for r in answer["regions"]],
+        labels,
+        {name: truth for name, _image, truth, _g in cases},
+        {item["name"]: np.load(item["regions_map"]) for item in answer["items"]},
+        {item["name"]: json.loads(Path(item["suggestions"]).read_text()) for item in answer["items"]},
+    )
+
+
+def changed_label(label: np.ndarray, row: Region, changes: dict[str, Any], part: str) -> np.ndarray:
+    """The label where the reader takes the sure or the likely part of what is suggested at a row."""
+    after = label.copy()
+    for one in (changes[str(leaf.region_id)] for leaf in row.leaves if str(leaf.region_id) in changes):
+        corners = zip(reversed(one["first_voxel"]), reversed(one["last_voxel"]), strict=True)
+        view = after[tuple(slice(a, b + 1) for a, b in corners)]
+        view[mask_of(one[part], view.shape) & (view == given_value(row))] = row.suggested_value
+    return after
+
+
+def walk_rows(listed: ReviewedCases, parts: Sequence[str]) -> dict[str, Any]:
+    """The first rows of the list, and all above the line, answered with A or C. parts: what the reader looks at, of
+    what is suggested; a key more for the second."""
+    truth = listed.truth
+    now = {name: label.copy() for name, label in listed.labels.items()}
     keys = {"rows": 0, "accepted": 0, "accepted_where_the_label_was_right": 0}
     tally = {**keys, "wrong_voxels": 0, "put_right": 0, "changed": 0, "changed_wrongly": 0}
     first: dict[str, int] = {}
     before = _wrong(now, truth)
     scores = [_mean_dice(now, truth)]
     effort = {"keys": 0, "points": 0.0, "keys_by_hand": 0, "points_by_hand": 0.0}
-    for number, row in enumerate(r for r in rows if not is_below_line(r)):
-        place = np.isin(maps[row.case], [piece.region_id for piece in row.leaves])
+    for number, row in enumerate(r for r in listed.rows if not is_below_line(r)):
+        place = np.isin(listed.places[row.case], [piece.region_id for piece in row.leaves])
         label, right = now[row.case], truth[row.case]
-        after = suggested_label(label, models[row.case], place, spacing[row.case], row.label_value)
-        changed = after != label
-        good, bad = int((changed & (after == right)).sum()), int((changed & (label == right)).sum())
+        choices = [changed_label(label, row, listed.changes[row.case], part) for part in parts]
+        gains = [int((after == right).sum()) - int((label == right).sum()) for after in choices]
+        best = int(np.argmax(gains))
+        after, changed = choices[best], choices[best] != label
         tally["rows"] += 1
         wrong = place & (label != right)
         tally["wrong_voxels"] += int(wrong.sum())
         effort["keys"] += 1
         effort["keys_by_hand"] += 1
-        if good > bad:
+        if gains[best] > 0:
             tally["accepted"] += 1
             tally["accepted_where_the_label_was_right"] += int(2 * wrong.sum() < place.sum())
-            tally["put_right"] += good
+            tally["put_right"] += int((changed & (after == right)).sum())
             tally["changed"] += int(changed.sum())
-            tally["changed_wrongly"] += bad
+            tally["changed_wrongly"] += int((changed & (label == right)).sum())
             drawn = np.where(place, right, label)
+            effort["keys"] += best
             effort["points"] += 100 * (dice(after > 0, right > 0) - dice(label > 0, right > 0))
             effort["points_by_hand"] += 100 * (dice(drawn > 0, right > 0) - dice(label > 0, right > 0))
             effort["keys_by_hand"] += 1 + strokes_by_slice(wrong)  # E, the strokes, D
@@ -327,10 +356,12 @@ def measure(data: Path, name: str, cases: int, seconds: float) -> dict[str, Any]
             {"cases": {"items": items}, "out": f"{root}/run", "seconds": seconds, "device": "cpu"}, Progress()
         )
         model = Path(trained["model"])
+        listed = list_rows(learn, labels, model, folder, Path(root) / "review")
         return {
             "cases": len(learn),
             "training_s": seconds,
-            "rows": walk_rows(learn, labels, model, folder, Path(root) / "review"),
+            "rows_by_one_key": walk_rows(listed, ("sure",)),
+            "rows_with_a_step_further": walk_rows(listed, ("sure", "likely")),
             "prompts_with_model": measure_prompts(other, model),
             "prompts_by_intensities": measure_prompts(other, None),
         }

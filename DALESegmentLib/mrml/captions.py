@@ -13,7 +13,7 @@ from .i18n import tr as _
 from .outlines import LINE
 from .scene import currentScene
 from .segmentations import userSegmentIds
-from .suggestion import SUGGESTION
+from .suggestion import SAID, SUGGESTION
 
 FONT_PIXELS, LINE_PIXELS, EDGE_PIXELS = 12, 16, 6
 LONGEST = 30  # characters of a name
@@ -70,7 +70,7 @@ def segmentationLines() -> list[CaptionLine]:
         seen = [i for i in ids if display.GetSegmentVisibility(i)]
         if seen:
             colour = node.GetSegmentation().GetSegment(seen[0]).GetColor()
-            whose = _whose(node.GetAttribute(LINE))
+            whose = node.GetAttribute(SAID) or _whose(node.GetAttribute(LINE))
             text = _("{name}: {whose}").format(name=shortened(node.GetName()), whose=whose)
             lines.append(CaptionLine(text, tuple(colour), bold=node.GetAttribute(LINE) is None))
     return lines
@@ -86,7 +86,7 @@ def _whose(line: str | None) -> str:
     known = {
         "model": _("the model, thin"),
         "refreshed": _("the model, refreshed"),
-        SUGGESTION: _("offered; A takes it"),
+        SUGGESTION: _("Enter takes it"),
     }
     return known.get(line or "", _("as drawn, thick"))
 

@@ -13,6 +13,7 @@ from slicer.i18n import tr as _
 from ..engine.core.errors import EngineError
 from ..engine.dale.issues import Region
 from ..engine.geometry.grid import Geometry
+from ..engine.geometry.runs import mask_of
 from ..mrml.segmentations import segmentIdOf
 from ..mrml.suggestion import removeSuggestion, showSuggestion
 from ..mrml.volumes import geometryFromVolume
@@ -97,7 +98,7 @@ class Prompting:
         value = drawn.segmentIds.index(one.segmentId) + 1
         box, mask = found
         changed = self._correction.draw(one.region, _withOutline(drawn.within(box), value, box, mask, one.outside))
-        self._onChanged()  # what is offered is seen beside what is drawn now
+        self._onChanged()  # what is suggested is seen beside what is drawn now
         workflow.onMessage(
             _("{count} voxels were changed; they count as right from now on.").format(count=changed)
             if changed
@@ -206,10 +207,7 @@ def answered(answer: dict[str, Any]) -> tuple[tuple[slice, ...], np.ndarray]:
     """The box of an answer in an array (k, j, i), and the mask in it."""
     corners = zip(reversed(answer["first_voxel"]), reversed(answer["last_voxel"]), strict=True)
     box = tuple(slice(a, b + 1) for a, b in corners)
-    mask = np.zeros(int(np.prod([part.stop - part.start for part in box])), bool)
-    for first, count in answer["runs"]:
-        mask[first : first + count] = True
-    return box, mask.reshape([part.stop - part.start for part in box])
+    return box, mask_of(answer["runs"], [part.stop - part.start for part in box])
 
 
 def _withOutline(

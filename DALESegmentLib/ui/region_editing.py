@@ -1,5 +1,5 @@
 """Corrections: the Segment Editor is opened on one region, and what changed there counts when it is left; or an outline
-that was offered is written into the segments, at one key."""
+that was suggested is written into the segments, at one key."""
 
 from __future__ import annotations
 

@@ -14,6 +14,7 @@ from ..core.errors import EngineError
 from ..core.progress import Progress
 from ..dale.interactive import segment_strokes, stroke_box
 from ..geometry.distance import Box
+from ..geometry.runs import runs_of
 from ..inference.predictor import cached_predictor, predict_region
 from ..io.array_cases import load_array_case
 from ..io.case import Case
@@ -60,12 +61,6 @@ def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
         "by": "intensities" if probability is None else "model",
         "seconds": round(time.perf_counter() - started, 3),
     }
-
-
-def runs_of(mask: np.ndarray) -> list[list[int]]:
-    """[first, count] of the True voxels, in C order."""
-    edges = np.flatnonzero(np.diff(mask.ravel().astype(np.int8), prepend=0, append=0))
-    return [[int(a), int(b - a)] for a, b in zip(edges[::2], edges[1::2], strict=True)]
 
 
 def _case(asked: PromptParameters) -> Case:

@@ -1,8 +1,7 @@
-"""Outlines that are offered to a reader: the model's at one place, steps towards it, and what strokes ask for.
+"""Outlines that are offered to a reader: a suggested change, steps towards it, and what strokes ask for.
 
-`suggested_label` is what a label becomes where the reader takes the model's outline at a place. Half-way there, the
-outline lies at the mean of the two signed distances. The model's outline is first moved to the image's edges nearby
-(`sharpened`).
+`label_with_change` is what a label becomes where the reader takes a change. Half-way there, the outline lies at the
+mean of the two signed distances.
 
 `segment_strokes` is a random walker with a prior (Grady, "Multilabel random walker image segmentation using prior
 models", CVPR 2005). Of x, the chance that a walk from a voxel ends at a stroke for the inside before one for the
@@ -27,10 +26,9 @@ from scipy.sparse import diags_array
 from scipy.sparse.linalg import LinearOperator, cg
 
 from ..core.errors import EngineError, checkpoint
-from ..geometry.distance import Box, bounding_box, grow_mm, margin_voxels, signed_distance
+from ..geometry.distance import Box, signed_distance
+from .suggestions import joined
 
-MARGIN_VOXELS = 1.0
-"""Of the finest axis, around a place, in which its outline is still taken from the model. All are chosen by hand."""
 EDGE_WEIGHT = 0.6
 """β: of the squared difference in intensity, over the image's mean squared difference between neighbours."""
 LEAST_WEIGHT = 1e-4
@@ -38,9 +36,6 @@ LEAST_WEIGHT = 1e-4
 MODEL_WEIGHT, INTENSITY_WEIGHT = 0.2, 0.05
 """γ: of the prior with and without a model, where the edges of a voxel without contrast weigh 1 each. These and the
 penalties are chosen on training cases of LIDC and hippocampus that no model learned from."""
-SHARPENING = 1.2
-"""β where the model's own outline is moved to the edges of the image: chosen on the practice case and 24 training cases
-each of LIDC and hippocampus."""
 STEPS = 60
 """Of conjugate gradients, at most."""
 MODEL_ODDS = 4.0
@@ -60,34 +55,25 @@ REACH_MM = 25.0
 """Around the strokes, of the box."""
 
 
-def suggested_label(
-    label: np.ndarray, model: np.ndarray, place: np.ndarray, spacing: Sequence[float], value: int, step: float = 1.0
+def label_with_change(
+    label: np.ndarray, change: np.ndarray, value: int, spacing: Sequence[float], step: float = 1.0
 ) -> np.ndarray:
-    """The label with the model's outline of one class at a place; (*grid), as `label`.
+    """The label where some voxels get another class; (*grid), as `label`.
 
-    label, model: (*grid) classes; place: (*grid) bool; spacing: mm along the array's axes; value: the class whose
-    outline is in question; step: 1 for the model's outline, ½ for half-way between the label's and the model's, 0 for
-    the label. Only voxels change about which the two dispute, that are joined to the place, and within a voxel of it.
+    label: (*grid) classes; change: (*grid) bool; value: their new class; spacing: mm along the array's axes; step: 1
+    for all of the change, ½ for half-way, 0 for none.
     """
     changed = label.copy()
-    box = bounding_box(place, tuple(2 * n for n in margin_voxels(MARGIN_VOXELS * min(spacing), spacing)))
-    if box is None or step <= 0:
+    change = change & (label != value)
+    if step <= 0 or not change.any():
         return changed
-    ours, theirs, here = label[box], model[box], place[box]
-    disputed = (ours != theirs) & ((ours == value) | (theirs == value))
-    joined = _joined(disputed & grow_mm(here, spacing, MARGIN_VOXELS * min(spacing)), here)
-    aim = np.where(joined, theirs, ours)
     if step < 1:
-        inside = _between(ours == value, aim == value, spacing, step)
-        joined &= inside == (aim == value)
-    changed[box][joined] = aim[joined]
+        whose = value or int(np.bincount(label[change]).argmax())  # the outline of an object moves
+        aim = np.where(change, value, label)
+        inside = _between(label == whose, aim == whose, spacing, step)
+        change &= inside == (aim == whose)
+    changed[change] = value
     return changed
-
-
-def _joined(parts: np.ndarray, place: np.ndarray) -> np.ndarray:
-    found, _ = ndimage.label(parts, np.ones((3,) * parts.ndim))
-    ids = np.unique(found[place & parts])
-    return np.isin(found, ids[ids > 0])
 
 
 def _between(one: np.ndarray, other: np.ndarray, spacing: Sequence[float], step: float) -> np.ndarray:
@@ -97,31 +83,6 @@ def _between(one: np.ndarray, other: np.ndarray, spacing: Sequence[float], step:
         return np.asarray(mean < 0)
     inward = signed_distance(one | other, spacing)
     return np.asarray(inward < (step if one.any() else 1 - step) * inward.min())
-
-
-def sharpened(
-    model: np.ndarray,
-    probability: np.ndarray,
-    image: np.ndarray,
-    spacing: Sequence[float],
-    value: int,
-    other: int,
-) -> np.ndarray:
-    """What the model draws of a class, with its outline moved to edges of the image nearby.
-
-    `segment_strokes` without strokes, the model's probability for prior, less what the same does to an image without
-    edges: it makes outlines smooth and small objects smaller.
-
-    model: (*grid) classes; probability: (*grid) of the class `value`; image: (C, *grid); other: the class of what is
-    left out. Meant for a box around the place in question.
-    """
-    none = np.zeros(model.shape, bool)
-    prior = np.asarray(probability, np.float32)
-    found, flat = (
-        _walk(_standardised(image), none, none, prior, MODEL_WEIGHT, spacing, edges) for edges in (SHARPENING, 0.0)
-    )
-    inside = prior + found - flat >= 0.5
-    return np.where(inside, value, np.where(model == value, other, model)).astype(model.dtype)
 
 
 def stroke_box(strokes: np.ndarray, shape: Sequence[int], spacing: Sequence[float]) -> Box:
@@ -172,7 +133,7 @@ def segment_strokes(
     checkpoint()
     weight = INTENSITY_WEIGHT if probability is None else MODEL_WEIGHT
     chance = _walk(image, known, inside, prior, weight, spacing)
-    found = _joined(chance > 0.5, inside)
+    found = joined(chance > 0.5, inside)
     return (found | inside) & ~outside
 
 

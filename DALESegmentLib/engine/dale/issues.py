@@ -210,7 +210,7 @@ def find_regions(
     regions = []
     for rank, issue in enumerate(found, start=1):
         region_map[issue.slices][issue.mask] = rank
-        regions.append(_region(rank, case_name, issue, geometry, class_names, values))
+        regions.append(region_of(rank, case_name, issue, geometry, class_names, values))
     return regions, region_map
 
 
@@ -297,7 +297,7 @@ def _issue(
     )
 
 
-def _region(
+def region_of(
     rank: int,
     case: str,
     issue: LabelIssue,
@@ -305,6 +305,7 @@ def _region(
     class_names: Mapping[int, str],
     values: Sequence[int],
 ) -> Region:
+    """values: the label value of each class."""
     value = values[issue.label_class]
     first, last = issue.bbox
     return Region(

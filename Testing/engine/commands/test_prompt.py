@@ -47,12 +47,6 @@ def test_without_a_model_the_intensities_answer_and_it_says_so(case, asked):
     assert dice(drawn(answer, case.label.shape), case.label > 0) > 0.8
 
 
-def test_runs_are_of_the_whole_mask():
-    mask = np.array([[1, 1, 0], [1, 0, 1]], bool)
-    assert prompt.runs_of(mask) == [[0, 2], [3, 1], [5, 1]]
-    assert prompt.runs_of(np.zeros((2, 2), bool)) == []
-
-
 @pytest.mark.slow
 def test_a_model_that_knows_the_class_is_asked_and_what_review_wrote_saves_its_look(case, asked, tmp_path):
     short = {"epochs": 1, "steps_per_epoch": 4, "batch_size": 2, "device": "cpu"}
@@ -69,8 +63,7 @@ def test_a_model_that_knows_the_class_is_asked_and_what_review_wrote_saves_its_l
     assert prompt.run({**known, "value": 7}, Progress())["by"] == "intensities"
     steps = np.load(listed["probabilities"])
     assert steps.dtype == np.uint8
-    assert np.load(listed["segmentation"]).shape == steps.shape[1:]
-    assert (np.load(listed["segmentation"]) == steps.argmax(0)).mean() > 0.8
+    assert steps.shape[1:] == case.label.shape
 
 
 @pytest.mark.parametrize(
