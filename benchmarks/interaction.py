@@ -9,9 +9,10 @@ what the row would change is wrong, that is taken (A), else the label kept (C). 
 that is likely wrong where that is better, which costs a key more (]).
 
 Prompts are measured on other cases. A reader draws a stroke through the innermost place of the largest error, along it,
-until the lesion has a Dice of .95, ten strokes at most. By hand a stroke fills all of a slice and spills nothing:
-painting at its best, until the Dice is that of the prompts. By hand a row costs E, a stroke for each connected place in
-each slice, and D; what is drawn is then right in the whole row.
+until the lesion has a Dice of .95, ten strokes at most: of a label with simulated errors (a correction), and where
+nothing is drawn yet. By hand a stroke fills all that is missing in a slice, or puts right a connected place in it, and
+spills nothing: painting at its best, until the Dice is that of the prompts. By hand a row costs E, a stroke for each
+connected place in each slice, and D; what is drawn is then right in the whole row.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from scipy import ndimage
 from DALESegmentLib.engine.commands import review, train
 from DALESegmentLib.engine.core.device import choose_device
 from DALESegmentLib.engine.core.progress import Progress
-from DALESegmentLib.engine.dale.interactive import segment_strokes, stroke_box
+from DALESegmentLib.engine.dale.interactive import corrected_by_strokes, segment_strokes, stroke_box
 from DALESegmentLib.engine.dale.issues import Region
 from DALESegmentLib.engine.dale.reasons import given_value
 from DALESegmentLib.engine.dale.rows import is_below_line
@@ -50,6 +51,7 @@ from .cell import ROOT
 FIRST_ROWS = 10
 GOOD = 0.95
 MOST_STROKES = 10
+CORRECTION_SEED = 9000
 
 
 def simulated_errors(truth: np.ndarray, spacing: Sequence[float], rng: np.random.Generator) -> np.ndarray:
@@ -253,10 +255,15 @@ def stroke_through(error: np.ndarray, spacing: Sequence[float]) -> tuple[np.ndar
 
 
 def prompt(
-    image: np.ndarray, truth: np.ndarray, spacing: Sequence[float], probability: np.ndarray | None
+    image: np.ndarray,
+    truth: np.ndarray,
+    spacing: Sequence[float],
+    probability: np.ndarray | None,
+    drawn: np.ndarray | None = None,
 ) -> dict[str, Any]:
-    """Strokes until the Dice is good, and the seconds of each answer."""
-    now, inside, outside = np.zeros(truth.shape, bool), np.zeros(truth.shape, bool), np.zeros(truth.shape, bool)
+    """Strokes until the Dice is good, and the seconds of each answer. drawn: what is corrected; None to begin anew."""
+    now = np.zeros(truth.shape, bool) if drawn is None else drawn
+    inside, outside = np.zeros(truth.shape, bool), np.zeros(truth.shape, bool)
     scores, seconds = [], []
     for _ in range(MOST_STROKES):
         missing, extra = truth & ~now, now & ~truth
@@ -264,16 +271,30 @@ def prompt(
         error, side = (missing, inside) if sizes[0] >= sizes[1] else (extra, outside)
         side |= stroke_through(error, spacing)[0]
         started = time.perf_counter()
-        box = stroke_box(np.argwhere(inside | outside), truth.shape, spacing)
-        at = np.index_exp[:] + box
-        part = None if probability is None else probability[box]
-        now[:] = False
-        now[box] = segment_strokes(image[at], inside[box], outside[box], spacing, part)
+        now = answered(image, inside, outside, spacing, probability, drawn)
         seconds.append(time.perf_counter() - started)
         scores.append(dice(now, truth))
         if scores[-1] >= GOOD:
             break
     return {"dice": scores, "seconds": seconds}
+
+
+def answered(
+    image: np.ndarray,
+    inside: np.ndarray,
+    outside: np.ndarray,
+    spacing: Sequence[float],
+    probability: np.ndarray | None,
+    drawn: np.ndarray | None,
+) -> np.ndarray:
+    """As the command `prompt` answers, and the panel takes it."""
+    box = stroke_box(np.argwhere(inside | outside), inside.shape, spacing)
+    at = np.index_exp[:] + box
+    known = inside[box], outside[box], spacing, None if probability is None else probability[box]
+    now = np.zeros(inside.shape, bool) if drawn is None else drawn.copy()
+    found = None if drawn is None else corrected_by_strokes(image[at], drawn[box], *known)
+    now[box] = now[box] | segment_strokes(image[at], *known) if found is None else found
+    return now
 
 
 def by_hand(truth: np.ndarray) -> list[float]:
@@ -291,10 +312,7 @@ def measure_prompts(cases: Sequence[OneCase], model: Path | None) -> dict[str, A
         for value in np.unique(label[label > 0]).tolist():
             truth, spacing, probability = label == value, geometry.array_spacing, None
             if model is not None:
-                predictor = cached_predictor(model, choose_device("cpu"))
-                case = Case(name, np.asarray(image, np.float32), geometry, class_names={})
-                index = predictor.plan.class_values.index(value)
-                probability = predictor.probabilities(case, Progress())[index]
+                probability = _probabilities(name, image, geometry, model)[value]
             found = prompt(image, truth, spacing, probability)
             good = found["dice"][-1] >= GOOD
             reached += good
@@ -317,6 +335,68 @@ def measure_prompts(cases: Sequence[OneCase], model: Path | None) -> dict[str, A
     }
 
 
+def measure_corrections(cases: Sequence[OneCase], model: Path | None) -> dict[str, Any]:
+    """Of structures whose label has simulated errors that take its Dice below the good one."""
+    found, hand, seconds, before = [], [], [], []
+    for number, (name, image, truth, geometry) in enumerate(cases):
+        label = simulated_errors(truth, geometry.array_spacing, np.random.default_rng(CORRECTION_SEED + number))
+        probabilities = None if model is None else _probabilities(name, image, geometry, model)
+        for value in np.unique(truth[truth > 0]).tolist():
+            drawn, right = label == value, truth == value
+            if dice(drawn, right) >= GOOD:
+                continue
+            own = None if probabilities is None else probabilities[value]
+            answers = prompt(np.asarray(image, np.float32), right, geometry.array_spacing, own, drawn)
+            before.append(dice(drawn, right))
+            found.append(answers["dice"])
+            seconds += answers["seconds"]
+            hand.append(correct_by_hand(drawn, right))
+    good = [scores[-1] >= GOOD for scores in found]
+    strokes = [len(scores) if right else MOST_STROKES + 1 for scores, right in zip(found, good, strict=True)]
+    won = [100 * (max(scores) - start) for scores, start in zip(found, before, strict=True)]
+    drawn_for = [scores.index(max(scores)) + 1 for scores in found]
+    by_hand_for = [
+        next(n for n, score in enumerate(scores, start=1) if score >= min(max(answers), GOOD))
+        for scores, answers in zip(hand, found, strict=True)
+    ]
+    won_by_hand = [100 * (scores[n - 1] - start) for scores, n, start in zip(hand, by_hand_for, before, strict=True)]
+    effort = sum(drawn_for) / max(sum(won), 1e-6), sum(by_hand_for) / max(sum(won_by_hand), 1e-6)
+    return {
+        "structures": len(found),
+        "median_dice_before": round(float(np.median(before)), 3),
+        "median_strokes_to_dice_95": float(np.median(strokes)),
+        "reached_in_2_strokes": int(sum(n <= 2 for n in strokes)),
+        "reached_in_10_strokes": int(sum(good)),
+        "median_dice_after_2_strokes": round(float(np.median([s[min(1, len(s) - 1)] for s in found])), 3),
+        "longest_answer_s": round(max(seconds), 3),
+        "strokes_per_dice_point": round(effort[0], 4),
+        "strokes_per_dice_point_by_hand": round(effort[1], 4),
+        "effort_against_hand": round(effort[0] / effort[1], 3),
+    }
+
+
+def correct_by_hand(drawn: np.ndarray, truth: np.ndarray) -> list[float]:
+    """Dice after each stroke where one puts right a connected place in a slice, the largest first."""
+    wrong, now, scores = drawn != truth, drawn.copy(), []
+    planes = wrong if wrong.ndim == 3 else wrong[None]
+    view = now if wrong.ndim == 3 else now[None]
+    places = []
+    for k, plane in enumerate(planes):
+        parts, count = ndimage.label(plane, np.ones((3, 3)))
+        places += [(k, parts == number) for number in range(1, count + 1)]
+    for k, part in sorted(places, key=lambda place: -int(place[1].sum())):
+        view[k][part] = ~view[k][part]
+        scores.append(dice(now, truth))
+    return scores
+
+
+def _probabilities(name: str, image: np.ndarray, geometry: Geometry, model: Path) -> dict[int, np.ndarray]:
+    """By label value."""
+    predictor = cached_predictor(model, choose_device("cpu"))
+    case = Case(name, np.asarray(image, np.float32), geometry, class_names={})
+    return dict(zip(predictor.plan.class_values, predictor.probabilities(case, Progress()), strict=True))
+
+
 def answer_times() -> dict[str, float]:
     """Seconds of one answer with a model's probabilities on made-up volumes, strokes in the middle; (i, j, k)."""
     found = {}
@@ -331,14 +411,19 @@ def answer_times() -> dict[str, float]:
         inside[k, j, i - 5 : i + 6] = True
         outside[k, j - 14, i - 5 : i + 6] = True
         probability = np.where(ball, 0.8, 0.1).astype(np.float32)
-        times = []
+        times, corrections = [], []
         for _ in range(5):
             started = time.perf_counter()
             box = stroke_box(np.argwhere(inside | outside), shape, (1.0, 1.0, 1.0))
             at = np.index_exp[:] + box
             segment_strokes(image[at], inside[box], outside[box], (1.0, 1.0, 1.0), probability[box])
             times.append(time.perf_counter() - started)
-        found["x".join(map(str, size))] = round(float(np.median(times)), 3)
+            started = time.perf_counter()
+            corrected_by_strokes(image[at], ball[box], outside[box], inside[box], (1.0, 1.0, 1.0), probability[box])
+            corrections.append(time.perf_counter() - started)
+        name = "x".join(map(str, size))
+        found[name] = round(float(np.median(times)), 3)
+        found[f"{name}, a correction"] = round(float(np.median(corrections)), 3)
     return found
 
 
@@ -362,6 +447,8 @@ def measure(data: Path, name: str, cases: int, seconds: float) -> dict[str, Any]
             "training_s": seconds,
             "rows_by_one_key": walk_rows(listed, ("sure",)),
             "rows_with_a_step_further": walk_rows(listed, ("sure", "likely")),
+            "corrections_with_model": measure_corrections(other, model),
+            "corrections_by_intensities": measure_corrections(other, None),
             "prompts_with_model": measure_prompts(other, model),
             "prompts_by_intensities": measure_prompts(other, None),
         }

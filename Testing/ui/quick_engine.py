@@ -207,17 +207,28 @@ def row_of(pieces: list[dict]) -> dict:
 
 
 def prompt(request: dict, parameters: dict) -> dict:
-    """What is bright, in a box of 10 voxels around the strokes and without the columns that were drawn over outside."""
-    name, image, _label, _about = load(parameters["cases"])
+    """What is bright, in a box of 10 voxels around the strokes and without the columns that were drawn over outside; of
+    a correction, what is drawn, with what was drawn over inside and without these columns."""
+    name, image, label, _about = load(parameters["cases"])
     strokes = np.array(parameters["inside"] + parameters["outside"])
     first = np.maximum(strokes.min(0) - 10, 0)
     last = np.minimum(strokes.max(0) + 10, np.array(image.shape[:0:-1]) - 1)
-    bright = image[0] > 50
+    corrects = parameters.get("label_value") is not None
+    bright = label == parameters["label_value"] if corrects else image[0] > 50
+    for i, j, k in parameters["inside"]:
+        bright[k, j, i] = True
     for i, _j, _k in parameters["outside"]:
         bright[:, :, i] = False
     mask = bright[tuple(slice(a, b + 1) for a, b in zip(first[::-1], last[::-1], strict=True))]
     by = "model" if parameters.get("value") else "intensities"
-    return {"name": name, "first_voxel": first.tolist(), "last_voxel": last.tolist(), "runs": runs(mask), "by": by}
+    return {
+        "name": name,
+        "first_voxel": first.tolist(),
+        "last_voxel": last.tolist(),
+        "runs": runs(mask),
+        "by": by,
+        "corrects": corrects,
+    }
 
 
 def expected_real(regions: list[dict]) -> dict:

@@ -27,6 +27,8 @@ from scipy.sparse.linalg import LinearOperator, cg
 
 from ..core.errors import EngineError, checkpoint
 from ..geometry.distance import Box, signed_distance
+from ..geometry.objects import object_radius
+from .intensities import fit_intensities
 from .suggestions import joined
 
 EDGE_WEIGHT = 0.6
@@ -53,6 +55,9 @@ LARGEST_BOX = 400_000
 """Voxels that are worked on at once: a quarter of a second on one core."""
 REACH_MM = 25.0
 """Around the strokes, of the box."""
+CORRECTED_RADIUS, LARGEST_REACH = 0.85, 1.6
+"""Of the structure's radius, what stands for it in `corrected_by_strokes`, and how far from a stroke it changes, in
+these."""
 
 
 def label_with_change(
@@ -135,6 +140,69 @@ def segment_strokes(
     chance = _walk(image, known, inside, prior, weight, spacing)
     found = joined(chance > 0.5, inside)
     return (found | inside) & ~outside
+
+
+def corrected_by_strokes(
+    image: np.ndarray,
+    label: np.ndarray,
+    inside: np.ndarray,
+    outside: np.ndarray,
+    spacing: Sequence[float],
+    probability: np.ndarray | None = None,
+) -> np.ndarray | None:
+    """A structure that is drawn already, changed beside the strokes alone, (*grid) bool; None where it lies nowhere
+    near them, and there is nothing to correct.
+
+    A voxel that a stroke disputes changes where these log-odds are above 0 and above those of the strokes that say the
+    opposite, with r the radius of the structure, d and u the distances to the stroke and to the structure's outline, m
+    and i the log-odds of the stroke's side by the model and by the intensities, and b the difference in brightness, in
+    standard deviations, from what was drawn over:
+
+        4.3 - 11.2 d/r + 3.8 (d/r)² - 2.8 u/r + 0.8 m + 0.4 i - 0.45 b
+
+    Fitted to strokes through simulated errors in training cases of LIDC and hippocampus that the models had not learned
+    from. Args as in `segment_strokes`; label: (*grid) bool, the structure as it is drawn.
+    """
+    radius = CORRECTED_RADIUS * max(object_radius(label, spacing), 2 * min(spacing))
+    away = {side: _away(strokes, spacing) for side, strokes in (("in", inside), ("out", outside & ~inside))}
+    if not any((distance[label] < radius).any() for distance in away.values() if distance is not None):
+        return None
+    checkpoint()
+    own, depth = _log_odds_of_class(image, label, spacing, probability), np.abs(signed_distance(label, spacing))
+    bright = _standardised(image).mean(axis=0)
+    bright = ndimage.gaussian_filter(bright, [SMOOTHING * min(spacing) / step for step in spacing], mode="nearest")
+    checkpoint()
+    odds = {}
+    for side, sign, strokes, disputed in (("in", 1, inside, ~label), ("out", -1, outside & ~inside, label)):
+        found = np.full(label.shape, -np.inf, np.float32)
+        distance = away[side]
+        if distance is not None:
+            near = distance < LARGEST_REACH * radius
+            d, u = distance[near] / radius, np.where(disputed[near], depth[near], 0) / radius
+            b = np.abs(bright[near] - bright[strokes].mean())
+            found[near] = 4.3 - 11.2 * d + 3.8 * d**2 - 2.8 * u + sign * own[near] - 0.45 * b
+        odds[side] = found
+    more, less = ~label & (odds["in"] > np.maximum(odds["out"], 0)), label & (odds["out"] > np.maximum(odds["in"], 0))
+    return ((label | more) & ~less | inside) & ~(outside & ~inside)
+
+
+def _away(strokes: np.ndarray, spacing: Sequence[float]) -> np.ndarray | None:
+    """mm to the nearest voxel that was drawn over."""
+    return np.asarray(ndimage.distance_transform_edt(~strokes, spacing), np.float32) if strokes.any() else None
+
+
+def _log_odds_of_class(
+    image: np.ndarray, label: np.ndarray, spacing: Sequence[float], probability: np.ndarray | None
+) -> np.ndarray:
+    """0.8 m + 0.4 i of `corrected_by_strokes`, of the inside."""
+    found = np.zeros(label.shape, np.float32)
+    model = fit_intensities(image, label.astype(np.uint8), np.ones(label.shape, bool), 1, 0, spacing)
+    if model is not None:
+        found += 0.4 * np.clip(model.log_odds(image, spacing), -MODEL_ODDS, MODEL_ODDS)
+    if probability is not None:
+        odds = special.logit(np.clip(np.asarray(probability, np.float32), 1e-4, 1 - 1e-4))
+        found += 0.8 * np.clip(odds, -MODEL_ODDS, MODEL_ODDS)
+    return found
 
 
 def _standardised(image: np.ndarray) -> np.ndarray:

@@ -47,6 +47,15 @@ def test_without_a_model_the_intensities_answer_and_it_says_so(case, asked):
     assert dice(drawn(answer, case.label.shape), case.label > 0) > 0.8
 
 
+def test_what_is_drawn_is_corrected_beside_the_strokes(case, asked):
+    answer = prompt.run({**asked, "label_value": 1, "outside": []}, Progress())
+    assert answer["corrects"]
+    found = drawn(answer, case.label.shape)
+    assert dice(found, case.label > 0) > 0.8
+    assert not prompt.run(asked, Progress())["corrects"]
+    assert not prompt.run({**asked, "label_value": 9}, Progress())["corrects"]
+
+
 @pytest.mark.slow
 def test_a_model_that_knows_the_class_is_asked_and_what_review_wrote_saves_its_look(case, asked, tmp_path):
     short = {"epochs": 1, "steps_per_epoch": 4, "batch_size": 2, "device": "cpu"}

@@ -8,7 +8,13 @@ import numpy as np
 import pytest
 
 from DALESegmentLib.engine.core.errors import EngineError
-from DALESegmentLib.engine.dale.interactive import LARGEST_BOX, label_with_change, segment_strokes, stroke_box
+from DALESegmentLib.engine.dale.interactive import (
+    LARGEST_BOX,
+    corrected_by_strokes,
+    label_with_change,
+    segment_strokes,
+    stroke_box,
+)
 
 SHAPE, SPACING = (16, 48, 48), (2.0, 1.0, 1.0)
 
@@ -156,3 +162,37 @@ def test_the_box_holds_the_strokes_and_is_of_a_size_that_is_answered_soon():
     assert all(p.start <= low and high < p.stop for p, low, high in zip(box, *strokes, strict=True))
     small = stroke_box(np.argwhere(MIDDLE), SHAPE, SPACING)
     assert [(p.start, p.stop) for p in small] == [(0, 16), (0, 48), (0, 48)]
+
+
+BITE, SPILL = LARGE & ball((8, 33, 20), 6), ball((8, 24, 33), 6) & ~LARGE
+THROUGH_BITE = stroke(*((8, 31, i) for i in range(18, 23)))
+THROUGH_SPILL = stroke(*((8, j, 35) for j in range(22, 27)))
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["with a model", "by intensities"])
+def test_a_stroke_corrects_what_is_drawn(known):
+    drawn = LARGE & ~BITE | SPILL
+    model = np.where(LARGE, 0.9, 0.1) if known else None
+    image = image_of(LARGE)
+    one = corrected_by_strokes(image, drawn, THROUGH_BITE, NONE, SPACING, model)
+    assert dice(drawn, LARGE) < 0.93
+    assert (BITE & ~one).sum() < 0.2 * BITE.sum()
+    assert (SPILL & one).sum() > 0.8 * SPILL.sum(), "the other error is not touched"
+    two = corrected_by_strokes(image, drawn, THROUGH_BITE, THROUGH_SPILL, SPACING, model)
+    assert dice(two, LARGE) > 0.96
+
+
+def test_a_correction_holds_what_was_drawn_over_and_ends_far_from_it():
+    outside = stroke((8, 24, 20))
+    found = corrected_by_strokes(image_of(LARGE), LARGE, NONE, outside, SPACING)
+    assert not found[8, 24, 20]
+    far = ~ball((8, 24, 20), 12 * 0.85 * 1.6)
+    assert np.array_equal(found[far], LARGE[far])
+    inside = stroke((8, 24, 34))
+    assert corrected_by_strokes(image_of(LARGE), LARGE, inside, NONE, SPACING)[8, 24, 34]
+
+
+def test_far_from_all_that_is_drawn_there_is_nothing_to_correct():
+    far = stroke((8, 44, 44))
+    assert corrected_by_strokes(image_of(SMALL), ball((8, 8, 8), 4), far, NONE, SPACING) is None
+    assert corrected_by_strokes(image_of(SMALL), NONE, MIDDLE, NONE, SPACING) is None
