@@ -17,6 +17,7 @@ from .suggestion import SAID, SUGGESTION
 
 FONT_PIXELS, LINE_PIXELS, EDGE_PIXELS = 12, 16, 6
 LONGEST = 30  # characters of a name
+HIGHEST = 0.36  # of the view's height: a region in the middle, and its frame, stay in sight
 GREY = (0.9, 0.9, 0.9)
 
 
@@ -40,7 +41,10 @@ class Caption:
         return bool(renderWindow.GetRenderers().IsItemPresent(self._renderer))
 
     def show(self, lines: Sequence[CaptionLine]) -> bool:
-        """These lines from top to bottom; whether anything changed."""
+        """These lines from top to bottom, as many as leave the middle of the view free; whether anything changed."""
+        height = self._renderer.GetRenderWindow().GetSize()[1]
+        room = int((HIGHEST * height - EDGE_PIXELS) / LINE_PIXELS)
+        lines = lines[: max(room, 1)] if height else lines
         if tuple(lines) == self.lines:
             return False
         self.remove()

@@ -61,7 +61,7 @@ class Prompting:
             there = workflow.session.segmentIds
             segmentId = there[0] if there else ""
         geometry = geometryFromVolume(image)
-        strokes = Strokes(geometry, self._stroke)
+        strokes = Strokes(geometry, self.addStroke)
         if not strokes.open():
             raise EngineError("no-views", "Choose a layout with slice views, to draw strokes in them.")
         drawn = workflow.session.segmentIds if region is not None and segmentId else []
@@ -114,7 +114,13 @@ class Prompting:
         )
         workflow.onChanged()
 
-    def _stroke(self, voxels: list[Voxel], inside: bool) -> None:
+    @property
+    def isAnswered(self) -> bool:
+        """Whether an outline is shown that can be taken."""
+        return self._open is not None and self._open.answer is not None
+
+    def addStroke(self, voxels: list[Voxel], inside: bool) -> None:
+        """A stroke over voxels (i, j, k), as the mouse draws it; the engine answers it."""
         one = self._open
         if one is None:
             return

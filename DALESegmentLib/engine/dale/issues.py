@@ -7,7 +7,7 @@ and places in the patient, and `rank_regions` makes one list of several cases.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -117,7 +117,7 @@ class Region:
         return self.pieces or (self,)
 
     def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        return {**vars(self), "pieces": tuple(piece.as_dict() for piece in self.pieces)}
 
     @staticmethod
     def from_dict(data: dict[str, Any]) -> Region:
