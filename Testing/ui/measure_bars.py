@@ -153,7 +153,7 @@ def keys_to_confirm(widget: Any) -> int:
     table = widget.ui.regionsTable
     click_row(table, 0)
     press(widget, "C")
-    assert (table.item(0, 5).text(), table.currentRow()) == ("confirmed", 1)
+    assert (table.item(0, 5).text(), table.item(table.currentRow(), 0).text()) == ("confirmed", "2")
     press(widget, "Z")
     return 1
 
