@@ -324,6 +324,49 @@ class DALESegmentTest(ScriptedLoadableModuleTest):
             assert known == expected, f"after {key} the region is {known}"
             panel.table.goTo(region)
             self.say(f"key {key}", f"region {region.rank} is {known}")
+        learning, workflow.state.refreshAtOnce = workflow.state.refreshAtOnce, False
+        try:
+            self.acceptKey(workflow, panel)
+            self.strokesKey(workflow, panel, region)
+        finally:
+            workflow.state.refreshAtOnce = learning
+
+    def acceptKey(self, workflow, panel):
+        """A takes what is suggested at the first row that has something, Z takes it back."""
+        before = workflow.session.segmentationSnapshot()
+        for region in workflow.review.regions():
+            panel.table.goTo(region)
+            if not panel.suggested.changes(region):
+                continue
+            panel.act("accept")
+            changed = workflow.session.segmentationSnapshot().changedVoxels(before)
+            assert changed, "A changed nothing"
+            panel.act("undo")
+            left = workflow.session.segmentationSnapshot().changedVoxels(before)
+            assert left == 0, f"after the undo {left} voxels differ"
+            self.say("key accept", f"region {region.rank}, {changed} voxels, and taken back")
+            return
+        print("DALESegment test of the key A skipped: nothing is surely wrong in any region.")
+
+    def strokesKey(self, workflow, panel, region):
+        """S, a stroke through the middle of a region, an outline, and Escape, which leaves nothing of it."""
+        from DALESegmentLib.engine.core.errors import EngineError
+
+        before = workflow.session.segmentationSnapshot()
+        panel.table.goTo(region)
+        try:
+            panel.act("segment")
+        except EngineError as problem:  # no slice view to draw in
+            print(f"DALESegment test of the key S skipped: {problem.sentence}")
+            return
+        i, j, k = region.centre_voxel
+        inside = region.suspicion in ("too small", "missing")
+        panel.prompting.addStroke([(i, j, k)], inside)
+        answered = workflow.waitFor(lambda: panel.prompting.isAnswered and not workflow.busy, 60)
+        panel.prompting.leave()
+        assert answered, "the stroke was not answered"
+        assert workflow.session.segmentationSnapshot().changedVoxels(before) == 0, "Escape left a trace"
+        self.say("key segment", f"region {region.rank}, answered and left")
 
     def wholeFlow(self, image, segmentation):
         from DALESegmentLib.ui.prediction import Prediction

@@ -5,12 +5,14 @@
 Cases get labels with local errors: an outline that spills over or lacks a bite, an object that was invented or missed.
 A model is trained on them, with the defaults of `dalesegment train` and a time budget, and its review list of these
 very cases is walked by a simulated reader, who looks at the truth where a row says to and nowhere else: where most of
-what the row would change is wrong, the model's outline is taken (A), else the label kept (C).
+what the row would change is wrong, that is taken (A), else the label kept (C). In a second walk the reader takes all
+that is likely wrong where that is better, which costs a key more (]).
 
 Prompts are measured on other cases. A reader draws a stroke through the innermost place of the largest error, along it,
-until the lesion has a Dice of .95, ten strokes at most. By hand a stroke fills all of a slice and spills nothing:
-painting at its best, until the Dice is that of the prompts. By hand a row costs E, a stroke for each connected place in
-each slice, and D; what is drawn is then right in the whole row.
+until the lesion has a Dice of .95, ten strokes at most: of a label with simulated errors (a correction), and where
+nothing is drawn yet. By hand a stroke fills all that is missing in a slice, or puts right a connected place in it, and
+spills nothing: painting at its best, until the Dice is that of the prompts. By hand a row costs E, a stroke for each
+connected place in each slice, and D; what is drawn is then right in the whole row.
 """
 
 from __future__ import annotations
@@ -19,8 +21,8 @@ import argparse
 import json
 import os
 import tempfile
-import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,76 +30,21 @@ import numpy as np
 from scipy import ndimage
 
 from DALESegmentLib.engine.commands import review, train
-from DALESegmentLib.engine.core.device import choose_device
 from DALESegmentLib.engine.core.progress import Progress
-from DALESegmentLib.engine.dale.interactive import segment_strokes, stroke_box, suggested_label
 from DALESegmentLib.engine.dale.issues import Region
+from DALESegmentLib.engine.dale.reasons import given_value
 from DALESegmentLib.engine.dale.rows import is_below_line
-from DALESegmentLib.engine.geometry.distance import bounding_box, margin_voxels, signed_distance
-from DALESegmentLib.engine.geometry.grid import Geometry
-from DALESegmentLib.engine.geometry.objects import components, object_radius
-from DALESegmentLib.engine.inference.predictor import cached_predictor
+from DALESegmentLib.engine.geometry.distance import bounding_box, margin_voxels
+from DALESegmentLib.engine.geometry.runs import mask_of
 from DALESegmentLib.engine.io.array_cases import save_array_case
 from DALESegmentLib.engine.io.case import Case
 from DALESegmentLib.engine.io.images import read_image, read_label
 
 from .cell import ROOT
+from .simulated_errors import OneCase, dice, simulated_errors
+from .strokes import answer_times, measure_corrections, measure_prompts
 
 FIRST_ROWS = 10
-GOOD = 0.95
-MOST_STROKES = 10
-
-
-def simulated_errors(truth: np.ndarray, spacing: Sequence[float], rng: np.random.Generator) -> np.ndarray:
-    """(*grid) as `truth`, with one to three local errors."""
-    label = truth.copy()
-    for kind in rng.choice(("spill", "bite", "extra", "missed"), int(rng.integers(1, 4)), p=(0.4, 0.4, 0.1, 0.1)):
-        values = np.unique(truth[truth > 0])
-        if not len(values):
-            break
-        value = int(rng.choice(values))
-        drawn = label == value
-        radius = object_radius(truth == value, spacing)
-        if kind == "missed" and len(list(components(drawn))) > 1:
-            objects = list(components(drawn))
-            box, part = objects[int(rng.integers(len(objects)))]
-            label[box][part] = 0
-            continue
-        at = _surface_point(truth == value, rng) if kind != "extra" else _free_point(truth, spacing, radius, rng)
-        size = radius * float(rng.uniform(0.4, 0.8))
-        ball = _ball(truth.shape, at, spacing, size)
-        if kind in ("spill", "extra"):
-            label[ball & (label == 0)] = value
-        elif (drawn & ~ball).sum() > 0.3 * drawn.sum():
-            label[ball & drawn] = 0
-    return label
-
-
-def _surface_point(mask: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    edge = np.argwhere(mask & ~ndimage.binary_erosion(mask))
-    return edge[int(rng.integers(len(edge)))]
-
-
-def _free_point(truth: np.ndarray, spacing: Sequence[float], radius: float, rng: np.random.Generator) -> np.ndarray:
-    far = np.argwhere(signed_distance(truth > 0, spacing) > 1.5 * radius)
-    return far[int(rng.integers(len(far)))] if len(far) else _surface_point(truth > 0, rng)
-
-
-def _ball(shape: Sequence[int], at: np.ndarray, spacing: Sequence[float], radius: float) -> np.ndarray:
-    axes = np.ogrid[tuple(slice(0, n) for n in shape)]
-    return sum(((a - c) * s) ** 2 for a, c, s in zip(axes, at, spacing, strict=True)) <= radius**2
-
-
-def dice(a: np.ndarray, b: np.ndarray) -> float:
-    return float(2 * (a & b).sum() / max(int(a.sum() + b.sum()), 1))
-
-
-OneCase = tuple[str, np.ndarray, np.ndarray, Geometry]
-"""name, image (C, *grid), truth, geometry."""
-
-
-OneCase = tuple[str, np.ndarray, np.ndarray, Geometry]
-"""name, image (C, *grid), truth, geometry."""
 
 
 def load_cases(data: Path, name: str, count: int) -> tuple[list[OneCase], list[OneCase]]:
@@ -122,43 +69,72 @@ def load_cases(data: Path, name: str, count: int) -> tuple[list[OneCase], list[O
     return found[0], found[1]
 
 
-def walk_rows(
-    cases: Sequence[tuple], labels: dict[str, np.ndarray], model: Path, folder: Path, out: Path
-) -> dict[str, Any]:
-    """The first rows of the list, and all above the line, answered with A or C."""
+@dataclass
+class ReviewedCases:
+    """A review list, and what it is about, by name of the case."""
+
+    rows: list[Region]
+    labels: dict[str, np.ndarray]
+    truth: dict[str, np.ndarray]
+    places: dict[str, np.ndarray]
+    changes: dict[str, dict[str, Any]]
+
+
+def list_rows(
+    cases: Sequence[OneCase], labels: dict[str, np.ndarray], model: Path, folder: Path, out: Path
+) -> ReviewedCases:
     items = [{"name": name, "arrays": str(folder / name)} for name, *_ in cases]
-    asked = {"model": str(model), "cases": {"items": items}, "out": str(out), "device": "cpu"}
-    answer = review.run(asked, Progress())
-    truth = {name: t for name, _image, t, _g in cases}
-    spacing = {name: g.array_spacing for name, *_rest, g in cases}
-    maps = {item["name"]: np.load(item["regions_map"]) for item in answer["items"]}
-    models = {item["name"]: np.load(item["segmentation"]) for item in answer["items"]}
-    now = {name: label.copy() for name, label in labels.items()}
-    rows = [Region.from_dict(r) for r in answer["regions"]]
+    answer = review.run({"model": str(model), "cases": {"items": items}, "out": str(out), "device": "cpu"}, Progress())
+    return ReviewedCases(
+        [Region.from_dict(r) for r in answer["regions"]],
+        labels,
+        {name: truth for name, _image, truth, _g in cases},
+        {item["name"]: np.load(item["regions_map"]) for item in answer["items"]},
+        {item["name"]: json.loads(Path(item["suggestions"]).read_text()) for item in answer["items"]},
+    )
+
+
+def changed_label(label: np.ndarray, row: Region, changes: dict[str, Any], part: str) -> np.ndarray:
+    """The label where the reader takes the sure or the likely part of what is suggested at a row."""
+    after = label.copy()
+    for one in (changes[str(leaf.region_id)] for leaf in row.leaves if str(leaf.region_id) in changes):
+        corners = zip(reversed(one["first_voxel"]), reversed(one["last_voxel"]), strict=True)
+        view = after[tuple(slice(a, b + 1) for a, b in corners)]
+        view[mask_of(one[part], view.shape) & (view == given_value(row))] = row.suggested_value
+    return after
+
+
+def walk_rows(listed: ReviewedCases, parts: Sequence[str]) -> dict[str, Any]:
+    """The first rows of the list, and all above the line, answered with A or C. parts: what the reader looks at, of
+    what is suggested; a key more for the second."""
+    truth = listed.truth
+    now = {name: label.copy() for name, label in listed.labels.items()}
     keys = {"rows": 0, "accepted": 0, "accepted_where_the_label_was_right": 0}
     tally = {**keys, "wrong_voxels": 0, "put_right": 0, "changed": 0, "changed_wrongly": 0}
     first: dict[str, int] = {}
     before = _wrong(now, truth)
     scores = [_mean_dice(now, truth)]
     effort = {"keys": 0, "points": 0.0, "keys_by_hand": 0, "points_by_hand": 0.0}
-    for number, row in enumerate(r for r in rows if not is_below_line(r)):
-        place = np.isin(maps[row.case], [piece.region_id for piece in row.leaves])
+    for number, row in enumerate(r for r in listed.rows if not is_below_line(r)):
+        place = np.isin(listed.places[row.case], [piece.region_id for piece in row.leaves])
         label, right = now[row.case], truth[row.case]
-        after = suggested_label(label, models[row.case], place, spacing[row.case], row.label_value)
-        changed = after != label
-        good, bad = int((changed & (after == right)).sum()), int((changed & (label == right)).sum())
+        choices = [changed_label(label, row, listed.changes[row.case], part) for part in parts]
+        gains = [int((after == right).sum()) - int((label == right).sum()) for after in choices]
+        best = int(np.argmax(gains))
+        after, changed = choices[best], choices[best] != label
         tally["rows"] += 1
         wrong = place & (label != right)
         tally["wrong_voxels"] += int(wrong.sum())
         effort["keys"] += 1
         effort["keys_by_hand"] += 1
-        if good > bad:
+        if gains[best] > 0:
             tally["accepted"] += 1
             tally["accepted_where_the_label_was_right"] += int(2 * wrong.sum() < place.sum())
-            tally["put_right"] += good
+            tally["put_right"] += int((changed & (after == right)).sum())
             tally["changed"] += int(changed.sum())
-            tally["changed_wrongly"] += bad
+            tally["changed_wrongly"] += int((changed & (label == right)).sum())
             drawn = np.where(place, right, label)
+            effort["keys"] += best
             effort["points"] += 100 * (dice(after > 0, right > 0) - dice(label > 0, right > 0))
             effort["points_by_hand"] += 100 * (dice(drawn > 0, right > 0) - dice(label > 0, right > 0))
             effort["keys_by_hand"] += 1 + strokes_by_slice(wrong)  # E, the strokes, D
@@ -201,118 +177,6 @@ def _shares(tally: dict[str, int]) -> dict[str, Any]:
     }
 
 
-def stroke_through(error: np.ndarray, spacing: Sequence[float]) -> tuple[np.ndarray, float]:
-    """(*grid) bool: a line in one slice through the innermost place of the largest error, along it; and how far inside
-    it lies, mm. error: (*grid) bool, not empty."""
-    box, part = max(components(error), key=lambda found: int(found[1].sum()))
-    depth = ndimage.distance_transform_edt(np.pad(part, 1), spacing)[(slice(1, -1),) * part.ndim]
-    k = int(np.unravel_index(depth.argmax(), depth.shape)[0]) if part.ndim == 3 else 0
-    plane = depth[k] if part.ndim == 3 else depth
-    core = plane >= 0.6 * plane.max()
-    found, _ = ndimage.label(core, np.ones((3, 3)))
-    core = np.argwhere(found == found[np.unravel_index(plane.argmax(), plane.shape)])
-    middle = core.mean(0)
-    one = core[np.linalg.norm((core - middle) * spacing[-2:], axis=1).argmax()]
-    two = core[np.linalg.norm((core - one) * spacing[-2:], axis=1).argmax()]
-    steps = int(np.abs(two - one).max()) + 1
-    line = np.unique(np.rint(np.linspace(one, two, steps)).astype(int), axis=0)
-    line = line[plane[line[:, 0], line[:, 1]] > 0]
-    stroke = np.zeros(error.shape, bool)
-    view = stroke[box][k] if part.ndim == 3 else stroke[box]
-    view[line[:, 0], line[:, 1]] = True
-    return stroke, float(plane[line[:, 0], line[:, 1]].min())
-
-
-def prompt(
-    image: np.ndarray, truth: np.ndarray, spacing: Sequence[float], probability: np.ndarray | None
-) -> dict[str, Any]:
-    """Strokes until the Dice is good, and the seconds of each answer."""
-    now, inside, outside = np.zeros(truth.shape, bool), np.zeros(truth.shape, bool), np.zeros(truth.shape, bool)
-    scores, seconds = [], []
-    for _ in range(MOST_STROKES):
-        missing, extra = truth & ~now, now & ~truth
-        sizes = [max((int(part.sum()) for _box, part in components(e)), default=0) for e in (missing, extra)]
-        error, side = (missing, inside) if sizes[0] >= sizes[1] else (extra, outside)
-        side |= stroke_through(error, spacing)[0]
-        started = time.perf_counter()
-        box = stroke_box(np.argwhere(inside | outside), truth.shape, spacing)
-        at = np.index_exp[:] + box
-        part = None if probability is None else probability[box]
-        now[:] = False
-        now[box] = segment_strokes(image[at], inside[box], outside[box], spacing, part)
-        seconds.append(time.perf_counter() - started)
-        scores.append(dice(now, truth))
-        if scores[-1] >= GOOD:
-            break
-    return {"dice": scores, "seconds": seconds}
-
-
-def by_hand(truth: np.ndarray) -> list[float]:
-    """Dice after each stroke where one stroke fills what is missing in a slice, nothing is spilled, and the slices with
-    most of it come first."""
-    areas = np.sort(truth.reshape(len(truth), -1).sum(1))[::-1] if truth.ndim == 3 else np.array([truth.sum()])
-    drawn = np.cumsum(areas[areas > 0])
-    return [float(2 * n / (n + drawn[-1])) for n in drawn]
-
-
-def measure_prompts(cases: Sequence[OneCase], model: Path | None) -> dict[str, Any]:
-    """With a model that knows the class, or by intensities alone."""
-    strokes, reached, seconds, first_two, effort, hand_effort = [], 0, [], [], [], []
-    for name, image, label, geometry in cases:
-        for value in np.unique(label[label > 0]).tolist():
-            truth, spacing, probability = label == value, geometry.array_spacing, None
-            if model is not None:
-                predictor = cached_predictor(model, choose_device("cpu"))
-                case = Case(name, np.asarray(image, np.float32), geometry, class_names={})
-                index = predictor.plan.class_values.index(value)
-                probability = predictor.probabilities(case, Progress())[index]
-            found = prompt(image, truth, spacing, probability)
-            good = found["dice"][-1] >= GOOD
-            reached += good
-            strokes.append(len(found["dice"]) if good else MOST_STROKES + 1)
-            seconds += found["seconds"]
-            first_two.append(found["dice"][min(1, len(found["dice"]) - 1)])
-            best, hand = max(found["dice"]), by_hand(truth)
-            strokes_by_hand = next(n for n, score in enumerate(hand, start=1) if score >= min(best, GOOD))
-            effort.append((found["dice"].index(best) + 1) / (100 * best))
-            hand_effort.append(strokes_by_hand / (100 * hand[strokes_by_hand - 1]))
-    return {
-        "structures": len(strokes),
-        "median_strokes_to_dice_95": float(np.median(strokes)),
-        "reached_in_10_strokes": reached,
-        "median_dice_after_2_strokes": round(float(np.median(first_two)), 3),
-        "longest_answer_s": round(max(seconds), 3),
-        "strokes_per_dice_point": round(float(np.mean(effort)), 4),
-        "strokes_per_dice_point_by_hand": round(float(np.mean(hand_effort)), 4),
-        "effort_against_hand": round(float(np.mean(effort) / np.mean(hand_effort)), 3),
-    }
-
-
-def answer_times() -> dict[str, float]:
-    """Seconds of one answer with a model's probabilities on made-up volumes, strokes in the middle; (i, j, k)."""
-    found = {}
-    for size in ((128, 128, 24), (256, 256, 160)):
-        shape = size[::-1]
-        rng = np.random.default_rng(0)
-        image = rng.normal(0, 1, (1, *shape)).astype(np.float32)
-        ball = _ball(shape, np.array(shape) // 2, (1.0, 1.0, 1.0), 10)
-        image[0] += 2 * ball
-        inside, outside = np.zeros(shape, bool), np.zeros(shape, bool)
-        k, j, i = np.array(shape) // 2
-        inside[k, j, i - 5 : i + 6] = True
-        outside[k, j - 14, i - 5 : i + 6] = True
-        probability = np.where(ball, 0.8, 0.1).astype(np.float32)
-        times = []
-        for _ in range(5):
-            started = time.perf_counter()
-            box = stroke_box(np.argwhere(inside | outside), shape, (1.0, 1.0, 1.0))
-            at = np.index_exp[:] + box
-            segment_strokes(image[at], inside[box], outside[box], (1.0, 1.0, 1.0), probability[box])
-            times.append(time.perf_counter() - started)
-        found["x".join(map(str, size))] = round(float(np.median(times)), 3)
-    return found
-
-
 def measure(data: Path, name: str, cases: int, seconds: float) -> dict[str, Any]:
     learn, other = load_cases(data, name, cases)
     with tempfile.TemporaryDirectory() as root:
@@ -327,10 +191,14 @@ def measure(data: Path, name: str, cases: int, seconds: float) -> dict[str, Any]
             {"cases": {"items": items}, "out": f"{root}/run", "seconds": seconds, "device": "cpu"}, Progress()
         )
         model = Path(trained["model"])
+        listed = list_rows(learn, labels, model, folder, Path(root) / "review")
         return {
             "cases": len(learn),
             "training_s": seconds,
-            "rows": walk_rows(learn, labels, model, folder, Path(root) / "review"),
+            "rows_by_one_key": walk_rows(listed, ("sure",)),
+            "rows_with_a_step_further": walk_rows(listed, ("sure", "likely")),
+            "corrections_with_model": measure_corrections(other, model),
+            "corrections_by_intensities": measure_corrections(other, None),
             "prompts_with_model": measure_prompts(other, model),
             "prompts_by_intensities": measure_prompts(other, None),
         }

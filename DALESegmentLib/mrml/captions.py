@@ -13,10 +13,11 @@ from .i18n import tr as _
 from .outlines import LINE
 from .scene import currentScene
 from .segmentations import userSegmentIds
-from .suggestion import SUGGESTION
+from .suggestion import SAID, SUGGESTION
 
 FONT_PIXELS, LINE_PIXELS, EDGE_PIXELS = 12, 16, 6
 LONGEST = 30  # characters of a name
+HIGHEST = 0.36  # of the view's height: a region in the middle, and its frame, stay in sight
 GREY = (0.9, 0.9, 0.9)
 
 
@@ -40,7 +41,10 @@ class Caption:
         return bool(renderWindow.GetRenderers().IsItemPresent(self._renderer))
 
     def show(self, lines: Sequence[CaptionLine]) -> bool:
-        """These lines from top to bottom; whether anything changed."""
+        """These lines from top to bottom, as many as leave the middle of the view free; whether anything changed."""
+        height = self._renderer.GetRenderWindow().GetSize()[1]
+        room = int((HIGHEST * height - EDGE_PIXELS) / LINE_PIXELS)
+        lines = lines[: max(room, 1)] if height else lines
         if tuple(lines) == self.lines:
             return False
         self.remove()
@@ -70,7 +74,7 @@ def segmentationLines() -> list[CaptionLine]:
         seen = [i for i in ids if display.GetSegmentVisibility(i)]
         if seen:
             colour = node.GetSegmentation().GetSegment(seen[0]).GetColor()
-            whose = _whose(node.GetAttribute(LINE))
+            whose = node.GetAttribute(SAID) or _whose(node.GetAttribute(LINE))
             text = _("{name}: {whose}").format(name=shortened(node.GetName()), whose=whose)
             lines.append(CaptionLine(text, tuple(colour), bold=node.GetAttribute(LINE) is None))
     return lines
@@ -86,7 +90,7 @@ def _whose(line: str | None) -> str:
     known = {
         "model": _("the model, thin"),
         "refreshed": _("the model, refreshed"),
-        SUGGESTION: _("offered; A takes it"),
+        SUGGESTION: _("Enter takes it"),
     }
     return known.get(line or "", _("as drawn, thick"))
 

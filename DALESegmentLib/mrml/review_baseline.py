@@ -3,26 +3,37 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
 from ..engine.geometry.grid import Geometry
+from ..engine.geometry.runs import mask_of
 from ..engine.io.case import Case
 from .hidden_volumes import hiddenArray, hiddenGeometry, hiddenView, setHiddenImage
 from .scene import currentScene
 from .volumes import vtkImage
 
 LABEL, TRUSTED, REGIONS = "DALESegment.Opened", "DALESegment.OpenedTrusted", "DALESegment.RegionMap"
-MODEL = "DALESegment.ModelLabel"
+SUGGESTIONS = "DALESegment.SuggestedChanges"
 NAMES, MODEL_NAMES = "DALESegment.OpenedNames", "DALESegment.ModelNames"
 PROBABILITIES = "DALESegment.ModelProbabilities"
 
 
-def baselineImages(case: Case, regionMap: np.ndarray, modelLabel: np.ndarray | None = None) -> dict[str, Any]:
-    """The case's label, its trusted voxels, the region map and what the model would draw (k, j, i), ready to be kept;
-    on any thread."""
-    arrays = {LABEL: case.label, TRUSTED: case.trusted, REGIONS: regionMap, MODEL: modelLabel}
+@dataclass(frozen=True)
+class SuggestedChange:
+    """Voxels of a region that should have another class. box: slices of (k, j, i); sure, likely: bool, in it."""
+
+    box: tuple[slice, ...]
+    sure: np.ndarray
+    likely: np.ndarray
+
+
+def baselineImages(case: Case, regionMap: np.ndarray) -> dict[str, Any]:
+    """The case's label, its trusted voxels and the region map (k, j, i), ready to be kept; on any thread."""
+    arrays = {LABEL: case.label, TRUSTED: case.trusted, REGIONS: regionMap}
     return {role: None if a is None else vtkImage(np.asarray(a), case.geometry) for role, a in arrays.items()}
 
 
@@ -78,16 +89,30 @@ def labelView(tableNode: Any) -> np.ndarray:
     return hiddenView(tableNode.GetNodeReference(LABEL))
 
 
-def modelLabel(tableNode: Any) -> np.ndarray | None:
-    """(k, j, i) label values that the model would draw, a view; None where they are not in the scene."""
-    node = tableNode.GetNodeReference(MODEL)
-    return None if node is None else hiddenView(node)
-
-
-def setModelAnswer(tableNode: Any, classNames: dict[int, str], probabilities: str) -> None:
-    """The names of the model's label values, and where the engine keeps its probabilities of this case for prompts."""
+def setModelAnswer(tableNode: Any, classNames: dict[int, str], probabilities: str, suggestions: str) -> None:
+    """The names of the model's label values, where the engine keeps its probabilities of this case for prompts, and
+    what it suggests to change, as its text says it."""
     tableNode.SetAttribute(MODEL_NAMES, json.dumps(classNames))
     tableNode.SetAttribute(PROBABILITIES, probabilities)
+    tableNode.SetAttribute(SUGGESTIONS, suggestions)
+
+
+def suggestedChanges(tableNode: Any) -> dict[int, SuggestedChange] | None:
+    """By region_id; None where they are not in the scene."""
+    text = tableNode.GetAttribute(SUGGESTIONS)
+    return _changesIn(text) if text else None
+
+
+@lru_cache(maxsize=4)
+def _changesIn(text: str) -> dict[int, SuggestedChange]:
+    """Read once: the panel asks many times for the same list."""
+    found = {}
+    for number, one in json.loads(text).items():
+        corners = zip(reversed(one["first_voxel"]), reversed(one["last_voxel"]), strict=True)
+        box = tuple(slice(a, b + 1) for a, b in corners)
+        shape = [part.stop - part.start for part in box]
+        found[int(number)] = SuggestedChange(box, mask_of(one["sure"], shape), mask_of(one["likely"], shape))
+    return found
 
 
 def modelClassNames(tableNode: Any) -> dict[int, str]:

@@ -1,4 +1,4 @@
-"""An outline that is offered, in the views: thin and of a colour of its own, beside the label, and no part of it.
+"""An outline that is suggested, in the views: thin and of a colour of its own, beside the label, and no part of it.
 
 It is never saved, no selector shows it, and it goes without a trace. Slicer draws no dashed outlines of segments.
 """
@@ -17,20 +17,21 @@ from .scene import ROLE, currentScene, nodeWithRole, removeWithDisplay
 from .segmentations import labelmapName, orientedImage
 
 SUGGESTION = "suggestion"
+SAID = "DALESegment.SuggestionSaid"
 PARTS = {
     "outline": (1.0, 1.0, 0.35),
     "inside": (0.2, 0.9, 0.3),
     "outside": (0.95, 0.25, 0.2),
 }
-"""Segments and their colours: what is offered, and the strokes that it was asked for with."""
+"""Segments and their colours: what is suggested, and the strokes that it was asked for with."""
 PIXELS = 1
 
 
 def showSuggestion(
-    parts: dict[str, np.ndarray], first: tuple[int, ...], geometry: Geometry, referenceVolumeNode: Any
+    parts: dict[str, np.ndarray], first: tuple[int, ...], geometry: Geometry, referenceVolumeNode: Any, said: str = ""
 ) -> Any:
     """Draw masks {name of `PARTS`: (k, j, i) bool}, all on the box of `geometry` that begins at the voxel `first`
-    (i, j(, k)), in the place of what was offered before."""
+    (i, j(, k)), in the place of what was suggested before. said: what a key does with it, for the caption."""
     node = suggestionNode() or _added(referenceVolumeNode)
     transform = referenceVolumeNode.GetParentTransformNode()
     node.SetAndObserveTransformNodeID(transform.GetID() if transform else None)
@@ -51,19 +52,20 @@ def showSuggestion(
         box = geometry.part(first, tuple(a + n - 1 for a, n in zip(first, reversed(mask.shape), strict=True)))
         segment.AddRepresentation(labelmapName(), orientedImage(mask.astype(np.uint8), box, node))
         segmentation.AddSegment(segment, name)
+    node.SetAttribute(SAID, said)
     node.EndModify(modified)
     return node
 
 
 def removeSuggestion() -> None:
-    """Nothing is offered any more."""
+    """Nothing is suggested any more."""
     node = suggestionNode()
     if node is not None:
         removeWithDisplay(node)
 
 
 def suggestionNode() -> Any:
-    """The node that is there while something is offered, or None."""
+    """The node that is there while something is suggested, or None."""
     return nodeWithRole("vtkMRMLSegmentationNode", SUGGESTION)
 
 

@@ -13,6 +13,7 @@ from slicer.i18n import tr as _
 from ..engine.core.errors import EngineError
 from ..engine.dale.issues import Region
 from ..engine.geometry.grid import Geometry
+from ..engine.geometry.runs import mask_of
 from ..mrml.segmentations import segmentIdOf
 from ..mrml.suggestion import removeSuggestion, showSuggestion
 from ..mrml.volumes import geometryFromVolume
@@ -27,6 +28,7 @@ class _Open:
     segmentId: str
     geometry: Geometry
     strokes: Strokes
+    labelValue: int = 0  # of what is drawn, where the strokes correct it
     inside: list[Voxel] = field(default_factory=list)
     outside: list[Voxel] = field(default_factory=list)
     cases: dict[str, Any] | None = None  # as the engine has it; written once
@@ -59,10 +61,12 @@ class Prompting:
             there = workflow.session.segmentIds
             segmentId = there[0] if there else ""
         geometry = geometryFromVolume(image)
-        strokes = Strokes(geometry, self._stroke)
+        strokes = Strokes(geometry, self.addStroke)
         if not strokes.open():
             raise EngineError("no-views", "Choose a layout with slice views, to draw strokes in them.")
-        self._open = _Open(region, segmentId, geometry, strokes)
+        drawn = workflow.session.segmentIds if region is not None and segmentId else []
+        labelValue = drawn.index(segmentId) + 1 if segmentId in drawn else 0
+        self._open = _Open(region, segmentId, geometry, strokes, labelValue)
         removeSuggestion()
         workflow.onMessage(
             _("Draw inside the structure with the left button, outside with Shift or the right one; {by}.").format(
@@ -96,8 +100,13 @@ class Prompting:
         drawn = workflow.session.segmentationSnapshot()
         value = drawn.segmentIds.index(one.segmentId) + 1
         box, mask = found
-        changed = self._correction.draw(one.region, _withOutline(drawn.within(box), value, box, mask, one.outside))
-        self._onChanged()  # what is offered is seen beside what is drawn now
+        label = drawn.within(box)
+        if one.answer.get("corrects"):
+            after = LabelPart(box, np.where(mask, value, np.where(label == value, 0, label)).astype(label.dtype), value)
+        else:
+            after = _withOutline(label, value, box, mask, one.outside)
+        changed = self._correction.draw(one.region, after)
+        self._onChanged()  # what is suggested is seen beside what is drawn now
         workflow.onMessage(
             _("{count} voxels were changed; they count as right from now on.").format(count=changed)
             if changed
@@ -105,7 +114,13 @@ class Prompting:
         )
         workflow.onChanged()
 
-    def _stroke(self, voxels: list[Voxel], inside: bool) -> None:
+    @property
+    def isAnswered(self) -> bool:
+        """Whether an outline is shown that can be taken."""
+        return self._open is not None and self._open.answer is not None
+
+    def addStroke(self, voxels: list[Voxel], inside: bool) -> None:
+        """A stroke over voxels (i, j, k), as the mouse draws it; the engine answers it."""
         one = self._open
         if one is None:
             return
@@ -115,7 +130,7 @@ class Prompting:
 
     def _ask(self) -> None:
         one, workflow = self._open, self._workflow
-        if one is None or not one.inside:
+        if one is None or not (one.inside or (one.labelValue and one.outside)):
             return
         if workflow.busy:  # the answer under way is of fewer strokes
             self._stale = True
@@ -126,6 +141,8 @@ class Prompting:
             "outside": [list(voxel) for voxel in one.outside],
             **workflow.device(),
         }
+        if one.labelValue:
+            parameters["label_value"] = one.labelValue
         value = self._modelValue(one)
         if workflow.state.model and value is not None:
             parameters |= {"model": workflow.state.model, "value": value}
@@ -138,13 +155,16 @@ class Prompting:
             one.answer = answer
             self._draw()
             workflow.onMessage(
-                _("From the strokes and the model; more strokes refine, Enter takes it, Escape leaves it.")
+                _("What is drawn, changed beside the strokes; more strokes refine, Enter takes it, Escape leaves it.")
+                if answer.get("corrects")
+                else _("From the strokes and the model; more strokes refine, Enter takes it, Escape leaves it.")
                 if answer["by"] == "model"
                 else _("From strokes and intensities alone, without a model; more strokes refine, Enter takes it.")
             )
 
         if one.cases is None:
-            taken = workflow.session.takeImages(workflow.session.images)
+            session = workflow.session
+            taken = session.takeScene() if one.labelValue else session.takeImages(session.images)
 
             def writeCase() -> dict:
                 one.cases = taken.writeCase()
@@ -206,10 +226,7 @@ def answered(answer: dict[str, Any]) -> tuple[tuple[slice, ...], np.ndarray]:
     """The box of an answer in an array (k, j, i), and the mask in it."""
     corners = zip(reversed(answer["first_voxel"]), reversed(answer["last_voxel"]), strict=True)
     box = tuple(slice(a, b + 1) for a, b in corners)
-    mask = np.zeros(int(np.prod([part.stop - part.start for part in box])), bool)
-    for first, count in answer["runs"]:
-        mask[first : first + count] = True
-    return box, mask.reshape([part.stop - part.start for part in box])
+    return box, mask_of(answer["runs"], [part.stop - part.start for part in box])
 
 
 def _withOutline(

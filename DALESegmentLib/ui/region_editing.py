@@ -1,5 +1,5 @@
 """Corrections: the Segment Editor is opened on one region, and what changed there counts when it is left; or an outline
-that was offered is written into the segments, at one key."""
+that was suggested is written into the segments, at one key."""
 
 from __future__ import annotations
 
@@ -64,8 +64,9 @@ class Correction:
         drawn = workflow.session.segmentationSnapshot()
         geometry = geometryFromVolume(workflow.state.image)
         segmentId = segmentIdOf(workflow.state.segmentation, region.label_value, region.class_name)
-        place = editableVoxels(region, workflow.review.regionMap(), geometry)
-        kept = editing.openCorrection(workflow.state.image, workflow.state.segmentation, segmentId, place, geometry)
+        regionMap = workflow.review.regionMapView()
+        place, part = editableVoxels(region, regionMap, geometry)
+        kept = editing.openCorrection(workflow.state.image, workflow.state.segmentation, segmentId, place, part)
         self._open = _Open(region, kept, drawn)
         slicer.util.selectModule("SegmentEditor")
         self._setUpEditor(region, segmentId)
@@ -183,18 +184,23 @@ class Correction:
         self._open, self._drawn, self._waiting = None, [], None
 
 
-def editableVoxels(region: Region, regionMap: np.ndarray | None, geometry: Geometry) -> np.ndarray:
-    """(k, j, i) bool: the region and a margin; its box where the region map does not fit the image."""
-    from ..engine.geometry.distance import grow_mm  # brings scipy
+def editableVoxels(region: Region, regionMap: np.ndarray | None, geometry: Geometry) -> tuple[np.ndarray, Geometry]:
+    """(k, j, i) bool in a part of the image, and that part's grid: the region and a margin; its box and the margin
+    where the region map does not fit the image."""
+    from ..engine.geometry.distance import grow_mm, margin_voxels  # brings scipy
 
-    shape = geometry.array_shape
-    place = np.zeros(shape, bool)
-    if regionMap is not None and regionMap.shape == shape:
-        place = regionPlace(region, regionMap)
+    margins = margin_voxels(MARGIN_MM, geometry.array_spacing)
+    corners = list(zip(reversed(region.first_voxel), reversed(region.last_voxel), strict=True))
+    corners = [(0, 0)] * (3 - len(corners)) + corners
+    sides = zip(corners, margins, geometry.array_shape, strict=True)
+    box = tuple(slice(max(a - m, 0), min(b + m + 1, n)) for (a, b), m, n in sides)
+    place = np.zeros([part.stop - part.start for part in box], bool)
+    if regionMap is not None and regionMap.shape == geometry.array_shape:
+        place = regionPlace(region, regionMap[box])
     if not place.any():
-        box = zip(reversed(region.first_voxel), reversed(region.last_voxel), strict=True)
-        place[tuple(slice(first, last + 1) for first, last in box)] = True
-    return grow_mm(place, geometry.array_spacing, MARGIN_MM)
+        place[tuple(slice(a - s.start, b + 1 - s.start) for (a, b), s in zip(corners, box, strict=True))] = True
+    ends = tuple(part.start for part in reversed(box)), tuple(part.stop - 1 for part in reversed(box))
+    return grow_mm(place, geometry.array_spacing, MARGIN_MM), geometry.part(*ends)
 
 
 def regionPlace(region: Region, regionMap: np.ndarray) -> np.ndarray:

@@ -134,6 +134,7 @@ class RegionTable:
         table.setSortingEnabled(False)  # else a row would move while it is written
         table.clearSelection()
         table.setRowCount(len(self._rows))
+        faint = qt.QBrush(qt.QColor(*FAINT))
         for row, line in enumerate(self._rows):
             region = line.region
             values = (
@@ -144,12 +145,14 @@ class RegionTable:
                 round(region.mean_confidence, 2),
                 STATES.get(line.state, line.state),
             )
+            inFaint = line.row is not None or is_below_line(region)
             for column, value in enumerate(values):
                 item = qt.QTableWidgetItem()
                 item.setData(qt.Qt.DisplayRole, value)  # numbers as numbers, so that they sort as such
-                item.setData(qt.Qt.UserRole, row)
-                if line.row is not None or is_below_line(region):
-                    item.setForeground(qt.QBrush(qt.QColor(*FAINT)))
+                if column == 0:
+                    item.setData(qt.Qt.UserRole, row)
+                if inFaint:
+                    item.setForeground(faint)
                 table.setItem(row, column, item)
         table.setSortingEnabled(True)
 

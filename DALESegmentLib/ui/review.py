@@ -93,7 +93,7 @@ class Review:
         return [node.GetName() for node in referencedNodes(self.state.regionTable) if node is not None]
 
     def modelClassNames(self) -> dict[int, str]:
-        """{label value: name of the segment} of `modelLabel`."""
+        """{label value: name of the segment} of what the model draws."""
         return review_baseline.modelClassNames(self.state.regionTable)
 
     def probabilities(self) -> str:
@@ -239,9 +239,9 @@ class Review:
             for row in self.regions()
         ]
 
-    def modelLabel(self) -> np.ndarray | None:
-        """(k, j, i) label values that the model would draw, as it was when the list was made; a view."""
-        return review_baseline.modelLabel(self.state.regionTable) if self.state.regionTable is not None else None
+    def suggestedChanges(self) -> dict[int, review_baseline.SuggestedChange] | None:
+        """By region_id, what is suggested to change; None where the scene does not know it."""
+        return review_baseline.suggestedChanges(self.state.regionTable) if self.state.regionTable is not None else None
 
     def regionMapView(self) -> np.ndarray | None:
         """`regionMap` without a copy."""

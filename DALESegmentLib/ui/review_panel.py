@@ -16,12 +16,12 @@ from ..mrml.regions import jumpToRegion
 from .active_region import ActiveRegion
 from .background import importInAdvance
 from .learned_otherwise import whyLearned
-from .offer import Offer
 from .prompting import Prompting
 from .region_editing import Correction
 from .region_table import RegionTable
 from .review_keys import ReviewKeys, legend
 from .signals import connect, showProblem
+from .suggested_outline import SuggestedOutline
 from .workflow import Workflow
 
 
@@ -30,7 +30,7 @@ class ReviewPanel:
         self._ui, self._workflow = ui, workflow
         self.correction = Correction(workflow)
         self.atHand = ActiveRegion(workflow)
-        self.offer = Offer(workflow)
+        self.suggested = SuggestedOutline(workflow)
         self.prompting = Prompting(workflow, self.correction, self._matchPrompting)
         self.table = RegionTable(ui.regionsTable, ui.stateFilterComboBox, ui.filterEdit, self._jump)
         actions = self._actions = {
@@ -85,9 +85,9 @@ class ReviewPanel:
         self._offerEarlier()
         self.table.show(review.rows())
         self._enableDecisions()
-        self._explainRegion()
         self.atHand.show(self.table.selected())
-        self._offer()
+        self._suggest()
+        self._explainRegion()
         self.prompting.goOn()
         try:
             self.correction.learn()
@@ -105,14 +105,14 @@ class ReviewPanel:
             self.correction.tidy()
         except EngineError as problem:
             showProblem(problem.sentence)
-        self._offer()
+        self._suggest()
         self.onJump()
 
     def left(self) -> None:
         """Another module is on screen; during a correction one key leads back."""
         self._entered = False
         self.prompting.leave()
-        self.offer.show(None)
+        self.suggested.show(None)
         self._matchKeys()
         self._returnKey.setEnabled(self.correction.isOpen and self._ui.keysCheckBox.checked)
 
@@ -123,13 +123,13 @@ class ReviewPanel:
         except EngineError as problem:  # the rest has to be closed all the same
             logging.warning("DALESegment: the open correction was not noted. %s", problem.sentence)
         self.prompting.leave()
-        self.offer.show(None)
+        self.suggested.show(None)
         for keys in (self._keys, self._returnKey, self._promptKeys):
             keys.remove()
 
     def _matchPrompting(self) -> None:
         self._matchKeys()
-        self._offer(anew=True)
+        self._suggest(anew=True)
 
     def _matchKeys(self) -> None:
         on = self._ui.keysCheckBox.checked
@@ -176,19 +176,20 @@ class ReviewPanel:
 
     def _jump(self) -> None:
         self._enableDecisions()
-        self._explainRegion()
         region = self.table.selected()
         self.atHand.show(region)
         if not self.prompting.isOpen:
-            self.offer.show(region)
+            self.suggested.show(region)
+        self._explainRegion()
         self.onJump()
         if region is not None:
             jumpToRegion(region)
 
     def _explainRegion(self) -> None:
-        """Why the chosen region is listed, and why it was learned as it was, where that is known."""
+        """Why the chosen region is listed, why it was learned as it was, where that is known, and what A does."""
         region = self.table.selected()
-        parts = () if region is None else (region.note, reason(region, _), whyLearned(region))
+        said = "" if region is None else self.suggested.sentence(region)
+        parts = () if region is None else (region.note, reason(region, _), whyLearned(region), said and f"{said}.")
         text = "\n".join(part for part in parts if part)
         self._ui.whyLearnedLabel.setText(text)
         self._ui.whyLearnedLabel.visible = bool(text)
@@ -214,33 +215,36 @@ class ReviewPanel:
         self.table.step(1)  # before the row is taken out of what the filter shows
         self._workflow.onChanged()
 
-    def _offer(self, anew: bool = False) -> None:
-        """Of the chosen region; where it is on offer already, only anew, as the label is now."""
+    def _suggest(self, anew: bool = False) -> None:
+        """For the chosen region; where it is drawn already, only anew, as the label is now."""
         if self.prompting.isOpen:  # its outline is the one that is shown
             return
         region = self.table.selected() if self._entered else None
-        if region is None or not self.offer.isFor(region):
-            self.offer.show(region)
+        if region is None or not self.suggested.isFor(region):
+            self.suggested.show(region)
         elif anew:
-            self.offer.draw()
+            self.suggested.draw()
 
     def _move(self, by: int) -> None:
         if self.table.selected() is not None and not self.prompting.isOpen:
-            share = self.offer.move(by)
-            self._workflow.onMessage(_("Offered: {share:.0%} of the way to the model.").format(share=share))
+            self._workflow.onMessage(self.suggested.move(by))
+            self._explainRegion()
+            self.onJump()
 
     def _accept(self) -> None:
-        """Take what is offered, and go on to the next region; the label itself where that is what is offered."""
+        """Take what is suggested, and go on to the next region."""
         region = self._judged()
         if region is None or self.prompting.isOpen:
             return
-        offered = self.offer.label(region)
-        if offered is None:
-            self._workflow.onMessage(_("What the model would draw is not known; list the doubtful regions again."))
+        suggested = self.suggested.label(region)
+        if suggested is None:
+            self._workflow.onMessage(_("What should change is not known; list the doubtful regions again."))
             return
-        changed = self.correction.draw(region, offered, "accepted")
+        changed = self.correction.draw(region, suggested, "accepted")
         if not changed:
-            self._workflow.onMessage(_("The label is there what is offered; C keeps it."))
+            done = _("The label is as suggested already")
+            said = done if self.suggested.changes(region) else self.suggested.sentence(region)
+            self._workflow.onMessage(_("{said}. C keeps the label.").format(said=said))
             return
         self._workflow.onMessage(
             _("Region {rank}: the outline was taken, {count} voxels changed.").format(rank=region.rank, count=changed)
@@ -248,7 +252,7 @@ class ReviewPanel:
         self.table.step(1)
         self._workflow.onChanged()
         if self.table.selected() == region:  # the last row
-            self._offer(anew=True)
+            self._suggest(anew=True)
 
     def _segment(self) -> None:
         """Strokes for the chosen region or, where none is chosen, anywhere."""
@@ -270,7 +274,7 @@ class ReviewPanel:
             self.correction.undo(region)
         self._workflow.onChanged()
         self.table.goTo(region)
-        self._offer(anew=True)
+        self._suggest(anew=True)
 
 
 def _returnToModule() -> None:

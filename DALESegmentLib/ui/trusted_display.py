@@ -11,6 +11,7 @@ import numpy as np
 from ..engine.core.errors import EngineError
 from ..engine.dale.issues import Region
 from ..mrml import heat_map, hidden_volumes, review_baseline
+from ..mrml.labelmap_snapshot import LabelmapSnapshot
 from ..mrml.regions import regionIdentity
 from ..mrml.segmentations import segmentationSnapshot
 
@@ -38,17 +39,18 @@ class TrustedDisplay:
         known = self._review.decisions()
         if regions is None:
             regions = [leaf for row in self._review.regions() for leaf in row.leaves]
-        for region in regions:
-            decision = known.get(regionIdentity(region))
+        decided = [(region, known.get(regionIdentity(region))) for region in regions]
+        drawn = self._drawn() if {decision for _region, decision in decided} & {"accepted", "corrected"} else None
+        for region, decision in decided:
             if decision in TRUSTED:
-                box, mask = self._trusted(region, decision != "confirmed")
+                box, mask = self._trusted(region, None if decision == "confirmed" else drawn)
                 heat_map.fillPart(self._review.state.heatMap, box, mask, 1.0)
 
     def takeBack(self, region: Region, decision: str) -> None:
         """This decision was undone: draw the doubt again, but where other decisions are about the same voxels."""
         if not self._canDraw() or decision not in TRUSTED:
             return
-        box, mask = self._trusted(region, decision != "confirmed")
+        box, mask = self._trusted(region, None if decision == "confirmed" else self._drawn())
         confidence = hidden_volumes.hiddenView(self._review.state.confidence)[box]
         heat_map.fillPart(self._review.state.heatMap, box, mask, np.clip(confidence[mask], 0.0, 1.0))
         self.draw()
@@ -58,26 +60,32 @@ class TrustedDisplay:
         shown = review.fits(state.heatMap) and state.confidence is not None
         return shown and review.fits(state.regionTable) and review.begun
 
-    def _trusted(self, region: Region, corrected: bool) -> tuple[Box, np.ndarray]:
-        """A box of the image (k, j, i), and the voxels in it that count as trusted."""
+    def _trusted(self, region: Region, drawn: LabelmapSnapshot | None) -> tuple[Box, np.ndarray]:
+        """A box of the image (k, j, i), and the voxels in it that count as trusted; drawn: the segments now, where what
+        is drawn otherwise counts too."""
         from ..engine.review.reviewed_voxels import reviewed_mask  # brings scipy
 
         state = self._review.state
         regionMap = review_baseline.regionMapView(state.regionTable)
         spacing = state.image.GetSpacing()[::-1]
         box = _around(region, regionMap.shape, spacing)
+        change = (self._review.suggestedChanges() or {}).get(region.region_id)
+        if drawn is not None and change is not None:  # which may reach farther
+            sides = zip(box, change.box, strict=True)
+            box = tuple(slice(min(a.start, b.start), max(a.stop, b.stop)) for a, b in sides)
         mask = reviewed_mask(regionMap[box], {region.region_id}, spacing)
-        return box, mask | self._changed(box) if corrected else mask
-
-    def _changed(self, box: Box) -> np.ndarray:
-        """(k, j, i) bool in the box: what is drawn otherwise than when the list was made."""
-        state = self._review.state
+        if drawn is None:
+            return box, mask
         before = review_baseline.labelView(state.regionTable)[box]
+        return box, mask | (drawn.within(box) != before)
+
+    def _drawn(self) -> LabelmapSnapshot | None:
+        """None where the segments are no more."""
+        state = self._review.state
         try:
-            now = segmentationSnapshot(state.segmentation, state.image, self._review.reviewedSegments())
-        except EngineError:  # the segments are no more
-            return np.zeros(before.shape, bool)
-        return now.within(box) != before
+            return segmentationSnapshot(state.segmentation, state.image, self._review.reviewedSegments())
+        except EngineError:
+            return None
 
 
 def _around(region: Region, shape: tuple[int, ...], spacing: Sequence[float]) -> Box:

@@ -164,16 +164,22 @@ class Workflow(Requests):
         def read(answer: dict) -> tuple:
             item = answer["items"][0]
             found = [Region.from_dict(region) for region in answer["regions"]]
-            model = np.load(item["segmentation"]) if item.get("segmentation") else None
-            images = baselineImages(taken.case(), np.load(item["regions_map"]), model)
-            return found, Maps.read(item, taken.geometry), images, item, listNotes(answer)
+            suggestions = Path(item["suggestions"]).read_text(encoding="utf-8") if item.get("suggestions") else ""
+            images = baselineImages(taken.case(), np.load(item["regions_map"]))
+            return (
+                found,
+                Maps.read(item, taken.geometry),
+                images,
+                {**item, "suggestions": suggestions},
+                listNotes(answer),
+            )
 
         def done(answered: tuple) -> None:
             found, maps, images, item, notes = answered
             self.review.showHeatMap(maps, taken.geometry, sources)
             self.review.showRegions(found, images, taken, sources, notes)
             classes = {int(value): className for value, className in item.get("classes", {}).items()}
-            setModelAnswer(self.state.regionTable, classes, str(item.get("probabilities") or ""))
+            setModelAnswer(self.state.regionTable, classes, str(item.get("probabilities") or ""), item["suggestions"])
             count = _found(len(found)) if found or not notes else ""
             self.onMessage(_lines(taken.overlap, count, *notes, learnedOtherwise(item), extents(item)))
 

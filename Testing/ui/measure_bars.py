@@ -21,6 +21,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +31,7 @@ from practice_window import REPOSITORY, correct_worst_region, finish, practice_w
 from slicer_window import click, click_row, enter, leave, press, wait_until
 
 TICK_MS = 5
-LARGE = (256, 256, 128)  # (i, j, k)
+LARGE, LARGEST = (256, 256, 128), (512, 512, 200)  # (i, j, k)
 
 
 class Blocked:
@@ -97,7 +99,9 @@ def measure(minutes: float) -> dict[str, Any]:
         watched("correction opened", lambda: press(widget, "E"))
         leave(widget)
         correct_worst_region(widget)
-        refresh = watched("correction left", lambda: enter(widget))
+        with region_shown() as shown:
+            started = time.perf_counter()
+            refresh = watched("correction left", lambda: enter(widget))
         watched("opacity, threshold", lambda: restyle(ui))
         return {
             "clicks_to_a_heat_map": clicks,
@@ -105,12 +109,35 @@ def measure(minutes: float) -> dict[str, Any]:
             "practice_case_by_keys": by_keys,
             "ui_thread_blocked_ms": dict(blocked),
             "ui_thread_blocked_ms_idle": idle,
+            "correction_left_to_region_shown_s": round(shown[0] - started, 2) if shown else None,
             "correction_left_to_refreshed_s": refresh,
             "killed_engine_noticed_s": seconds_to_notice(widget),
             "case": "practice case, 80 x 80 x 28 voxels",
-            "ui_thread_blocked_ms_large": large(widget, watched, blocked),
+            "ui_thread_blocked_ms_large": large(widget, watched, blocked, LARGE),
             "large_case": " x ".join(map(str, LARGE)) + " voxels",
+            "ui_thread_blocked_ms_largest": large(widget, watched, blocked, LARGEST),
+            "largest_case": " x ".join(map(str, LARGEST)) + " voxels",
         }
+
+
+@contextmanager
+def region_shown() -> Iterator[list[float]]:
+    """When the heat map of a corrected region was renewed, before the rest of its image."""
+    from DALESegmentLib.ui.region_preview import RegionPreview
+
+    times: list[float] = []
+    show = RegionPreview.show
+
+    def noted(self: Any, event: dict[str, Any]) -> None:
+        show(self, event)
+        if event.get("values", {}).get("region") is not None:
+            times.append(time.perf_counter())
+
+    RegionPreview.show = noted
+    try:
+        yield times
+    finally:
+        RegionPreview.show = show
 
 
 def start_of_slicer() -> dict[str, Any]:
@@ -126,20 +153,21 @@ def keys_to_confirm(widget: Any) -> int:
     table = widget.ui.regionsTable
     click_row(table, 0)
     press(widget, "C")
-    assert (table.item(0, 5).text(), table.currentRow()) == ("confirmed", 1)
+    assert (table.item(0, 5).text(), table.item(table.currentRow(), 0).text()) == ("confirmed", "2")
     press(widget, "Z")
     return 1
 
 
 def review_by_keys(widget: Any) -> dict[str, Any]:
     """From the list to a label that is right, without drawing: a reader who looks at the truth where a row says to, and
-    nowhere else, takes the model's outline where that is nearer to it, else keeps the label. Rows below the line are
-    left. Everything is taken back in the end."""
+    nowhere else, takes what is surely wrong or, with a key more, all that is likely wrong, where that is nearer to it,
+    else keeps the label. Rows below the line are left. Everything is taken back in the end."""
     import numpy as np
     import slicer
 
     from DALESegmentLib.engine.dale.rows import is_below_line
     from DALESegmentLib.mrml.practice_case import practiceLabels
+    from DALESegmentLib.ui.suggested_outline import LIKELY, SURE
 
     truth, _drawn = practiceLabels()
     image, segmentation = widget.case
@@ -160,10 +188,16 @@ def review_by_keys(widget: Any) -> dict[str, Any]:
     press(widget, "N")
     for _row in rows:
         region = panel.table.selected()
-        offered = panel.offer.label(region)
-        wrong = [(now != truth[offered.box]).sum() for now in (offered.label == offered.value, label()[offered.box])]
-        better = wrong[0] < wrong[1]
-        pressed.append("A" if better else "C")
+        wrong = [int((label() != truth).sum())]
+        for panel.suggested.step in (SURE, LIKELY):
+            after = panel.suggested.label(region)
+            outside = (label() != truth).sum() - (label()[after.box] != truth[after.box]).sum()
+            wrong.append(int(outside + ((after.label == after.value) != truth[after.box]).sum()))
+        panel.suggested.step = SURE
+        best = int(np.argmin(wrong))
+        pressed += (["C"], ["A"], ["]", "A"])[best]
+        if best == 2:
+            press(widget, "BracketRight")
         started = time.perf_counter()
         press(widget, pressed[-1])
         seconds.append(time.perf_counter() - started)
@@ -182,8 +216,8 @@ def review_by_keys(widget: Any) -> dict[str, Any]:
     }
 
 
-def large(widget: Any, watched: Any, blocked: dict[str, Any]) -> dict[str, Any]:
-    """The same steps on a volume of the size of a CT."""
+def large(widget: Any, watched: Any, blocked: dict[str, Any], size: tuple[int, int, int]) -> dict[str, Any]:
+    """The same steps, strokes aside, and the first A, on a volume of that size."""
     import numpy as np
     import slicer
 
@@ -193,7 +227,7 @@ def large(widget: Any, watched: Any, blocked: dict[str, Any]) -> dict[str, Any]:
     ui, workflow = widget.ui, widget.logic.workflow
     workflow.engine.stop()
     workflow.engine = EngineProcess(arguments=[str(Path(__file__).with_name("quick_engine.py"))])
-    image, segmentation = addLargeBall(LARGE)
+    image, segmentation = addLargeBall(size)
     ui.imageSelector.setCurrentNode(image)
     ui.segmentationSelector.setCurrentNode(segmentation)
     blocked.clear()
@@ -205,10 +239,15 @@ def large(widget: Any, watched: Any, blocked: dict[str, Any]) -> dict[str, Any]:
     ):
         watched(name, lambda b=button: click(b))
     click_row(ui.regionsTable, 0)
+    learning, workflow.state.refreshAtOnce = workflow.state.refreshAtOnce, False
+    watched("first A", lambda: press(widget, "A"))
+    press(widget, "Z")
+    workflow.state.refreshAtOnce = learning
+    click_row(ui.regionsTable, 0)
     watched("correction opened", lambda: press(widget, "E"))
     leave(widget)
     label = np.array(slicer.util.arrayFromSegmentBinaryLabelmap(segmentation, "ball", image))
-    label[LARGE[2] // 2, :, : LARGE[0] // 2] = 0
+    label[size[2] // 2, :, : size[0] // 2] = 0
     slicer.util.updateSegmentBinaryLabelmapFromArray(label, segmentation, "ball", image)
     watched("correction left", lambda: enter(widget))
     return dict(blocked)

@@ -132,10 +132,12 @@ def review(request: dict, parameters: dict) -> dict:
     affine = ras(about["geometry"])
     wrong = predicted != label
     slabs = [wrong & (np.arange(wrong.shape[2]) // SLAB == n) for n in range(wrong.shape[2] // SLAB)]
-    region_map, regions = np.zeros(wrong.shape, np.uint16), []
+    region_map, regions, changes = np.zeros(wrong.shape, np.uint16), [], {}
     for mask in sorted((s for s in slabs if s.any()), key=lambda s: -int(s.sum())):
         rank = len(regions) + 1
         region_map[mask] = rank
+        if (mask & (label > 0)).any():
+            changes[str(rank)] = change(mask, wrong, label)
         where = np.argwhere(mask)[:, ::-1]
         centre = where[len(where) // 2]
         regions.append(
@@ -165,7 +167,9 @@ def review(request: dict, parameters: dict) -> dict:
         region_map[:], regions = 0, []
     item = confidence(request, parameters)["items"][0]
     item["regions_map"] = save(parameters["out"], "regions.npy", region_map)
-    item |= {"segmentation": save(parameters["out"], "model.npy", predicted), "classes": {"1": "ball"}}
+    suggestions = Path(parameters["out"]) / "suggestions.json"
+    suggestions.write_text(json.dumps(changes), encoding="utf-8")
+    item |= {"suggestions": str(suggestions), "classes": {"1": "ball"}}
     if (Path(parameters["model"]) / "pieces").exists():
         regions = [row_of(regions[:3]), *regions[3:]]
     if item["label_source"]:
@@ -173,6 +177,25 @@ def review(request: dict, parameters: dict) -> dict:
         regions = [{**region, **learned, "learned_voxels": region["voxels"]} for region in regions]
     about = {"too_weak": too_weak(parameters), "expected_real": expected_real(regions)}
     return {"regions": regions, "csv": "", "json": "", "items": [item], **about}
+
+
+def change(mask: np.ndarray, wrong: np.ndarray, label: np.ndarray) -> dict:
+    """All of it is surely wrong, and a column of labelled voxels before it is likely so."""
+    mask = mask & (label > 0)
+    wide = mask | (np.roll(mask, -1, axis=2) & (label > 0) & ~wrong)
+    corners = [(int(n.min()), int(n.max())) for n in np.nonzero(wide)]
+    box = tuple(slice(a, b + 1) for a, b in corners)
+    return {
+        "first_voxel": [a for a, _b in reversed(corners)],
+        "last_voxel": [b for _a, b in reversed(corners)],
+        "sure": runs(mask[box]),
+        "likely": runs(wide[box]),
+    }
+
+
+def runs(mask: np.ndarray) -> list[list[int]]:
+    edges = np.flatnonzero(np.diff(mask.ravel().astype(int), prepend=0, append=0))
+    return [[int(a), int(b - a)] for a, b in zip(edges[::2], edges[1::2], strict=True)]
 
 
 def row_of(pieces: list[dict]) -> dict:
@@ -184,19 +207,28 @@ def row_of(pieces: list[dict]) -> dict:
 
 
 def prompt(request: dict, parameters: dict) -> dict:
-    """What is bright, in a box of 10 voxels around the strokes and without the columns that were drawn over outside."""
-    name, image, _label, _about = load(parameters["cases"])
+    """What is bright, in a box of 10 voxels around the strokes and without the columns that were drawn over outside; of
+    a correction, what is drawn, with what was drawn over inside and without these columns."""
+    name, image, label, _about = load(parameters["cases"])
     strokes = np.array(parameters["inside"] + parameters["outside"])
     first = np.maximum(strokes.min(0) - 10, 0)
     last = np.minimum(strokes.max(0) + 10, np.array(image.shape[:0:-1]) - 1)
-    bright = image[0] > 50
+    corrects = parameters.get("label_value") is not None
+    bright = label == parameters["label_value"] if corrects else image[0] > 50
+    for i, j, k in parameters["inside"]:
+        bright[k, j, i] = True
     for i, _j, _k in parameters["outside"]:
         bright[:, :, i] = False
-    mask = bright[tuple(slice(a, b + 1) for a, b in zip(first[::-1], last[::-1], strict=True))].ravel()
-    edges = np.flatnonzero(np.diff(mask.astype(int), prepend=0, append=0))
-    runs = [[int(a), int(b - a)] for a, b in zip(edges[::2], edges[1::2], strict=True)]
+    mask = bright[tuple(slice(a, b + 1) for a, b in zip(first[::-1], last[::-1], strict=True))]
     by = "model" if parameters.get("value") else "intensities"
-    return {"name": name, "first_voxel": first.tolist(), "last_voxel": last.tolist(), "runs": runs, "by": by}
+    return {
+        "name": name,
+        "first_voxel": first.tolist(),
+        "last_voxel": last.tolist(),
+        "runs": runs(mask),
+        "by": by,
+        "corrects": corrects,
+    }
 
 
 def expected_real(regions: list[dict]) -> dict:

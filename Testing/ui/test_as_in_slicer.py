@@ -115,8 +115,29 @@ def test_the_modules_own_test_tries_the_keys(reviewed, capsys):
         "key confirm (region 1 is confirmed)",
         "key undo (region 1 is open)",
         "key unsure (region 1 is unsure)",
+        "key accept (region 1, ",
+        "key S skipped: Choose a layout",
     ):
         assert line in said
+    assert set(states(reviewed)) == {"open"}
+
+
+def test_the_modules_own_test_draws_a_stroke_where_there_is_a_view(reviewed, capsys):
+    import slicer
+    from stroke_views import StrokeView
+
+    from DALESegment import DALESegmentTest
+
+    before = slicer.app.__dict__.get("layoutManager")
+    StrokeView(reviewed.case[0])
+    try:
+        DALESegmentTest().test_keys()
+    finally:
+        if before is None:
+            del slicer.app.layoutManager
+        else:
+            slicer.app.layoutManager = before
+    assert "key segment (region 1, answered and left)" in capsys.readouterr().out
     assert set(states(reviewed)) == {"open"}
 
 

@@ -70,7 +70,10 @@ def test_5_mm_around_the_region_can_be_edited_along_each_axis(desktop):
     regions[4, 4, 7] = 1
     one = Region(1, "a", 1, 1, "ball", "extra", 0, 1, 7.2, 0.1, 0.1, 1.0, (0,) * 3, (7, 4, 4), (7, 4, 4), (7, 4, 4))
     for known in (regions, None):
-        place = editableVoxels(one, known, geometry)
+        part, there = editableVoxels(one, known, geometry)
+        first = [round(n) for n in np.linalg.solve(geometry.ijk_to_ras(), there.ijk_to_ras())[:3, 3]][::-1]
+        place = np.zeros(geometry.array_shape, bool)
+        place[tuple(slice(a, a + n) for a, n in zip(first, part.shape, strict=True))] = part
         assert np.flatnonzero(place[4, 4, :]).tolist() == list(range(2, 13))
         assert np.flatnonzero(place[4, :, 7]).tolist() == [2, 3, 4, 5, 6]
         assert np.flatnonzero(place[:, 4, 7]).tolist() == [3, 4, 5]

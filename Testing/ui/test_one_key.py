@@ -1,4 +1,4 @@
-"""The usual answer at one key: what the model would draw is offered, moved and taken; rows are opened and decided."""
+"""The usual answer at one key: what should change is suggested, moved and taken; rows are opened and decided."""
 
 from __future__ import annotations
 
@@ -27,18 +27,16 @@ def alone(reviewed):
     return reviewed
 
 
-def test_a_takes_the_models_outline_and_is_at_the_next(alone):
+def test_a_takes_what_is_suggested_and_is_at_the_next(alone):
     review = alone.logic.workflow.review
     first = review.regions()[0]
-    model = review.modelLabel().copy()
     press(alone, "A")
     now = label_of(alone.case[1], alone.case[0])
     assert states(alone)[:2] == ["accepted", "open"]
     assert alone.ui.regionsTable.currentRow() == 1
     place = place_of(alone, first)
-    assert np.array_equal(now[place], model[place])
-    assert (alone.before != now)[place].all()
-    assert (alone.before != now).sum() < 2 * place.sum(), "nothing is drawn elsewhere"
+    assert (now[place] == 0).all()
+    assert np.array_equal(alone.before != now, place & (alone.before == 1)), "nothing is drawn elsewhere"
 
 
 def test_what_was_taken_is_trusted_and_in_the_log(alone):
@@ -78,7 +76,7 @@ def test_the_editors_own_undo_can_take_it_back(alone):
 def test_half_a_step_changes_less_and_none_changes_nothing(alone):
     first = alone.logic.workflow.review.regions()[0]
     press(alone, "BracketLeft")
-    assert "50%" in alone.ui.statusLabel.text
+    assert "half" in alone.ui.statusLabel.text
     press(alone, "A")
     half = label_of(alone.case[1], alone.case[0])
     press(alone, "Z")
@@ -92,8 +90,42 @@ def test_half_a_step_changes_less_and_none_changes_nothing(alone):
     assert set(states(alone)) == {"open"}
     assert np.array_equal(label_of(alone.case[1], alone.case[0]), alone.before)
     press(alone, "BracketRight")
-    assert "50%" in alone.ui.statusLabel.text
+    assert "half" in alone.ui.statusLabel.text
     assert first.suspicion == "too large"
+
+
+def test_a_step_further_changes_all_that_is_likely_wrong(alone):
+    place = place_of(alone, alone.logic.workflow.review.regions()[0]) & (alone.before == 1)
+    assert f"{place.sum()} voxels; ]" in alone.ui.whyLearnedLabel.text
+    press(alone, "BracketRight")
+    assert "likely" in alone.ui.statusLabel.text
+    press(alone, "BracketRight")
+    press(alone, "A")
+    changed = label_of(alone.case[1], alone.case[0]) != alone.before
+    assert changed[place].all()
+    assert place.sum() < changed.sum() < 2 * place.sum()
+    press(alone, "Z")
+    assert np.array_equal(label_of(alone.case[1], alone.case[0]), alone.before)
+
+
+def test_a_row_with_nothing_sure_says_so(alone):
+    import json
+
+    table, first = alone.logic.workflow.state.regionTable, alone.logic.workflow.review.regions()[0]
+    changes = json.loads(table.GetAttribute("DALESegment.SuggestedChanges"))
+    changes[str(first.region_id)]["sure"] = []
+    table.SetAttribute("DALESegment.SuggestedChanges", json.dumps(changes))
+    click_row(alone.ui.regionsTable, 1)
+    click_row(alone.ui.regionsTable, 0)
+    assert "A changes nothing: none of it is surely wrong; ] suggests" in alone.ui.whyLearnedLabel.text
+    press(alone, "A")
+    assert "A changes nothing" in alone.ui.statusLabel.text
+    assert set(states(alone)) == {"open"}
+    assert np.array_equal(label_of(alone.case[1], alone.case[0]), alone.before)
+    changes.pop(str(first.region_id))
+    table.SetAttribute("DALESegment.SuggestedChanges", json.dumps(changes))
+    press(alone, "A")
+    assert "A changes nothing: none of it is surely wrong. C keeps the label." in alone.ui.statusLabel.text
 
 
 def offered():
@@ -117,7 +149,7 @@ def test_it_is_drawn_while_the_row_is_at_hand_and_never_saved(alone):
     corners = zip(reversed(first.first_voxel), reversed(first.last_voxel), strict=True)
     box = tuple(slice(a, b + 1) for a, b in corners)
     wanted = alone.before.copy()
-    wanted[place_of(alone, first)] = review.modelLabel()[place_of(alone, first)]
+    wanted[place_of(alone, first)] = 0
     assert np.array_equal(shown[box], wanted[box] == 1)
     node = suggestionNode()
     assert not node.GetSaveWithScene()
@@ -158,7 +190,7 @@ def test_it_is_learned_from_at_once(reviewed):
 
 def test_a_list_of_an_earlier_version_offers_nothing(alone):
     table = alone.logic.workflow.state.regionTable
-    table.SetNodeReferenceID("DALESegment.ModelLabel", None)
+    table.RemoveAttribute("DALESegment.SuggestedChanges")
     press(alone, "A")
     assert "not known" in alone.ui.statusLabel.text
     assert set(states(alone)) == {"open"}
@@ -222,7 +254,7 @@ def test_a_row_is_taken_with_all_its_pieces(with_pieces):
     place = place_of(with_pieces, review.regions()[0])
     before = label_of(segmentation, image)
     press(with_pieces, "A")
-    assert np.array_equal(label_of(segmentation, image)[place], review.modelLabel()[place])
+    assert np.array_equal(label_of(segmentation, image) != before, place & (before == 1))
     assert states(with_pieces)[:4] == ["accepted"] * 4
     press(with_pieces, "Z")
     assert np.array_equal(label_of(segmentation, image), before)
@@ -253,14 +285,16 @@ def test_a_row_and_its_pieces_survive_the_scene(with_pieces, tmp_path):
     import slicer
 
     from DALESegmentLib.mrml.regions import regionTables, rowsFromTable
-    from DALESegmentLib.mrml.review_baseline import modelLabel
+    from DALESegmentLib.mrml.review_baseline import suggestedChanges
     from DALESegmentLib.mrml.scene_file import loadScene, saveScene
 
     rows = with_pieces.logic.workflow.review.regions()
-    model = with_pieces.logic.workflow.review.modelLabel().copy()
+    changes = with_pieces.logic.workflow.review.suggestedChanges()
     saved = saveScene(tmp_path / "review.mrb")
     slicer.mrmlScene.Clear(False)
     loadScene(saved)
     (table,) = regionTables()
     assert rowsFromTable(table) == rows
-    assert np.array_equal(modelLabel(table), model)
+    kept = suggestedChanges(table)
+    assert {number: one.box for number, one in kept.items()} == {number: one.box for number, one in changes.items()}
+    assert all(np.array_equal(kept[number].likely, one.likely) for number, one in changes.items())

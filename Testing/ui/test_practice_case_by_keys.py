@@ -1,4 +1,4 @@
-"""The practice case with the real engine: its four errors are four rows, and each is put right by one key."""
+"""The practice case with the real engine: its four errors are four rows, and each is put right by two keys at most."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_four_errors_are_right_after_ten_keys_at_most(listed):
     truth, drawn = practiceLabels()
     rows = [row for row in listed.logic.workflow.review.regions() if not is_below_line(row)]
     assert sorted(row.suspicion for row in rows) == ["extra", "missing", "too large", "too small"]
-    for key in ("N", *"AAAA"):
+    for key in ("N", *["BracketRight", "A"] * 4):
         press(listed, key)
     assert states(listed).count("open") == sum(
         len(row.pieces) + 1 if row.pieces else 1 for row in listed.logic.workflow.review.regions()[4:]
@@ -56,4 +56,4 @@ def test_four_errors_are_right_after_ten_keys_at_most(listed):
         return 2 * (label & truth).sum() / (label.sum() + truth.sum())
 
     assert dice(drawn) < 0.78
-    assert dice(now) > 0.97
+    assert dice(now) > 0.98

@@ -120,14 +120,26 @@ def test_in_a_row_it_is_a_correction_of_the_region(reviewed, view):
     press(reviewed, "S")
     view.draw((20, 24, 8), (24, 24, 8))
     assert answered(reviewed)
-    assert "the model" in reviewed.ui.statusLabel.text
+    assert "changed beside the strokes" in reviewed.ui.statusLabel.text
     view.draw((34, 20, 8), (34, 28, 8), shift=True)
     assert wait_until(lambda: not reviewed.logic.workflow.busy)
     press(reviewed, "Return")
     assert states(reviewed)[0] == "corrected"
+    now = label_of(reviewed.case[1], reviewed.case[0])
+    assert not now[:, 14:39, 34].any(), "what was drawn is taken away beside the stroke"
+    assert np.array_equal(now[:, :, :34], before[:, :, :34]), "and stays elsewhere"
     press(reviewed, "Z")
     assert states(reviewed)[0] == "open"
     assert np.array_equal(label_of(reviewed.case[1], reviewed.case[0]), before)
+
+
+def test_a_stroke_outside_alone_corrects_a_row(reviewed, view):
+    reviewed.logic.workflow.state.refreshAtOnce = False
+    press(reviewed, "S")
+    view.draw((34, 20, 8), (34, 28, 8), shift=True)
+    assert answered(reviewed)
+    press(reviewed, "Return")
+    assert states(reviewed)[0] == "corrected"
 
 
 def test_it_begins_a_case_without_a_label(widget, view):

@@ -139,13 +139,15 @@ def test_the_corner_of_every_view_says_what_is_shown(listed):
     assert legend.GetTitleText() == "Label confidence"
     assert legend.GetVisibility()
     click_row(listed.ui.regionsTable, 1)
-    region = listed.logic.workflow.review.regions()[1]
+    review = listed.logic.workflow.review
+    region = review.regions()[1]
+    change = review.suggestedChanges()[region.region_id]
     for name in ("Red", "Yellow", "Green"):
         assert lines(name) == [
             f"Region 2: ball, {region.suspicion}",
             "Coloured: label confidence below 0.80",
             "LabelmapSnapshot: as drawn, thick",
-            "Suggested outline: offered; A takes it",
+            f"Suggested outline: A changes {change.sure.sum()} voxels; ] up to {change.likely.sum()}",
         ]
     before = seen()
     listed.ui.thresholdSlider.value = 0.5

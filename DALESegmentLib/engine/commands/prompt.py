@@ -12,8 +12,9 @@ from pydantic import Field
 from ..core.device import choose_device
 from ..core.errors import EngineError
 from ..core.progress import Progress
-from ..dale.interactive import segment_strokes, stroke_box
+from ..dale.interactive import corrected_by_strokes, segment_strokes, stroke_box
 from ..geometry.distance import Box
+from ..geometry.runs import runs_of
 from ..inference.predictor import cached_predictor, predict_region
 from ..io.array_cases import load_array_case
 from ..io.case import Case
@@ -24,12 +25,14 @@ Voxels = list[tuple[int, ...]]
 
 class PromptParameters(Parameters):
     """inside, outside: voxels (i, j(, k)) that strokes went over; value: of the label, what is wanted of the model;
-    probabilities: what `review` wrote of this case and model, so that the model need not look again."""
+    label_value: in the case's label, of the structure where it is to be corrected and not drawn anew; probabilities:
+    what `review` wrote of this case and model, so that the model need not look again."""
 
     cases: CasesParameter
-    inside: Voxels = Field(min_length=1)
+    inside: Voxels = Field([])
     outside: Voxels = Field([])
     value: int | None = Field(None, ge=1)
+    label_value: int | None = Field(None, ge=1)
     model: Path | None = None
     probabilities: Path | None = None
     device: str = "auto"
@@ -37,11 +40,12 @@ class PromptParameters(Parameters):
 
 def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
     """The corners of the box, both inside, and the voxels inside the outline as runs in it: [first, count], counted
-    through the box in C order of (k, j, i); `by`: "model" or "intensities", what was asked beside the strokes."""
+    through the box in C order of (k, j, i); `by`: "model" or "intensities", what was asked beside the strokes;
+    `corrects`: whether the structure that was drawn is changed beside the strokes alone."""
     asked = PromptParameters.model_validate(parameters)
     started = time.perf_counter()
     case = _case(asked)
-    strokes = [_indices(voxels, case) for voxels in (asked.inside, asked.outside)]
+    strokes = [_indices(voxels, case) for voxels in (asked.inside, asked.outside)]  # none inside: a correction alone
     box = stroke_box(np.concatenate(strokes), case.geometry.array_shape, case.geometry.array_spacing)
     progress.check()
     probability = _probability(asked, case, box, progress)
@@ -51,21 +55,22 @@ def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
         mask[tuple((indices - [part.start for part in box]).T)] = True
         drawn.append(mask)
     image = np.asarray(case.image[np.index_exp[:] + box])
-    found = segment_strokes(image, drawn[0], drawn[1], case.geometry.array_spacing, probability)
+    found = None
+    if asked.label_value is not None and case.label is not None:
+        there = np.asarray(case.label)[box] == asked.label_value
+        found = corrected_by_strokes(image, there, drawn[0], drawn[1], case.geometry.array_spacing, probability)
+    corrects = found is not None
+    if found is None:
+        found = segment_strokes(image, drawn[0], drawn[1], case.geometry.array_spacing, probability)
     return {
         "name": case.name,
         "first_voxel": [part.start for part in reversed(box)],
         "last_voxel": [part.stop - 1 for part in reversed(box)],
         "runs": runs_of(found),
         "by": "intensities" if probability is None else "model",
+        "corrects": corrects,
         "seconds": round(time.perf_counter() - started, 3),
     }
-
-
-def runs_of(mask: np.ndarray) -> list[list[int]]:
-    """[first, count] of the True voxels, in C order."""
-    edges = np.flatnonzero(np.diff(mask.ravel().astype(np.int8), prepend=0, append=0))
-    return [[int(a), int(b - a)] for a, b in zip(edges[::2], edges[1::2], strict=True)]
 
 
 def _case(asked: PromptParameters) -> Case:

@@ -10,15 +10,17 @@ from pydantic import Field
 
 from ..bundle.run_folder import find_bundle
 from ..core.errors import checkpoint
+from ..core.files import write_json
 from ..core.progress import Progress
 from ..dale.agreement import Agreements
-from ..dale.interactive import sharpened
 from ..dale.issues import Region, find_regions
+from ..dale.overlooked import find_overlooked
 from ..dale.quality import Recalibration
-from ..dale.reasons import box_around, explained
+from ..dale.reasons import explained
 from ..dale.review_list import find_surroundings, make_review_list, without_weak
 from ..dale.rows import PIECES_A_ROW, as_rows, number_errors
-from ..inference.predictor import label_values
+from ..dale.suggestions import suggest_for_rows
+from ..geometry.runs import runs_of
 from ..io.case import is_picture
 from ..planning.plan import LARGEST_SEED
 from ..planning.preprocessing import label_classes
@@ -32,9 +34,6 @@ from .measurement_table import write_measurements
 from .result_files import FormatParameters, ResultFiles, SparseMap, write_map, write_regions
 from .results_folder import results_folder
 from .suitability import Suitability
-
-AROUND = 6
-"""Voxels around a region, of the box that the model's outline is sharpened in."""
 
 
 class ReviewParameters(FormatParameters):
@@ -80,6 +79,21 @@ def _review(asked: ReviewParameters, progress: Progress) -> dict[str, Any]:
             class_values=plan.class_values,
         )
         progress.check()
+        if not doubt.unseen:
+            regions += find_overlooked(
+                case.name,
+                regions,
+                region_map,
+                label,
+                doubt.confidence,
+                doubt.probabilities,
+                image,
+                case.geometry,
+                names,
+                case.trusted,
+                plan.class_values,
+            )
+            progress.check()
         known = label, doubt.probabilities, image, spacing, names, not doubt.unseen, plan.class_values
         regions, region_map = number_errors(
             explained(regions, region_map, *known), region_map, label, spacing, asked.limit
@@ -91,7 +105,8 @@ def _review(asked: ReviewParameters, progress: Progress) -> dict[str, Any]:
         item = summary(doubt, doubt.write_maps(files)) | looked.of(case.name)
         progress.check()
         if doubt.source.arrays is not None:
-            item |= _model_maps(doubt, regions, asked.out)
+            item["probabilities"] = _write_probabilities(doubt, asked.out)
+            item["suggestions"] = _write_suggestions(doubt, label, regions, region_map, asked.out)
             item["classes"] = {str(value): names.get(value, f"Class {value}") for value in plan.class_values if value}
         item["extents"] = doubt.extents()
         progress.check()
@@ -128,27 +143,36 @@ def _review(asked: ReviewParameters, progress: Progress) -> dict[str, Any]:
     return result if audit is None else {**result, "audit": _written(audit, asked.out / AUDIT_FILE)}
 
 
-def _model_maps(doubt: CaseConfidence, regions: list[Region], out: Path) -> dict[str, str]:
-    """For the application: what the model would draw, at the regions along the image's edges, and its probabilities in
-    255 steps, for `prompt`."""
-    grid = doubt.case.geometry
+def _write_probabilities(doubt: CaseConfidence, out: Path) -> str:
+    """For the application: the model's probabilities in 255 steps, for `prompt`."""
     steps = np.empty(doubt.probabilities.shape, np.uint8)
     for coarse, probability in zip(steps, doubt.probabilities, strict=True):
         checkpoint()
         np.rint(255 * np.clip(probability, 0, 1), out=coarse, casting="unsafe")
-    segmentation = label_values(doubt.probabilities, doubt.plan)
-    for region in regions:
-        checkpoint()
-        box = box_around([region.first_voxel], [region.last_voxel], AROUND)
-        at, value = np.index_exp[:] + box, region.label_value
-        other = 0 if region.suggested_value == value else region.suggested_value
-        probability = doubt.probabilities[doubt.plan.class_values.index(value)][box]
-        image = np.asarray(doubt.case.image[at])
-        segmentation[box] = sharpened(segmentation[box], probability, image, grid.array_spacing, value, other)
-    return {
-        "segmentation": write_map(doubt.source, out, "model", segmentation, grid),
-        "probabilities": write_map(doubt.source, out, "model_probabilities", steps, grid),
-    }
+    return write_map(doubt.source, out, "model_probabilities", steps, doubt.case.geometry)
+
+
+def _write_suggestions(
+    doubt: CaseConfidence, label: np.ndarray, regions: list[Region], region_map: np.ndarray, out: Path
+) -> str:
+    """For the application: the voxels that are offered to be changed at each region, as runs in a box."""
+    case = doubt.case
+    image, spacing = np.asarray(case.image), case.geometry.array_spacing
+    found = suggest_for_rows(regions, region_map, label, doubt.confidence, image, spacing, doubt.plan.class_values)
+    path = out / doubt.source.name / "suggestions.json"
+    write_json(
+        path,
+        {
+            str(number): {
+                "first_voxel": [part.start for part in reversed(one.box)],
+                "last_voxel": [part.stop - 1 for part in reversed(one.box)],
+                "sure": runs_of(one.sure),
+                "likely": runs_of(one.likely),
+            }
+            for number, one in found.items()
+        },
+    )
+    return str(path)
 
 
 def _take_views(views: RegionViews, doubt: CaseConfidence, regions: list[Region], region_map: np.ndarray) -> None:

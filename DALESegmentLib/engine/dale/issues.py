@@ -7,7 +7,7 @@ and places in the patient, and `rank_regions` makes one list of several cases.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -118,7 +118,7 @@ class Region:
         return self.pieces or (self,)
 
     def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        return {**vars(self), "pieces": tuple(piece.as_dict() for piece in self.pieces)}
 
     @staticmethod
     def from_dict(data: dict[str, Any]) -> Region:
@@ -211,7 +211,7 @@ def find_regions(
     regions = []
     for rank, issue in enumerate(found, start=1):
         region_map[issue.slices][issue.mask] = rank
-        regions.append(_region(rank, case_name, issue, geometry, class_names, values))
+        regions.append(region_of(rank, case_name, issue, geometry, class_names, values))
     return regions, region_map
 
 
@@ -298,7 +298,7 @@ def _issue(
     )
 
 
-def _region(
+def region_of(
     rank: int,
     case: str,
     issue: LabelIssue,
@@ -306,6 +306,7 @@ def _region(
     class_names: Mapping[int, str],
     values: Sequence[int],
 ) -> Region:
+    """values: the label value of each class."""
     value = values[issue.label_class]
     first, last = issue.bbox
     return Region(

@@ -35,7 +35,7 @@ PATHS: dict[str, tuple[str, ...]] = {
             "items.shown",
             "items.label_source",
             "items.regions_map",
-            "items.segmentation",
+            "items.suggestions",
             "items.probabilities",
         ),
     ),

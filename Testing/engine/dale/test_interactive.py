@@ -1,4 +1,4 @@
-"""Outlines that are offered to a reader: the model's at one place, half-way to it, and what strokes ask for."""
+"""Outlines that are offered to a reader: a suggested change, half-way to it, and what strokes ask for."""
 
 from __future__ import annotations
 
@@ -8,7 +8,13 @@ import numpy as np
 import pytest
 
 from DALESegmentLib.engine.core.errors import EngineError
-from DALESegmentLib.engine.dale.interactive import LARGEST_BOX, segment_strokes, sharpened, stroke_box, suggested_label
+from DALESegmentLib.engine.dale.interactive import (
+    LARGEST_BOX,
+    corrected_by_strokes,
+    label_with_change,
+    segment_strokes,
+    stroke_box,
+)
 
 SHAPE, SPACING = (16, 48, 48), (2.0, 1.0, 1.0)
 
@@ -26,27 +32,28 @@ LARGE, SMALL = ball((8, 24, 20), 12), ball((8, 24, 20), 8)
 OTHER = ball((8, 8, 42), 4)
 
 
-def taken(label, model, place, step=1.0, value=1):
-    return suggested_label(label.astype(np.uint8), model.astype(np.uint8), place, SPACING, value, step)
+def taken(label, change, step=1.0, value=0):
+    return label_with_change(label.astype(np.uint8), change, value, SPACING, step)
 
 
-@pytest.mark.parametrize(("label", "model"), [(LARGE, SMALL), (SMALL, LARGE)])
-def test_the_models_outline_is_taken_at_the_place_alone(label, model):
-    label = label | OTHER
-    place = LARGE & ~SMALL
-    found = taken(label, model, place)
-    assert np.array_equal(found > 0, model | OTHER)
+CHANGES = [(LARGE, SMALL, 0), (SMALL, LARGE, 1)]
 
 
-@pytest.mark.parametrize(("label", "model"), [(LARGE, SMALL), (SMALL, LARGE)])
-def test_half_way_lies_half_way(label, model):
-    found = taken(label, model, LARGE & ~SMALL, 0.5) > 0
+@pytest.mark.parametrize(("label", "wanted", "value"), CHANGES)
+def test_a_change_is_taken_where_it_is_and_nowhere_else(label, wanted, value):
+    found = taken(label | OTHER, LARGE & ~SMALL, value=value)
+    assert np.array_equal(found > 0, wanted | OTHER)
+
+
+@pytest.mark.parametrize(("label", "wanted", "value"), CHANGES)
+def test_half_way_lies_half_way(label, wanted, value):
+    found = taken(label, LARGE & ~SMALL, 0.5, value) > 0
     assert dice(found, ball((8, 24, 20), 10)) > 0.96
-    assert np.array_equal(taken(label, model, LARGE & ~SMALL, 0.0) > 0, label)
+    assert np.array_equal(taken(label, LARGE & ~SMALL, 0.0, value) > 0, label)
 
 
 def test_steps_go_one_way_only():
-    found = [taken(LARGE, SMALL, LARGE & ~SMALL, step) > 0 for step in (0, 0.25, 0.5, 0.75, 1)]
+    found = [taken(LARGE, LARGE & ~SMALL, step) > 0 for step in (0, 0.25, 0.5, 0.75, 1)]
     for more, less in pairwise(found):
         assert not (less & ~more).any()
         assert less.sum() < more.sum()
@@ -56,32 +63,22 @@ def test_steps_go_one_way_only():
 def test_a_whole_object_grows_from_its_middle(there):
     """Missing in the label, or extra in it."""
     nothing = np.zeros(SHAPE, bool)
-    label, model = (SMALL, nothing) if there else (nothing, SMALL)
-    half = taken(label, model, SMALL, 0.5) > 0
+    label, wanted, value = (SMALL, nothing, 0) if there else (nothing, SMALL, 1)
+    half = taken(label, SMALL, 0.5, value) > 0
     assert 0 < half.sum() < SMALL.sum()
     assert half[8, 24, 20]
-    assert np.array_equal(taken(label, model, SMALL) > 0, model)
+    assert np.array_equal(taken(label, SMALL, value=value) > 0, wanted)
 
 
-def test_an_error_of_another_class_beside_it_stays():
-    label, model = np.zeros(SHAPE, np.uint8), np.zeros(SHAPE, np.uint8)
-    label[SMALL], model[LARGE] = 1, 1
-    beside = ball((8, 24, 36), 5) & ~LARGE
-    label[beside] = 2
-    found = suggested_label(label, model, (LARGE & ~SMALL) & ~beside, SPACING, 1)
-    assert (found[beside] == 2).all()
-    assert np.array_equal(found == 1, LARGE)
+def test_a_change_from_one_class_to_another_can_go_half_way():
+    label = np.where(LARGE, 2, 0).astype(np.uint8)
+    half = label_with_change(label, LARGE & ~SMALL, 1, SPACING, 0.5)
+    assert 0 < (half == 1).sum() < (LARGE & ~SMALL).sum()
+    assert ((half == 1) | (half == label)).all()
 
 
-def test_part_of_an_error_is_taken_in_part():
-    left = np.indices(SHAPE)[2] < 20
-    found = taken(LARGE, SMALL, LARGE & ~SMALL & left) > 0
-    assert not (found & ~SMALL & left).any()
-    assert (found & ~left)[:, :, 22:].sum() == (LARGE & ~left)[:, :, 22:].sum()
-
-
-def test_without_a_place_nothing_changes():
-    assert np.array_equal(taken(LARGE, SMALL, np.zeros(SHAPE, bool)) > 0, LARGE)
+def test_without_a_change_nothing_changes():
+    assert np.array_equal(taken(LARGE, np.zeros(SHAPE, bool)) > 0, LARGE)
 
 
 def image_of(truth, noise=0.35, seed=0):
@@ -167,23 +164,35 @@ def test_the_box_holds_the_strokes_and_is_of_a_size_that_is_answered_soon():
     assert [(p.start, p.stop) for p in small] == [(0, 16), (0, 48), (0, 48)]
 
 
-@pytest.mark.parametrize("radius", [6.5, 9.5])
-def test_a_blurred_outline_moves_to_the_edge_of_the_image(radius):
-    distance = np.sqrt(sum(((a - c) * s) ** 2 for a, c, s in zip(np.indices(SHAPE), (8, 24, 20), SPACING, strict=True)))
-    probability = 1 / (1 + np.exp((distance - radius) / 1.5))
-    model = (probability > 0.5).astype(np.uint8)
-    found = sharpened(model, probability, image_of(SMALL, 0.1), SPACING, 1, 0)
-    assert dice(found == 1, SMALL) > dice(model == 1, SMALL) + 0.01
+BITE, SPILL = LARGE & ball((8, 33, 20), 6), ball((8, 24, 33), 6) & ~LARGE
+THROUGH_BITE = stroke(*((8, 31, i) for i in range(18, 23)))
+THROUGH_SPILL = stroke(*((8, j, 35) for j in range(22, 27)))
 
 
-def test_where_the_image_shows_nothing_the_outline_stays():
-    probability = np.where(SMALL, 0.9, 0.1)
-    flat = np.zeros((1, *SHAPE), np.float32)
-    assert dice(sharpened(SMALL.astype(np.uint8), probability, flat, SPACING, 1, 0) == 1, SMALL) > 0.95
+@pytest.mark.parametrize("known", [True, False], ids=["with a model", "by intensities"])
+def test_a_stroke_corrects_what_is_drawn(known):
+    drawn = LARGE & ~BITE | SPILL
+    model = np.where(LARGE, 0.9, 0.1) if known else None
+    image = image_of(LARGE)
+    one = corrected_by_strokes(image, drawn, THROUGH_BITE, NONE, SPACING, model)
+    assert dice(drawn, LARGE) < 0.93
+    assert (BITE & ~one).sum() < 0.2 * BITE.sum()
+    assert (SPILL & one).sum() > 0.8 * SPILL.sum(), "the other error is not touched"
+    two = corrected_by_strokes(image, drawn, THROUGH_BITE, THROUGH_SPILL, SPACING, model)
+    assert dice(two, LARGE) > 0.96
 
 
-def test_other_classes_stay_where_the_outline_does_not_come():
-    model = SMALL.astype(np.uint8)
-    model[OTHER] = 2
-    found = sharpened(model, np.where(SMALL, 0.9, 0.05), image_of(SMALL, 0.1), SPACING, 1, 0)
-    assert np.array_equal(found == 2, OTHER)
+def test_a_correction_holds_what_was_drawn_over_and_ends_far_from_it():
+    outside = stroke((8, 24, 20))
+    found = corrected_by_strokes(image_of(LARGE), LARGE, NONE, outside, SPACING)
+    assert not found[8, 24, 20]
+    far = ~ball((8, 24, 20), 12 * 0.85 * 1.6)
+    assert np.array_equal(found[far], LARGE[far])
+    inside = stroke((8, 24, 34))
+    assert corrected_by_strokes(image_of(LARGE), LARGE, inside, NONE, SPACING)[8, 24, 34]
+
+
+def test_far_from_all_that_is_drawn_there_is_nothing_to_correct():
+    far = stroke((8, 44, 44))
+    assert corrected_by_strokes(image_of(SMALL), ball((8, 8, 8), 4), far, NONE, SPACING) is None
+    assert corrected_by_strokes(image_of(SMALL), NONE, MIDDLE, NONE, SPACING) is None
