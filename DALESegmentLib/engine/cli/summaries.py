@@ -285,8 +285,14 @@ def plan(result: Result) -> None:
 def _labelled(case: dict[str, Any]) -> str:
     if "voxels" not in case:
         return ""
-    counted = _counts(case["voxels"], case["classes"]) or "an empty label"
-    return counted + (f", not annotated: {case['not_annotated']}" if case["not_annotated"] else "")
+    if not case["voxels"]:
+        return "an empty label" + _not_annotated(case)
+    without_voxels = {value: 0 for value in case["classes"] if value not in case["voxels"]}
+    return _counts(case["voxels"] | without_voxels, case["classes"]) + _not_annotated(case)
+
+
+def _not_annotated(case: dict[str, Any]) -> str:
+    return f", not annotated: {case['not_annotated']}" if case["not_annotated"] else ""
 
 
 def inspection(result: Result, every: bool = False) -> None:
@@ -327,8 +333,13 @@ def inspection(result: Result, every: bool = False) -> None:
         console.print(f"Problem: {result['problem']}")
     unlabelled = sum("voxels" not in case and not case["problem"] for case in cases)
     if unlabelled:
-        console.print(f"{unlabelled} cases without a label: predict takes them, train does not")
-    console.print(f"{len(cases)} cases, {result['problems']} with a problem")
+        them = "it" if unlabelled == 1 else "them"
+        console.print(f"{_many(unlabelled)} without a label: predict takes {them}, train does not")
+    console.print(f"{_many(len(cases))}, {result['problems']} with a problem")
+
+
+def _many(cases: int) -> str:
+    return "1 case" if cases == 1 else f"{cases} cases"
 
 
 def label_values(result: Result) -> None:

@@ -202,6 +202,7 @@ def _geometry(frames: Sequence[Frame], name: str) -> Geometry:
     depth = first.thickness or 1.0
     if len(frames) > 1:
         depth = _distance(frames, axes[:, 2], name)
+        _tell_mixture(frames, name)
     return Geometry(
         (*first.size, len(frames)),
         (*first.spacing, depth),
@@ -233,6 +234,29 @@ def _distance(frames: Sequence[Frame], normal: np.ndarray, name: str) -> float:
             "resample the series to straight slices first.",
         )
     return float(depths[-1] - depths[0]) / len(gaps)
+
+
+CONTRAST = (
+    "EchoTime",
+    "EffectiveEchoTime",
+    "DiffusionBValue",
+    "InversionTime",
+    "FlipAngle",
+    "ConvolutionKernel",
+    "KVP",
+)
+"""What makes another contrast: slices of one image have it in common."""
+
+
+def _tell_mixture(frames: Sequence[Frame], name: str) -> None:
+    """Note where slices, though each at a place of its own, were taken in different ways."""
+    for keyword in CONTRAST:
+        values = sorted({frame.signs.get(keyword, "") for frame in frames} - {""}, key=_as_number)
+        if len(values) > 1:
+            listed = ", ".join(values[:6])
+            found = f"{len(values)} {WORDS[keyword]} ({listed})"
+            note(f"{name}: its slices have {found}; they may be parts of several series.")
+            return
 
 
 def _several_at_one_place(frames: Sequence[Frame], depths: np.ndarray, same: float, name: str) -> EngineError:

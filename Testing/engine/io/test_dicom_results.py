@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import highdicom
@@ -95,7 +96,8 @@ def clean(path: Path) -> None:
 
 def dcmqi(name: str, *arguments: str) -> None:
     pytest.importorskip("dcmqi", reason="dcmqi is not installed (pip install dcmqi)")
-    program = shutil.which(name) or pytest.skip(f"{name} is not on the path")
+    beside = Path(sys.executable).parent / name
+    program = str(beside) if beside.is_file() else shutil.which(name) or pytest.skip(f"{name} is not on the path")
     done = subprocess.run([program, *arguments], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 

@@ -126,6 +126,18 @@ def test_times_that_differ_from_slice_to_slice_are_one_volume(tmp_path):
     assert np.array_equal(read_image(tmp_path / "ct")[0][0], V)
 
 
+@pytest.mark.parametrize(
+    ("tag", "words"), [("EchoTime", "2 echo times (ms) (10, 20)"), ("ConvolutionKernel", "2 kernels (B30f, B70f)")]
+)
+def test_slices_taken_in_different_ways_are_told_of(tmp_path, tag, words):
+    first, second = {"EchoTime": ("10", "20"), "ConvolutionKernel": ("B30f", "B70f")}[tag]
+    for n, pixels in enumerate(voxels()):
+        save(slice_at(pixels, 2.0 * n, **{tag: second if n % 2 else first}), tmp_path / "s" / f"{n}.dcm")
+    with noting() as notes:
+        read_image(tmp_path / "s")
+    assert notes == [f"s: its slices have {words}; they may be parts of several series."]
+
+
 def test_what_lies_beside_the_slices_is_left_over(tmp_path):
     folder = series(tmp_path / "ct", V)
     for name in ("A1.json", "A2.txt", "A3", "LOCKFILE", ".hidden", "DICOMDIR"):
