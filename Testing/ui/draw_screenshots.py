@@ -73,7 +73,7 @@ def draw(folder: Path, minutes: float) -> None:
 
 def animate(target: Path, minutes: float) -> None:
     """A review from the heat map to the refreshed result, key by key."""
-    from DALESegmentLib.engine.dale.rows import is_below_line
+    from DALESegmentLib.engine.dale.review_rows import is_below_line
 
     frames: list[Any] = []
 

@@ -112,7 +112,7 @@ def regions(result: Result) -> None:
     """RAS mm, as Slicer shows it."""
     from ..dale.issues import Region  # brings scipy, which most commands print without
     from ..dale.reasons import reason
-    from ..dale.rows import is_below_line
+    from ..dale.review_rows import is_below_line
 
     found = [Region.from_dict(region) for region in result["regions"]]
     rows = [
