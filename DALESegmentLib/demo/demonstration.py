@@ -142,7 +142,7 @@ class Demonstration:
 
     def _score(self, name: str, model: str, cases: Iterable[str]) -> dict[str, Any]:
         asked, folder = self._cases(cases), str(self.out / "segmentations" / name)
-        self._ask("predict", model=model, cases=asked, out=folder)
+        self._ask("predict", model=model, cases=asked, out=folder, overwrite=True)
         return self._ask("evaluate", cases=asked, predictions=folder)["mean"]
 
     def _cases(self, names: Iterable[str]) -> dict[str, Any]:

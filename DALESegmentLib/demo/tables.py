@@ -7,11 +7,13 @@ import platform
 from importlib.metadata import version
 from typing import Any
 
+from ..engine.review.reviewed_voxels import followed
 from .data import DemoData
 from .demonstration import DemoResults
 
 NAMES = {"plain": "plain training", "dale": "DALE", "tuned": "DALE, after the corrections"}
 SCORES = {"dice": ("Dice", 3), "hd95_mm": ("HD95, mm", 2), "nsd": ("NSD, 2 mm", 3)}
+IN_PIXELS = {"dice": ("Dice", 3), "hd95_px": ("HD95, px", 2), "nsd": ("NSD, 2 px", 3)}
 LEVEL = 0.005  # Dice; below this two models are called level
 
 Rows = list[list[str]]
@@ -80,10 +82,11 @@ def verdict(found: dict[str, Any]) -> list[str]:
 def agreement_rows(found: dict[str, Any], where: str) -> Rows:
     """Header and one row a model; where: "held_out" or "training_cases"."""
     names = NAMES | {"given": f"to compare: {found['data']['given']}"}
-    rows = [["", *(title for title, _ in SCORES.values())]]
+    columns = IN_PIXELS if "hd95_px" in found[where]["given"] else SCORES
+    rows = [["", *(title for title, _ in columns.values())]]
     for name in (*NAMES, "given"):
         scores = found[where][name]
-        rows.append([names[name], *(_number(scores[key], digits) for key, (_, digits) in SCORES.items())])
+        rows.append([names[name], *(_number(scores[key], digits) for key, (_, digits) in columns.items())])
     return rows
 
 
@@ -101,7 +104,7 @@ def label_rows(found: dict[str, Any]) -> Rows:
         [f"truly wrong in the {review['regions']} worst regions", _percent(review["truly_wrong"])],
         ["   anywhere; within 3 mm of the outline", _chance(review)],
         ["share of all label errors in these regions", _percent(review["share_of_all_errors"])],
-        ["confirmed voxels; contradicted afterwards", _confirmed(tuned)],
+        ["the fine-tuned model follows", _followed(tuned)],
     ]
     return [["the labels learned from", ""], *rows]
 
@@ -110,8 +113,8 @@ def _chance(review: dict[str, Any]) -> str:
     return f"{_percent(review['by_chance'])}; {_percent(review['by_chance_near_outline'])}"
 
 
-def _confirmed(tuned: dict[str, Any]) -> str:
-    return f"{tuned['confirmed_voxels']}; {tuned['confirmed_violated']}"
+def _followed(tuned: dict[str, Any]) -> str:
+    return followed(tuned["confirmed_voxels"], tuned["confirmed_violated"])
 
 
 def as_markdown(found: dict[str, Any]) -> str:

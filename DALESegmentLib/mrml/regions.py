@@ -13,6 +13,7 @@ import slicer
 import vtk
 
 from ..engine.dale.issues import Region
+from ..engine.geometry.distance import scaled_mm
 from ..engine.geometry.grid import Geometry
 from .i18n import tr as _
 from .scene import ROLE, currentScene, ensureNodeWithRole, freeName
@@ -37,7 +38,11 @@ COLUMNS = (
     ("case", vtk.vtkStringArray, lambda r: r.case),
     ("segment", vtk.vtkStringArray, lambda r: r.class_name),
     ("suspicion", vtk.vtkStringArray, lambda r: r.suspicion),
-    ("size mm³", vtk.vtkDoubleArray, lambda r: round(r.size_mm3, 1)),
+    (
+        "size mm³",
+        vtk.vtkDoubleArray,
+        lambda r: round(r.size_mm3, 1) if r.size_mm3 >= 0.1 else float(f"{r.size_mm3:.2g}"),
+    ),
     ("mean confidence", vtk.vtkDoubleArray, lambda r: round(r.mean_confidence, 3)),
     ("lowest confidence", vtk.vtkDoubleArray, lambda r: round(r.lowest_confidence, 3)),
     ("R", vtk.vtkDoubleArray, lambda r: round(r.centre_ras[0], 1)),
@@ -211,8 +216,9 @@ def jumpToRegion(region: Region, geometry: Geometry | None = None) -> None:
 
 
 def frameMm(region: Region, geometry: Geometry | None) -> float:
-    """What a view spans that frames the region: four times its box, at least 30 mm."""
-    return max(SMALLEST_FRAME_MM, FRAME * float(max(_boxMm(region, geometry))))
+    """What a view spans that frames the region: four times its box, at least 30 mm (`scaled_mm`)."""
+    least = SMALLEST_FRAME_MM if geometry is None else scaled_mm(SMALLEST_FRAME_MM, geometry.spacing)
+    return max(least, FRAME * float(max(_boxMm(region, geometry))))
 
 
 def _boxMm(region: Region, geometry: Geometry | None) -> np.ndarray:

@@ -64,12 +64,17 @@ class Prediction:
             "model": workflow.model(),
             "cases": {"folder": str(images)},
             "out": str(out),
+            "overwrite": True,  # the engine keeps what was changed since
             **workflow.device(),
         }
 
         def done(answer: dict) -> None:
             text = _("{count} images were segmented into “{folder}”; extents.csv there holds volumes and diameters.")
-            workflow.onMessage(text.format(count=len(answer["items"]), folder=out.name))
+            said = text.format(count=len(answer["items"]), folder=out.name)
+            if answer.get("kept"):
+                kept = _("Changed since the last time, and kept beside the new ones: {names}.")
+                said = f"{said} {kept.format(names=', '.join(answer['kept'][:5]))}"
+            workflow.onMessage(said)
 
         workflow.request("predict", parameters, done)
 

@@ -141,7 +141,7 @@ class RegionTable:
                 region.rank if line.row is None else region.rank + line.number / 100,
                 f"{region.class_name} ({len(region.pieces)})" if region.pieces else region.class_name,
                 region.suspicion,
-                round(region.size_mm3),
+                round(region.size_mm3) if region.size_mm3 >= 1 else float(f"{region.size_mm3:.2g}"),
                 round(region.mean_confidence, 2),
                 STATES.get(line.state, line.state),
             )

@@ -89,7 +89,10 @@ def _kill_one(
 
 def _warm(engine: LinesEngine, root: Path, cases: dict[str, Any]) -> None:
     """So that the kill meets the work and not the imports."""
-    engine.ask("predict", {"model": str(root / "good"), "cases": cases, "out": str(root / "warm"), "device": "cpu"})
+    engine.ask(
+        "predict",
+        {"model": str(root / "good"), "cases": cases, "out": str(root / "warm"), "device": "cpu", "overwrite": True},
+    )
 
 
 def _request(kind: str, root: Path, cases: dict[str, Any], out: Path) -> tuple[str, dict[str, Any]]:
@@ -100,7 +103,7 @@ def _request(kind: str, root: Path, cases: dict[str, Any], out: Path) -> tuple[s
         return "train", {"cases": cases, "out": str(out), **SHORT}
     if kind == "finetune":
         return kind, {**model, "out": str(out), **SHORT}
-    return kind, {**model, "out": str(out), "device": "cpu"}
+    return kind, {**model, "out": str(out), "device": "cpu", "overwrite": True}
 
 
 def _unanswered(engine: LinesEngine) -> bool:

@@ -72,7 +72,7 @@ def _cycle(engine: LinesEngine, root: Path, cases: dict, n: int) -> None:
     model, tuned, out = str(root / "model"), root / "tuned", str(root / "out")
     shutil.rmtree(tuned, ignore_errors=True)
     engine.ask("finetune", {"model": model, "cases": cases, "out": str(tuned), **SHORT})
-    engine.ask("review", {"model": str(tuned), "cases": cases, "out": out, "device": "cpu"})
-    engine.ask("predict", {"model": str(tuned), "cases": cases, "out": out, "device": "cpu"})
+    engine.ask("review", {"model": str(tuned), "cases": cases, "out": out, "device": "cpu", "overwrite": True})
+    engine.ask("predict", {"model": str(tuned), "cases": cases, "out": out, "device": "cpu", "overwrite": True})
     for _ in range(5):
         engine.ask("ping")

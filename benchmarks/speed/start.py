@@ -28,7 +28,13 @@ def _measure(given: Given, folder: Path) -> Found:
     with LinesEngine() as engine:
         short = {"epochs": 1, "steps_per_epoch": 1, "device": "cpu", "dims": 3}
         engine.ask("train", {"cases": cases, "out": str(folder / "run"), **short})
-    asked = {"model": str(folder / "run"), "cases": cases, "out": str(folder / "out"), "device": "cpu"}
+    asked = {
+        "model": str(folder / "run"),
+        "cases": cases,
+        "out": str(folder / "out"),
+        "device": "cpu",
+        "overwrite": True,
+    }
 
     def answered() -> float:
         started = time.perf_counter()

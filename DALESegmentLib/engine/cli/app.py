@@ -11,7 +11,7 @@ import typer
 from .. import __version__
 from ..core.errors import EngineError
 from . import summaries
-from .options import Json, given
+from .options import Json, Quiet, given
 from .run import CANCELLED, FAILED, errors, perform, write_any_name
 from .train_commands import add_training_commands
 from .use_commands import add_data_commands, add_model_commands
@@ -44,7 +44,8 @@ def _all(
 
 
 def main() -> None:
-    """Run a command and end: 0 done, 1 an error, 2 wrong usage, 130 cancelled. Never a traceback."""
+    """Run a command and end: 0 done, 1 an error, 2 wrong usage, 3 a fine-tune that is not accepted, 130 cancelled, 143
+    terminated. Never a traceback."""
     write_any_name()
     try:
         app(prog_name="dalesegment")
@@ -61,6 +62,7 @@ def main() -> None:
 
 def doctor(
     folder: Annotated[Path | None, typer.Option(help="Where results will be written; its disk is looked at.")] = None,
+    quiet: Quiet = False,
     as_json: Json = False,
     report: Annotated[
         bool, typer.Option("--report", help="As text for a public issue: no path, user or case in it.")
@@ -68,7 +70,7 @@ def doctor(
 ) -> None:
     """Say what this machine can do, and what to do where it cannot."""
     show = summaries.public_checks if report else summaries.checks
-    perform("doctor", given(folder=folder), as_json and not report, show)
+    perform("doctor", given(folder=folder), as_json and not report, show, quiet)
 
 
 def serve() -> None:

@@ -12,10 +12,10 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from types import TracebackType
-from typing import Any
+from typing import Any, NoReturn
 
 import typer
 from rich.console import Console
@@ -26,30 +26,86 @@ from ..core.errors import EngineError, SaidElsewhere, cancellable
 from ..core.progress import Progress
 from ..rpc.client import ENGINE_VARIABLE, EngineClient, Pending, serving
 from ..rpc.error_messages import crash_report, explain
-from ..rpc.job_registry import JOBS
+from ..rpc.job_registry import JOBS, PATHS
 from ..rpc.protocol import plain
 
-FAILED, CANCELLED = 1, 130
+FAILED, NOT_ACCEPTED, CANCELLED, TERMINATED = 1, 3, 130, 143
 
 Show = Callable[[dict[str, Any]], None]
 
 
-def perform(command: str, parameters: dict[str, Any], as_json: bool, show: Show) -> None:
-    """Print the result with `show`, or as JSON. Raises typer.Exit: 1 with a sentence on standard error, 130
-    when cancelled."""
+def perform(
+    command: str,
+    parameters: dict[str, Any],
+    as_json: bool,
+    show: Show,
+    quiet: bool = False,
+    refusal: Callable[[dict[str, Any]], str] = lambda result: "",
+    is_bad: Callable[[dict[str, Any]], bool] = lambda result: False,
+) -> dict[str, Any]:
+    """Print the result with `show`, as JSON, or of it the paths alone; return it. Raises typer.Exit: 1 with a sentence
+    on standard error, or where `is_bad` says so of the result; 130 when cancelled, 143 when terminated, 3 with the
+    sentence of `refusal` where it has one."""
     parameters = _in_utf8(plain(parameters))
-    try:
-        with Nothing() if silent() else view(quiet=as_json) as progress:
-            work = shared if several() else _in_engine
-            result = work(command, parameters, progress)
-    except EngineError as error:
-        fail(error)
+    with _terminated_as_cancelled() as ended:
+        try:
+            with _progress(as_json, quiet) as progress:
+                work = shared if several() else _in_engine
+                result = work(command, parameters, progress)
+        except EngineError as error:
+            fail(error, ended.by_signal)
+        except KeyboardInterrupt:
+            fail(EngineError("cancelled", "Stopped before the work began."), ended.by_signal)
     if silent():
-        return
+        return result
     if as_json:
         print(json.dumps(result, indent=2, ensure_ascii=not _takes_all_names()))
+    elif quiet:
+        for path in _paths_of(command, result):
+            print(path)
     else:
         show(result)
+    if sentence := refusal(result):
+        errors.print(sentence, markup=False)
+        raise typer.Exit(NOT_ACCEPTED)
+    if is_bad(result):
+        raise typer.Exit(FAILED)
+    return result
+
+
+def _progress(as_json: bool, quiet: bool) -> Bar | Lines:
+    return Nothing() if quiet or silent() else view(quiet=as_json)
+
+
+def _paths_of(command: str, result: dict[str, Any]) -> list[str]:
+    """Of the result as a whole; those of single cases lie below them."""
+    names = ("csv", "json") if command == "evaluate" else PATHS.get(command, ())
+    return [result[name] for name in names if "." not in name and result.get(name)]
+
+
+class _Ended:
+    """by_signal: the signal that ends the work, 0 where there was none."""
+
+    by_signal = 0
+
+
+@contextmanager
+def _terminated_as_cancelled() -> Iterator[_Ended]:
+    """For the block, SIGTERM ends the work as Ctrl-C does: with what was finished kept, and a sentence."""
+    ended = _Ended()
+    if threading.current_thread() is not threading.main_thread():  # where no handler can be set
+        yield ended
+        return
+
+    def end(number: int, _frame: Any) -> None:
+        ended.by_signal = number
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield ended
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _in_utf8(value: Any) -> Any:
@@ -76,11 +132,12 @@ def _takes_all_names() -> bool:
     return (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
 
 
-def fail(error: EngineError) -> None:
+def fail(error: EngineError, by_signal: int = 0) -> NoReturn:
     """Raises typer.Exit after the sentence, which another process may have said."""
     if not isinstance(error, SaidElsewhere):
         errors.print(f"Error: {error.sentence}", markup=False)
-    raise typer.Exit(CANCELLED if error.code == "cancelled" else FAILED) from None
+    cancelled = TERMINATED if by_signal == signal.SIGTERM else CANCELLED
+    raise typer.Exit(cancelled if error.code == "cancelled" else FAILED) from None
 
 
 def _in_engine(command: str, parameters: dict[str, Any], progress: Bar | Lines) -> dict[str, Any]:
@@ -98,6 +155,11 @@ def _stop(engine: EngineClient, pending: Pending, progress: Bar | Lines) -> dict
     try:
         pending.cancel()
         return pending.wait(progress.show)
+    except EngineError as error:
+        if error.code != "engine-gone":
+            raise
+        # the signal went to the engine as well, which ended first
+        raise EngineError("cancelled", "Cancelled; everything finished before is kept.") from None
     except KeyboardInterrupt:
         engine.kill()
         raise EngineError("cancelled", "Stopped at once; the last step may not have been kept.") from None

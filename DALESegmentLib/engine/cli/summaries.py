@@ -2,42 +2,29 @@
 
 from __future__ import annotations
 
-import sys
+import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from rich import box
-from rich.console import Console
-from rich.table import Table
-
 from ..commands.doctor import report
+from ..review.reviewed_voxels import followed
 from .run import duration
-
-_IN_FILE = 1000  # columns: a line is a row, however long its paths
-console = Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else _IN_FILE)
+from .tables import MOST_ROWS, cell, console, print_table, some
 
 Result = dict[str, Any]
 
 
-def _table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Numbers stand on the right; None is left empty."""
-    listed = [list(row) for row in rows]
-    table = Table(box=box.SIMPLE_HEAD)
-    for i, name in enumerate(columns):
-        numbers = all(isinstance(row[i], (int, float)) or row[i] is None for row in listed)
-        table.add_column(name, justify="right" if numbers and listed else "left", overflow="fold")
-    for row in listed:
-        table.add_row(*(_cell(value) for value in row))
-    console.print(table)
-
-
-def _cell(value: Any) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, float):
-        return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.3g}"
-    return str(value)
+def notes(result: Result) -> None:
+    """What was said before the work, and what was kept."""
+    if result.get("left_out"):
+        names = some(result["left_out"])
+        console.print(f"Left out, since no label was found: {names}")
+    for item in result.get("items", ())[:MOST_ROWS]:
+        for sentence in item.get("unlike_training", ()):
+            console.print(f"{sentence} No interval is given for it.")
+    if result.get("kept"):
+        console.print(f"Changed since they were written, and kept beside the new ones: {some(result['kept'])}")
 
 
 def training(result: Result) -> None:
@@ -46,6 +33,7 @@ def training(result: Result) -> None:
     console.print(f"{result['epochs']} epochs in {duration(result['seconds'])} on {result['device']}")
     if result["held_out_for_test"]:
         console.print(f"Cases held out for testing: {result['held_out_for_test']} (--split all learns from them, too)")
+    label_values(result)
     if result["empty_labels"]:
         console.print(f"Empty labels: {result['empty_labels']}, taken for images where there is nothing to be labelled")
     for sentence in result.get("decision", {}).get("sentences", ()):
@@ -78,15 +66,22 @@ def finetuning(result: Result) -> None:
     training(result)
     if result["bias"]:
         console.print(f"Systematic bias: {result['bias']}; undone in what nobody corrected")
-    for objection in result["objections"]:
-        console.print(f"Not accepted: {objection}")
-    if not result["accepted"]:
-        console.print("The earlier model is unchanged; use the new one only if you know why.")
     if not result["confirmed_voxels"]:
         console.print("No voxel of these cases is confirmed; their labels counted as before")
-        return
-    kept = result["confirmed_voxels"] - result["confirmed_violated"]
-    console.print(f"{kept} of {result['confirmed_voxels']} confirmed voxels are kept by the new model")
+    else:
+        console.print(f"The new model follows {followed(result['confirmed_voxels'], result['confirmed_violated'])}")
+
+
+def refusal(result: Result) -> str:
+    """Why a fine-tuned model should not take the place of the earlier one, in one sentence; "" where it may."""
+    if result["accepted"]:
+        return ""
+    why = " and ".join(_inside(objection) for objection in result["objections"])
+    return f"Not accepted, since {why}; the earlier model is unchanged, use the new one only if you know why."
+
+
+def _inside(sentence: str) -> str:
+    return sentence[:1].lower() + sentence[1:].removesuffix(".")
 
 
 def predictions(result: Result) -> None:
@@ -94,24 +89,26 @@ def predictions(result: Result) -> None:
         (item["name"], _counts(item["voxels"], item["classes"]), item["seconds"], item["segmentation"])
         for item in result["items"]
     ]
-    _table(("Case", "Voxels", "Seconds", "Segmentation"), rows)
+    print_table(("Case", "Voxels", "Seconds", "Segmentation"), rows, "--json; the files lie beside each other")
     extents(result)
+    notes(result)
 
 
 def confidences(result: Result) -> None:
-    _table(
+    print_table(
         ("Case", "Mean confidence", "Map"),
         [(item["name"], item["mean_confidence"], item["confidence"]) for item in result["items"]],
     )
     too_weak(result)
     learned_otherwise(result)
     extents(result)
+    notes(result)
 
 
 def regions(result: Result) -> None:
-    """RAS mm, as Slicer shows it."""
+    """Places in RAS mm, as Slicer shows it; of pictures in pixels."""
     from ..dale.issues import Region  # brings scipy, which most commands print without
-    from ..dale.reasons import reason
+    from ..dale.reasons import reason, size_words
     from ..dale.review_rows import is_below_line
 
     found = [Region.from_dict(region) for region in result["regions"]]
@@ -121,15 +118,16 @@ def regions(result: Result) -> None:
             region["case"],
             region["class_name"],
             region["suspicion"],
-            float(region["size_mm3"]),
+            size_words(row),
             region["mean_confidence"],
             len(region["pieces"]) or 1,
-            ", ".join(f"{x:.1f}" for x in region["centre_ras"]),
+            _place(row),
         )
-        for region in result["regions"]
+        for region, row in zip(result["regions"], found, strict=True)
     ]
-    _table(("Rank", "Case", "Class", "Suspected", "mm³", "Confidence", "Pieces", "Centre R, A, S"), rows)
-    for row in found:
+    centre = "Centre R, A, S" if any(row.unit == "mm" for row in found) else "Centre i, j"
+    print_table(("Rank", "Case", "Class", "Suspected", "Size", "Confidence", "Pieces", centre), rows, "regions.csv")
+    for row in found[:MOST_ROWS]:
         if row.note or reason(row):
             console.print(f"Rank {row.rank}: {'; '.join(text for text in (row.note, reason(row)) if text)}")
     below = sum(is_below_line(row) for row in found)
@@ -138,11 +136,21 @@ def regions(result: Result) -> None:
     if result["expected_real"]["sentence"]:
         console.print(result["expected_real"]["sentence"])
     too_weak(result)
+    label_values(result)
     console.print(f"List: {result['csv']}")
     learned_otherwise(result)
     extents(result)
+    notes(result)
     if "audit" in result:
         console.print(f"Places to judge: {result['audit']}; write right, wrong or unsure, then evaluate --audit")
+
+
+def _place(region: Any) -> str:
+    if region.unit == "pixel":
+        return ", ".join(str(n) for n in region.centre_voxel)
+    edge = (region.size_mm3 / max(region.voxels, 1)) ** (1 / len(region.centre_voxel))
+    digits = 1 if edge >= 0.05 else 2 - math.floor(math.log10(edge))
+    return ", ".join(f"{x:.{digits}f}" for x in region.centre_ras)
 
 
 def learned_otherwise(result: Result) -> None:
@@ -161,43 +169,85 @@ def learned_otherwise(result: Result) -> None:
     )
 
 
+SIZES = {"volume_ml": "ml", "area_mm2": "mm²", "area_px": "pixels", "volume_px": "voxels"}
+
+
 def extents(result: Result) -> None:
     """Volumes and diameters, with what is known of their intervals."""
-    rows = []
+    rows, unknown = [], False
     for item in result["items"]:
         for e in item["extents"].values():
-            size = _interval(e["volume_ml"], "ml") if "volume_ml" in e else _interval(e["area_mm2"], "mm²")
-            rows.append((item["name"], e["name"], size, _interval(e["diameter_mm"], "mm")))
+            size = next(name for name in SIZES if name in e)
+            diameter = e.get("diameter_mm") or e["diameter_px"]
+            unknown = unknown or (diameter["low"] is None and not item.get("unlike_training"))
+            words = _interval(diameter, "mm" if "diameter_mm" in e else "px")
+            rows.append((item["name"], e["name"], _interval(*_readable(e[size], SIZES[size])), words))
     if not rows:
         return
-    _table(("Case", "Class", "Size (90 % interval)", "Longest diameter (90 % interval)"), rows)
-    if any(e["diameter_mm"]["low"] is None for item in result["items"] for e in item["extents"].values()):
+    print_table(("Case", "Class", "Size (90 % interval)", "Longest diameter (90 % interval)"), rows, "extents.csv")
+    if unknown:
         console.print("Intervals need a model that was validated on at least 9 cases with that class")
 
 
+def _readable(figure: dict[str, Any], unit: str) -> tuple[dict[str, Any], str]:
+    """A volume that is next to nothing in ml, in mm³."""
+    if unit != "ml" or figure["value"] >= 0.001:
+        return figure, unit
+    return {end: None if number is None else 1000 * number for end, number in figure.items()}, "mm³"
+
+
 def _interval(figure: dict[str, Any], unit: str) -> str:
-    ends = "" if figure["low"] is None else f" ({_cell(figure['low'])} to {_cell(figure['high'])})"
-    return f"{_cell(figure['value'])} {unit}{ends}"
+    ends = "" if figure["low"] is None else f" ({cell(figure['low'])} to {cell(figure['high'])})"
+    return f"{cell(figure['value'])} {unit}{ends}"
+
+
+ACROSS = {"mean": "mean", "median": "median", "quartile_1": "first quartile", "quartile_3": "third quartile"}
 
 
 def evaluation(result: Result) -> None:
     """Every case, then the means; one table for each thing that was compared."""
     for what in result["mean"]:
         rows = [(item["name"], _scores(item[what])) for item in result["items"] if what in item]
-        rows.append(("mean", _scores(result["mean"][what])))
-        names = list(rows[-1][1])
+        across = [(word, _scores(result.get(of, {}).get(what, {}))) for of, word in ACROSS.items()]
+        last = [row for row in across if row[1]]
+        names = list(dict.fromkeys(name for _, scores in (*rows, *last) for name in scores))
         console.print(what.replace("_", " ").capitalize())
-        _table(("Case", *names), [(name, *(scores.get(score) for score in names)) for name, scores in rows])
+        titles = [name.replace("_mm", ", mm").replace("_px", ", px") for name in names]
+        table, below = (
+            [(name, *(scores.get(score) for score in names)) for name, scores in part] for part in (rows, last)
+        )
+        print_table(("Case", *titles), table, "evaluate.csv (--out)", below)
+    for tolerance in sorted({_tolerance(item) for item in result["items"]} - {""}):
+        console.print(f"nsd: share of the surfaces that lie within {tolerance} of each other")
 
-    biases = [
-        (row["class"], row["annotator"], row["offset_mm"], row["low_mm"], row["high_mm"], row["cases"])
-        for row in result["bias"]
-    ]
-    if biases:
-        console.print("Outlines of the labels (mm, positive: drawn too large; 95 % interval)")
-        _table(("Class", "Annotator", "Offset", "From", "To", "Cases"), biases)
+    for short in ("mm", "px"):
+        biases = [
+            (
+                *(
+                    row[name]
+                    for name in ("class", "annotator", f"offset_{short}", f"low_{short}", f"high_{short}", "cases")
+                ),
+            )
+            for row in result["bias"]
+            if f"offset_{short}" in row
+        ]
+        if biases:
+            console.print(f"Outlines of the labels ({short}, positive: drawn too large; 95 % interval)")
+            print_table(("Class", "Annotator", "Offset", "From", "To", "Cases"), biases)
+    label_values(result)
+    notes(result)
+    if "csv" in result:
+        console.print(f"Table: {result['csv']}")
     if "errors_left" in result:
         console.print(f"Audit: {result['errors_left']['sentence']}")
+
+
+def _tolerance(item: dict[str, Any]) -> str:
+    compared = item.get("prediction") or item.get("label") or {}
+    for name, unit in (("nsd_tolerance_mm", "mm"), ("nsd_tolerance_px", "px")):
+        if name in compared:
+            return f"{compared[name]:.3g} {unit}"
+    return ""
 
 
 def _scores(of: dict[str, Any]) -> dict[str, Any]:
@@ -208,26 +258,37 @@ def _scores(of: dict[str, Any]) -> dict[str, Any]:
 
 def simulation(result: Result) -> None:
     rows = [(item["name"], item["dice"], item["label"]) for item in result["items"]]
-    _table(("Case", "Dice with the given label", "New label"), rows)
+    print_table(("Case", "Dice with the given label", "New label"), rows, "cases.csv")
+    notes(result)
+    if result["list"]:
+        console.print(f"To learn from them: dalesegment train --list {result['list']} -o <run>")
 
 
 def plan(result: Result) -> None:
-    _table(("Plan", ""), [(name, _text(value)) for name, value in result.items()])
+    """In words; every number of it is in --json."""
+    for sentence in result["sentences"]:
+        console.print(sentence)
+    console.print(f"Device: {result['device']}. All numbers: --json")
 
 
 def _labelled(case: dict[str, Any]) -> str:
     if "voxels" not in case:
         return ""
-    return _counts(case["voxels"], case["classes"]) or "an empty label"
+    counted = _counts(case["voxels"], case["classes"]) or "an empty label"
+    return counted + (f", not annotated: {case['not_annotated']}" if case["not_annotated"] else "")
 
 
-def inspection(result: Result) -> None:
+def inspection(result: Result, every: bool = False) -> None:
+    """Cases with a problem come first. every: all of them, not the first 20 alone."""
+    cases = sorted(result["cases"], key=lambda case: case["problem"] is None)
     rows = []
-    for case in result["cases"]:
+    for case in cases if every else cases[:MOST_ROWS]:
         geometry = case.get("geometry") or {}
         rows.append(
             (
                 case["name"],
+                ", ".join(_last(path) for path in case.get("image", ())),
+                _label_files(case),
                 _grid(geometry.get("size")),
                 _grid(geometry.get("spacing")),
                 case.get("channels"),
@@ -236,30 +297,62 @@ def inspection(result: Result) -> None:
                 case["problem"],
             )
         )
-    _table(("Case", "Size", "Spacing, mm", "Channels", "Voxels", "Split", "Problem"), rows)
-    console.print(f"{len(rows)} cases, {result['problems']} with a problem")
+    print_table(("Case", "Image", "Label", "Size", "Spacing, mm", "Channels", "Voxels", "Split", "Problem"), rows)
+    if len(rows) < len(cases):
+        console.print(f"{len(cases) - len(rows)} more cases: type --all for every row, or --json")
+    if result["layout"]:
+        console.print(f"Layout: {result['layout']}")
+    label_values(result)
+    for note in dict.fromkeys(note for case in cases for note in case.get("notes", ())):
+        count = sum(note in case.get("notes", ()) for case in cases)
+        console.print(f"Note: {note}" + (f" ({count} cases)" if count > 1 else ""))
+    if result["hint"]:
+        console.print(f"Note: {result['hint']}")
+    for group in result["left_over"][:MOST_ROWS]:
+        where = "" if group["where"] == "." else f" in {group['where']}"
+        files = "1 file" if group["files"] == 1 else f"{group['files']} files"
+        console.print(f"Left over: {files} {group['kind']}{where}, for instance {group['example']}: {group['why']}")
+    if result["problem"]:
+        console.print(f"Problem: {result['problem']}")
+    unlabelled = sum("voxels" not in case and not case["problem"] for case in cases)
+    if unlabelled:
+        console.print(f"{unlabelled} cases without a label: predict takes them, train does not")
+    console.print(f"{len(cases)} cases, {result['problems']} with a problem")
+
+
+def label_values(result: Result) -> None:
+    """What the values in the labels mean."""
+    for sentence in result.get("labels", ()):
+        console.print(f"Labels: {sentence}")
+
+
+def _last(path: str) -> str:
+    """The file with its folder."""
+    return "/".join(path.replace("\\", "/").rstrip("/").split("/")[-2:])
+
+
+def _label_files(case: dict[str, Any]) -> str:
+    found = [_last(path) for path in case.get("label", ())]
+    return found[0] if len(found) == 1 else f"{len(found)} masks, {found[0]}, ..." if found else ""
 
 
 def checks(result: Result) -> None:
     rows = [("ok" if c["ok"] else "!!", c["name"], c["value"], c["advice"]) for c in result["checks"]]
-    _table(("", "", "Found", "Advice"), rows)
+    print_table(("", "", "Found", "Advice"), rows, None)
 
 
 def public_checks(result: Result) -> None:
     print(report(result["checks"]))
 
 
+MOST_CLASSES = 8
+
+
 def _counts(voxels: dict[str, int], names: dict[str, str] | None = None) -> str:
-    return ", ".join(f"{(names or {}).get(value, value)}: {count}" for value, count in voxels.items())
+    shown = [f"{(names or {}).get(value, value)}: {count}" for value, count in list(voxels.items())[:MOST_CLASSES]]
+    more = len(voxels) - len(shown)
+    return ", ".join(shown) + (f" and {more} more" if more else "")
 
 
 def _grid(numbers: Sequence[float] | None) -> str:
     return " × ".join(f"{number:g}" for number in numbers or ())
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, dict):
-        return ", ".join(f"{name}: {item}" for name, item in value.items())
-    if isinstance(value, list):
-        return ", ".join(str(item) for item in value)
-    return str(value)

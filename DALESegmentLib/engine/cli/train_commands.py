@@ -11,9 +11,12 @@ from . import summaries
 from .options import (
     COMPUTING,
     CaseList,
+    ClassLabel,
     Data,
     Device,
+    IgnoreLabel,
     Image,
+    InstancesAsOne,
     Json,
     Label,
     LearningSplit,
@@ -21,8 +24,11 @@ from .options import (
     Model,
     Out,
     Overwrite,
+    Quiet,
+    Rater,
     RaterSeed,
     Seed,
+    SparseLabels,
     cases,
     given,
 )
@@ -112,14 +118,34 @@ def plan(
     split: LearningSplit = None,
     limit: Limit = None,
     rater_seed: RaterSeed = None,
+    rater: Rater = None,
+    ignore_label: IgnoreLabel = None,
+    class_label: ClassLabel = None,
+    instances_as_one: InstancesAsOne = False,
+    sparse_labels: SparseLabels = False,
     network: Network = None,
     dims: Dims = None,
     device: Device = None,
+    quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
     """Show the network, patch size and spacing a training would use, without training."""
-    named = cases(data, case_list, image, label, None, split, limit, rater_seed)
-    perform("plan", given(cases=named, network=network, dims=dims, device=device), as_json, summaries.plan)
+    named = cases(
+        data,
+        case_list,
+        image,
+        label,
+        None,
+        split,
+        limit,
+        rater_seed,
+        rater=rater,
+        ignore_label=ignore_label,
+        class_label=class_label,
+        instances_as_one=instances_as_one,
+        sparse_labels=sparse_labels,
+    )
+    perform("plan", given(cases=named, network=network, dims=dims, device=device), as_json, summaries.plan, quiet)
 
 
 def train(
@@ -131,6 +157,11 @@ def train(
     split: LearningSplit = None,
     limit: Limit = None,
     rater_seed: RaterSeed = None,
+    rater: Rater = None,
+    ignore_label: IgnoreLabel = None,
+    class_label: ClassLabel = None,
+    instances_as_one: InstancesAsOne = False,
+    sparse_labels: SparseLabels = False,
     validation: Annotated[
         float | None,
         typer.Option(min=0.0, max=0.99, help="Share of the cases to validate on (0.2).", rich_help_panel=METHOD),
@@ -171,10 +202,26 @@ def train(
         ),
     ] = False,
     overwrite: Overwrite = False,
+    quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
     """Train a model that learns how far each label voxel can be trusted."""
-    named = cases(data, case_list, image, label, None, split, limit, rater_seed, optional=resume)
+    named = cases(
+        data,
+        case_list,
+        image,
+        label,
+        None,
+        split,
+        limit,
+        rater_seed,
+        optional=resume,
+        rater=rater,
+        ignore_label=ignore_label,
+        class_label=class_label,
+        instances_as_one=instances_as_one,
+        sparse_labels=sparse_labels,
+    )
     switches = given(
         early_stopping=early_stopping,
         cross_fitting=cross_fitting,
@@ -206,7 +253,7 @@ def train(
         resume=resume,
         overwrite=overwrite,
     )
-    perform("train", parameters, as_json, summaries.training)
+    perform("train", parameters, as_json, summaries.training, quiet)
 
 
 def finetune(
@@ -219,6 +266,11 @@ def finetune(
     split: LearningSplit = None,
     limit: Limit = None,
     rater_seed: RaterSeed = None,
+    rater: Rater = None,
+    ignore_label: IgnoreLabel = None,
+    class_label: ClassLabel = None,
+    instances_as_one: InstancesAsOne = False,
+    sparse_labels: SparseLabels = False,
     epochs: Epochs = None,
     steps_per_epoch: Steps = None,
     seconds: Seconds = None,
@@ -227,12 +279,27 @@ def finetune(
     device: Device = None,
     overwrite: Overwrite = False,
     bias_correction: BiasCorrection = None,
+    quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
     """Go on from a model with corrected cases; confirmed voxels count fully."""
     parameters = given(
         model=model,
-        cases=cases(data, case_list, image, label, None, split, limit, rater_seed),
+        cases=cases(
+            data,
+            case_list,
+            image,
+            label,
+            None,
+            split,
+            limit,
+            rater_seed,
+            rater=rater,
+            ignore_label=ignore_label,
+            class_label=class_label,
+            instances_as_one=instances_as_one,
+            sparse_labels=sparse_labels,
+        ),
         out=out,
         epochs=epochs,
         steps_per_epoch=steps_per_epoch,
@@ -243,7 +310,7 @@ def finetune(
         overwrite=overwrite,
         bias_correction=bias_correction,
     )
-    perform("finetune", parameters, as_json, summaries.finetuning)
+    perform("finetune", parameters, as_json, summaries.finetuning, quiet, summaries.refusal)
 
 
 def add_training_commands(app: typer.Typer) -> None:

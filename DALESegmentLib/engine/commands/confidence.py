@@ -6,21 +6,32 @@ from typing import Any
 
 from ..core.progress import Progress
 from ..dale.agreement import Agreements, pooled_agreement, weak_classes
-from .case_confidence import case_confidences, summary, write_measurements
+from .case_confidence import case_confidences, summary
+from .measurement_table import write_measurements
 from .parameters import ModelParameters
+from .results_folder import results_folder
+from .suitability import Suitability
 
 
 def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
     asked = ModelParameters.model_validate(parameters)
+    with results_folder(asked.out, overwrite=asked.overwrite, data=asked.cases.folder) as files:
+        return _confidence(asked, progress) | files.about()
+
+
+def _confidence(asked: ModelParameters, progress: Progress) -> dict[str, Any]:
+    looked = Suitability()
     items, agreements = [], []
     agreed: Agreements = {}
     names: dict[int, str] = {}
-    for doubt in case_confidences(asked, progress):
-        items.append({**summary(doubt, doubt.write_maps(asked.out)), "extents": doubt.extents()})
+    for doubt in case_confidences(asked, progress, looked=looked):
+        item = {**summary(doubt, doubt.write_maps(asked.out)), "extents": doubt.extents()}
+        items.append(item | looked.of(doubt.case.name))
         agreements.append(doubt.agreement())
         agreed = doubt.agreed
         names |= {**doubt.plan.class_names, **doubt.case.class_names}
         del doubt  # which holds the case and its maps, before the next is made
     weak = weak_classes(pooled_agreement(agreements, agreed), names, agreed)
     extents_csv = write_measurements(items, asked.out)
-    return {"items": items, "too_weak": [each.as_dict() for each in weak], "extents_csv": extents_csv}
+    weak_ones = [each.as_dict() for each in weak]
+    return {"items": items, "too_weak": weak_ones, "extents_csv": extents_csv, **looked.about()}

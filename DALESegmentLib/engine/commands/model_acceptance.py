@@ -13,7 +13,7 @@ from ..core.progress import Progress
 from ..inference.predictor import Predictor
 from ..io.case import Case
 from ..planning.preprocessing import PreparedCase, to_native
-from ..review.reviewed_voxels import violations
+from ..review.reviewed_voxels import followed, violations
 
 UNLEARNED_SHARE = 0.01
 """Of the confirmed voxels that the earlier model had right; an outline moves by some voxels in any training."""
@@ -81,7 +81,8 @@ def compare_scores(
     objections = []
     if unlearned > (TRADED_SHARE if after.violated < before.violated else UNLEARNED_SHARE) * were_right:
         objections.append(
-            f"The new model contradicts {unlearned} of {were_right} confirmed voxels that the earlier one had right."
+            f"The new model follows {followed(after.confirmed, after.violated)} and unlearned {unlearned:,} that the "
+            "earlier one had right."
         )
     if dice_before is not None and dice_after is not None and dice_before - dice_after > DICE_MARGIN:
         objections.append(

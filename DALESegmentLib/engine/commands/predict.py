@@ -15,8 +15,11 @@ from ..inference.measurements import load_calibration, measurements_of_predictio
 from ..inference.predictor import Mode, cached_predictor
 from ..io.case_files import read_case
 from ..io.class_names import write_names
-from .case_confidence import write_map, write_measurements
+from .case_confidence import write_map
+from .measurement_table import write_measurements
 from .parameters import ModelParameters
+from .results_folder import check_apart, results_folder
+from .suitability import Suitability, check_case, examine, tell_unlike
 
 
 class PredictParameters(ModelParameters):
@@ -26,10 +29,22 @@ class PredictParameters(ModelParameters):
 
 def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
     asked = PredictParameters.model_validate(parameters)
+    with results_folder(asked.out, overwrite=asked.overwrite, data=asked.cases.folder) as files:
+        return _predict(asked, progress) | files.about()
+
+
+def _predict(asked: PredictParameters, progress: Progress) -> dict[str, Any]:
     device = choose_device(asked.device)
     predictor = cached_predictor(asked.model, device)
     plan, calibrations = predictor.plan, load_calibration(find_bundle(asked.model))
-    sources = asked.cases.find()
+    # a label beside the image is of no use here, and must not keep it from being segmented
+    sources = [replace(source, label=None, trusted=None, confidence=None) for source in asked.cases.find()]
+    check_apart(asked.out, sources)
+    looked = Suitability()
+    if len(sources) > 1:
+        maps = plan.classes if asked.probabilities else 0
+        examine(sources, plan, progress.part(0, 5), looked, labelled=False, out=asked.out, maps=maps)
+        progress = progress.part(5, 100)
     items = []
     for i, source in enumerate(sources):
         progress.check()
@@ -37,8 +52,10 @@ def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
         message = f"Case {i + 1} of {len(sources)}"
         part.report(0, "predicting", message)
         started = time.monotonic()
-        # a label beside the image is of no use here, and must not keep it from being segmented
-        case = read_case(replace(source, label=None, trusted=None, confidence=None))
+        case = read_case(source)
+        if len(sources) == 1:
+            looked.unlike[case.name] = check_case(case, plan)
+            tell_unlike(looked, part)
         progress.check()
         if asked.probabilities:
             probabilities = predictor.probabilities(case, part, asked.mode, message=message)
@@ -54,7 +71,10 @@ def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
             "probabilities": None,
             "classes": {str(v): name for v, name in plan.class_names.items()},
             "voxels": {str(int(v)): int(n) for v, n in zip(values, counts, strict=True) if v},
-            "extents": measurements_of_prediction(segmentation, case.geometry, plan, calibrations),
+            "extents": measurements_of_prediction(
+                segmentation, case.geometry, plan, calibrations if looked.intervals_hold(case.name) else {}
+            ),
+            **looked.of(case.name),
         }
         if asked.probabilities:
             progress.check()

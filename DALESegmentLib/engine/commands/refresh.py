@@ -17,7 +17,7 @@ from ..core.errors import EngineError
 from ..core.progress import Progress
 from ..dale.candidates import BOUNDARY_BAND_MM, shown_confidence
 from ..dale.quality import RegionContext
-from ..geometry.distance import Box
+from ..geometry.distance import Box, scaled_mm
 from ..geometry.objects import object_radius
 from ..inference.predictor import label_values, predict_region
 from ..io.case import Case
@@ -121,7 +121,7 @@ def _around(case: Case, plan: Plan, first: Voxel, last: Voxel) -> RegionContext:
 
 def _shown(case: Case, confidence: np.ndarray, first: Voxel, last: Voxel) -> np.ndarray:
     """What is drawn depends on them as well."""
-    wide, here = _wide(case, first, last, BOUNDARY_BAND_MM)
+    wide, here = _wide(case, first, last, scaled_mm(BOUNDARY_BAND_MM, case.geometry.spacing))
     values = np.ones(np.asarray(wide.label).shape, np.float32)
     values[here] = confidence
     return shown_confidence(values, np.asarray(wide.label), case.geometry.array_spacing)[here]
@@ -146,6 +146,7 @@ def _cut(case: Case, first: Voxel, last: Voxel) -> Case:
         geometry=geometry,
         label=np.asarray(case.label)[box],
         trusted=trusted,
+        annotated=None if case.annotated is None else case.annotated[box],
     )
 
 

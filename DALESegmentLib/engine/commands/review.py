@@ -22,13 +22,17 @@ from ..dale.suggestions import suggest_for_rows
 from ..geometry.grid import Geometry
 from ..geometry.runs import runs_of
 from ..io.case import CaseSource
-from ..io.images import read_label
+from ..io.images import read_stored
 from ..planning.plan import LARGEST_SEED
 from ..planning.preprocessing import label_classes
 from ..review.audit import AUDIT_FILE, AuditDraw, check_not_begun, write_audit
 from ..review.decisions import write_regions_csv, write_regions_json
-from .case_confidence import CaseConfidence, case_confidences, summary, write_map, write_measurements
+from .case_confidence import CaseConfidence, case_confidences, summary, write_map
+from .dataset import labels_said
+from .measurement_table import write_measurements
 from .parameters import ModelParameters
+from .results_folder import results_folder
+from .suitability import Suitability
 
 
 class ReviewParameters(ModelParameters):
@@ -39,14 +43,20 @@ class ReviewParameters(ModelParameters):
 
 def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
     asked = ReviewParameters.model_validate(parameters)
+    if asked.audit:
+        check_not_begun(asked.out / AUDIT_FILE)
+    with results_folder(asked.out, overwrite=asked.overwrite, data=asked.cases.folder) as files:
+        return _review(asked, progress) | files.about()
+
+
+def _review(asked: ReviewParameters, progress: Progress) -> dict[str, Any]:
+    looked = Suitability()
     items, found, written = [], [], []
     agreed: Agreements = {}
     recalibration: Recalibration | None = None
     known_names: dict[int, str] = {}
     audit = AuditDraw(asked.audit, asked.seed) if asked.audit else None
-    if audit is not None:
-        check_not_begun(asked.out / AUDIT_FILE)
-    for doubt in case_confidences(asked, progress.part(0, 95)):
+    for doubt in case_confidences(asked, progress.part(0, 95), looked=looked):
         case, plan = doubt.case, doubt.plan
         names = {**plan.class_names, **case.class_names}
         known_names |= names
@@ -60,7 +70,7 @@ def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
             doubt.probabilities,
             case.geometry,
             names,
-            case.trusted,
+            doubt.settled,
             PIECES_A_ROW * asked.limit,
             class_values=plan.class_values,
         )
@@ -88,7 +98,7 @@ def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
             regions = [doubt.label_source.described(region, region_map, plan, names) for region in regions]
         progress.check()
         doubt.progress.report(85, "writing", f"Writing the maps, {doubt.position}")
-        item = summary(doubt, doubt.write_maps(asked.out))
+        item = summary(doubt, doubt.write_maps(asked.out)) | looked.of(case.name)
         progress.check()
         if doubt.source.arrays is not None:
             item["probabilities"] = _write_probabilities(doubt, asked.out)
@@ -102,7 +112,7 @@ def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
         written.append((doubt.source, case.geometry, item["regions_map"]))
         agreed, recalibration = doubt.agreed, doubt.recalibration
         if audit is not None:
-            audit.see(case.name, np.asarray(case.label), case.geometry, case.trusted)
+            audit.see(case.name, np.asarray(case.label), case.geometry, doubt.settled)
         del doubt, case, region_map, label, image, known  # before the next case takes as much again
     progress.report(97, "writing", "Writing the list")
     made = as_rows(make_review_list(found, known_names, agreed, recalibration))
@@ -116,7 +126,7 @@ def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
     write_regions_csv(made.regions, csv)
     write_regions_json(made.regions, json, **made.about())
     result = {"regions": [r.as_dict() for r in made.regions], "csv": str(csv), "json": str(json), "items": items}
-    result |= made.about()
+    result |= made.about() | looked.about() | labels_said([source for source, *_ in written])
     result["extents_csv"] = write_measurements(items, asked.out)
     return result if audit is None else {**result, "audit": _written(audit, asked.out / AUDIT_FILE)}
 
@@ -155,7 +165,7 @@ def _write_suggestions(
 
 def _take_out(gone: set[int], source: CaseSource, geometry: Geometry, path: str, out: Path) -> None:
     """Of the map of regions at `path`, those with these IDs."""
-    region_map = np.load(path) if source.arrays is not None else read_label(path)[0]
+    region_map = np.load(path) if source.arrays is not None else read_stored(Path(path))[0][0].astype(np.int32)
     region_map[np.isin(region_map, list(gone))] = 0
     write_map(source, out, "regions", region_map, geometry)
 

@@ -1,20 +1,31 @@
-"""Spoil labels the way annotators do, for studies where the truth is known."""
+"""Spoil labels the way annotators do, for studies where the truth is known.
+
+Beside the new labels a list of the cases is written, `cases.csv`: with it the images are learned from with the new
+labels, and compared with the old ones as their reference.
+"""
 
 from __future__ import annotations
 
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from pydantic import Field
 
+from ..core.errors import EngineError
 from ..core.progress import Progress
+from ..io.case import CaseSource
+from ..io.class_names import write_names
 from ..metrics.segmentation import mean_dice
-from ..metrics.simulated_annotators import simulate_annotator
+from ..metrics.simulated_annotators import check_kind, simulate_annotator
 from .case_confidence import write_map
-from .dataset import read_labelled
+from .case_list import write_list
+from .dataset import find_labelled, names_itself, names_of_all, read_labelled
 from .parameters import CasesParameter, Parameters
+from .results_folder import check_apart, results_folder
+from .suitability import enumerated, is_labelled
 
 
 class SimulateParameters(Parameters):
@@ -25,16 +36,29 @@ class SimulateParameters(Parameters):
     relative: bool = False
     share: float = Field(1.0, ge=0.0, le=1.0, description="of the cases that are spoiled")
     seed: int = Field(0, ge=0)
+    overwrite: bool = False
 
 
 def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
     asked = SimulateParameters.model_validate(parameters)
-    sources = asked.cases.find()
+    check_kind(asked.kind, asked.amount)
+    with results_folder(asked.out, overwrite=asked.overwrite, data=asked.cases.folder) as files:
+        return _simulate(asked, progress) | files.about()
+
+
+def _simulate(asked: SimulateParameters, progress: Progress) -> dict[str, Any]:
+    found = asked.cases.find()
+    _check_labelled(found)
+    check_apart(asked.out, found)
+    sources = find_labelled(asked.cases, progress, found)
+    names = names_of_all(sources)
+    used: dict[int, str] = {}
     items = []
     for i, source in enumerate(sources):
         progress.check()
         progress.report(100.0 * i / len(sources), "writing", f"Case {i + 1} of {len(sources)}")
-        case = read_labelled(source)
+        case = read_labelled(source, names if names_itself(source) else None)
+        used |= case.class_names
         label = np.asarray(case.label)
         # seeded by the case's name, so that adding a case changes no other
         random = np.random.default_rng([asked.seed, zlib.crc32(case.name.encode())])
@@ -44,6 +68,19 @@ def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
             )
         else:
             spoiled = label
+        dice = mean_dice(spoiled, label)
+        if case.annotated is not None and source.encoding is not None and source.encoding.ignored:
+            spoiled = np.where(case.annotated, spoiled, min(source.encoding.ignored))
         path = write_map(source, asked.out, "label", spoiled, case.geometry)
-        items.append({"name": case.name, "label": path, "dice": mean_dice(spoiled, label)})
-    return {"items": items}
+        items.append({"name": case.name, "label": path, "dice": dice})
+    write_names(asked.out, {value: used[value] for value in sorted(used)})
+    return {"items": items, "list": write_list(sources, items, asked.out)}
+
+
+def _check_labelled(sources: Sequence[CaseSource]) -> None:
+    without = [source.name for source in sources if not is_labelled(source)]
+    if without:
+        verb = "has" if len(without) == 1 else "have"
+        raise EngineError(
+            "no-label", f"{enumerated(without)} {verb} no label to spoil; say with --label which file it is."
+        )

@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from .. import __version__
 from ..bundle.run_folder import BUNDLE_FOLDER, RUN_FILE, claim_run_folder
 from ..core.distributed import Ranks, current, errors_on_all_ranks
@@ -17,7 +19,9 @@ from ..core.progress import Progress
 from ..dale.agreement import Agreements, weak_classes
 from ..dale.label_state import LabelState
 from ..inference.measurements import save_calibration
-from ..io.case import Case, CaseSource, patient_of
+from ..inference.predictor import check_channels
+from ..io.case import Case, CaseSource, hash_inputs, patient_of
+from ..io.label_encoding import AS_STORED, LabelEncoding
 from ..planning.plan import Plan, TrainSettings
 from ..planning.preprocessing import CaseCache, PreparedCase, label_classes, prepare_case
 from ..training.callbacks import RunOutputs
@@ -28,6 +32,10 @@ from ..training.validation import HeldOut, save_held_out
 from ..training.volume_calibration import VolumeCalibration
 from .dataset import read_labelled
 from .parameters import CasesParameter
+from .suitability import enumerated
+
+ENCODING = TypeAdapter(LabelEncoding)
+"""As run.json has it."""
 
 
 @dataclass
@@ -44,6 +52,17 @@ class Run:
     """What the models this one comes from are validated on."""
     earlier: list[Mapping[str, Any]] = field(default_factory=list)
     """The cases those were trained on, see `commands.finetune`."""
+    said: list[str] = field(default_factory=list)
+    """About the split."""
+    validation_share: float | None = None
+
+    inputs: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """Hashes of each case's image and label as the training was started with them, see `hash_inputs`."""
+
+    @property
+    def encoding(self) -> LabelEncoding:
+        """Of the labels; one for all cases."""
+        return next((s.encoding for s in [*self.training, *self.validation] if s.encoding is not None), AS_STORED)
 
     def write(self, status: str, history: list[dict[str, Any]], found: Mapping[str, Any] | None = None) -> None:
         """found: what else the training came to."""
@@ -57,8 +76,11 @@ class Run:
                 "cases": self.cases.model_dump(mode="json"),
                 "training": [s.name for s in self.training],
                 "validation": [s.name for s in self.validation],
+                "validation_share": self.validation_share,
+                "label_encoding": ENCODING.dump_python(self.encoding, mode="json"),
                 "held_out": sorted(self.held_out.names | {s.name for s in self.validation}),
                 "earlier": self.earlier,
+                "inputs": self.inputs,
                 "history": history,
                 **(found or {}),
             },
@@ -83,17 +105,13 @@ def prepare_source(source: CaseSource, plan: Plan, progress: Progress) -> Prepar
     case = read_labelled(source, plan.class_names)
     check_fits(case, plan)
     progress.check()
-    return replace(prepare_case(case, plan), patient=patient_of(source))
+    return replace(prepare_case(case, plan), patient=patient_of(source), inputs=hash_inputs(case))
 
 
 def check_fits(case: Case, plan: Plan) -> None:
-    """Raises EngineError for a class or a number of channels that the plan does not have."""
+    """Raises EngineError for a class, dimensions or a number of channels that the plan does not have."""
     label_classes(case, plan)
-    if case.channels != plan.channels:
-        raise EngineError(
-            "wrong-channels",
-            f"{case.name} has {case.channels} channel(s), but the model was trained on {plan.channels}.",
-        )
+    check_channels(case, plan)
 
 
 Prepared = tuple[list[PreparedCase], list[PreparedCase]]
@@ -130,6 +148,11 @@ def train_and_record(
     ranks = current()
     held_out_for_test = run.cases.held_out_for_test()  # now: at the end the data may have gone
     cases, validation = prepared
+    hashes = dict(ranks.all_gather([(c.name, c.inputs) for c in cases]))
+    hashes |= dict(ranks.all_gather([(c.name, c.inputs) for c in validation]))
+    if resume:
+        check_unchanged(run, hashes)
+    run = replace(run, inputs=hashes)
     held_out = run.held_out.with_images(ranks.all_gather([(c.name, c.fingerprint) for c in validation]))
     held_out.check_unseen(cases)
     for case in cases:
@@ -172,6 +195,7 @@ def train_and_record(
         "history": history,
         "device": str(trainer.device),
         "held_out_for_test": held_out_for_test,
+        "labels": [*run.encoding.sentences, *run.said],
         "too_weak": [weak.as_dict() for weak in weak_classes(agreements, run.plan.class_names)],
         **_learned_otherwise(cases, ranks),
         **_decided(trainer),
@@ -210,6 +234,27 @@ def _check_enough(cases: int, ranks: Ranks) -> None:
             f"{ranks.size} processes cannot share {few} to learn from; start {cases} at most, for instance with "
             f"torchrun --nproc_per_node={cases}.",
         )
+
+
+def check_unchanged(run: Run, hashes: Mapping[str, Mapping[str, str]]) -> None:
+    """Raises EngineError("data-changed") where images or labels are not those that the run was started with. A run of a
+    version that kept no hashes is not held to them."""
+    changed = {
+        part: [name for name, now in hashes.items() if run.inputs.get(name, now).get(part) != now.get(part)]
+        for part in ("image", "label")
+    }
+    words = [f"the {part} of {enumerated(names)} changed" for part, names in changed.items() if names]
+    if words:
+        raise data_changed(run.folder.name, words)
+
+
+def data_changed(run: str, words: Sequence[str]) -> EngineError:
+    """words: what changed, each as a part of the sentence."""
+    return EngineError(
+        "data-changed",
+        f"Since the training in {run} was started, {' and '.join(words)}; "
+        "put back what was there to resume it, or start a new training in another folder.",
+    )
 
 
 def resume_labels(labels: LabelState, earlier: LabelState | None) -> None:

@@ -17,8 +17,9 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Protocol
 from uuid import uuid4
 
 from .errors import EngineError
@@ -33,6 +34,33 @@ _KEPT_OF_A_NAME = 16
 """Characters at its end, so that a name beside another one is hardly ever the longer: longest ending `.safetensors`."""
 
 
+class FileWatch(Protocol):
+    """Is told of each file that `replacing` writes: before it takes the target's place, and after."""
+
+    def before(self, target: Path) -> None: ...
+
+    def after(self, target: Path) -> None: ...
+
+
+_watch: ContextVar[FileWatch | None] = ContextVar("watch", default=None)
+
+
+@contextmanager
+def watching_files(watch: FileWatch) -> Iterator[None]:
+    """For the block, on this thread, `watch` is told of the files that are written; after it, who was told before."""
+    before = _watch.set(watch)
+    try:
+        yield
+    finally:
+        _watch.reset(before)
+
+
+def about_to_change(target: Path) -> None:
+    """Tell of a file that is to be replaced or removed."""
+    if (watch := _watch.get()) is not None:
+        watch.before(target)
+
+
 @contextmanager
 def replacing(target: Path) -> Iterator[Path]:
     """Give a name beside `target` to write to; on success it takes the target's place, on failure it goes.
@@ -44,7 +72,10 @@ def replacing(target: Path) -> Iterator[Path]:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
+        about_to_change(target)
         replace(temporary, target)
+        if (watch := _watch.get()) is not None:
+            watch.after(target)
     except OSError as error:
         raise not_written(target.name, target.parent, error) from error
     finally:

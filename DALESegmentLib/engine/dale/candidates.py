@@ -17,7 +17,7 @@ from scipy import ndimage
 from scipy.spatial import cKDTree
 
 from ..core.errors import checkpoint
-from ..geometry.distance import Box, boundary_distance, bounding_box, margin_voxels
+from ..geometry.distance import Box, boundary_distance, bounding_box, margin_voxels, scaled_mm
 from ..geometry.objects import components, equivalent_diameter
 from .config import ReviewListConfig
 
@@ -98,7 +98,7 @@ def _expected_uncertainty(
     label: np.ndarray, doubt: np.ndarray, spacing: tuple[float, ...], trusted: np.ndarray, config: ReviewListConfig
 ) -> np.ndarray:
     """Usual doubt within reach of the label, where boundaries lie; far from it the median doubt there."""
-    reach = config.boundary_reach_mm
+    reach = scaled_mm(config.boundary_reach_mm, spacing)
     near = bounding_box(label > 0, margin_voxels(reach, spacing))
     expected = np.zeros(label.shape, np.float32)
     if near is None:
@@ -158,7 +158,7 @@ def _outline_parts(e: VoxelEvidence, left: np.ndarray, config: ReviewListConfig)
 
 def piece_size(diameter_mm: float, spacing: Sequence[float], config: ReviewListConfig = DEFAULT) -> float:
     """mm: a third of the lesion, at most 15 mm, but never less than four voxels across, by default."""
-    wanted = min(diameter_mm / config.pieces_across, config.max_piece_mm)
+    wanted = min(diameter_mm / config.pieces_across, scaled_mm(config.max_piece_mm, spacing))
     return max(wanted, config.min_piece_voxels * min(spacing))
 
 
@@ -273,6 +273,7 @@ def shown_confidence(confidence: np.ndarray, label: np.ndarray, spacing: Sequenc
     right there: a missed object shows, a merely uncertain background does not. spacing: mm along the array's axes.
     """
     shown = np.clip(confidence, 0.0, 1.0).astype(np.float32)
-    distance, _nearest = boundary_distance(label, spacing, BOUNDARY_BAND_MM)
-    shown[(np.abs(distance) >= BOUNDARY_BAND_MM) & (shown >= MORE_LIKELY_WRONG)] = 1.0
+    band = scaled_mm(BOUNDARY_BAND_MM, spacing)
+    distance, _nearest = boundary_distance(label, spacing, band)
+    shown[(np.abs(distance) >= band) & (shown >= MORE_LIKELY_WRONG)] = 1.0
     return shown

@@ -26,7 +26,7 @@ from scipy.sparse import diags_array
 from scipy.sparse.linalg import LinearOperator, cg
 
 from ..core.errors import EngineError, checkpoint
-from ..geometry.distance import Box, signed_distance
+from ..geometry.distance import Box, scaled_mm, signed_distance
 from ..geometry.objects import object_radius
 from .intensities import fit_intensities
 from .suggestions import joined
@@ -98,7 +98,7 @@ def stroke_box(strokes: np.ndarray, shape: Sequence[int], spacing: Sequence[floa
     if not len(strokes):
         raise EngineError("no-strokes", "Draw a stroke inside the structure first.")
     low, high = strokes.min(0), strokes.max(0)
-    reach = REACH_MM
+    reach = scaled_mm(REACH_MM, spacing)
     while True:
         margin = np.ceil(reach / np.asarray(spacing)).astype(int)
         first, last = np.maximum(low - margin, 0), np.minimum(high + margin + 1, shape)

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 
 from ..core.errors import EngineError, checkpoint
 from ..geometry.distance import Box, bounding_box
-from ..geometry.grid import Geometry
+from ..geometry.grid import Geometry, Unit
 from .arrays import checked_arrays, checked_number, checked_share
 from .candidates import Candidate, VoxelEvidence, find_candidates, voxel_evidence
 from .config import ReviewListConfig
@@ -76,7 +76,7 @@ class Region:
     row that stands for several, most expected to be wrong first, else empty; then region_id and centre are the first
     one's. The rest is for `reasons.reason` and None or "" where it is not known: suggested_name, of the class; the mean
     probability of it; whether the model learned from this label; the class that the intensities resemble; the longest
-    diameter in a slice.
+    diameter in a slice. unit: "pixel" where the image has no spacing.
     """
 
     rank: int
@@ -109,6 +109,7 @@ class Region:
     trained_on: bool | None = None
     intensity_value: int | None = None
     extent_mm: float | None = None
+    unit: Unit = "mm"
     pieces: tuple[Region, ...] = ()
 
     @property
@@ -318,6 +319,7 @@ def region_of(
         suggested_value=values[issue.suggested_class],
         voxels=issue.voxels,
         size_mm3=issue.voxels * geometry.voxel_volume,
+        unit=geometry.unit,
         mean_confidence=issue.mean_quality,
         lowest_confidence=issue.lowest_quality,
         expected_wrong=issue.expected_wrong,
@@ -337,10 +339,8 @@ def _centre(points: np.ndarray, doubt: np.ndarray, excess: np.ndarray) -> int:
 
 
 def rank_regions(cases: Iterable[Iterable[Region]]) -> list[Region]:
-    """The regions of several cases in one ranking, by the volume expected to be wrong.
-
-    `rank` counts through the merged list; `region_id` still points into each case's own map.
-    """
+    """The regions of several cases in one ranking, by the volume expected to be wrong; `rank` counts through them,
+    `region_id` still points into each case's own map."""
     regions = sorted((region for case in cases for region in case), key=ranking)
     return [replace(region, rank=rank) for rank, region in enumerate(regions, start=1)]
 

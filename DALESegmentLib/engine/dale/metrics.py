@@ -106,7 +106,7 @@ def average_precision(score: np.ndarray, positive: np.ndarray) -> float | None:
 def near_outline(labels: np.ndarray, spacing: Sequence[float], within_mm: float) -> np.ndarray:
     """(*grid) bool: voxels at most `within_mm` from an outline of a class. labels: (*grid) classes."""
     # One mm beyond the band keeps "at the end of reach" apart from "within the band".
-    distance, _ = boundary_distance(labels, spacing, within_mm + 1)
+    distance, _ = boundary_distance(labels, spacing, 1.5 * within_mm)
     return np.abs(distance) <= within_mm
 
 

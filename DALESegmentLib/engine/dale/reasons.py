@@ -9,7 +9,8 @@ from dataclasses import replace
 import numpy as np
 
 from ..core.errors import checkpoint
-from ..geometry.distance import Box
+from ..geometry.distance import Box, scaled_mm
+from ..geometry.grid import Unit
 from ..geometry.objects import longest_diameter
 from .issues import Region
 
@@ -79,12 +80,27 @@ def reason(region: Region, tr: Callable[[str], str] = str) -> str:
     likes = {region.label_value: region.class_name, region.suggested_value: suggested, 0: nothing}
     like = None if region.intensity_value is None else likes.get(region.intensity_value)
     intensities = tr("do not tell them apart") if like is None else tr("like {name}").format(name=like)
-    size = f"{region.size_mm3 / 1000:.2g} ml" if region.size_mm3 >= 10 else f"{region.size_mm3:.2g} mm³"
-    extent = "" if region.extent_mm is None else f", {region.extent_mm:.0f} mm"
+    extent = "" if region.extent_mm is None else f", {length_words(region.extent_mm, region.unit)}"
     return (
         f"{tr('Label')}: {given}. {model}: {suggested} ({100 * region.model_probability:.0f} %). "
-        f"{tr('Intensities')}: {intensities}. {size}{extent}."
+        f"{tr('Intensities')}: {intensities}. {size_words(region)}{extent}."
     )
+
+
+def size_words(region: Region) -> str:
+    """ "0.83 ml", "4.2 mm³", "1.2e-07 mm³", or "13,441 pixels" where there is no spacing."""
+    if region.unit == "pixel":
+        return f"{region.voxels:,} {'pixel' if region.voxels == 1 else 'pixels'}"
+    if region.size_mm3 < 10:
+        return f"{region.size_mm3:.2g} mm³"
+    ml = region.size_mm3 / 1000
+    return f"{ml:.2g} ml" if ml < 100 else f"{ml:,.0f} ml"
+
+
+def length_words(length: float, unit: Unit) -> str:
+    """ "12 mm", "0.0042 mm", "86 px"."""
+    number = f"{length:,.0f}" if length >= 1 else f"{length:.2g}"
+    return f"{number} {'mm' if unit == 'mm' else 'px'}"
 
 
 def _resembles(
@@ -97,7 +113,7 @@ def _resembles(
 ) -> int | None:
     """The label value whose undisputed voxels around it are as bright as most of it; None where these are too few or
     alike, or it lies between them."""
-    margin = [int(np.ceil(SURROUNDINGS_MM / step)) for step in spacing]
+    margin = [int(np.ceil(scaled_mm(SURROUNDINGS_MM, spacing) / step)) for step in spacing]
     box = box_around([region.first_voxel], [region.last_voxel], margin)
     brightness = np.asarray(image[np.index_exp[:] + box].mean(axis=0, dtype=np.float32))
     near, around = region_map[box], label[box]

@@ -19,7 +19,7 @@ from scipy import ndimage
 from ..core.errors import checkpoint
 from ..geometry.distance import grow_mm
 from .issues import Region, ranking
-from .reasons import box_around, given_value
+from .reasons import box_around, given_value, size_words
 from .review_list import DEFAULT, WHOLE, ReviewList
 
 PIECES_A_ROW = 10
@@ -134,7 +134,7 @@ def _row(pieces: Sequence[Region]) -> Region:
     likes = [(piece.intensity_value, piece.voxels) for piece in ordered]
     told = max(ordered, key=lambda piece: piece.learned_voxels)
     learned = [p for p in ordered if (p.label_source, p.learned_value) == (told.label_source, told.learned_value)]
-    return replace(
+    row = replace(
         told,
         region_id=ordered[0].region_id,
         voxels=int(voxels.sum()),
@@ -151,9 +151,13 @@ def _row(pieces: Sequence[Region]) -> Region:
         model_probability=mean("model_probability"),
         intensity_value=max({v for v, _ in likes}, key=lambda like: sum(n for v, n in likes if v == like)),
         extent_mm=max((p.extent_mm for p in ordered if p.extent_mm is not None), default=None),
-        note=f"{len(ordered)} small places, together {size:.0f} mm³" if ordered[0].gathered else told.note,
+        note=told.note,
         pieces=tuple(ordered),
     )
+    if not ordered[0].gathered:
+        return row
+    together = size_words(row) if row.unit == "pixel" else f"{size:,.0f} mm³" if size >= 1 else f"{size:.2g} mm³"
+    return replace(row, note=f"{len(ordered)} small places, together {together}")
 
 
 def _expected(pieces: Iterable[Region]) -> float:

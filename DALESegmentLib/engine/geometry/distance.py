@@ -43,6 +43,16 @@ def margin_voxels(reach_mm: float, spacing: Sequence[float]) -> tuple[int, ...]:
     return tuple(math.ceil(reach_mm / step) + 1 for step in spacing)
 
 
+FINEST_MM, COARSEST_MM = 0.1, 10.0
+
+
+def scaled_mm(length_mm: float, spacing: Sequence[float]) -> float:
+    """A length that was chosen for the voxels of clinical images: as it is where the finest edge of a voxel measures
+    0.1 to 10 mm, and for finer and coarser ones as many voxels as it is at these ends."""
+    finest = min(spacing)
+    return length_mm * max(min(1.0, finest / FINEST_MM), finest / COARSEST_MM)
+
+
 def grow_mm(mask: np.ndarray, spacing: Sequence[float], reach_mm: float) -> np.ndarray:
     """The mask and every voxel whose centre lies within `reach_mm` of the centre of one of its voxels: a dilation by a
     ball, no distance to an outline."""

@@ -7,12 +7,13 @@ never resamples.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 import numpy as np
 
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0])
+Unit = Literal["mm", "pixel"]
 
 
 @dataclass(frozen=True)
@@ -20,13 +21,15 @@ class Geometry:
     """One grid of 2 or 3 dimensions.
 
     size: voxels along i, j(, k); spacing: mm along them; origin: LPS mm of voxel (0, 0, 0);
-    direction: row-major matrix whose columns are the axes' unit vectors in LPS.
+    direction: row-major matrix whose columns are the axes' unit vectors in LPS. unit: "pixel" of a picture without a
+    spacing, whose spacing is 1 then and whose every length is one in pixels.
     """
 
     size: tuple[int, ...]
     spacing: tuple[float, ...]
     origin: tuple[float, ...]
     direction: tuple[float, ...]
+    unit: Unit = field(default="mm", compare=False)
 
     @property
     def dims(self) -> int:
@@ -108,18 +111,23 @@ class Geometry:
         step = np.array(self.direction, float).reshape(n, n) @ (np.array(self.spacing) * np.array(first))
         size = tuple(int(b - a + 1) for a, b in zip(first, last, strict=True))
         return Geometry(
-            size, self.spacing, tuple(float(o + s) for o, s in zip(self.origin, step, strict=True)), self.direction
+            size,
+            self.spacing,
+            tuple(float(o + s) for o, s in zip(self.origin, step, strict=True)),
+            self.direction,
+            self.unit,
         )
 
     def as_dict(self) -> dict[str, Any]:
-        return {k: list(getattr(self, k)) for k in ("size", "spacing", "origin", "direction")}
+        """JSON values; the unit is left out where it is mm."""
+        values: dict[str, Any] = {k: list(getattr(self, k)) for k in ("size", "spacing", "origin", "direction")}
+        return values if self.unit == "mm" else {**values, "unit": self.unit}
 
     @staticmethod
     def from_dict(data: dict[str, Any]) -> Geometry:
-        return Geometry(
-            tuple(int(n) for n in data["size"]),
-            *(tuple(float(v) for v in data[k]) for k in ("spacing", "origin", "direction")),
-        )
+        spacing, origin, direction = (tuple(float(v) for v in data[k]) for k in ("spacing", "origin", "direction"))
+        unit: Unit = "pixel" if data.get("unit") == "pixel" else "mm"
+        return Geometry(tuple(int(n) for n in data["size"]), spacing, origin, direction, unit)
 
 
 def _times(values: tuple[float, ...]) -> str:

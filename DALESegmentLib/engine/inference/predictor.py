@@ -81,7 +81,7 @@ class Predictor:
         return label_values(probabilities, self.plan)
 
     def prepare(self, case: Case, progress: Progress) -> MetaTensor:
-        """(C, x, y, z). Raises EngineError("wrong-channels")."""
+        """(C, x, y, z). Raises the errors of `check_channels`."""
         check_channels(case, self.plan)
         return prepare_image(case, self.plan)
 
@@ -115,7 +115,16 @@ class Predictor:
 
 
 def check_channels(case: Case, plan: Plan) -> None:
-    """Raises EngineError("wrong-channels")."""
+    """Raises EngineError("wrong-channels"), and ("wrong-dimensions") for a picture where the model was trained on
+    volumes, or the other way round; a volume of one slice, which pictures become in Slicer, is a picture, too."""
+    flat = case.geometry.dims == 2 or (plan.planar and case.geometry.size[2] == 1)
+    if flat != plan.planar:
+        own, models = ("volume", "2D pictures") if plan.planar else ("2D picture", "volumes")
+        raise EngineError(
+            "wrong-dimensions",
+            f"{case.name} is a {own}, but the model was trained on {models}; choose images of that kind, or train a "
+            "model for these.",
+        )
     if case.channels != plan.channels:
         raise EngineError(
             "wrong-channels",

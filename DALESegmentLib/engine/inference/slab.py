@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ..geometry.grid import Geometry
 from ..geometry.orientation import canonical_affine, canonical_size
+from ..planning.preprocessing import same_affine
 from ..planning.windows import Windows, window_weights
 
 TakeRows = Callable[[int, Tensor, Tensor | None], None]
@@ -195,7 +196,7 @@ class StreamingResample:
     def needed(affine: Tensor, size: tuple[int, ...], geometry: Geometry) -> bool:
         """False where the prepared grid is the native one."""
         target = torch.from_numpy(canonical_affine(geometry))
-        return tuple(size) != canonical_size(geometry) or not torch.allclose(affine.double(), target, atol=1e-4)
+        return tuple(size) != canonical_size(geometry) or not same_affine(affine, target)
 
     def take(self, rows: Tensor) -> tuple[int, Tensor] | None:
         """The index of the first native row that is complete now and the rows (K, *native rows), or None."""

@@ -21,6 +21,9 @@ from ..dale.metrics import (
     expected_calibration_error,
     near_outline,
 )
+from ..geometry.distance import scaled_mm
+
+BAND_MM = 3.0
 
 
 @dataclass(frozen=True)
@@ -32,15 +35,20 @@ class ErrorSample:
     wrong: np.ndarray
     in_band: np.ndarray
 
+    def part(self, keep: np.ndarray) -> ErrorSample:
+        """Of some of the voxels. keep: (n,) bool."""
+        return ErrorSample(self.confidence[keep], self.wrong[keep], self.in_band[keep])
+
 
 def error_sample(
     label: np.ndarray,
     reference: np.ndarray,
     confidence: np.ndarray,
     spacing: Sequence[float],
-    band_mm: float = 3.0,
+    band_mm: float | None = None,
 ) -> ErrorSample:
-    """The voxels of one case. label, reference, confidence: (*grid); spacing: mm along the axes.
+    """The voxels of one case. label, reference, confidence: (*grid); spacing: mm along the axes; band_mm: how far from
+    the label's outline is near (3 mm, `scaled_mm`).
 
     Raises EngineError("geometry-mismatch") where the arrays differ in shape.
     """
@@ -52,7 +60,7 @@ def error_sample(
     return ErrorSample(
         np.asarray(confidence, np.float32).ravel(),
         (label != reference).ravel(),
-        near_outline(label, spacing, band_mm).ravel(),
+        near_outline(label, spacing, scaled_mm(BAND_MM, spacing) if band_mm is None else band_mm).ravel(),
     )
 
 
@@ -61,7 +69,7 @@ def label_error_scores(
     reference: np.ndarray,
     confidence: np.ndarray,
     spacing: Sequence[float],
-    band_mm: float = 3.0,
+    band_mm: float | None = None,
 ) -> dict[str, Any]:
     """Scores of one case, over all its voxels and within `band_mm` of the label's boundary; see `scores`."""
     return scores(error_sample(label, reference, confidence, spacing, band_mm))
@@ -77,7 +85,7 @@ def pooled(samples: Iterable[ErrorSample], limit: int = 4_000_000, seed: int = 0
     share = limit / max(sum(len(case.wrong) for case in cases), 1)
     if share < 1:
         rng = np.random.default_rng(seed)
-        cases = [_drawn(case, rng.random(len(case.wrong), np.float32) < share) for case in cases]
+        cases = [case.part(rng.random(len(case.wrong), np.float32) < share) for case in cases]
     fields = ("confidence", "wrong", "in_band")
     return scores(ErrorSample(*(np.concatenate([getattr(case, name) for case in cases]) for name in fields)))
 
@@ -90,12 +98,8 @@ def scores(sample: ErrorSample) -> dict[str, Any]:
     their voxels) and reliability, the ten bins as {"from", "to", "voxels", "confidence", "right"}. None where
     undefined: without wrong or without right voxels there is nothing to rank, without voxels nothing at all.
     """
-    near = _drawn(sample, sample.in_band)
+    near = sample.part(sample.in_band)
     return {"overall": _scores(sample), "band": _scores(near)}
-
-
-def _drawn(sample: ErrorSample, keep: np.ndarray) -> ErrorSample:
-    return ErrorSample(sample.confidence[keep], sample.wrong[keep], sample.in_band[keep])
 
 
 def _scores(sample: ErrorSample) -> dict[str, Any]:

@@ -22,6 +22,9 @@ half sum is distributed as their half difference, which is (d - shift) / 2, so t
 width. A model that has learned from the very label is not independent of it; there the whole width is put about the
 label, which holds too often rather than too seldom. Independence and symmetry are a model: how often the interval holds
 the truth is measured in benchmarks/reliability.
+
+An interval that does not hold the measured value itself, since the model's bias is larger than its spread, is widened
+to it: a reader could make no sense of it otherwise, and wider it holds the truth all the more often.
 """
 
 from __future__ import annotations
@@ -95,4 +98,5 @@ def interval_for_label(
 
 
 def _about(value: float, middle: float, half: float) -> Interval:
-    return Interval(value, math.exp(middle - half), math.exp(middle + half))
+    """Widened to the value itself where a bias lies beyond the interval: it then holds more often than it says."""
+    return Interval(value, min(value, math.exp(middle - half)), max(value, math.exp(middle + half)))

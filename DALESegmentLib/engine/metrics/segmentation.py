@@ -18,7 +18,8 @@ from monai.metrics import compute_hausdorff_distance, compute_surface_dice
 from scipy import ndimage, stats
 
 from ..core.errors import EngineError
-from ..geometry.distance import bounding_box, signed_distance
+from ..geometry.distance import bounding_box, scaled_mm, signed_distance
+from ..geometry.grid import Unit
 
 
 def dice(both: float, sizes: float) -> float | None:
@@ -45,6 +46,15 @@ def _of_masks(a: np.ndarray, b: np.ndarray) -> float:
 
 
 SCORES = ("dice", "iou", "hd95_mm", "nsd")
+TOLERANCE_MM = 2.0
+"""Of the NSD."""
+SHORT: dict[Unit, str] = {"mm": "mm", "pixel": "px"}
+"""What names of scores end in."""
+
+
+def scores_in(unit: Unit) -> tuple[str, ...]:
+    """The names of the scores where lengths are in mm or in pixels."""
+    return tuple(name.replace("_mm", f"_{SHORT[unit]}") for name in SCORES)
 
 
 def agreement(
@@ -52,18 +62,20 @@ def agreement(
     reference: np.ndarray,
     spacing: Sequence[float],
     classes: Sequence[int],
-    nsd_tolerance_mm: float = 2.0,
+    nsd_tolerance_mm: float | None = None,
+    unit: Unit = "mm",
 ) -> dict[str, Any]:
     """Dice, IoU, HD95 in mm and NSD (surface Dice) of each class, and their means.
 
     prediction, reference: (*grid) class values; spacing: mm along the array's axes;
-    classes: the label values to score, without background.
+    classes: the label values to score, without background; nsd_tolerance_mm: 2 mm, `scaled_mm`, by default;
+    unit: of all lengths, and in the names of those that are returned (`hd95_px` where it is "pixel").
 
     HD95 is the larger of the two directed 95th percentiles between the surface voxels; NSD counts the surface
     voxels within `nsd_tolerance_mm` of the other surface. A class absent from both is a perfect match (Dice,
     IoU and NSD 1, HD95 0). A class in only one of them scores 0, and no distance exists: HD95 is None and
     left out of the mean; `hd95_undefined` counts these. Returns {"classes": {value: {...}}, "mean": {...},
-    "hd95_undefined", "nsd_tolerance_mm"}; a mean over nothing is None.
+    "hd95_undefined", "nsd_tolerance_mm", "unit"}; a mean over nothing is None.
 
     Raises EngineError("geometry-mismatch") where the two differ in shape.
     """
@@ -72,15 +84,18 @@ def agreement(
             "geometry-mismatch",
             "The segmentation and its reference do not lie on the same grid; use the reference of the same image.",
         )
-    scores = {
-        int(value): _mask_agreement(prediction == value, reference == value, spacing, nsd_tolerance_mm)
-        for value in classes
+    tolerance = scaled_mm(TOLERANCE_MM, spacing) if nsd_tolerance_mm is None else nsd_tolerance_mm
+    names = scores_in(unit)
+    found = {
+        int(value): _mask_agreement(prediction == value, reference == value, spacing, tolerance) for value in classes
     }
+    scores = {value: dict(zip(names, (of[name] for name in SCORES), strict=True)) for value, of in found.items()}
     return {
         "classes": scores,
-        "mean": {key: mean_of(score[key] for score in scores.values()) for key in SCORES},
-        "hd95_undefined": sum(score["hd95_mm"] is None for score in scores.values()),
-        "nsd_tolerance_mm": nsd_tolerance_mm,
+        "mean": {key: mean_of(score[key] for score in scores.values()) for key in names},
+        "hd95_undefined": sum(score["hd95_mm"] is None for score in found.values()),
+        f"nsd_tolerance_{SHORT[unit]}": tolerance,
+        "unit": unit,
     }
 
 
@@ -114,11 +129,12 @@ LEVEL = 0.95
 
 @dataclass(frozen=True)
 class Offset:
-    """Of one class in one case; mm is positive where the label is drawn too large."""
+    """Of one class in one case; mm (pixels, where unit says so) is positive where the label is drawn too large."""
 
     class_name: str
     annotator: str
     mm: float
+    unit: Unit = "mm"
 
 
 def contour_offset(label: np.ndarray, truth: np.ndarray, spacing: Sequence[float]) -> float | None:
@@ -143,13 +159,13 @@ def contour_offset(label: np.ndarray, truth: np.ndarray, spacing: Sequence[float
 def bias_report(offsets: Iterable[Offset]) -> list[dict[str, Any]]:
     """One row a class and annotator: the mean over cases and its 95 % interval (Student's t), which is null for a
     single case; `systematic` where the interval does not hold 0."""
-    groups: dict[tuple[str, str], list[float]] = defaultdict(list)
+    groups: dict[tuple[str, str, Unit], list[float]] = defaultdict(list)
     for offset in offsets:
-        groups[offset.class_name, offset.annotator].append(offset.mm)
+        groups[offset.class_name, offset.annotator, offset.unit].append(offset.mm)
     return [_row(*key, np.array(groups[key])) for key in sorted(groups)]
 
 
-def _row(class_name: str, annotator: str, mm: np.ndarray) -> dict[str, Any]:
+def _row(class_name: str, annotator: str, unit: Unit, mm: np.ndarray) -> dict[str, Any]:
     mean, low, high = float(mm.mean()), None, None
     if len(mm) > 1:
         half = float(stats.t.ppf((1 + LEVEL) / 2, len(mm) - 1) * mm.std(ddof=1) / np.sqrt(len(mm)))
@@ -157,9 +173,9 @@ def _row(class_name: str, annotator: str, mm: np.ndarray) -> dict[str, Any]:
     return {
         "class": class_name,
         "annotator": annotator,
-        "offset_mm": mean,
-        "low_mm": low,
-        "high_mm": high,
+        f"offset_{SHORT[unit]}": mean,
+        f"low_{SHORT[unit]}": low,
+        f"high_{SHORT[unit]}": high,
         "cases": len(mm),
         "systematic": low is not None and high is not None and not low <= 0 <= high,
     }

@@ -46,7 +46,7 @@ def simulate_annotator(
     except with "miss". Raises EngineError("bad-simulation") for an unknown kind or an amount that makes no
     sense.
     """
-    _check(kind, amount)
+    check_kind(kind, amount)
     if not (label > 0).any():
         return label.copy()
     spacing = tuple(spacing)
@@ -61,7 +61,8 @@ def simulate_annotator(
     return out
 
 
-def _check(kind: str, amount: float) -> None:
+def check_kind(kind: str, amount: float) -> None:
+    """Raises EngineError("bad-simulation")."""
     if kind not in KINDS:
         raise EngineError("bad-simulation", f"There is no simulated annotator “{kind}”; choose {', '.join(KINDS)}.")
     if kind == "miss" and not 0 <= amount <= 1:

@@ -17,6 +17,7 @@ from ..dale.config import STRICT, CheckedConfig, DaleConfig, bounded
 from ..geometry.orientation import canonical_size, canonical_spacing
 from ..io.case import Case
 from ..io.checks import MOST_LABEL_VALUES
+from .data_shift import ImageStatistics, TrainingRange, training_range
 from .networks import NETWORKS, design
 
 VOXELS_A_PATCH = {("cpu", 2): 128**2, ("cuda", 2): 320**2, ("cpu", 3): 36_000, ("cuda", 3): 112**3}
@@ -35,7 +36,8 @@ class Plan(BaseModel):
 
     spacing: mm to resample to, or None to keep each case's own. slice_axis: for a 2D network, the axis along
     which volumes are cut. ct_window: HU range mapped to [-1, 1]. class_values: the label value of each network
-    output, 0 first, so that labels such as {0, 3, 9} are learned as 0, 1, 2 and written back as 0, 3, 9.
+    output, 0 first, so that labels such as {0, 3, 9} are learned as 0, 1, 2 and written back as 0, 3, 9. trained_on:
+    what the training cases are like; None in a plan of an earlier version.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -53,6 +55,7 @@ class Plan(BaseModel):
     normalise: Normalise
     ct_window: tuple[float, float] | None
     batch_size: int
+    trained_on: TrainingRange | None = None
 
     @property
     def classes(self) -> int:
@@ -77,6 +80,7 @@ class CaseFingerprint:
     class_names: dict[int, str]
     lowest: float
     foreground_range: tuple[float, float]
+    statistics: ImageStatistics | None = None
 
     @property
     def labelled(self) -> bool:
@@ -98,6 +102,7 @@ class CaseFingerprint:
             dict(case.class_names),
             float(case.image.min()),
             (float(low), float(high)),
+            ImageStatistics.of(case),
         )
 
 
@@ -156,14 +161,20 @@ def make_plan(
         planar=planar,
         slice_axis=slice_axis,
         patch_size=tuple(full),
-        spacing=None if dims == 2 else tuple(round(float(s), 4) for s in spacing),
+        spacing=None if dims == 2 else tuple(float(f"{s:.5g}") for s in spacing),
         channels=channels,
         class_values=classes,
         class_names={v: names.get(v, f"class {v}") for v in classes if v},
         normalise=kind,
         ct_window=_ct_window(facts) if kind == "ct" else None,
         batch_size=int(np.clip(VOXELS_A_BATCH[machine] // np.prod(full), 2, 32)),
+        trained_on=_trained_on(facts),
     )
+
+
+def _trained_on(facts: Sequence[CaseFingerprint]) -> TrainingRange | None:
+    known = [f.statistics for f in facts if f.statistics is not None]
+    return training_range(known) if known else None
 
 
 def _patch(size: np.ndarray, spacing: np.ndarray, voxels: int) -> np.ndarray:

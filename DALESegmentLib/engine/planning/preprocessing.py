@@ -8,7 +8,7 @@ leaves nothing behind.
 from __future__ import annotations
 
 import tempfile
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, cast
 
@@ -21,7 +21,7 @@ from torch import Tensor
 
 from ..core.errors import EngineError, checkpoint
 from ..core.memory import available_memory
-from ..dale.label_state import LabelDisagreement, LabelState
+from ..dale.label_state import IGNORED, LabelDisagreement, LabelState
 from ..geometry.grid import Geometry
 from ..geometry.orientation import canonical_affine, canonical_size, from_canonical, to_canonical
 from ..io.case import Case, image_fingerprint
@@ -43,6 +43,8 @@ class PreparedCase:
     """Of the image as it came, see `image_fingerprint`."""
     patient: str = ""
     """Whose cases stay together; empty where each case is another's."""
+    inputs: dict[str, str] = field(default_factory=dict)
+    """Hashes of what the case was made from, see `hash_inputs`."""
 
     @property
     def spacing(self) -> tuple[float, ...]:
@@ -78,8 +80,12 @@ def prepare_case(case: Case, plan: Plan) -> PreparedCase:
 
 
 def prepare_label(case: Case, plan: Plan) -> tuple[Tensor, Tensor]:
-    """The label as network classes (x, y, z) int16, and the affine of that grid. Raises what `label_classes` raises."""
-    label = _on_plan_grid(label_classes(case, plan)[None], case.geometry, plan, "nearest")
+    """The label as network classes (x, y, z) int16, IGNORED where it is not annotated, and the affine of that grid.
+    Raises what `label_classes` raises."""
+    classes = label_classes(case, plan)
+    if case.annotated is not None:
+        classes = np.where(case.annotated, classes, np.int16(IGNORED))
+    label = _on_plan_grid(classes[None], case.geometry, plan, "nearest")
     return label.as_tensor()[0].to(torch.int16).contiguous(), label.affine
 
 
@@ -104,6 +110,12 @@ def label_classes(case: Case, plan: Plan) -> np.ndarray:
     return classes
 
 
+def same_affine(affine: Tensor, target: Tensor) -> bool:
+    """Whether both 4×4 affines place voxels alike, but for rounding: to 1e-4 of the smallest edge of a voxel."""
+    finest = float(target[:3, :3].norm(dim=0).min())
+    return torch.allclose(affine.double() / finest, target.double() / finest, atol=1e-4)
+
+
 def to_native(
     values: Tensor, affine: Tensor, geometry: Geometry, mode: Literal["bilinear", "nearest"] = "bilinear"
 ) -> np.ndarray:
@@ -111,7 +123,7 @@ def to_native(
     "nearest" for what belongs to a label, so that it does not leak over an outline."""
     size = canonical_size(geometry)
     target = torch.from_numpy(canonical_affine(geometry))
-    if tuple(values.shape[1:]) != size or not torch.allclose(affine.double(), target, atol=1e-4):
+    if tuple(values.shape[1:]) != size or not same_affine(affine, target):
         resample = SpatialResample(mode=mode, padding_mode="border", dtype=np.float32)
         moved = MetaTensor(values.float(), affine=affine)
         values = convert_to_tensor(resample(moved, dst_affine=target, spatial_size=size), track_meta=False)

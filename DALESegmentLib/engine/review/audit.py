@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,11 +23,12 @@ import numpy as np
 
 from ..core.errors import EngineError
 from ..core.files import replacing
-from ..geometry.distance import boundary_distance
-from ..geometry.grid import Geometry
+from ..geometry.distance import boundary_distance, scaled_mm
+from ..geometry.grid import Geometry, Unit
 from ..io.checks import check_exists
 
-BAND_MM = 10.0  # from an outline; errors farther away are whole objects, which the ranked list is there for
+BAND_MM = 10.0
+"""From an outline, `scaled_mm`; errors farther away are whole objects, which the ranked list is there for."""
 
 
 @dataclass(frozen=True)
@@ -41,12 +43,13 @@ class ErrorsLeft:
 
 
 def auditable(label: np.ndarray, spacing: Sequence[float], trusted: np.ndarray | None = None) -> np.ndarray:
-    """Voxels that an audit is about, (*grid) bool: within 10 mm of an outline, and not trusted.
+    """Voxels that an audit is about, (*grid) bool: within 10 mm (`scaled_mm`) of an outline, and not trusted.
 
     label: (*grid); spacing: mm along the array's axes.
     """
-    distance, _nearest = boundary_distance(label, spacing, BAND_MM)
-    near = np.abs(distance) < BAND_MM
+    band = scaled_mm(BAND_MM, spacing)
+    distance, _nearest = boundary_distance(label, spacing, band)
+    near = np.abs(distance) < band
     return near if trusted is None else near & ~np.asarray(trusted, bool)
 
 
@@ -95,7 +98,8 @@ LARGEST = 1 << 24
 
 @dataclass(frozen=True)
 class Place:
-    """voxel: (i, j(, k)); ras: mm; drawn_from_mm3: of all cases together (2D: mm² times 1 mm)."""
+    """voxel: (i, j(, k)); ras: mm; drawn_from_mm3: of all cases together (2D: mm² times 1 mm); unit: of all three,
+    "pixel" of pictures without a spacing; band: how near an outline all places lie, where the cases have one."""
 
     place: int
     case: str
@@ -104,12 +108,14 @@ class Place:
     voxel: tuple[int, ...]
     drawn_from_mm3: float
     verdict: str = ""
+    unit: Unit = "mm"
+    band: float | None = None
 
 
 AUDIT_FILE = "audit.csv"
 COLUMNS = (
     *("place", "case", "verdict", "label_value"),
-    *("r_mm", "a_mm", "s_mm", "i", "j", "k", "drawn_from_mm3"),
+    *("r_mm", "a_mm", "s_mm", "i", "j", "k", "drawn_from_mm3", "unit", "band"),
 )
 
 
@@ -123,12 +129,19 @@ class AuditDraw:
         self._random = np.random.default_rng(seed)
         self._mm3: list[float] = []
         self._drawn: list[list[Place]] = []
+        self._units: set[Unit] = set()
+        self._bands: set[float] = set()
+        self._cases, self._outlined = 0, 0
 
     def see(self, case: str, label: np.ndarray, geometry: Geometry, trusted: np.ndarray | None = None) -> None:
         """label, trusted: (*grid)."""
         flat = np.flatnonzero(auditable(label, geometry.array_spacing, trusted))
+        self._cases += 1
+        self._outlined += bool(label.min() != label.max())
         if not flat.size:
             return
+        self._units.add(geometry.unit)
+        self._bands.add(scaled_mm(BAND_MM, geometry.spacing))
         chosen = self._random.choice(flat, self._count, replace=flat.size < self._count)
         self._mm3.append(flat.size * geometry.voxel_volume)
         self._drawn.append([_place(case, label, geometry, int(at)) for at in chosen])
@@ -137,20 +150,28 @@ class AuditDraw:
         """In the order of the cases. Raises EngineError("nothing-to-audit")."""
         total = sum(self._mm3)
         if not total:
-            raise EngineError(
-                "nothing-to-audit",
-                f"No voxel within {BAND_MM:g} mm of an outline is left to audit; all of them are confirmed.",
-            )
+            why = "all of them are confirmed" if self._outlined else "nothing is labelled in these cases"
+            raise EngineError("nothing-to-audit", f"No voxel near an outline is left to audit; {why}.")
         counts = self._random.multinomial(self._count, np.array(self._mm3) / total)
         found = [place for drawn, n in zip(self._drawn, counts, strict=True) for place in drawn[:n]]
-        return [replace(place, place=n, drawn_from_mm3=round(total, 3)) for n, place in enumerate(found, start=1)]
+        size, band = float(f"{total:.9g}"), self._bands.pop() if len(self._bands) == 1 else None
+        unit: Unit = "pixel" if self._units == {"pixel"} else "mm"
+        return [
+            replace(place, place=n, drawn_from_mm3=size, unit=unit, band=band) for n, place in enumerate(found, start=1)
+        ]
 
 
 def _place(case: str, label: np.ndarray, geometry: Geometry, flat: int) -> Place:
     at = np.unravel_index(flat, label.shape)
     voxel = tuple(int(n) for n in reversed(at))
-    r, a, s = (round(x, 3) for x in geometry.index_to_ras(voxel))
+    digits = decimals(geometry.spacing)
+    r, a, s = (round(x, digits) for x in geometry.index_to_ras(voxel))
     return Place(0, case, int(label[at]), (r, a, s), voxel, 0.0)
+
+
+def decimals(spacing: Sequence[float]) -> int:
+    """Of a position in mm, so that it is known to a hundredth of a voxel; three at least."""
+    return max(3, 2 - math.floor(math.log10(min(spacing))))
 
 
 def check_not_begun(path: Path) -> None:
@@ -169,7 +190,10 @@ def write_audit(places: Iterable[Place], path: Path) -> None:
     writer.writerow(COLUMNS)
     for p in places:
         k = p.voxel[2] if len(p.voxel) == 3 else ""
-        writer.writerow((p.place, p.case, p.verdict, p.label_value, *p.ras, *p.voxel[:2], k, p.drawn_from_mm3))
+        ras = p.ras if p.unit == "mm" else ("", "", "")
+        where = (*ras, *p.voxel[:2], k)
+        band = "" if p.band is None else p.band
+        writer.writerow((p.place, p.case, p.verdict, p.label_value, *where, p.drawn_from_mm3, p.unit, band))
     with replacing(path) as temporary:
         temporary.write_text(text.getvalue(), encoding="utf-8", newline="")
 
@@ -204,11 +228,13 @@ def _read(row: dict[str, Any]) -> Place:
             "write right, wrong or unsure for each.",
         )
     voxel = tuple(int(row[axis]) for axis in ("i", "j", "k") if row[axis] != "")
-    r, a, s = (float(row[axis]) for axis in ("r_mm", "a_mm", "s_mm"))
-    size = float(row["drawn_from_mm3"])
+    unit: Unit = "pixel" if row.get("unit") == "pixel" else "mm"
+    r, a, s = (float(row[axis] or "nan") if unit == "pixel" else float(row[axis]) for axis in ("r_mm", "a_mm", "s_mm"))
+    size, band = float(row["drawn_from_mm3"]), float(row.get("band") or BAND_MM)
     if not (0 < size < float("inf")):
         raise ValueError(size)
-    return Place(int(row["place"]), row["case"], int(row["label_value"]), (r, a, s), voxel, size, verdict)
+    label = int(row["label_value"])
+    return Place(int(row["place"]), row["case"], label, (r, a, s), voxel, size, verdict, unit, band)
 
 
 def errors_left_by(places: list[Place]) -> dict[str, Any]:
@@ -227,17 +253,20 @@ def errors_left_by(places: list[Place]) -> dict[str, Any]:
     wrong, unsure = (sum(place.verdict == verdict for place in places) for verdict in ("wrong", "unsure"))
     low, high = (share_wrong(n, len(places), LEVEL)[end] for n, end in ((wrong, 0), (wrong + unsure, 1)))
     share = (wrong + unsure / 2) / len(places)
-    size = places[0].drawn_from_mm3
+    size, unit, band = places[0].drawn_from_mm3, places[0].unit, places[0].band or BAND_MM
+    near = f"{band:.3g} {'mm' if unit == 'mm' else 'pixels'}"
+    suffix = "mm3" if unit == "mm" else "px"
     return {
         "places": len(places),
         "wrong": wrong,
         "unsure": unsure,
-        "audited_mm3": size,
+        "unit": unit,
+        f"audited_{suffix}": size,
         "level": LEVEL,
-        "wrong_mm3": share * size,
-        "low_mm3": low * size,
-        "high_mm3": high * size,
+        f"wrong_{suffix}": share * size,
+        f"low_{suffix}": low * size,
+        f"high_{suffix}": high * size,
         "sentence": f"{wrong} of {len(places)} places were wrong{f' and {unsure} unsure' if unsure else ''}: about "
-        f"{share:.1%} of the labels within {BAND_MM:g} mm of an outline that nobody confirmed are wrong; "
+        f"{share:.1%} of the labels within {near} of an outline that nobody confirmed are wrong; "
         f"between {low:.1%} and {high:.1%} with {LEVEL:.0%} confidence.",
     }

@@ -19,6 +19,7 @@ from ..core.errors import EngineError
 from ..core.files import replacing
 from ..dale.issues import Region
 from ..dale.reasons import reason
+from .audit import decimals
 from .reviewed_voxels import TrustedVoxels
 
 Verdict = Literal["confirmed", "accepted", "corrected", "unsure", "open"]
@@ -169,7 +170,7 @@ COLUMNS = (
     *("first_i", "first_j", "first_k", "last_i", "last_j", "last_k"),
     *("label_source", "learned_value", "learned_class", "learned_voxels"),
     *("recurs_in_cases", "note", "real_probability"),
-    *("pieces", "region_ids", "gathered", "reason"),
+    *("pieces", "region_ids", "gathered", "reason", "unit"),
 )
 
 
@@ -212,14 +213,27 @@ def region_row(region: Region) -> dict[str, Any]:
     row = {key: value for key, value in region.as_dict().items() if key in COLUMNS}
     row |= {"pieces": len(region.leaves), "gathered": int(region.gathered), "reason": reason(region)}
     row["region_ids"] = " ".join(str(piece.region_id) for piece in region.leaves)
-    row |= zip(("centre_r_mm", "centre_a_mm", "centre_s_mm"), (f"{x:.3f}" for x in region.centre_ras), strict=True)
+    if region.unit == "mm":
+        edge = (region.size_mm3 / region.voxels) ** (1 / len(region.centre_voxel)) if region.voxels else 1.0
+        digits = decimals([edge or 1.0])
+        centre = (f"{x:.{digits}f}" for x in region.centre_ras)
+        row |= zip(("centre_r_mm", "centre_a_mm", "centre_s_mm"), centre, strict=True)
+    else:
+        row["size_mm3"] = ""
     for name in ("centre", "first", "last"):
         row |= {f"{name}_{axis}": n for axis, n in zip("ijk", getattr(region, f"{name}_voxel"), strict=False)}
     for key in ("size_mm3", "expected_wrong"):
-        row[key] = f"{row[key]:.2f}"
+        row[key] = _digits(row[key])
     for key in ("mean_confidence", "lowest_confidence", "real_probability"):
         row[key] = "" if row[key] is None else f"{row[key]:.4f}"
     return row
+
+
+def _digits(number: float | str) -> str:
+    """Two decimals, and of a small number three digits, so that it is never 0.00."""
+    if isinstance(number, str):
+        return number
+    return f"{number:.2f}" if abs(number) >= 0.1 or not number else f"{number:.3g}"
 
 
 NOTES = ("state", "who", "when")

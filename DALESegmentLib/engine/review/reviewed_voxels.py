@@ -76,6 +76,11 @@ def violations(trusted: np.ndarray, trusted_label: np.ndarray, prediction: np.nd
     return int((trusted.astype(bool) & (trusted_label != prediction)).sum())
 
 
+def followed(confirmed: int, violated: int) -> str:
+    """How far a model follows what was confirmed, of all confirmed voxels: "33,000 of 36,000 confirmed voxels"."""
+    return f"{confirmed - violated:,} of {confirmed:,} confirmed voxels"
+
+
 def _same_grid(*arrays: np.ndarray) -> None:
     if len({array.shape for array in arrays}) > 1:
         raise EngineError(

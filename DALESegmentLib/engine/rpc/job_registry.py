@@ -39,7 +39,7 @@ PATHS: dict[str, tuple[str, ...]] = {
             "items.probabilities",
         ),
     ),
-    "simulate": ("items.label",),
+    "simulate": ("list", "items.label"),
     "refresh": ("model", "run", "items.confidence", "items.shown", "items.label_source", "items.segmentation"),
 }
 """Where the result of a job holds paths, all below its `out`: names of values, "items.x" for x of each of the items.

@@ -16,6 +16,10 @@ from pathlib import Path
 from typing import Any, get_args
 
 from ..bundle.run_folder import BUNDLE_FOLDER, RUN_FILE, check_run_folder, claim_run_folder
+from ..commands.case_list import write_list
+from ..commands.parameters import CasesParameter
+from ..commands.results_folder import results_folder
+from ..commands.score_files import check_scores_free, write_scores
 from ..core.errors import Cancelled, Check, EngineError
 from ..core.files import read_json, write_json
 from ..core.progress import Progress, Stage
@@ -77,6 +81,20 @@ class RemoteEngine:
             return self._evaluate(engine, asked, carrier, progress)
         out = Path(asked["out"]).absolute() if isinstance(asked.get("out"), str) else None
         _check_out(name, asked, out)
+        if out is None or name in RUNS:
+            return self._asked(engine, name, asked, carrier, out, progress)
+        with results_folder(out, overwrite=bool(asked.get("overwrite")), data=_folder_of(asked)) as files:
+            return self._asked(engine, name, asked, carrier, out, progress) | files.about()
+
+    def _asked(
+        self,
+        engine: EngineClient,
+        name: str,
+        asked: dict[str, Any],
+        carrier: Carrier,
+        out: Path | None,
+        progress: Progress,
+    ) -> dict[str, Any]:
         parameters, there = self._sent(asked, carrier, out)
         try:
             result = _answer(engine, name, parameters, progress)
@@ -89,17 +107,22 @@ class RemoteEngine:
             return result
         carrier.check = lambda: None  # it is done: who cancels now would lose it
         path = self._fetch(name, asked, carrier, there, out, progress)
-        return local(result, PATHS.get(name, ()), path, out)
+        answer = local(result, PATHS.get(name, ()), path, out)
+        if name == "simulate" and answer.get("list"):  # it names images over there
+            sources = CasesParameter.model_validate(asked["cases"]).find()
+            answer["list"] = write_list(sources, answer["items"], out)
+        return answer
 
     def _evaluate(
         self, engine: EngineClient, asked: dict[str, Any], carrier: Carrier, progress: Progress
     ) -> dict[str, Any]:
         """Its only file is its answer, which is written here."""
+        out = Path(asked["out"]) if isinstance(asked.get("out"), str) else None
+        if out is not None:
+            check_scores_free(out, overwrite=bool(asked.get("overwrite")))
         parameters, _ = self._sent({key: value for key, value in asked.items() if key != "out"}, carrier, None)
         result = _answer(engine, "evaluate", parameters, progress)
-        if asked.get("out") is not None:
-            write_json(Path(asked["out"]), result)
-        return result
+        return result if out is None else result | write_scores(out, result)
 
     def _sent(self, asked: dict[str, Any], carrier: Carrier, out: Path | None) -> tuple[dict[str, Any], str | None]:
         """The parameters with paths over there, and the name there of `out`."""
@@ -217,6 +240,12 @@ def _check_out(name: str, asked: dict[str, Any], out: Path | None) -> None:
         check_run_folder(out / RUNS[name], overwrite=bool(asked.get("overwrite")))
     if out is not None and name == "review" and asked.get("audit"):
         check_not_begun(out / AUDIT_FILE)
+
+
+def _folder_of(asked: dict[str, Any]) -> Path | None:
+    cases = asked.get("cases")
+    folder = cases.get("folder") if isinstance(cases, dict) else None
+    return Path(folder) if isinstance(folder, str) else None
 
 
 def _send_model(path: Path, carrier: Carrier) -> str:

@@ -236,7 +236,9 @@ class BestOnReview(Callback):
 
     def on_step_end(self, trainer: Trainer) -> None:
         score = self.best
-        report(trainer, f"Learning; {score.wrong} of {score.confirmed} confirmed voxels are not followed yet")
+        report(
+            trainer, f"Learning; {score.wrong / max(score.confirmed, 1):.1%} of what is confirmed is not followed yet"
+        )
         if self.epoch_ends is not None and time.monotonic() >= self.epoch_ends:
             trainer.ends_epoch = True
 

@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 from DALESegmentLib.engine.bundle.bundle import load_bundle
 from DALESegmentLib.engine.cli.app import app
 from DALESegmentLib.engine.commands import confidence, finetune, refresh, review, train
-from DALESegmentLib.engine.commands.case_confidence import native_source
+from DALESegmentLib.engine.commands.label_source import native_source
 from DALESegmentLib.engine.core.progress import Progress
 from DALESegmentLib.engine.dale.issues import Region
 from DALESegmentLib.engine.dale.label_state import IGNORED, NO_PROPOSAL, LabelState
@@ -161,7 +161,16 @@ def test_the_command_says_how_many_and_from_what(root, items):
     for item in items.values():
         for name, count in item["learned_otherwise"].items():
             counts[name] = counts.get(name, 0) + count
-    line = ["confidence", "--model", str(root / "tuned"), "--data", str(root / "corrected"), "--device", "cpu"]
+    line = [
+        "confidence",
+        "--model",
+        str(root / "tuned"),
+        "--data",
+        str(root / "corrected"),
+        "--device",
+        "cpu",
+        "--overwrite",
+    ]
     said = CliRunner().invoke(app, [*line, "--out", str(root / "line")])
     assert said.exit_code == 0, said.output
     text = " ".join(said.output.split())
@@ -174,10 +183,11 @@ def test_nothing_is_written_where_nothing_moved_and_what_was_there_goes(root):
     out = root / "unmoved"
     confidence.run(asked(root, "corrected", "unmoved", model=str(root / "tuned")), Progress())
     assert list(out.rglob("label_source.*"))
-    result = confidence.run(asked(root, "drawn", "unmoved", model=str(root / "run")), Progress())
+    again = asked(root, "drawn", "unmoved", model=str(root / "run"))
+    result = confidence.run({**again, "overwrite": True}, Progress())
     assert {(item["label_source"], len(item["learned_otherwise"])) for item in result["items"]} == {(None, 0)}
     assert not list(out.rglob("label_source.*"))
-    line = ["confidence", "--model", str(root / "run"), "--data", str(root / "drawn"), "--device", "cpu"]
+    line = ["confidence", "--model", str(root / "run"), "--data", str(root / "drawn"), "--device", "cpu", "--overwrite"]
     said = CliRunner().invoke(app, [*line, "--out", str(out)])
     assert said.exit_code == 0, said.output
     assert "learned otherwise" not in said.output
@@ -189,7 +199,8 @@ def test_a_file_of_the_users_own_of_that_name_is_left_alone(root, tmp_path):
     mine.write_text("mine")
     cases = {"folder": str(root / "drawn")}
     confidence.run(
-        {"cases": cases, "out": str(tmp_path / "out"), "model": str(root / "run"), "device": "cpu"}, Progress()
+        {"cases": cases, "out": str(tmp_path / "out"), "model": str(root / "run"), "device": "cpu", "overwrite": True},
+        Progress(),
     )
     assert mine.read_text() == "mine"
 

@@ -108,7 +108,7 @@ def test_prediction_and_its_scores_know_the_values(model, folder, tmp_path):
     cases = {"folder": str(folder), "label": "label", "reference": "truth"}
     asked = {"model": str(model), "cases": cases, "out": str(tmp_path), "device": "cpu"}
     found = measured(predict, asked)["items"]
-    measured(confidence, asked)
+    measured(confidence, {**asked, "overwrite": True})
     for item in found:
         values = set(np.unique(read_label(Path(item["segmentation"]))[0]).tolist())
         assert values == {0, *NAMES}
@@ -131,5 +131,5 @@ def test_a_correction_is_learned_from(model, folder, tmp_path):
     assert tuned["confirmed_voxels"] == int(case.trusted.sum())
     maps = measured(confidence, {**asked, "model": tuned["model"], "out": str(tmp_path / "maps")})
     assert (np.load(maps["items"][0]["confidence"])[case.trusted] == 1).all()
-    predicted = measured(predict, {**asked, "model": tuned["model"], "out": str(tmp_path / "maps")})
+    predicted = measured(predict, {**asked, "model": tuned["model"], "out": str(tmp_path / "predicted")})
     assert set(np.unique(np.load(predicted["items"][0]["segmentation"])).tolist()) <= {0, *NAMES}

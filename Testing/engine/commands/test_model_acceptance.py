@@ -104,7 +104,7 @@ def test_unlearned_voxels_and_lost_dice_are_objected_to():
     forgot = compare_scores(judged(900), judged(800), None, None)
     assert (forgot["accepted"], forgot["confirmed_unlearned"]) == (False, 100)
     assert forgot["objections"] == [
-        "The new model contradicts 100 of 900 confirmed voxels that the earlier one had right."
+        "The new model follows 800 of 1,000 confirmed voxels and unlearned 100 that the earlier one had right."
     ]
     few, many = (ReviewedScore(1000, 500, {"a": np.arange(1000) >= n}) for n in (20, 60))  # in other places than before
     before = ReviewedScore(1000, 600, judged(400).right)

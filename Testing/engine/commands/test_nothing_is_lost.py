@@ -89,7 +89,10 @@ def test_nor_do_those_of_an_array_case(tmp_path):
     before = contents(tmp_path)
     items = [{"name": "ball", "arrays": str(tmp_path / "ball")}]
     with pytest.raises(EngineError, match="another results folder"):
-        simulate.run({"cases": {"items": items}, "out": str(tmp_path), "kind": "erode", "amount": 1.0}, Progress())
+        simulate.run(
+            {"cases": {"items": items}, "out": str(tmp_path), "kind": "erode", "amount": 1.0, "overwrite": True},
+            Progress(),
+        )
     assert contents(tmp_path) == before
 
 
@@ -115,9 +118,9 @@ def test_what_training_remembers_of_one_label_is_not_held_against_another(model,
     case.label = np.roll(case.label, 5, axis=2)
     given = {}
     for name in ("case0", "never seen"):
-        save_array_case(case, tmp_path / name)
-        items = [{"name": name, "arrays": str(tmp_path / name)}]
-        asked = {"model": str(model), "cases": {"items": items}, "out": str(tmp_path / "maps"), "device": "cpu"}
+        save_array_case(case, tmp_path / "cases" / name)
+        items = [{"name": name, "arrays": str(tmp_path / "cases" / name)}]
+        asked = {"model": str(model), "cases": {"items": items}, "out": str(tmp_path / name), "device": "cpu"}
         given[name] = np.load(confidence.run(asked, Progress())["items"][0]["confidence"])
     changed = case.label != ball_case("case0", seed=0).label
     same = np.isclose(given["case0"][changed], given["never seen"][changed], atol=1e-6)

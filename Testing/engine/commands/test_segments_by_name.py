@@ -100,7 +100,8 @@ def test_arrays_are_matched_to_the_model_by_name(model, tmp_path):
     found = {}
     for order in (("left", "right"), ("scratch", "right", "left")):
         out = tmp_path / order[0]
-        asked = {"model": str(model), "cases": arrays_of(out / "case", list(order)), "out": str(out), "device": "cpu"}
+        cases = arrays_of(out / "case", list(order))
+        asked = {"model": str(model), "cases": cases, "out": str(out / "review"), "device": "cpu"}
         answer = review.run(asked, Progress())
         listed = [{k: v for k, v in region.items() if k != "case"} for region in answer["regions"]]
         found[order[0]] = np.load(answer["items"][0]["confidence"]), listed

@@ -143,7 +143,8 @@ def test_evaluating_nothing_is_refused():
 def test_evaluation_finds_the_label_errors(model, folder, tmp_path):
     cases = {"folder": str(folder), "label": "label", "reference": "truth"}
     confidence.run({"model": str(model), "cases": cases, "out": str(tmp_path), "device": "cpu"}, Progress())
-    predict.run({"model": str(model), "cases": cases, "out": str(tmp_path), "device": "cpu"}, Progress())
+    again = {"model": str(model), "cases": cases, "out": str(tmp_path), "device": "cpu", "overwrite": True}
+    assert "kept" not in predict.run(again, Progress())
     asked = {"cases": cases, "predictions": str(tmp_path), "confidence": str(tmp_path)}
     mean = evaluate.run({**asked, "out": str(tmp_path / "scores.json")}, Progress())["mean"]
     assert mean["label_errors"]["overall"]["auroc"] > 0.9
@@ -200,7 +201,7 @@ def test_a_case_with_a_class_the_model_does_not_know_is_refused(names, told, mod
     save_array_case(case, tmp_path / "strange")
     cases = {"items": [{"name": "strange", "arrays": str(tmp_path / "strange")}]}
     with pytest.raises(EngineError, match=told):
-        confidence.run({"model": str(model), "cases": cases, "out": str(tmp_path), "device": "cpu"}, Progress())
+        confidence.run({"model": str(model), "cases": cases, "out": str(tmp_path / "out"), "device": "cpu"}, Progress())
 
 
 def test_an_earlier_training_is_never_overwritten_unasked(model, folder):
@@ -222,7 +223,7 @@ def test_a_model_that_has_hardly_begun_lists_nothing_and_says_why(folder, tmp_pa
     asked = {"cases": cases, "out": str(tmp_path / "run"), **SHORT, "epochs": 1, "steps_per_epoch": 1}
     trained = train.run(asked, Progress())
     asked = {"cases": cases, "model": trained["model"], "out": str(tmp_path / "review"), "device": "cpu"}
-    listed, maps = review.run(asked, Progress()), confidence.run(asked, Progress())
+    listed, maps = review.run(asked, Progress()), confidence.run({**asked, "overwrite": True}, Progress())
     for result in (trained, listed, maps):
         (weak,) = result["too_weak"]
         assert weak["sentence"].startswith("The model is too weak to judge labels of class 1: ")

@@ -69,7 +69,7 @@ def test_a_label_the_model_learned_from_gets_the_wider_interval_about_itself(roo
     half = load_calibration(root / "run" / "bundle")["1 labelled size"].half
     widths = {}
     for name, folder in (("learned", root / "cases" / learned), ("new", root / "new")):
-        item = confidence.run(asked(root, folder, tmp_path), Progress())["items"][0]
+        item = confidence.run(asked(root, folder, tmp_path / name), Progress())["items"][0]
         volume = item["extents"]["1"]["volume_ml"]
         widths[name] = np.log(volume["high"] / volume["low"])
         if name == "learned":

@@ -24,7 +24,8 @@ def measured(random, n: int, annotator: float, model: float, bias: float) -> tup
 
 @pytest.mark.parametrize("model", [0.2, 1.0])
 def test_the_intervals_hold_the_truth_as_often_as_they_say(model):
-    """For a biased model, better or far worse than the annotators; nobody tells the calibration the truth."""
+    """For a biased model, better or far worse than the annotators; nobody tells the calibration the truth. Where the
+    bias is larger than the spread, intervals are widened to the model's own figure, and hold the more often."""
     random = np.random.default_rng(0)
     held = {"annotator": [], "labelled": [], "learned from": []}
     for _ in range(300):
@@ -37,8 +38,8 @@ def test_the_intervals_hold_the_truth_as_often_as_they_say(model):
                 ("learned from", interval_for_label(a, m, calibration, unseen=False), t),
             ):
                 held[kind].append(interval.low <= true <= interval.high)
-    assert np.mean(held["annotator"]) == pytest.approx(0.9, abs=0.025)
-    assert np.mean(held["labelled"]) == pytest.approx(0.9, abs=0.025)
+    assert 0.875 < np.mean(held["annotator"]) < (0.925 if model > 0.7 else 0.97)
+    assert 0.875 < np.mean(held["labelled"]) < 0.96
     assert np.mean(held["learned from"]) > 0.9
 
 
@@ -87,6 +88,20 @@ def test_a_label_and_a_model_that_differ_meet_in_the_middle():
     assert interval.value == 1.0
     assert math.sqrt(interval.low * interval.high) == pytest.approx(2.0)  # of 1 and 8 / 2
     assert interval.high / interval.low == pytest.approx(4.0)
+
+
+@pytest.mark.parametrize("shift", [-3.0, -0.4, 0.0, 0.4, 3.0])
+def test_no_interval_excludes_the_value_that_it_is_about(shift):
+    calibration = Calibration(shift, 0.3, 30)
+    for interval in (
+        interval_for_prediction(5.0, calibration),
+        *(
+            interval_for_label(5.0, model, calibration, unseen)
+            for model in (0.1, 5.0, 90.0)
+            for unseen in (True, False)
+        ),
+    ):
+        assert interval.low <= interval.value <= interval.high
 
 
 def test_what_is_confirmed_is_certain():

@@ -21,6 +21,8 @@ from DALESegmentLib.engine.core.errors import Cancelled, EngineError
 from DALESegmentLib.engine.core.progress import Progress
 from DALESegmentLib.engine.io.array_cases import save_array_case
 from DALESegmentLib.engine.io.class_names import is_somebody_elses
+from DALESegmentLib.engine.io.find_cases import find_cases
+from DALESegmentLib.engine.io.images import write_image
 from DALESegmentLib.engine.rpc import remote
 from DALESegmentLib.engine.rpc.client import EngineClient, serving
 from DALESegmentLib.engine.rpc.file_transfer import Carrier, Spool, relative
@@ -303,3 +305,20 @@ def test_files_go_through_in_pieces_and_names_stay_below(tmp_path):
         folder = spool.folder
         spool.remove()
     assert not folder.exists()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs sh")
+def test_a_list_of_spoiled_labels_names_the_images_here(engine, tmp_path):
+    case = ball_case("one")
+    write_image(tmp_path / "cases" / "one" / "image.nii.gz", case.image, case.geometry)
+    write_image(tmp_path / "cases" / "one" / "label.nii.gz", case.label, case.geometry)
+    asked = {"cases": {"folder": str(tmp_path / "cases")}, "kind": "erode", "amount": 1.0}
+    answer = engine.call("simulate", {**asked, "out": str(tmp_path / "out")})
+    (source,) = find_cases(list=answer["list"])
+    assert source.images[0].resolve() == tmp_path / "cases" / "one" / "image.nii.gz"
+    assert source.label.resolve() == tmp_path / "out" / "one" / "label.nii.gz"
+    with pytest.raises(EngineError, match="already holds files"):
+        engine.call("simulate", {**asked, "out": str(tmp_path / "out")})
+    source.label.write_bytes(b"mine")
+    (kept,) = engine.call("simulate", {**asked, "out": str(tmp_path / "out"), "overwrite": True})["kept"]
+    assert (tmp_path / "out" / kept).read_bytes() == b"mine"
