@@ -86,7 +86,7 @@ def _review(asked: ReviewParameters, progress: Progress) -> dict[str, Any]:
                 image,
                 case.geometry,
                 names,
-                case.trusted,
+                doubt.settled,
                 plan.class_values,
             )
             progress.check()
