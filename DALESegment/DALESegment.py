@@ -127,7 +127,7 @@ class DALESegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         from DALESegmentLib.ui.result_panel import ResultPanel
         from DALESegmentLib.ui.review_panel import ReviewPanel
         from DALESegmentLib.ui.scrolling import ScrollPlace
-        from DALESegmentLib.ui.steps import Steps
+        from DALESegmentLib.ui.step_visibility import StepVisibility
         from DALESegmentLib.ui.view_captions import ViewCaptions
         from DALESegmentLib.ui.worklist_panel import WorklistPanel
 
@@ -145,7 +145,7 @@ class DALESegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.worklistPanel = WorklistPanel(self.ui, workflow)
         self.reviewPanel.onKey = self.worklistPanel.countKey
         self._progress = ProgressPanel(self.ui, workflow)
-        kinds = (DataPanel, LearnPanel, HeatMapPanel, AuditPanel, ResultPanel, Steps)
+        kinds = (DataPanel, LearnPanel, HeatMapPanel, AuditPanel, ResultPanel, StepVisibility)
         panels = (kind(self.ui, workflow) for kind in kinds)
         self._panels = [*panels, self._progress, self.reviewPanel, self.worklistPanel, self._captions]
         workflow.onChanged = self.refresh

@@ -33,7 +33,7 @@ from DALESegmentLib.engine.commands import review, train
 from DALESegmentLib.engine.core.progress import Progress
 from DALESegmentLib.engine.dale.issues import Region
 from DALESegmentLib.engine.dale.reasons import given_value
-from DALESegmentLib.engine.dale.rows import is_below_line
+from DALESegmentLib.engine.dale.review_rows import is_below_line
 from DALESegmentLib.engine.geometry.distance import bounding_box, margin_voxels
 from DALESegmentLib.engine.geometry.runs import mask_of
 from DALESegmentLib.engine.io.array_cases import save_array_case

@@ -61,15 +61,16 @@ def baselineClassNames(tableNode: Any) -> dict[int, str]:
 
 
 def baselineCase(tableNode: Any) -> Case | None:
-    """The case as it was when the list was made, without its image; None where it is not in the scene."""
+    """The case as it was when the list was made, without its image; None where it is not in the scene. Its arrays are
+    no copies and only to be read: a new list brings others, and these live on for who holds them."""
     label, trusted = (tableNode.GetNodeReference(role) for role in (LABEL, TRUSTED))
     if label is None:
         return None
     geometry = hiddenGeometry(label)
     nothing = np.zeros((0, *geometry.array_shape), np.float32)
     case = Case(label.GetName(), nothing, geometry, class_names=baselineClassNames(tableNode))
-    case.label = hiddenArray(label)
-    case.trusted = None if trusted is None else hiddenArray(trusted).astype(bool)
+    case.label = hiddenView(label)
+    case.trusted = None if trusted is None else hiddenView(trusted) != 0
     return case
 
 

@@ -10,7 +10,7 @@ import qt
 from slicer.i18n import tr as _
 
 from ..engine.dale.issues import Region
-from ..engine.dale.rows import is_below_line
+from ..engine.dale.review_rows import is_below_line
 from ..mrml.regions import regionIdentity
 from .signals import connect
 

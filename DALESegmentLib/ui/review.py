@@ -260,7 +260,7 @@ class Review:
         corrected, or trusted before; it raises EngineError "review-outdated" where other segments or another grid
         came. Raises EngineError "no-review".
         """
-        then, regionMap = None, self.regionMap()
+        then, regionMap = None, self.regionMapView()
         if regionMap is not None:
             then = review_baseline.baselineCase(self.state.regionTable)
         if then is None:

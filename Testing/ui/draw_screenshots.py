@@ -73,7 +73,7 @@ def draw(folder: Path, minutes: float) -> None:
 
 def animate(target: Path, minutes: float) -> None:
     """A review from the heat map to the refreshed result, key by key."""
-    from DALESegmentLib.engine.dale.rows import is_below_line
+    from DALESegmentLib.engine.dale.review_rows import is_below_line
 
     frames: list[Any] = []
 
@@ -95,13 +95,15 @@ def animate(target: Path, minutes: float) -> None:
         frame(f"List doubtful regions: {sum(not is_below_line(row) for row in rows)} probable errors, each a row")
         press(widget, "N")
         for row in rows[:4]:
-            drawn = "it would draw nothing" if row.suspicion == "extra" else "thin yellow is what it would draw"
+            drawn = "A takes it away" if row.suspicion == "extra" else "thin yellow is the outline as A would make it"
             frame(f"Row {row.rank}, the model finds the label {SAID[row.suspicion]}: {drawn}")
+            press(widget, "BracketRight")
+            frame("]: all that is likely wrong there, by the model and the intensities")
             press(widget, "A")
             finish(widget)
             frame("A: that is taken and trusted, the model learns from it, and the next row comes")
         lookAt(IN_LARGE_AND_MISSED)
-        frame(f"{1 + len(rows[:4])} keys in all; what was decided has no colour any more")
+        frame(f"{1 + 2 * len(rows[:4])} keys in all; what was decided has no colour any more")
         step(widget, ui.predictButton)
         lookAt(IN_LARGE_AND_MISSED)
         frame("Predict: the model that learned from it, in a segmentation of its own")

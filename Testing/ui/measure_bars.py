@@ -165,7 +165,7 @@ def review_by_keys(widget: Any) -> dict[str, Any]:
     import numpy as np
     import slicer
 
-    from DALESegmentLib.engine.dale.rows import is_below_line
+    from DALESegmentLib.engine.dale.review_rows import is_below_line
     from DALESegmentLib.mrml.practice_case import practiceLabels
     from DALESegmentLib.ui.suggested_outline import LIKELY, SURE
 

@@ -37,7 +37,7 @@ def listed(desktop, tmp_path):
 def test_four_errors_are_right_after_ten_keys_at_most(listed):
     import slicer
 
-    from DALESegmentLib.engine.dale.rows import is_below_line
+    from DALESegmentLib.engine.dale.review_rows import is_below_line
     from DALESegmentLib.mrml.practice_case import practiceLabels
 
     truth, drawn = practiceLabels()

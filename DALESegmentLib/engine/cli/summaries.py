@@ -109,7 +109,7 @@ def regions(result: Result) -> None:
     """Places in RAS mm, as Slicer shows it; of pictures in pixels."""
     from ..dale.issues import Region  # brings scipy, which most commands print without
     from ..dale.reasons import reason, size_words
-    from ..dale.rows import is_below_line
+    from ..dale.review_rows import is_below_line
 
     found = [Region.from_dict(region) for region in result["regions"]]
     rows = [

@@ -18,7 +18,7 @@ from ..dale.overlooked import find_overlooked
 from ..dale.quality import Recalibration
 from ..dale.reasons import explained
 from ..dale.review_list import find_surroundings, make_review_list, without_weak
-from ..dale.rows import PIECES_A_ROW, as_rows, number_errors
+from ..dale.review_rows import PIECES_A_ROW, as_rows, number_errors
 from ..dale.suggestions import suggest_for_rows
 from ..geometry.runs import runs_of
 from ..io.case import is_picture

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage, optimize, special
 
-from ..geometry.distance import signed_distance
+from ..geometry.distance import scaled_mm, signed_distance
 
 SCALES = (0.0, 1.0, 2.0)
 """Standard deviations of the smoothing, in voxels of the finest axis. This and the following are chosen by hand."""
@@ -63,7 +63,7 @@ def fit_intensities(
     mine = label == value
     if not mine.any() or mine.all():
         return None
-    near = sure & (np.abs(signed_distance(mine, spacing)) < NEAR_MM)
+    near = sure & (np.abs(signed_distance(mine, spacing)) < scaled_mm(NEAR_MM, spacing))
     chosen = [_some(np.flatnonzero(near & (label == one))) for one in (value, other)]
     if min(len(voxels) for voxels in chosen) < FEWEST:
         return None

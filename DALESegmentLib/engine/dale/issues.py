@@ -74,7 +74,7 @@ class Region:
     where it was not estimated.
     error_id, gathered: which error of the case it is a piece of, and whether that is a row of small ones; pieces: of a
     row that stands for several, most expected to be wrong first, else empty; then region_id and centre are the first
-    one's. The rest is for `rows.reason` and None or "" where it is not known: suggested_name, of the class; the mean
+    one's. The rest is for `reasons.reason` and None or "" where it is not known: suggested_name, of the class; the mean
     probability of it; whether the model learned from this label; the class that the intensities resemble; the longest
     diameter in a slice. unit: "pixel" where the image has no spacing.
     """

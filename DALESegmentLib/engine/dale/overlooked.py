@@ -14,7 +14,7 @@ import numpy as np
 from scipy import ndimage
 
 from ..core.errors import checkpoint
-from ..geometry.distance import Box, bounding_box, margin_voxels
+from ..geometry.distance import Box, bounding_box, margin_voxels, scaled_mm
 from ..geometry.grid import Geometry
 from ..geometry.objects import components
 from .config import ReviewListConfig
@@ -98,7 +98,7 @@ def _objects(
             model = intensity_model(label, region_map, confidence, image, spacing, boxes[part], 0, index)
             if model is None:
                 break
-        margin = margin_voxels(AROUND_MM, spacing)
+        margin = margin_voxels(scaled_mm(AROUND_MM, spacing), spacing)
         wide = tuple(slice(max(s.start - m, 0), s.stop + m) for s, m in zip(boxes[part], margin, strict=True))
         odds = np.clip(model.log_odds(image[np.index_exp[:] + wide], spacing), -4.0, 4.0)
         sigma = [min(spacing) / step for step in spacing]

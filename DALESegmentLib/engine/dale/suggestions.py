@@ -19,7 +19,7 @@ import numpy as np
 from scipy import ndimage, special
 
 from ..core.errors import checkpoint
-from ..geometry.distance import Box, bounding_box, grow_mm, margin_voxels
+from ..geometry.distance import Box, bounding_box, grow_mm, margin_voxels, scaled_mm
 from .intensities import IntensityModel, fit_intensities
 from .issues import Region
 from .reasons import box_around, given_value
@@ -149,8 +149,11 @@ def intensity_model(
 ) -> IntensityModel | None:
     """Of the wanted class against the given one, from the surroundings of a row or, where it lies far from all of one
     class, from those of all of that; None where the intensities cannot be compared."""
-    near = _grown(row, margin_voxels(SURROUNDINGS_MM, spacing))
-    for around in (near, bounding_box(label == (wanted or given), margin_voxels(SURROUNDINGS_MM, spacing))):
+    near = _grown(row, margin_voxels(scaled_mm(SURROUNDINGS_MM, spacing), spacing))
+    for around in (
+        near,
+        bounding_box(label == (wanted or given), margin_voxels(scaled_mm(SURROUNDINGS_MM, spacing), spacing)),
+    ):
         if around is None:
             continue
         part = label[around]

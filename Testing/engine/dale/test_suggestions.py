@@ -10,7 +10,7 @@ import pytest
 from DALESegmentLib.engine.dale.intensities import fit_intensities
 from DALESegmentLib.engine.dale.issues import find_regions
 from DALESegmentLib.engine.dale.overlooked import find_overlooked
-from DALESegmentLib.engine.dale.rows import number_errors
+from DALESegmentLib.engine.dale.review_rows import number_errors
 from DALESegmentLib.engine.dale.suggestions import suggest_for_rows
 from DALESegmentLib.engine.geometry.grid import Geometry
 

@@ -11,7 +11,7 @@ ANSWERS = ("dataLabel", "planLabel", "installationLabel", "auditLabel", "compari
 ALL = ("data", "learn", "review", "result")
 
 
-class Steps:
+class StepVisibility:
     """Once there is a list, the steps before and after it are folded, so that list, keys and answers are in sight
     together; whoever opens a step again keeps it open."""
 

@@ -13,7 +13,7 @@ from DALESegmentLib.engine.dale.agreement import class_agreement
 from DALESegmentLib.engine.dale.issues import Region, find_regions
 from DALESegmentLib.engine.dale.reasons import explained, given_value, reason
 from DALESegmentLib.engine.dale.review_list import find_surroundings, make_review_list
-from DALESegmentLib.engine.dale.rows import as_rows, is_below_line, number_errors
+from DALESegmentLib.engine.dale.review_rows import as_rows, is_below_line, number_errors
 from DALESegmentLib.engine.geometry.grid import Geometry
 from DALESegmentLib.engine.review.decisions import region_row
 
