@@ -23,8 +23,6 @@ SECONDS = {
 USER_SECONDS = {"ph2_skin": 100.0}
 USER_STEPS = 600
 """Core seconds of a plain cell of so many steps on the user's path, measured in the same way."""
-ONLY = {"padufes_2rater": ("none", "raters")}
-"""Sets that are there for their raters; what --noise names, they have as well."""
 _NETWORK_WORK = {"UNet": 1.0, "AttentionUnet": 2.0, "SegResNet": 2.0, "DynUNet": 2.5, "SwinUNETR": 8.0}
 
 
@@ -186,7 +184,7 @@ def _user_cells(wanted: Wanted, tier: Tier, n: int, draw: int) -> Iterable[Cell]
 
 def _noise_of(name: str, wanted: Wanted) -> Iterable[str]:
     raters = bool(data_set(name, wanted.tier).raters)
-    kinds = wanted.noise or ONLY.get(name, TIERS[wanted.tier].noise)
+    kinds = wanted.noise or TIERS[wanted.tier].noise
     return [n for n in kinds if n != "raters" or raters]
 
 

@@ -27,6 +27,7 @@ NAMES = {
     "annotator_bias": _("annotator bias"),
     "image_evidence": _("image evidence"),
     "missed_objects": _("missed objects"),
+    "not_annotated": _("not annotated"),
 }
 # Blues and greens, of which the heat map below has none, of different lightness.
 COLOURS = {
@@ -35,6 +36,7 @@ COLOURS = {
     "annotator_bias": (0.34, 0.71, 0.91),
     "image_evidence": (0.10, 0.25, 0.70),
     "missed_objects": (0.00, 0.62, 0.35),
+    "not_annotated": (0.35, 0.35, 0.35),
 }
 OTHER = (0.80, 0.80, 0.80)
 NOT_DRAWN = ("given", "reviewed")

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .corpus import bombs, contents, damaged, headers, lines, lists, names
+from .corpus import bombs, contents, damaged, dicom, headers, kinds, lines, lists, names
 from .corpus.entry import Entry, Source, good_pair, reading
 from .lines_engine import LinesEngine, NoAnswer
 
@@ -36,6 +36,13 @@ SOURCES: tuple[Source, ...] = (
     lists.decathlons,
     lists.arrays,
     lists.segmentations,
+    dicom.series,
+    dicom.files,
+    dicom.labels,
+    kinds.niftis,
+    kinds.tiffs,
+    kinds.pictures,
+    kinds.nrrds,
     lines.no_requests,
     lines.wrong_requests,
     lines.wrong_parameters,

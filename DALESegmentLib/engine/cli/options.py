@@ -71,6 +71,36 @@ RaterSeed = Annotated[
     typer.Option("--rater-seed", help="Draws labels and limited cases (0).", show_default=False, rich_help_panel=DATA),
 ]
 
+Rater = Annotated[
+    str | None,
+    typer.Option("--rater", help="Of several labels a case: number or name.", show_default=False, rich_help_panel=DATA),
+]
+IgnoreLabel = Annotated[
+    list[int] | None,
+    typer.Option(
+        "--ignore-label",
+        help="A label value that means not annotated; may be given several times.",
+        show_default=False,
+        rich_help_panel=DATA,
+    ),
+]
+ClassLabel = Annotated[
+    list[int] | None,
+    typer.Option(
+        "--class-label",
+        help="A label value that is a class, in spite of its looks; may be given several times.",
+        show_default=False,
+        rich_help_panel=DATA,
+    ),
+]
+InstancesAsOne = Annotated[
+    bool, typer.Option("--instances-as-one", help="Numbered objects are one class.", rich_help_panel=DATA)
+]
+SparseLabels = Annotated[
+    bool,
+    typer.Option("--sparse-labels", help="Slices without any label are not annotated.", rich_help_panel=DATA),
+]
+
 Out = Annotated[Path, typer.Option("--out", "-o", help="Folder for the results.", rich_help_panel=RESULT)]
 Overwrite = Annotated[
     bool,
@@ -113,6 +143,11 @@ def cases(
     rater_seed: int | None = None,
     *,
     optional: bool = False,
+    rater: str | None = None,
+    ignore_label: list[int] | None = None,
+    class_label: list[int] | None = None,
+    instances_as_one: bool = False,
+    sparse_labels: bool = False,
 ) -> dict[str, Any]:
     """The `cases` parameter. Raises typer.BadParameter unless exactly one of data and case_list is given, or none
     where they are optional."""
@@ -127,6 +162,11 @@ def cases(
         split=None if split is None else split.value,
         limit=limit,
         rater_seed=rater_seed,
+        rater=rater,
+        ignore_label=ignore_label or None,
+        class_label=class_label or None,
+        instances_as_one=instances_as_one or None,
+        sparse_labels=sparse_labels or None,
     )
 
 

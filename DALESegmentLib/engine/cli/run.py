@@ -41,9 +41,11 @@ def perform(
     show: Show,
     quiet: bool = False,
     refusal: Callable[[dict[str, Any]], str] = lambda result: "",
+    is_bad: Callable[[dict[str, Any]], bool] = lambda result: False,
 ) -> dict[str, Any]:
     """Print the result with `show`, as JSON, or of it the paths alone; return it. Raises typer.Exit: 1 with a sentence
-    on standard error, 130 when cancelled, 143 when terminated, 3 with the sentence of `refusal` where it has one."""
+    on standard error, or where `is_bad` says so of the result; 130 when cancelled, 143 when terminated, 3 with the
+    sentence of `refusal` where it has one."""
     parameters = _in_utf8(plain(parameters))
     with _terminated_as_cancelled() as ended:
         try:
@@ -66,6 +68,8 @@ def perform(
     if sentence := refusal(result):
         errors.print(sentence, markup=False)
         raise typer.Exit(NOT_ACCEPTED)
+    if is_bad(result):
+        raise typer.Exit(FAILED)
     return result
 
 

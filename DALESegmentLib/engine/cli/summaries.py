@@ -33,6 +33,7 @@ def training(result: Result) -> None:
     console.print(f"{result['epochs']} epochs in {duration(result['seconds'])} on {result['device']}")
     if result["held_out_for_test"]:
         console.print(f"Cases held out for testing: {result['held_out_for_test']} (--split all learns from them, too)")
+    label_values(result)
     if result["empty_labels"]:
         console.print(f"Empty labels: {result['empty_labels']}, taken for images where there is nothing to be labelled")
     for sentence in result.get("decision", {}).get("sentences", ()):
@@ -136,6 +137,7 @@ def regions(result: Result) -> None:
     if result["expected_real"]["sentence"]:
         console.print(result["expected_real"]["sentence"])
     too_weak(result)
+    label_values(result)
     console.print(f"List: {result['csv']}")
     learned_otherwise(result)
     extents(result)
@@ -233,6 +235,7 @@ def evaluation(result: Result) -> None:
         if biases:
             console.print(f"Outlines of the labels ({short}, positive: drawn too large; 95 % interval)")
             print_table(("Class", "Annotator", "Offset", "From", "To", "Cases"), biases)
+    label_values(result)
     notes(result)
     if "csv" in result:
         console.print(f"Table: {result['csv']}")
@@ -272,16 +275,21 @@ def plan(result: Result) -> None:
 def _labelled(case: dict[str, Any]) -> str:
     if "voxels" not in case:
         return ""
-    return _counts(case["voxels"], case["classes"]) or "an empty label"
+    counted = _counts(case["voxels"], case["classes"]) or "an empty label"
+    return counted + (f", not annotated: {case['not_annotated']}" if case["not_annotated"] else "")
 
 
-def inspection(result: Result) -> None:
+def inspection(result: Result, every: bool = False) -> None:
+    """Cases with a problem come first. every: all of them, not the first 20 alone."""
+    cases = sorted(result["cases"], key=lambda case: case["problem"] is None)
     rows = []
-    for case in result["cases"]:
+    for case in cases if every else cases[:MOST_ROWS]:
         geometry = case.get("geometry") or {}
         rows.append(
             (
                 case["name"],
+                ", ".join(_last(path) for path in case.get("image", ())),
+                _label_files(case),
                 _grid(geometry.get("size")),
                 _grid(geometry.get("spacing")),
                 case.get("channels"),
@@ -290,8 +298,43 @@ def inspection(result: Result) -> None:
                 case["problem"],
             )
         )
-    print_table(("Case", "Size", "Spacing, mm", "Channels", "Voxels", "Split", "Problem"), rows)
-    console.print(f"{len(rows)} cases, {result['problems']} with a problem")
+    print_table(("Case", "Image", "Label", "Size", "Spacing, mm", "Channels", "Voxels", "Split", "Problem"), rows)
+    if len(rows) < len(cases):
+        console.print(f"{len(cases) - len(rows)} more cases: type --all for every row, or --json")
+    if result["layout"]:
+        console.print(f"Layout: {result['layout']}")
+    label_values(result)
+    for note in dict.fromkeys(note for case in cases for note in case.get("notes", ())):
+        count = sum(note in case.get("notes", ()) for case in cases)
+        console.print(f"Note: {note}" + (f" ({count} cases)" if count > 1 else ""))
+    if result["hint"]:
+        console.print(f"Note: {result['hint']}")
+    for group in result["left_over"][:MOST_ROWS]:
+        where = "" if group["where"] == "." else f" in {group['where']}"
+        files = "1 file" if group["files"] == 1 else f"{group['files']} files"
+        console.print(f"Left over: {files} {group['kind']}{where}, for instance {group['example']}: {group['why']}")
+    if result["problem"]:
+        console.print(f"Problem: {result['problem']}")
+    unlabelled = sum("voxels" not in case and not case["problem"] for case in cases)
+    if unlabelled:
+        console.print(f"{unlabelled} cases without a label: predict takes them, train does not")
+    console.print(f"{len(cases)} cases, {result['problems']} with a problem")
+
+
+def label_values(result: Result) -> None:
+    """What the values in the labels mean."""
+    for sentence in result.get("labels", ()):
+        console.print(f"Labels: {sentence}")
+
+
+def _last(path: str) -> str:
+    """The file with its folder."""
+    return "/".join(path.replace("\\", "/").rstrip("/").split("/")[-2:])
+
+
+def _label_files(case: dict[str, Any]) -> str:
+    found = [_last(path) for path in case.get("label", ())]
+    return found[0] if len(found) == 1 else f"{len(found)} masks, {found[0]}, ..." if found else ""
 
 
 def checks(result: Result) -> None:
@@ -303,8 +346,13 @@ def public_checks(result: Result) -> None:
     print(report(result["checks"]))
 
 
+MOST_CLASSES = 8
+
+
 def _counts(voxels: dict[str, int], names: dict[str, str] | None = None) -> str:
-    return ", ".join(f"{(names or {}).get(value, value)}: {count}" for value, count in voxels.items())
+    shown = [f"{(names or {}).get(value, value)}: {count}" for value, count in list(voxels.items())[:MOST_CLASSES]]
+    more = len(voxels) - len(shown)
+    return ", ".join(shown) + (f" and {more} more" if more else "")
 
 
 def _grid(numbers: Sequence[float] | None) -> str:

@@ -11,9 +11,12 @@ from . import summaries
 from .options import (
     COMPUTING,
     CaseList,
+    ClassLabel,
     Data,
     Device,
+    IgnoreLabel,
     Image,
+    InstancesAsOne,
     Json,
     Label,
     LearningSplit,
@@ -22,8 +25,10 @@ from .options import (
     Out,
     Overwrite,
     Quiet,
+    Rater,
     RaterSeed,
     Seed,
+    SparseLabels,
     cases,
     given,
 )
@@ -113,6 +118,11 @@ def plan(
     split: LearningSplit = None,
     limit: Limit = None,
     rater_seed: RaterSeed = None,
+    rater: Rater = None,
+    ignore_label: IgnoreLabel = None,
+    class_label: ClassLabel = None,
+    instances_as_one: InstancesAsOne = False,
+    sparse_labels: SparseLabels = False,
     network: Network = None,
     dims: Dims = None,
     device: Device = None,
@@ -120,7 +130,21 @@ def plan(
     as_json: Json = False,
 ) -> None:
     """Show the network, patch size and spacing a training would use, without training."""
-    named = cases(data, case_list, image, label, None, split, limit, rater_seed)
+    named = cases(
+        data,
+        case_list,
+        image,
+        label,
+        None,
+        split,
+        limit,
+        rater_seed,
+        rater=rater,
+        ignore_label=ignore_label,
+        class_label=class_label,
+        instances_as_one=instances_as_one,
+        sparse_labels=sparse_labels,
+    )
     perform("plan", given(cases=named, network=network, dims=dims, device=device), as_json, summaries.plan, quiet)
 
 
@@ -133,6 +157,11 @@ def train(
     split: LearningSplit = None,
     limit: Limit = None,
     rater_seed: RaterSeed = None,
+    rater: Rater = None,
+    ignore_label: IgnoreLabel = None,
+    class_label: ClassLabel = None,
+    instances_as_one: InstancesAsOne = False,
+    sparse_labels: SparseLabels = False,
     validation: Annotated[
         float | None,
         typer.Option(min=0.0, max=0.99, help="Share of the cases to validate on (0.2).", rich_help_panel=METHOD),
@@ -177,7 +206,22 @@ def train(
     as_json: Json = False,
 ) -> None:
     """Train a model that learns how far each label voxel can be trusted."""
-    named = cases(data, case_list, image, label, None, split, limit, rater_seed, optional=resume)
+    named = cases(
+        data,
+        case_list,
+        image,
+        label,
+        None,
+        split,
+        limit,
+        rater_seed,
+        optional=resume,
+        rater=rater,
+        ignore_label=ignore_label,
+        class_label=class_label,
+        instances_as_one=instances_as_one,
+        sparse_labels=sparse_labels,
+    )
     switches = given(
         early_stopping=early_stopping,
         cross_fitting=cross_fitting,
@@ -222,6 +266,11 @@ def finetune(
     split: LearningSplit = None,
     limit: Limit = None,
     rater_seed: RaterSeed = None,
+    rater: Rater = None,
+    ignore_label: IgnoreLabel = None,
+    class_label: ClassLabel = None,
+    instances_as_one: InstancesAsOne = False,
+    sparse_labels: SparseLabels = False,
     epochs: Epochs = None,
     steps_per_epoch: Steps = None,
     seconds: Seconds = None,
@@ -236,7 +285,21 @@ def finetune(
     """Go on from a model with corrected cases; confirmed voxels count fully."""
     parameters = given(
         model=model,
-        cases=cases(data, case_list, image, label, None, split, limit, rater_seed),
+        cases=cases(
+            data,
+            case_list,
+            image,
+            label,
+            None,
+            split,
+            limit,
+            rater_seed,
+            rater=rater,
+            ignore_label=ignore_label,
+            class_label=class_label,
+            instances_as_one=instances_as_one,
+            sparse_labels=sparse_labels,
+        ),
         out=out,
         epochs=epochs,
         steps_per_epoch=steps_per_epoch,

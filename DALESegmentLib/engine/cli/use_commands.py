@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import Enum
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -12,9 +13,12 @@ from . import summaries
 from .options import (
     RESULT,
     CaseList,
+    ClassLabel,
     Data,
     Device,
+    IgnoreLabel,
     Image,
+    InstancesAsOne,
     Json,
     Label,
     Limit,
@@ -22,9 +26,11 @@ from .options import (
     Out,
     Overwrite,
     Quiet,
+    Rater,
     RaterSeed,
     Reference,
     Seed,
+    SparseLabels,
     Split,
     SplitOption,
     cases,
@@ -85,13 +91,32 @@ def confidence(
     split: SplitOption = Split.all,
     limit: Limit = None,
     rater_seed: RaterSeed = None,
+    rater: Rater = None,
+    ignore_label: IgnoreLabel = None,
+    class_label: ClassLabel = None,
+    instances_as_one: InstancesAsOne = False,
+    sparse_labels: SparseLabels = False,
     device: Device = None,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
     """Write a map of label confidence for every labelled case."""
-    named = cases(data, case_list, image, label, None, split, limit, rater_seed)
+    named = cases(
+        data,
+        case_list,
+        image,
+        label,
+        None,
+        split,
+        limit,
+        rater_seed,
+        rater=rater,
+        ignore_label=ignore_label,
+        class_label=class_label,
+        instances_as_one=instances_as_one,
+        sparse_labels=sparse_labels,
+    )
     parameters = given(model=model, cases=named, out=out, device=device, overwrite=overwrite or None)
     perform("confidence", parameters, as_json, summaries.confidences, quiet)
 
@@ -106,6 +131,11 @@ def review(
     split: SplitOption = Split.all,
     limit: Limit = None,
     rater_seed: RaterSeed = None,
+    rater: Rater = None,
+    ignore_label: IgnoreLabel = None,
+    class_label: ClassLabel = None,
+    instances_as_one: InstancesAsOne = False,
+    sparse_labels: SparseLabels = False,
     regions: Annotated[
         int | None, typer.Option(min=1, help="Errors a case at most (20).", rich_help_panel=RESULT)
     ] = None,
@@ -120,7 +150,21 @@ def review(
     as_json: Json = False,
 ) -> None:
     """List the probable errors of labels, worst first."""
-    named = cases(data, case_list, image, label, None, split, limit, rater_seed)
+    named = cases(
+        data,
+        case_list,
+        image,
+        label,
+        None,
+        split,
+        limit,
+        rater_seed,
+        rater=rater,
+        ignore_label=ignore_label,
+        class_label=class_label,
+        instances_as_one=instances_as_one,
+        sparse_labels=sparse_labels,
+    )
     parameters = given(
         model=model,
         cases=named,
@@ -156,12 +200,33 @@ def inspect(
     split: SplitOption = Split.all,
     limit: Limit = None,
     rater_seed: RaterSeed = None,
+    rater: Rater = None,
+    ignore_label: IgnoreLabel = None,
+    class_label: ClassLabel = None,
+    instances_as_one: InstancesAsOne = False,
+    sparse_labels: SparseLabels = False,
+    every: Annotated[bool, typer.Option("--all", help="Print a row for every case.", rich_help_panel=RESULT)] = False,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """List cases with their geometry, classes and problems."""
-    named = cases(data, case_list, image, label, reference, split, limit, rater_seed)
-    perform("inspect", {"cases": named}, as_json, summaries.inspection, quiet)
+    """List cases with their files, geometry, classes and problems; ends with 1 where there is a problem."""
+    named = cases(
+        data,
+        case_list,
+        image,
+        label,
+        reference,
+        split,
+        limit,
+        rater_seed,
+        rater=rater,
+        ignore_label=ignore_label,
+        class_label=class_label,
+        instances_as_one=instances_as_one,
+        sparse_labels=sparse_labels,
+    )
+    show = partial(summaries.inspection, every=every)
+    perform("inspect", {"cases": named}, as_json, show, quiet, is_bad=lambda result: bool(result["problems"]))
 
 
 def evaluate(
@@ -173,6 +238,11 @@ def evaluate(
     split: SplitOption = Split.all,
     limit: Limit = None,
     rater_seed: RaterSeed = None,
+    rater: Rater = None,
+    ignore_label: IgnoreLabel = None,
+    class_label: ClassLabel = None,
+    instances_as_one: InstancesAsOne = False,
+    sparse_labels: SparseLabels = False,
     predictions: Annotated[Path | None, typer.Option(help="Folder that predict wrote.", rich_help_panel=RESULT)] = None,
     confidence: Annotated[
         Path | None, typer.Option(help="Folder that confidence wrote.", rich_help_panel=RESULT)
@@ -196,7 +266,25 @@ def evaluate(
 ) -> None:
     """Compare predictions, labels and confidence with a reference; say what an audit found."""
     only_the_audit = audit is not None and data is None and case_list is None
-    named = None if only_the_audit else cases(data, case_list, image, label, reference, split, limit, rater_seed)
+    named = (
+        None
+        if only_the_audit
+        else cases(
+            data,
+            case_list,
+            image,
+            label,
+            reference,
+            split,
+            limit,
+            rater_seed,
+            rater=rater,
+            ignore_label=ignore_label,
+            class_label=class_label,
+            instances_as_one=instances_as_one,
+            sparse_labels=sparse_labels,
+        )
+    )
     chosen = given(predictions=predictions, confidence=confidence, audit=audit, out=out, overwrite=overwrite or None)
     parameters = given(cases=named) | chosen
     perform("evaluate", parameters, as_json, summaries.evaluation, quiet)
@@ -216,6 +304,11 @@ def simulate(
     split: SplitOption = Split.all,
     limit: Limit = None,
     rater_seed: RaterSeed = None,
+    rater: Rater = None,
+    ignore_label: IgnoreLabel = None,
+    class_label: ClassLabel = None,
+    instances_as_one: InstancesAsOne = False,
+    sparse_labels: SparseLabels = False,
     relative: Annotated[
         bool,
         typer.Option("--relative", help="The amount is a share of the lesion's radius.", rich_help_panel=ANNOTATOR),
@@ -230,7 +323,21 @@ def simulate(
     as_json: Json = False,
 ) -> None:
     """Spoil labels the way annotators do, for studies where the truth is known."""
-    named = cases(data, case_list, image, label, None, split, limit, rater_seed)
+    named = cases(
+        data,
+        case_list,
+        image,
+        label,
+        None,
+        split,
+        limit,
+        rater_seed,
+        rater=rater,
+        ignore_label=ignore_label,
+        class_label=class_label,
+        instances_as_one=instances_as_one,
+        sparse_labels=sparse_labels,
+    )
     parameters = given(
         cases=named,
         out=out,

@@ -6,15 +6,13 @@ lossless format. Of cases that the model was trained on they also say why the vo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from monai.data import MetaTensor
-from torch import Tensor
 
 from ..bundle.run_folder import find_bundle
 from ..core.device import choose_device
@@ -23,8 +21,7 @@ from ..core.files import about_to_change, not_written, replacing, write_json
 from ..core.progress import Progress
 from ..dale.agreement import Agreements, ClassAgreement, class_agreement
 from ..dale.candidates import shown_confidence
-from ..dale.issues import Region
-from ..dale.label_state import IGNORED, SOURCES, LabelDisagreement, LabelState
+from ..dale.label_state import UNSEEN, LabelDisagreement, LabelState
 from ..dale.quality import Recalibration, RegionContext, quality_of
 from ..geometry.grid import Geometry
 from ..inference.measurements import Calibrations, load_agreement, load_calibration, measurements_of_label
@@ -33,72 +30,16 @@ from ..io.case import Case, CaseSource, stem_of
 from ..io.case_files import output_extension
 from ..io.images import write_image
 from ..planning.plan import Plan
-from ..planning.preprocessing import label_classes, native_disagreement, prepare_label, to_native
+from ..planning.preprocessing import label_classes, native_disagreement, prepare_label
 from ..training.checkpoint import load_labels
 from ..training.validation import load_recalibration
-from .dataset import read_labelled
+from .dataset import find_labelled, read_labelled
+from .label_source import LabelSource, native_source, source_of_case
 from .parameters import ModelParameters
 from .results_folder import check_apart
 from .suitability import Suitability, check_case, examine, labelled_alone, tell_unlike
 
 LABEL_SOURCE = "label_source"
-GIVEN, REVIEWED = SOURCES.index("given"), SOURCES.index("reviewed")
-
-
-@dataclass
-class LabelSource:
-    """sources: uint8 (*grid), by number in `names`; a corrector's only where another class was learned than the given
-    one. learned: int16 (*grid) network classes, IGNORED where nothing was learned."""
-
-    sources: np.ndarray
-    learned: np.ndarray
-    names: tuple[str, ...]
-
-    @property
-    def changed(self) -> np.ndarray:
-        """bool (*grid): whether the voxel was learned otherwise than given."""
-        return (self.sources != GIVEN) & (self.sources != REVIEWED)
-
-    def counts(self) -> dict[str, int]:
-        """The voxels that were learned otherwise than given, by source, most first."""
-        counts = np.bincount(self.sources[self.changed], minlength=len(self.names))
-        order = np.argsort(-counts, kind="stable")
-        return {self.names[i]: int(counts[i]) for i in order if counts[i]}
-
-    def numbered(self) -> dict[str, str]:
-        """{number: name} of the sources that occur, as JSON has it."""
-        return {str(number): self.names[number] for number in np.unique(self.sources).tolist()}
-
-    def described(self, region: Region, region_map: np.ndarray, plan: Plan, names: Mapping[int, str]) -> Region:
-        """The region with the most frequent source and learned class of its voxels that were learned otherwise than
-        given. region_map: (*grid) of `region_id`; names: of classes, by label value."""
-        box = tuple(slice(a, b + 1) for a, b in zip(region.first_voxel[::-1], region.last_voxel[::-1], strict=True))
-        changed = (region_map[box] == region.region_id) & self.changed[box]
-        if not changed.any():
-            return replace(region, label_source=self.names[GIVEN])
-        pairs = np.stack([values[box][changed].astype(np.int64) for values in (self.sources, self.learned)])
-        found, counts = np.unique(pairs, axis=1, return_counts=True)
-        source, learned = (int(number) for number in found[:, counts.argmax()])
-        described = replace(region, label_source=self.names[source], learned_voxels=int(counts.max()))
-        if learned == IGNORED:
-            return described
-        value = plan.class_values[learned]
-        name = names.get(value, f"Class {value}") if value else "background"
-        return replace(described, learned_value=value, learned_class=name)
-
-
-def native_source(labels: LabelState, affine: Tensor, geometry: Geometry) -> LabelSource | None:
-    """By nearest neighbour on the case's own grid; None where every voxel was learned as it was given.
-
-    affine: of the prepared grid that `labels` lies on.
-    """
-    if not labels.proposals and labels.corrected is None:
-        return None
-    learned, sources = labels.target(), labels.source()
-    sources = sources.masked_fill((learned == labels.given) & (sources != REVIEWED), GIVEN)
-    both = to_native(torch.stack([sources.float(), learned.float()]), affine, geometry, "nearest")
-    source = LabelSource(both[0].astype(np.uint8), both[1].astype(np.int16), labels.source_names)
-    return source if source.changed.any() else None
 
 
 @dataclass
@@ -150,9 +91,20 @@ class CaseConfidence:
         write_json(names, known)
         return {LABEL_SOURCE: path, **known}
 
+    @property
+    def settled(self) -> np.ndarray | None:
+        """(*grid) bool, where nothing is to be reviewed: confirmed already, or not annotated; None for nowhere."""
+        trusted, annotated = self.case.trusted, self.case.annotated
+        if annotated is None:
+            return trusted
+        return ~annotated if trusted is None else np.asarray(trusted, bool) | ~annotated
+
     def agreement(self) -> dict[int, ClassAgreement]:
         """Of the model with the label, by label value."""
-        return class_agreement(label_classes(self.case, self.plan), self.probabilities, self.plan.class_values)
+        label, probabilities = label_classes(self.case, self.plan), self.probabilities
+        if self.case.annotated is not None:
+            label, probabilities = label[self.case.annotated], probabilities[:, self.case.annotated]
+        return class_agreement(label, probabilities, self.plan.class_values)
 
     def extents(self) -> dict[str, Any]:
         """Volume and diameter of each class in the label, with intervals."""
@@ -190,7 +142,8 @@ def case_confidences(
     run_folder, calibrations, agreed = bundle.parent, load_calibration(bundle), load_agreement(bundle)
     labels, recalibration = load_labels(run_folder), load_recalibration(run_folder)
     looked = Suitability() if looked is None else looked
-    sources = labelled_alone(asked.cases.find(), progress, looked)
+    labelled = labelled_alone(asked.cases.find(), progress, looked)
+    sources = find_labelled(asked.cases, progress, labelled, plan.class_names)
     check_apart(asked.out, sources)
     if len(sources) > 1:
         examine(sources, plan, progress.part(0, 5), looked, labelled=True, out=asked.out, maps=1)
@@ -208,6 +161,7 @@ def case_confidences(
         image = predictor.prepare(case, part)
         part.check()
         disagreement, label_source = _native(labels.get(source.name), case, plan, part)
+        label_source = label_source or source_of_case(case)
         part.check()
         if first is not None:
             first(PreparedInput(source, case, image, disagreement, recalibration, predictor, part))
@@ -244,7 +198,8 @@ def confidence_map(
     around: RegionContext | None = None,
     even_odds: bool = False,
 ) -> np.ndarray:
-    """float32 in [0, 1], (*grid): the closed-form confidence of the label, 1 where trusted; see `label_quality`.
+    """float32 in [0, 1], (*grid): the closed-form confidence of the label, 1 where trusted and one half, which says
+    nothing, where it is not annotated; see `label_quality`.
 
     probabilities: (K, *grid) of the model; disagreement: what training found about this very label, on
     its grid, or None for a case the model was not trained on, whose confidence then follows from the model alone;
@@ -254,7 +209,7 @@ def confidence_map(
     classes = label_classes(case, plan)
     checkpoint()
     spacing = None if even_odds else case.geometry.array_spacing
-    return quality_of(
+    confidence = quality_of(
         probabilities,
         classes,
         disagreement,
@@ -263,6 +218,9 @@ def confidence_map(
         calibrator=recalibration,
         reviewed=None if case.trusted is None else np.asarray(case.trusted, bool),
     )
+    if case.annotated is not None:
+        confidence = np.where(case.annotated, confidence, np.float32(UNSEEN))
+    return confidence
 
 
 def _native(
@@ -283,9 +241,12 @@ def _native(
 
 
 def summary(doubt: CaseConfidence, paths: dict[str, str]) -> dict[str, Any]:
-    inside = doubt.confidence[np.asarray(doubt.case.label) > 0]
-    mean = float(inside.mean()) if inside.size else float(doubt.confidence.mean())
-    return {"name": doubt.case.name, **paths, "mean_confidence": round(mean, 4)}
+    case = doubt.case
+    inside = doubt.confidence[np.asarray(case.label) > 0]
+    everywhere = doubt.confidence if case.annotated is None else doubt.confidence[case.annotated]
+    mean = float((inside if inside.size else everywhere).mean()) if everywhere.size else UNSEEN
+    left_out = 0 if case.annotated is None else int(np.count_nonzero(~case.annotated))
+    return {"name": case.name, **paths, "mean_confidence": round(mean, 4), "not_annotated": left_out}
 
 
 def write_map(source: CaseSource, out: Path, stem: str, array: np.ndarray, geometry: Geometry) -> str:

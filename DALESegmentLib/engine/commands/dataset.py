@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 
 from ..core.errors import EngineError
+from ..core.notes import noting
 from ..core.progress import Progress
 from ..io.array_cases import names_in_case
-from ..io.case import SEGMENTATION, Case, CaseSource, extension_of
+from ..io.case import Case, CaseSource, UnusableCase
 from ..io.case_files import read_case
 from ..io.checks import check_foreground, check_same_channels, check_same_classes
+from ..io.class_names import has_segments
+from ..io.label_facts import LabelsOfSet, labels_of
+from ..io.name_pairs import is_rater_name
 from ..io.segmentations import segment_values
 from ..planning.plan import CaseFingerprint
 from .parameters import CasesParameter
@@ -18,10 +25,78 @@ from .parameters import CasesParameter
 
 def read_labelled(source: CaseSource, class_names: Mapping[int, str] | None = None) -> Case:
     """A case with a label; EngineError where it has none. class_names: the model's, where there is one."""
+    if source.arrays is None and not source.has_label:
+        raise no_label(source)
     case = read_case(source, class_names)
     if case.label is None:
-        raise EngineError("no-label", f"{source.name} has no label; say which file it is, or leave the case out.")
+        raise no_label(source)
     return case
+
+
+def no_label(source: CaseSource) -> EngineError:
+    """With the option to type, where files lie there that may be the label."""
+    if not source.candidates:
+        return EngineError("no-label", f"{source.name} has no label; say which file it is, or leave the case out.")
+    return EngineError("no-label", f"{source.name} has no label, but {candidates_of(source)}.")
+
+
+def candidates_of(source: CaseSource) -> str:
+    """What may be the label, and what to type."""
+    names = source.candidates
+    more = f" and {len(names) - 4} more" if len(names) > 4 else ""
+    rater = next((name for name in names if is_rater_name(name)), None)
+    number = re.search(r"(\d+)$", rater or "")
+    or_rater = f", or --rater {int(number[1])}" if number else ""
+    return f"{', '.join(names[:4])}{more} may be one: type --label {shlex.quote(names[0])}{or_rater}"
+
+
+LOOKING = 5.0
+"""Percent of a job that looking at its labels takes, of what it is given."""
+
+
+def find_labelled(
+    cases: CasesParameter,
+    progress: Progress,
+    found: Sequence[CaseSource],
+    known: Mapping[int, str] | None = None,
+) -> list[CaseSource]:
+    """The cases, with what the values of their labels mean, decided over all cases of the folder or list.
+
+    found: the cases that are asked for; known: {value: name} of a model's classes, where there is one. Says what was
+    decided. Raises EngineError as `labels_of` does.
+    """
+    whole = found if cases.limit is not None or cases.items is not None else all_of(cases, found)
+    labels = look_at_labels(whole, cases, progress.part(0, LOOKING), known)
+    if labels.encoding.sentences:
+        progress.report(0, "reading", "; ".join(labels.encoding.sentences))
+    return [replace(source, encoding=labels.encoding) for source in found]
+
+
+def labels_said(sources: Sequence[CaseSource]) -> dict[str, list[str]]:
+    """For an answer: what was decided about the values of these labels."""
+    encoding = sources[0].encoding if sources else None
+    return {"labels": [] if encoding is None else list(encoding.sentences)}
+
+
+def all_of(cases: CasesParameter, found: Sequence[CaseSource]) -> list[CaseSource]:
+    """All cases of the folder or list that can be understood, whatever split they belong to."""
+    try:
+        whole = cases.model_copy(update={"split": "all"}).find_each()
+    except EngineError:
+        return list(found)
+    return [source for source in whole if not isinstance(source, UnusableCase)]
+
+
+def look_at_labels(
+    sources: Sequence[CaseSource], cases: CasesParameter, progress: Progress, known: Mapping[int, str] | None = None
+) -> LabelsOfSet:
+    """See `labels_of`; says how far it is."""
+
+    def tick(n: int, total: int) -> None:
+        progress.check()
+        progress.report(100.0 * n / total, "reading", f"Looking at label {n + 1} of {total}")
+
+    return labels_of(sources, cases.label_options(), known, tick)
 
 
 def report_held_out_for_test(cases: CasesParameter, progress: Progress) -> None:
@@ -33,13 +108,22 @@ def report_held_out_for_test(cases: CasesParameter, progress: Progress) -> None:
 
 def survey(sources: Sequence[CaseSource], progress: Progress) -> list[CaseFingerprint]:
     facts = []
+    for source in sources:
+        if source.arrays is None and not source.has_label:
+            raise no_label(source)
     names = names_of_all(sources)
+    notes: list[str] = []
     for i, source in enumerate(sources):
         progress.check()
         progress.report(100.0 * i / len(sources), "reading", f"Looking at case {i + 1} of {len(sources)}")
-        case = read_labelled(source, names if names_itself(source) else None)
+        with noting() as told:
+            case = read_labelled(source, names if names_itself(source) else None)
         progress.check()
         facts.append(CaseFingerprint.of(case))
+        notes += [f"{case.name}: {note}" for note in (*case.notes, *told)]
+    if notes:
+        more = f" (and {len(notes) - 1} more cases like it)" if len(notes) > 1 else ""
+        progress.report(100, "reading", notes[0] + more)
     check_foreground({f.name: f.labelled for f in facts})
     check_same_channels({f.name: f.channels for f in facts})
     check_same_classes({f.name: f.class_names for f in facts})
@@ -59,12 +143,16 @@ def names_of_all(sources: Sequence[CaseSource], *, whatever_is_broken: bool = Fa
 
 
 def _with_names_of(source: CaseSource, known: Mapping[int, str]) -> dict[int, str]:
-    if source.arrays is None:
-        return segment_values([source.label] if source.label is not None else [], known)
-    names = dict(known)
-    for value, name in names_in_case(source.arrays).items():
+    if source.arrays is not None:
+        names = dict(known)
+        for value, name in names_in_case(source.arrays).items():
+            if name not in names.values():
+                names[value if value not in names else max(names) + 1] = name
+        return names
+    names = segment_values([source.label] if source.label is not None else [], known)
+    for name in source.class_files:
         if name not in names.values():
-            names[value if value not in names else max(names) + 1] = name
+            names[max(names, default=0) + 1] = name
     return names
 
 
@@ -72,4 +160,4 @@ def names_itself(source: CaseSource) -> bool:
     """Whether the case's label says what its values are called: then they get the data set's common values."""
     if source.arrays is not None:
         return bool(names_in_case(source.arrays))
-    return source.label is not None and extension_of(source.label) == SEGMENTATION
+    return bool(source.class_files) or (source.label is not None and has_segments(source.label))

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import glob
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +15,19 @@ import numpy as np
 from ..core.errors import EngineError
 from ..core.progress import Progress
 from ..io.case import Case, CaseSource, extension_of, stem_of
-from ..io.case_files import read_case, read_label_result, read_map_result, read_reference
+from ..io.case_files import read_case, read_label_result, read_map_result, reference_of
 from ..io.class_names import nameless, names_in_folder
+from ..io.label_decision import LabelOptions
+from ..io.label_encoding import AS_STORED, Decoded, LabelEncoding
+from ..io.label_facts import encoding_of, facts_of, labels_of
 from ..io.segmentations import segment_values
 from ..metrics.label_errors import ErrorSample, error_sample, pooled, scores
 from ..metrics.segmentation import Offset, agreement, bias_report, contour_offset, mean_of
 from ..review.audit import errors_left_by, read_audit
+from .dataset import find_labelled, labels_said
 from .parameters import CasesParameter, Parameters
 from .score_files import check_scores_free, write_scores
-from .suitability import enumerated
+from .suitability import enumerated, is_labelled
 
 
 class EvaluateParameters(Parameters):
@@ -43,21 +46,27 @@ def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
     if asked.out is not None:
         check_scores_free(asked.out, overwrite=asked.overwrite)
     left = {} if asked.audit is None else {"errors_left": errors_left_by(read_audit(asked.audit))}
-    sources, without = ([], []) if asked.cases is None else with_reference(asked.cases.find(), asked)
+    sources, without = (
+        ([], [])
+        if asked.cases is None
+        else with_reference(find_labelled(asked.cases, progress, asked.cases.find()), asked)
+    )
     if without:
         progress.report(0, "reading", f"{enumerated(without)} left out: no reference was found")
     _check_results(sources, asked)
     files = [path for s in sources for path in (s.label, s.reference) if path is not None]
     names = segment_values(files, names_in_folder(asked.predictions))
+    drawn = AS_STORED if asked.predictions is None else _encoding_of(asked.predictions, sources)
     items, samples = [], []
     offsets: list[Offset] = []
     for i, source in enumerate(sources):
         progress.check()
         progress.report(100.0 * i / len(sources), "validating", f"Case {i + 1} of {len(sources)}")
-        item, sample = _evaluate(source, asked, names, offsets)
+        item, sample = _evaluate(source, asked, names, offsets, drawn)
         items.append(item)
         samples += [sample] if sample is not None else []
-    result = {"items": items, "mean": _mean(items, samples), **_spread(items), "bias": bias_report(offsets), **left}
+    result = {"items": items, "mean": _mean(items, samples), **_spread(items), "bias": bias_report(offsets)}
+    result |= labels_said(sources) | left
     result |= {"left_out": without} if without else {}
     return result if asked.out is None else result | write_scores(asked.out, result)
 
@@ -66,15 +75,16 @@ def with_reference(sources: Sequence[CaseSource], asked: EvaluateParameters) -> 
     """The cases that can be compared, and the names of those without a reference. Where none has one, predictions are
     compared with the labels. Raises EngineError("no-reference") where there is nothing to compare with."""
     if not any(source.reference for source in sources):
-        if asked.predictions is None or asked.confidence is not None or not any(source.label for source in sources):
+        if asked.predictions is None or asked.confidence is not None or not any(map(is_labelled, sources)):
             whose = f"{sources[0].name} has no" if len(sources) == 1 else f"None of the {len(sources)} cases has a"
             or_else = "" if asked.predictions else ", or give --predictions to compare these with the labels"
             raise EngineError(
                 "no-reference", f"{whose} reference label; say with --reference which file it is{or_else}."
             )
-        sources = [replace(source, reference=source.label, label=None) for source in sources]
-    known = [source for source in sources if source.reference is not None]
-    return known, [source.name for source in sources if source.reference is None]
+        known = [source for source in sources if is_labelled(source)]
+    else:
+        known = [source for source in sources if source.reference]
+    return known, [source.name for source in sources if source not in known]
 
 
 def _check_results(sources: Sequence[CaseSource], asked: EvaluateParameters) -> None:
@@ -95,13 +105,23 @@ def _check_results(sources: Sequence[CaseSource], asked: EvaluateParameters) -> 
 
 
 def _evaluate(
-    source: CaseSource, asked: EvaluateParameters, names: dict[int, str], offsets: list[Offset]
+    source: CaseSource, asked: EvaluateParameters, names: dict[int, str], offsets: list[Offset], drawn: LabelEncoding
 ) -> tuple[dict[str, Any], ErrorSample | None]:
     """names: {value: name} of the predictions and of all segments, so that a value means the same everywhere.
-    offsets: where those of the given label are added."""
+    offsets: where those of the given label are added; drawn: the encoding of the predictions. Voxels that label or
+    reference do not annotate count nowhere."""
     case = read_case(source, names)
-    reference = read_reference(source, case, names)
-    given = np.asarray(case.label) if case.label is not None else None
+    given = None if case.label is None else np.asarray(case.label)
+    if source.reference is None and given is not None:
+        found, given = Decoded(given), None
+    else:
+        found = reference_of(source, case, names)
+    reference = found.label
+    masks = [mask for mask in (case.annotated, found.annotated) if mask is not None]
+    scored = np.logical_and.reduce(masks) if masks else None
+    if scored is not None:
+        reference = np.where(scored, reference, 0)
+        given = None if given is None else np.where(scored, given, 0)
     values = np.unique(np.concatenate([np.unique(a) for a in (reference, given) if a is not None]))
     classes = [int(v) for v in values if v]
     spacing, unit = case.geometry.array_spacing, case.geometry.unit
@@ -110,7 +130,10 @@ def _evaluate(
     if asked.predictions is not None:
         path = _result(asked.predictions, source, "segmentation")
         assert path is not None
-        prediction = read_label_result(path, case, names)
+        prediction = read_label_result(path, case, names, drawn)
+        if scored is not None:
+            prediction = np.where(scored, prediction, 0)
+        _check_one_encoding(prediction, reference, path.name, case.name)
         item["prediction"] = agreement(prediction, reference, spacing, classes, unit=unit)
     if given is None:
         return item, None
@@ -120,7 +143,28 @@ def _evaluate(
     if confidence is None:
         return item, None
     sample = error_sample(given, reference, confidence, spacing)
+    if scored is not None:
+        sample = sample.part(scored.ravel())
     return {**item, "label_errors": scores(sample)}, sample
+
+
+def _encoding_of(folder: Path, sources: Sequence[CaseSource]) -> LabelEncoding:
+    """What the values of the predictions mean: as labels have them, where ours were read so; else decided over all."""
+    files = [file for s in sources if (file := _result(folder, s, "segmentation")) and file.suffix != ".npy"]
+    found = [CaseSource(f.name, label=f) for f in files]
+    classes = {v: "" for s in sources for facts in facts_of(s) for v in facts.classes(encoding_of(s))}
+    return labels_of(found, LabelOptions(), classes).encoding
+
+
+def _check_one_encoding(prediction: np.ndarray, reference: np.ndarray, file: str, case: str) -> None:
+    """Raises EngineError("class-mismatch") where the two have no class in common, though both have some."""
+    drawn, wanted = (sorted(int(v) for v in np.unique(a) if v) for a in (prediction, reference))
+    if drawn and wanted and set(drawn).isdisjoint(wanted):
+        raise EngineError(
+            "class-mismatch",
+            f"{file} of {case} has the values {', '.join(map(str, drawn))}, but its reference has "
+            f"{', '.join(map(str, wanted))}: they do not mean the same; compare labels with one numbering.",
+        )
 
 
 def _offsets(

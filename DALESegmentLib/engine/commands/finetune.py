@@ -31,6 +31,7 @@ from ..inference.measurements import inherit_calibration
 from ..inference.predictor import Predictor
 from ..io.case import CaseSource, patient_of
 from ..io.checks import check_foreground
+from ..io.label_encoding import AS_STORED
 from ..planning.data_shift import ImageStatistics, widened
 from ..planning.plan import LARGEST_SEED, Plan, TrainSettings
 from ..planning.preprocessing import CaseCache, PreparedCase, prepare_case
@@ -38,10 +39,10 @@ from ..training.build_trainer import finetuning
 from ..training.checkpoint import Checkpoint, load_labels
 from ..training.trainer import Trainer
 from ..training.validation import load_held_out, load_recalibration, save_recalibration, validation_dice, with_outcome
-from .dataset import read_labelled, report_held_out_for_test
+from .dataset import find_labelled, read_labelled, report_held_out_for_test
 from .model_acceptance import ReviewedCase, compare_scores, score_reviewed
 from .parameters import CasesParameter, Parameters
-from .training_run import Run, check_fits, prepare_source, train_and_record
+from .training_run import ENCODING, Run, check_fits, prepare_source, train_and_record
 
 TRUSTED_SHARE = 0.5
 """Of the cross-entropy of a batch that holds trusted voxels, about so much is theirs at least."""
@@ -88,8 +89,10 @@ def _finetune(asked: FinetuneParameters, progress: Progress) -> dict[str, Any]:
     network, plan = load_bundle(asked.model, device)
     run_folder = find_bundle(asked.model).parent
     earlier, held_out = _earlier_run(run_folder), load_held_out(find_bundle(asked.model))
-    training, validation = _split(asked.cases.find_to_learn(), held_out.names)
+    found = asked.cases.find_to_learn()
     report_held_out_for_test(asked.cases, progress)
+    found = find_labelled(asked.cases, progress.part(0, 1), found, plan.class_names)
+    training, validation = _split(found, held_out.names)
     cache = CaseCache(asked.out)
     read = _read([*training, *validation], plan, cache, progress.part(0, 8))
     seen = [read[s.name].statistics for s in training]
@@ -258,8 +261,8 @@ Record = Mapping[str, Any]
 
 def records_of(run: Record) -> list[Record]:
     """Of a run.json: its own cases, and those of the runs before it, the newest first."""
-    own = {key: run[key] for key in ("cases", "training") if key in run}
-    return [*([own] if len(own) == 2 else []), *run.get("earlier", [])]
+    own = {key: run[key] for key in ("cases", "training", "label_encoding") if key in run}
+    return [*([own] if {"cases", "training"} <= set(own) else []), *run.get("earlier", [])]
 
 
 def find_earlier(records: Sequence[Record], known: Collection[str], seed: int) -> list[CaseSource]:
@@ -269,7 +272,8 @@ def find_earlier(records: Sequence[Record], known: Collection[str], seed: int) -
         with suppress(EngineError, ValidationError, OSError, TypeError):
             wanted = set(record["training"]) - set(known) - set(found)
             sources = CasesParameter.model_validate(record["cases"]).find_to_learn() if wanted else []
-            found |= {source.name: source for source in sources if source.name in wanted}
+            encoding = ENCODING.validate_python(record["label_encoding"]) if "label_encoding" in record else AS_STORED
+            found |= {s.name: replace(s, encoding=encoding) for s in sources if s.name in wanted}
     names = sorted(found)
     order = np.random.default_rng(seed).permutation(len(names))[:MOST]
     return [found[names[int(i)]] for i in order]

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ..io.case import CaseSource, UnusableCase
 from ..io.find_cases import find_cases, find_each, held_out_for_test
+from ..io.label_decision import LabelOptions
 
 
 class Parameters(BaseModel):
@@ -29,6 +30,7 @@ class CaseItem(Parameters):
 
 CaseItems = list[CaseItem]  # `list` is the name of a parameter below
 Names = list[str]
+Values = list[int]
 Sources = list[CaseSource]
 Found = Sequence[CaseSource | UnusableCase]
 
@@ -44,7 +46,12 @@ class CasesParameter(Parameters):
     reference: str | None = None
     split: Literal["train", "test", "all"] | None = None
     rater_seed: int = 0
+    rater: str | None = None
     limit: int | None = Field(None, ge=1)
+    ignore_label: Values = []
+    class_label: Values = []
+    instances_as_one: bool = False
+    sparse_labels: bool = False
 
     def find(self) -> Sources:
         """The cases' files; all, where no split is asked for. Raises EngineError where there are none or the folder
@@ -59,6 +66,12 @@ class CasesParameter(Parameters):
         """As `find`, without the cases that are kept for tests, where no split is asked for."""
         return find_cases(**self._values(), **self._choice("learn"))
 
+    def label_options(self) -> LabelOptions:
+        """What is said of the values in the labels."""
+        return LabelOptions(
+            tuple(self.ignore_label), tuple(self.class_label), self.instances_as_one, self.sparse_labels
+        )
+
     def held_out_for_test(self) -> int:
         """How many cases `find_to_learn` leaves out because they are held out for testing."""
         return held_out_for_test(**self._values()) if self.split is None else 0
@@ -68,7 +81,7 @@ class CasesParameter(Parameters):
         return {"folder": self.folder, "list": self.list, "items": items, "image": self.image}
 
     def _choice(self, split: str) -> dict[str, Any]:
-        names = ("label", "reference", "rater_seed", "limit")
+        names = ("label", "reference", "rater_seed", "rater", "limit")
         return {"split": self.split or split, **{name: getattr(self, name) for name in names}}
 
 

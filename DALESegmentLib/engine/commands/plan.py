@@ -8,7 +8,7 @@ from ..core.device import choose_device
 from ..core.progress import Progress
 from ..planning.plan import make_plan
 from ..planning.plan_words import plan_sentences
-from .dataset import survey
+from .dataset import find_labelled, labels_said, survey
 from .parameters import CasesParameter, Parameters
 
 
@@ -22,7 +22,8 @@ class PlanParameters(Parameters):
 def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
     asked = PlanParameters.model_validate(parameters)
     device = choose_device(asked.device)
-    facts = survey(asked.cases.find_to_learn(), progress)
+    sources = find_labelled(asked.cases, progress, asked.cases.find_to_learn())
+    facts = survey(sources, progress)
     plan = make_plan(facts, network=asked.network, dims=asked.dims, device=device.type)
-    known = {**plan.model_dump(mode="json"), "classes": plan.classes, "device": str(device)}
+    known = {**plan.model_dump(mode="json"), "classes": plan.classes, "device": str(device), **labels_said(sources)}
     return known | {"sentences": plan_sentences(plan, facts, device.type, network=asked.network, dims=asked.dims)}

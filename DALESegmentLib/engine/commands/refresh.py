@@ -146,6 +146,7 @@ def _cut(case: Case, first: Voxel, last: Voxel) -> Case:
         geometry=geometry,
         label=np.asarray(case.label)[box],
         trusted=trusted,
+        annotated=None if case.annotated is None else case.annotated[box],
     )
 
 

@@ -20,12 +20,13 @@ from ..dale.rows import PIECES_A_ROW, as_rows, number_errors
 from ..geometry.grid import Geometry
 from ..inference.predictor import label_values
 from ..io.case import CaseSource
-from ..io.images import read_label
+from ..io.images import read_stored
 from ..planning.plan import LARGEST_SEED
 from ..planning.preprocessing import label_classes
 from ..review.audit import AUDIT_FILE, AuditDraw, check_not_begun, write_audit
 from ..review.decisions import write_regions_csv, write_regions_json
 from .case_confidence import CaseConfidence, case_confidences, summary, write_map
+from .dataset import labels_said
 from .measurement_table import write_measurements
 from .parameters import ModelParameters
 from .results_folder import results_folder
@@ -70,7 +71,7 @@ def _review(asked: ReviewParameters, progress: Progress) -> dict[str, Any]:
             doubt.probabilities,
             case.geometry,
             names,
-            case.trusted,
+            doubt.settled,
             PIECES_A_ROW * asked.limit,
             class_values=plan.class_values,
         )
@@ -96,7 +97,7 @@ def _review(asked: ReviewParameters, progress: Progress) -> dict[str, Any]:
         written.append((doubt.source, case.geometry, item["regions_map"]))
         agreed, recalibration = doubt.agreed, doubt.recalibration
         if audit is not None:
-            audit.see(case.name, np.asarray(case.label), case.geometry, case.trusted)
+            audit.see(case.name, np.asarray(case.label), case.geometry, doubt.settled)
         del doubt, case, region_map, label, image, known  # before the next case takes as much again
     progress.report(97, "writing", "Writing the list")
     made = as_rows(make_review_list(found, known_names, agreed, recalibration))
@@ -110,7 +111,7 @@ def _review(asked: ReviewParameters, progress: Progress) -> dict[str, Any]:
     write_regions_csv(made.regions, csv)
     write_regions_json(made.regions, json, **made.about())
     result = {"regions": [r.as_dict() for r in made.regions], "csv": str(csv), "json": str(json), "items": items}
-    result |= made.about() | looked.about()
+    result |= made.about() | looked.about() | labels_said([source for source, *_ in written])
     result["extents_csv"] = write_measurements(items, asked.out)
     return result if audit is None else {**result, "audit": _written(audit, asked.out / AUDIT_FILE)}
 
@@ -140,7 +141,7 @@ def _model_maps(doubt: CaseConfidence, regions: list[Region], out: Path) -> dict
 
 def _take_out(gone: set[int], source: CaseSource, geometry: Geometry, path: str, out: Path) -> None:
     """Of the map of regions at `path`, those with these IDs."""
-    region_map = np.load(path) if source.arrays is not None else read_label(path)[0]
+    region_map = np.load(path) if source.arrays is not None else read_stored(Path(path))[0][0].astype(np.int32)
     region_map[np.isin(region_map, list(gone))] = 0
     write_map(source, out, "regions", region_map, geometry)
 

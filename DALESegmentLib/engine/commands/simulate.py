@@ -22,7 +22,7 @@ from ..metrics.segmentation import mean_dice
 from ..metrics.simulated_annotators import check_kind, simulate_annotator
 from .case_confidence import write_map
 from .case_list import write_list
-from .dataset import names_itself, names_of_all, read_labelled
+from .dataset import find_labelled, names_itself, names_of_all, read_labelled
 from .parameters import CasesParameter, Parameters
 from .results_folder import check_apart, results_folder
 from .suitability import enumerated, is_labelled
@@ -47,9 +47,10 @@ def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
 
 
 def _simulate(asked: SimulateParameters, progress: Progress) -> dict[str, Any]:
-    sources = asked.cases.find()
-    _check_labelled(sources)
-    check_apart(asked.out, sources)
+    found = asked.cases.find()
+    _check_labelled(found)
+    check_apart(asked.out, found)
+    sources = find_labelled(asked.cases, progress, found)
     names = names_of_all(sources)
     used: dict[int, str] = {}
     items = []
@@ -67,8 +68,11 @@ def _simulate(asked: SimulateParameters, progress: Progress) -> dict[str, Any]:
             )
         else:
             spoiled = label
+        dice = mean_dice(spoiled, label)
+        if case.annotated is not None and source.encoding is not None and source.encoding.ignored:
+            spoiled = np.where(case.annotated, spoiled, min(source.encoding.ignored))
         path = write_map(source, asked.out, "label", spoiled, case.geometry)
-        items.append({"name": case.name, "label": path, "dice": mean_dice(spoiled, label)})
+        items.append({"name": case.name, "label": path, "dice": dice})
     write_names(asked.out, {value: used[value] for value in sorted(used)})
     return {"items": items, "list": write_list(sources, items, asked.out)}
 

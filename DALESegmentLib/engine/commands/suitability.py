@@ -34,7 +34,9 @@ def enumerated(names: Sequence[str]) -> str:
 
 
 def is_labelled(source: CaseSource) -> bool:
-    return source.label is not None if source.arrays is None else (source.arrays / "label.npy").is_file()
+    if source.arrays is not None:
+        return (source.arrays / "label.npy").is_file()
+    return source.label is not None or bool(source.class_files)
 
 
 def labelled_alone(sources: Sequence[CaseSource], progress: Progress, found: Suitability) -> list[CaseSource]:

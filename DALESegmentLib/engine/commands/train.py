@@ -5,7 +5,9 @@ A training is resumed with the settings that it was started with; other settings
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -29,10 +31,10 @@ from ..training.build_trainer import training
 from ..training.checkpoint import Checkpoint
 from ..training.trainer import Trainer
 from ..training.validation import held_out_of_run
-from .dataset import report_held_out_for_test, survey
+from .dataset import find_labelled, report_held_out_for_test, survey
 from .parameters import CasesParameter, Parameters
 from .suitability import enumerated
-from .training_run import Run, data_changed, prepare_run, train_and_record, validation_count
+from .training_run import ENCODING, Run, data_changed, prepare_run, train_and_record, validation_count
 
 
 class TrainParameters(Parameters):
@@ -105,14 +107,19 @@ def _record(asked: TrainParameters, device: torch.device, progress: Progress) ->
 def _started(asked: TrainParameters, device: torch.device, progress: Progress) -> Run:
     if asked.cases is None:
         raise EngineError("no-cases", "Name the cases to learn from: a folder, a list or items.")
-    sources = asked.cases.find_to_learn()
+    found = asked.cases.find_to_learn()
     report_held_out_for_test(asked.cases, progress)
+    sources = find_labelled(asked.cases, progress, found)
     facts = survey(sources, progress)
     plan = make_plan(facts, network=asked.network, dims=asked.dims, device=device.type, normalise=asked.normalise)
     # each rank has room for as many patches as were planned for one
     batch = asked.batch_size or plan.batch_size * current().size
     plan = plan.model_copy(update={"batch_size": batch})
-    to_learn, validation = split(sources, asked.validation, asked.seed)
+    classes = {fact.name: {value for value in fact.values if value} for fact in facts}
+    to_learn, validation = split(sources, asked.validation, asked.seed, classes)
+    said = _rare(sources, classes, plan.class_names) if validation else []
+    for sentence in said:
+        progress.report(100, "reading", sentence)
     labelled = {fact.name for fact in facts if fact.labelled}
     if labelled.isdisjoint(source.name for source in to_learn):
         raise EngineError(
@@ -120,17 +127,49 @@ def _started(asked: TrainParameters, device: torch.device, progress: Progress) -
             "All cases with anything labelled were drawn for the validation; give another seed, or a smaller share to "
             "validate on.",
         )
-    return Run(asked.out, plan, asked.settings(plan), asked.cases, to_learn, validation)
+    run = Run(asked.out, plan, asked.settings(plan), asked.cases, to_learn, validation)
+    run.said, run.validation_share = said, asked.validation
+    return run
 
 
-def split(sources: list[CaseSource], share: float, seed: int) -> tuple[list[CaseSource], list[CaseSource]]:
+def split(
+    sources: list[CaseSource], share: float, seed: int, classes: Mapping[str, Collection[int]] | None = None
+) -> tuple[list[CaseSource], list[CaseSource]]:
     """Training and validation cases, no patient in both. Fewer than five patients are all trained on: a validation
-    would say nothing."""
+    would say nothing. classes: what is labelled in each case, by name; each stays in some case that is learned from, so
+    that fewer may be held out than asked for."""
     patients = list(dict.fromkeys(patient_of(source) for source in sources))
     count = validation_count(share, len(patients))
-    chosen = {patients[i] for i in np.random.default_rng(seed).permutation(len(patients))[:count]}
+    labelled = _of_patients(sources, classes or {})
+    left = Counter(value for found in labelled.values() for value in found)
+    chosen: set[str] = set()
+    for i in np.random.default_rng(seed).permutation(len(patients)):
+        own = labelled[patients[i]]
+        if len(chosen) < count and all(left[value] > 1 for value in own):
+            chosen.add(patients[i])
+            left.subtract(own)
     training = [s for s in sources if patient_of(s) not in chosen]
     return training, [s for s in sources if patient_of(s) in chosen]
+
+
+def _of_patients(sources: list[CaseSource], classes: Mapping[str, Collection[int]]) -> dict[str, set[int]]:
+    found: dict[str, set[int]] = {}
+    for source in sources:
+        found.setdefault(patient_of(source), set()).update(classes.get(source.name, ()))
+    return found
+
+
+def _rare(sources: list[CaseSource], classes: Mapping[str, Collection[int]], names: Mapping[int, str]) -> list[str]:
+    """What is said of the classes that one patient alone has."""
+    having: dict[int, list[str]] = {}
+    for patient, found in _of_patients(sources, classes).items():
+        for value in found:
+            having.setdefault(value, []).append(patient)
+    return [
+        f"{patients[0]} alone has {names.get(value, f'class {value}')}, so it is learned from and not held out"
+        for value, patients in sorted(having.items())
+        if len(patients) == 1
+    ]
 
 
 OF_THE_PLAN = ("network", "dims", "normalise", "batch_size")
@@ -149,11 +188,17 @@ def resumed(asked: TrainParameters) -> Run:
         cases = CasesParameter.model_validate(stored["cases"])
         settings, plan = TrainSettings.model_validate(stored["settings"]), Plan.model_validate(stored["plan"])
         names = stored["training"], stored["validation"]
+        encoding = ENCODING.validate_python(stored["label_encoding"]) if "label_encoding" in stored else None
     except (KeyError, ValidationError) as error:
         raise EngineError("unreadable-file", f"{RUN_FILE} is damaged; train again without resume.") from error
     for setting in (*_of_the_training(asked, settings, plan), *_of_the_cases(asked.cases, cases)):
         _check_same(asked.out.name, *setting)
-    by_name = {source.name: source for source in cases.find_to_learn()}
+    found = cases.find_to_learn()
+    if encoding is not None:
+        found = [replace(source, encoding=encoding) for source in found]
+    else:
+        found = find_labelled(cases, Progress(), found, plan.class_names)
+    by_name = {source.name: source for source in found}
     try:
         training, validation = ([by_name[name] for name in part] for part in names)
     except KeyError as error:
@@ -161,10 +206,13 @@ def resumed(asked: TrainParameters) -> Run:
     added = [name for name in by_name if name not in {*names[0], *names[1]}]
     if added:
         raise data_changed(asked.out.name, [f"{enumerated(added)} {'was' if len(added) == 1 else 'were'} added"])
-    for setting in _of_the_validation(asked, training, validation):
+    share = stored.get("validation_share")
+    for setting in _of_the_validation(asked, training, validation, share):
         _check_same(asked.out.name, *setting)
     inputs = stored.get("inputs", {})
-    return Run(asked.out, plan, settings, cases, training, validation, held_out_of_run(asked.out), inputs=inputs)
+    run = Run(asked.out, plan, settings, cases, training, validation, held_out_of_run(asked.out), inputs=inputs)
+    run.validation_share = share
+    return run
 
 
 def _of_the_training(asked: TrainParameters, settings: TrainSettings, plan: Plan) -> Iterator[Setting]:
@@ -180,10 +228,13 @@ def _of_the_training(asked: TrainParameters, settings: TrainSettings, plan: Plan
 
 
 def _of_the_validation(
-    asked: TrainParameters, training: list[CaseSource], validation: list[CaseSource]
+    asked: TrainParameters, training: list[CaseSource], validation: list[CaseSource], share: float | None
 ) -> Iterator[Setting]:
-    """The share itself is not recorded, but what it came to is: so many patients, whose cases stay together."""
+    """What the share comes to counts: so many patients, whose cases stay together. share: as it was recorded; a run of
+    an earlier version has no record of it."""
     held, all_of_them = (len({patient_of(s) for s in part}) for part in (validation, [*training, *validation]))
+    if share is not None:
+        held = validation_count(share, all_of_them)
     if "validation" in asked.model_fields_set and validation_count(asked.validation, all_of_them) != held:
         yield "validation", asked.validation, f"{held} of {all_of_them} {_unit(all_of_them, training, validation)}"
 

@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from .. import __version__
 from ..bundle.run_folder import BUNDLE_FOLDER, RUN_FILE, claim_run_folder
 from ..core.distributed import Ranks, current, errors_on_all_ranks
@@ -19,6 +21,7 @@ from ..dale.label_state import LabelState
 from ..inference.measurements import save_calibration
 from ..inference.predictor import check_channels
 from ..io.case import Case, CaseSource, hash_inputs, patient_of
+from ..io.label_encoding import AS_STORED, LabelEncoding
 from ..planning.plan import Plan, TrainSettings
 from ..planning.preprocessing import CaseCache, PreparedCase, label_classes, prepare_case
 from ..training.callbacks import RunOutputs
@@ -30,6 +33,9 @@ from ..training.volume_calibration import VolumeCalibration
 from .dataset import read_labelled
 from .parameters import CasesParameter
 from .suitability import enumerated
+
+ENCODING = TypeAdapter(LabelEncoding)
+"""As run.json has it."""
 
 
 @dataclass
@@ -46,8 +52,17 @@ class Run:
     """What the models this one comes from are validated on."""
     earlier: list[Mapping[str, Any]] = field(default_factory=list)
     """The cases those were trained on, see `commands.finetune`."""
+    said: list[str] = field(default_factory=list)
+    """About the split."""
+    validation_share: float | None = None
+
     inputs: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """Hashes of each case's image and label as the training was started with them, see `hash_inputs`."""
+
+    @property
+    def encoding(self) -> LabelEncoding:
+        """Of the labels; one for all cases."""
+        return next((s.encoding for s in [*self.training, *self.validation] if s.encoding is not None), AS_STORED)
 
     def write(self, status: str, history: list[dict[str, Any]], found: Mapping[str, Any] | None = None) -> None:
         """found: what else the training came to."""
@@ -61,6 +76,8 @@ class Run:
                 "cases": self.cases.model_dump(mode="json"),
                 "training": [s.name for s in self.training],
                 "validation": [s.name for s in self.validation],
+                "validation_share": self.validation_share,
+                "label_encoding": ENCODING.dump_python(self.encoding, mode="json"),
                 "held_out": sorted(self.held_out.names | {s.name for s in self.validation}),
                 "earlier": self.earlier,
                 "inputs": self.inputs,
@@ -178,6 +195,7 @@ def train_and_record(
         "history": history,
         "device": str(trainer.device),
         "held_out_for_test": held_out_for_test,
+        "labels": [*run.encoding.sentences, *run.said],
         "too_weak": [weak.as_dict() for weak in weak_classes(agreements, run.plan.class_names)],
         **_learned_otherwise(cases, ranks),
         **_decided(trainer),

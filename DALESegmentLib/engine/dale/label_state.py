@@ -36,8 +36,10 @@ PRECEDENCE = ("annotator_bias", "image_evidence", "missed_objects")
 """The correctors, the weakest first."""
 BEFORE_TRAINING = ("annotator_bias",)
 """Those that need no network; a training begins with what they propose."""
-SOURCES = ("given", "reviewed", "corrected", *PRECEDENCE)
-"""By number what `LabelState.source` says. reviewed: and found right; corrected: and given another class."""
+NOT_ANNOTATED = "not_annotated"
+SOURCES = ("given", "reviewed", "corrected", *PRECEDENCE, NOT_ANNOTATED)
+"""By number what `LabelState.source` says. reviewed: and found right; corrected: and given another class;
+not_annotated: nobody labelled it, and nothing is learned from it."""
 
 _PROPOSAL = "proposal/"
 _SLAB = 1 << 20
@@ -63,7 +65,8 @@ def in_memory(shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
 
 
 class LabelState:
-    """given: (*grid) whole numbers, network classes as they were read; reviewed: (*grid) bool, none by default;
+    """given: (*grid) whole numbers, network classes as they were read, IGNORED where nobody labelled, of which no
+    corrector makes anything else; reviewed: (*grid) bool, none by default;
     allocate: makes the arrays that are added later, e.g. in files.
 
     `corrected` is None as long as it is not known what reviewed voxels were before their review; `given` then holds
@@ -114,6 +117,7 @@ class LabelState:
         if self.corrected is not None:
             changed = self.reviewed[where] & (self.corrected[where] != self.given[where])
             source[changed] = names.index("corrected")
+        source[(self.given[where] == IGNORED) & ~self.reviewed[where]] = names.index(NOT_ANNOTATED)
         return source
 
     @property
@@ -290,6 +294,8 @@ class LabelState:
     def _store(self, name: str, labels: Tensor | None) -> None:
         if labels is not None and tuple(labels.shape) != self.shape:
             raise ValueError(f"{name} proposes labels {tuple(labels.shape)} for a case of {self.shape}")
+        if labels is not None:
+            labels = labels.masked_fill(self.given == IGNORED, NO_PROPOSAL)
         if labels is None or bool((labels == NO_PROPOSAL).all()):
             self.proposals.pop(name, None)
             return

@@ -22,6 +22,7 @@ from ..core.errors import EngineError
 from ..core.files import read_json, write_json
 from ..core.progress import Progress
 from ..dale.agreement import Agreements, ClassAgreement, class_agreement
+from ..dale.label_state import IGNORED
 from ..geometry.grid import Geometry
 from ..geometry.objects import longest_diameter
 from ..io.case import Case
@@ -232,6 +233,9 @@ def _of_case(
     probabilities = to_native(predictor.prepared_probabilities(case.image, progress), case.affine, case.geometry)
     progress.check()
     label, most, geometry = _native_label(case, plan), probabilities.argmax(0), case.geometry
+    annotated = _native_annotated(case)
+    if annotated is not None:
+        most = np.where(annotated, most, 0)
     found: list[tuple[str, Pair]] = []
     for index, value in foreground(plan):
         mask, drawn = label == index, most == index
@@ -241,7 +245,17 @@ def _of_case(
             models["labelled"] = overlapping_objects(drawn, mask, geometry)
         for who, model in models.items():
             found += [(calibration_name(value, who, n), (getattr(model, n), getattr(given, n))) for n in FIGURES]
+    if annotated is not None:
+        label, probabilities = label[annotated], probabilities[:, annotated]
     return found, class_agreement(label, probabilities, plan.class_values)
+
+
+def _native_annotated(case: PreparedCase) -> np.ndarray | None:
+    """(*grid) bool on the case's own grid; None where all of it is annotated."""
+    ignored = case.labels.target() == IGNORED
+    if not bool(ignored.any()):
+        return None
+    return to_native(ignored[None].float(), case.affine, case.geometry, "nearest")[0] < 0.5
 
 
 def _native_label(case: PreparedCase, plan: Plan) -> np.ndarray:

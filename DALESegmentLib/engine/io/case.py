@@ -16,6 +16,7 @@ import numpy as np
 
 from ..core.errors import EngineError
 from ..geometry.grid import Geometry
+from .label_encoding import LabelEncoding
 
 
 @dataclass
@@ -25,7 +26,9 @@ class Case:
     image: (C, *grid) float32 as stored in the file; label, trusted, confidence: (*grid), where grid is
     `geometry.array_shape`. label: 0 is background, any number of classes. trusted: True where a clinician
     confirmed or corrected the label. confidence: in [0, 1], how far the label of that voxel can be trusted.
-    class_names maps label values (not 0) to names. modality: as DICOM calls it, "" where that is not known.
+    class_names maps label values (not 0) to names. annotated: False where nobody labelled, and `label` is 0: nothing is
+    learned from there, nothing scored; None where all is. notes: what a reader should know of how it was read.
+    modality: as DICOM calls it, "" where that is not known.
     """
 
     name: str
@@ -35,6 +38,8 @@ class Case:
     trusted: np.ndarray | None = None
     confidence: np.ndarray | None = None
     class_names: dict[int, str] = field(default_factory=dict)
+    annotated: np.ndarray | None = None
+    notes: tuple[str, ...] = ()
     modality: str = ""
 
     @property
@@ -50,8 +55,10 @@ class CaseSource:
     (see `array_cases`), instead of the files. reference: a label to compare with, never to train on;
     `reference_threshold` turns a vote count into a mask (value >= threshold).
     split: "train", "test" or "" where the folder does not say. patient: "" where no list says it, see `patient_of`.
-    class_names: {value: name} of a label map, where a
-    list says it.
+    class_names: {value: name} of a label map, where a list or the layout says it.
+    class_files: a mask a class, by name, in place of a label. candidates: short names of files that may be its label,
+    where it has none. layout: in words. encoding: what the values of its label mean, as decided for the whole set, see
+    `label_encoding`; None where it was not.
     """
 
     name: str
@@ -65,6 +72,15 @@ class CaseSource:
     split: str = ""
     class_names: dict[int, str] = field(default_factory=dict, hash=False)
     patient: str = ""
+    class_files: dict[str, Path] = field(default_factory=dict, hash=False)
+    candidates: tuple[str, ...] = ()
+    layout: str = ""
+    encoding: LabelEncoding | None = None
+
+    @property
+    def has_label(self) -> bool:
+        """Of files; whether an array case has one stands in its folder."""
+        return self.label is not None or bool(self.class_files)
 
 
 @dataclass(frozen=True)
@@ -105,8 +121,9 @@ def hash_inputs(case: Case) -> dict[str, str]:
 
 SEGMENTATION = ".seg.nrrd"
 NIFTI = (".nii.gz", ".nii")
-PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")  # pixels without a place in the patient
-EXTENSIONS = (SEGMENTATION, *NIFTI, ".nrrd", ".nhdr", ".mha", ".mhd", ".dcm", *PICTURES)
+OTHER_VOLUMES = (".hdr", ".mgz", ".mgh", ".mnc")  # Analyze and NIfTI in two files, FreeSurfer, MINC
+PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")  # pixels without a place in the patient
+EXTENSIONS = (SEGMENTATION, *NIFTI, ".nrrd", ".nhdr", ".mha", ".mhd", ".dcm", *OTHER_VOLUMES, *PICTURES)
 
 
 def extension_of(path: Path) -> str:
@@ -122,5 +139,5 @@ def stem_of(path: Path) -> str:
 
 
 def is_picture(path: Path) -> bool:
-    """PNG, JPEG or TIFF: what these say about resolution is about printing, not about the patient."""
+    """PNG, JPEG, BMP or TIFF: what these say about resolution is about printing, not about the patient."""
     return extension_of(path) in PICTURES

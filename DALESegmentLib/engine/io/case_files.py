@@ -8,17 +8,21 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from ..core.errors import EngineError
+from ..core.notes import noting
 from ..geometry.grid import Geometry, onto_grid, same_voxels
 from .array_cases import load_array_case
-from .case import NIFTI, PICTURES, SEGMENTATION, Case, CaseSource, extension_of
+from .case import NIFTI, PICTURES, Case, CaseSource, extension_of
 from .checks import check_confidence, check_geometry, check_image, check_same_grid, unreadable
-from .class_names import names_for
-from .images import as_label, read_image, read_label
+from .class_names import has_segments, names_for
+from .images import as_label, read_image, read_label, read_stored
+from .label_encoding import AS_STORED, FULL, Decoded, LabelEncoding, one_channel
+from .label_facts import encoding_of
 from .modality import read_modality
 from .segmentations import read_segmentation, to_label_map
 
@@ -32,8 +36,10 @@ def read_case(source: CaseSource, class_names: Mapping[int, str] | None = None) 
 
     Raises EngineError with the codes of `read_image`, `read_label`, `to_label_map` and `checks`.
     """
-    with naming(source.name):
-        return _read_case(source, class_names)
+    with naming(source.name), noting() as notes:
+        case = _read_case(source, class_names)
+    case.notes = (*case.notes, *notes)
+    return case
 
 
 @contextmanager
@@ -55,21 +61,49 @@ def _read_case(source: CaseSource, class_names: Mapping[int, str] | None) -> Cas
     image, geometry = _read_channels(source.images)
     case = Case(source.name, image, geometry, modality=read_modality(source.images[0]))
     grid_name = source.images[0].name
-    if source.label is not None:
-        names = class_names
-        if extension_of(source.label) != SEGMENTATION:  # which says it itself
-            names = {**source.class_names, **(class_names or {})}
-        case.label, case.class_names = read_label_on(source.label, geometry, grid_name, names)
+    found = _label_of(source, geometry, grid_name, class_names)
+    if found is not None:
+        case.label, case.annotated = found.decoded.label, found.decoded.annotated
+        case.class_names, case.notes = found.names, found.notes
     if source.trusted is not None:
         case.trusted = read_label_on(source.trusted, geometry, grid_name, None)[0] > 0
+        if case.annotated is not None:
+            case.trusted &= case.annotated
     if source.confidence is not None:
         case.confidence = read_map_on(source.confidence, geometry, grid_name)
         check_confidence(case.confidence, source.confidence.name)
     return case
 
 
+@dataclass(frozen=True)
+class LabelOnGrid:
+    """A label on the grid of its image, with {value: name} of what is in it, and what a reader should know of it."""
+
+    decoded: Decoded
+    names: dict[int, str]
+    notes: tuple[str, ...] = ()
+
+
+def _label_of(
+    source: CaseSource, geometry: Geometry, grid_name: str, class_names: Mapping[int, str] | None
+) -> LabelOnGrid | None:
+    if source.label is not None:
+        names = class_names
+        if not has_segments(source.label):  # which says it itself
+            names = {**source.class_names, **(class_names or {})}
+        return _label_on(source.label, geometry, grid_name, names, encoding_of(source))
+    if source.class_files:
+        return _of_class_files(source.class_files, geometry, grid_name, class_names)
+    return None
+
+
 def read_reference(source: CaseSource, case: Case, class_names: Mapping[int, str] | None = None) -> np.ndarray:
-    """The reference label (*grid) int16 on the case's grid; with a threshold 1 where value >= threshold.
+    """As `reference_of`, the label alone."""
+    return reference_of(source, case, class_names).label
+
+
+def reference_of(source: CaseSource, case: Case, class_names: Mapping[int, str] | None = None) -> Decoded:
+    """The reference label (*grid) on the case's grid; with a threshold 1 where value >= threshold.
     class_names: as in `read_case`; the case's own without it.
 
     Raises EngineError("no-reference") and what `read_case` raises. A reference may be empty.
@@ -82,12 +116,12 @@ def read_reference(source: CaseSource, case: Case, class_names: Mapping[int, str
         return _read_reference(source, source.reference, case, class_names)
 
 
-def _read_reference(source: CaseSource, path: Path, case: Case, class_names: Mapping[int, str] | None) -> np.ndarray:
+def _read_reference(source: CaseSource, path: Path, case: Case, class_names: Mapping[int, str] | None) -> Decoded:
     if source.reference_threshold is None:
         names = class_names or case.class_names or None
-        return read_label_on(path, case.geometry, case.name, names)[0]
+        return _label_on(path, case.geometry, case.name, names, encoding_of(source)).decoded
     votes = read_map_on(path, case.geometry, case.name)
-    return (votes >= source.reference_threshold).astype(np.int16)
+    return Decoded((votes >= source.reference_threshold).astype(np.int16))
 
 
 def output_extension(source: CaseSource, floats: bool = False) -> str:
@@ -124,13 +158,64 @@ def _read_channels(paths: tuple[Path, ...]) -> tuple[np.ndarray, Geometry]:
 def read_label_on(
     path: Path, geometry: Geometry, grid_name: str, class_names: Mapping[int, str] | None
 ) -> tuple[np.ndarray, dict[int, str]]:
-    if extension_of(path) == SEGMENTATION:
-        values = {name: value for value, name in class_names.items()} if class_names else None
-        label, names, _ = to_label_map(read_segmentation(path), geometry, values, path.name, grid_name)
-        return label, names
+    """A single label that belongs to no set, such as a mask of trusted voxels: (*grid), and {value: name}."""
+    if has_segments(path):
+        found = _label_on(path, geometry, grid_name, class_names, AS_STORED)
+        return found.decoded.label, found.names
     label, place = read_label(path)
     label = as_label(_turned(label, place, geometry, path.name, grid_name))
     return label, {value: (class_names or {}).get(value, name) for value, name in names_for(label, path).items()}
+
+
+def _label_on(
+    path: Path, geometry: Geometry, grid_name: str, class_names: Mapping[int, str] | None, encoding: LabelEncoding
+) -> LabelOnGrid:
+    if has_segments(path):
+        values = {name: value for value, name in class_names.items()} if class_names else None
+        label, names, shared = to_label_map(read_segmentation(path), geometry, values, path.name, grid_name)
+        return LabelOnGrid(Decoded(label), names, _overlap(shared))
+    stored, place = read_stored(path)
+    decoded = encoding.decode(stored, path.name)
+    label = as_label(_turned(decoded.label, place, geometry, path.name, grid_name))
+    annotated = decoded.annotated
+    if annotated is not None:
+        annotated = _turned(annotated, place, geometry, path.name, grid_name)
+    known = {**encoding.names, **(class_names or {})}
+    names = {value: known.get(value, name) for value, name in names_for(label, path).items()}
+    return LabelOnGrid(Decoded(label, annotated), names)
+
+
+def _of_class_files(
+    files: Mapping[str, Path], geometry: Geometry, grid_name: str, class_names: Mapping[int, str] | None
+) -> LabelOnGrid:
+    """One label map of a mask a class. Where masks overlap, the later one in the order of the values wins."""
+    values = {name: value for value, name in (class_names or dict(enumerate(files, 1))).items()}
+    label = np.zeros(geometry.array_shape, np.int32)
+    names: dict[int, str] = {}
+    shared = np.zeros(geometry.array_shape, bool)
+    for name in sorted(files, key=lambda n: values.get(n, 0)):
+        path = files[name]
+        stored, place = read_stored(path)
+        mask = one_channel(stored, path.name)
+        inside = _turned(mask > (mask.max() / 2 if mask.max() in FULL else 0), place, geometry, path.name, grid_name)
+        if name not in values:
+            if not inside.any():
+                continue
+            raise EngineError(
+                "unknown-segment",
+                f"{grid_name} has a mask of {name}, which is none of the classes {', '.join(values)}; rename or "
+                "remove it.",
+            )
+        shared |= inside & (label > 0)
+        label[inside] = values[name]
+        names[values[name]] = name
+    return LabelOnGrid(Decoded(as_label(label)), names, _overlap(int(np.count_nonzero(shared))))
+
+
+def _overlap(voxels: int) -> tuple[str, ...]:
+    if not voxels:
+        return ()
+    return (f"{voxels:,} {'voxel lies' if voxels == 1 else 'voxels lie'} in several segments; the later one has them",)
 
 
 def read_map_on(path: Path, geometry: Geometry, grid_name: str) -> np.ndarray:
@@ -153,11 +238,14 @@ def _turned(array: np.ndarray, place: Geometry, geometry: Geometry, name: str, g
     return array
 
 
-def read_label_result(path: Path, case: Case, class_names: Mapping[int, str] | None = None) -> np.ndarray:
+def read_label_result(
+    path: Path, case: Case, class_names: Mapping[int, str] | None = None, encoding: LabelEncoding = AS_STORED
+) -> np.ndarray:
     """A label map (*grid) on the case's grid. Raises EngineError where it does not lie there."""
     if path.suffix == ".npy":
         return _array(path, case, "iu")
-    return read_label_on(path, case.geometry, case.name, class_names or case.class_names or None)[0]
+    names = class_names or case.class_names or None
+    return _label_on(path, case.geometry, case.name, names, encoding).decoded.label
 
 
 def read_map_result(path: Path, case: Case) -> np.ndarray:

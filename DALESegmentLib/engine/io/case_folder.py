@@ -3,6 +3,7 @@ cases can have."""
 
 from __future__ import annotations
 
+import re
 import sys
 import unicodedata
 from collections import Counter
@@ -13,16 +14,19 @@ from pathlib import Path
 from ..core.errors import EngineError
 from ..core.files import is_windows_name
 from .array_cases import DESCRIPTION
-from .case import extension_of, stem_of
+from .case import SEGMENTATION, extension_of, stem_of
 from .dicom import holds_dicom
+from .dicom_kind import RTSTRUCT, kind_of_dicom
+from .dicom_kind import SEGMENTATION as DICOM_SEGMENTATION
 
 
 @dataclass(frozen=True)
 class FoundCase:
     """One case of any layout. files: short name ("image", "rater1", "votes") -> file or DICOM folder.
 
-    images: short names that the layout itself calls images; empty where it does not say. class_names: {value: name}
-    as a list says it.
+    images, label: short names that the layout itself calls so; empty where it does not say. masks: those that can be
+    nothing but labels. class_files: a mask a class, by name. class_names: {value: name} as a list says it. layout: in
+    words.
     """
 
     name: str
@@ -32,6 +36,10 @@ class FoundCase:
     arrays: Path | None = None
     class_names: dict[int, str] = field(default_factory=dict)
     patient: str = ""
+    label: str = ""
+    masks: tuple[str, ...] = ()
+    class_files: dict[str, Path] = field(default_factory=dict)
+    layout: str = ""
 
 
 def images_in(folder: Path) -> dict[str, Path]:
@@ -41,16 +49,22 @@ def images_in(folder: Path) -> dict[str, Path]:
 
 
 def by_stem(paths: Iterable[Path]) -> dict[str, Path]:
-    """Short name -> path. Raises EngineError("duplicate-file") for two files with one short name."""
+    """Short name -> path; a segmentation beside an image of its name (`ct.nrrd`, `ct.seg.nrrd`) gets `_seg`.
+
+    Raises EngineError("duplicate-file") for two files with one short name.
+    """
     files: dict[str, Path] = {}
-    for path in paths:
-        other = files.setdefault(stem_of(path), path)
+    for path in sorted(paths, key=lambda p: extension_of(p) == SEGMENTATION):
+        name = stem_of(path)
+        if extension_of(path) == SEGMENTATION and name in files:
+            name += "_seg"
+        other = files.setdefault(name, path)
         if other != path:
             raise EngineError(
                 "duplicate-file",
                 f"{other.name} and {path.name} lie side by side in {path.parent.name}; keep only one.",
             )
-    return files
+    return dict(sorted(files.items(), key=lambda item: item[1]))
 
 
 def subfolders(folder: Path) -> list[Path]:
@@ -60,15 +74,68 @@ def subfolders(folder: Path) -> list[Path]:
 def case_in(folder: Path) -> FoundCase | None:
     """The case in one folder: arrays, image files, a DICOM subfolder `image`, DICOM slices; or None."""
     if (folder / DESCRIPTION).is_file():
-        return FoundCase(folder.name, arrays=folder)
+        return FoundCase(folder.name, arrays=folder, layout="array cases")
     files = images_in(folder)
     if "image" not in files and holds_dicom(folder):
-        others = {name: path for name, path in files.items() if extension_of(path) != ".dcm"}
-        return FoundCase(folder.name, {"image": folder} | others, ("image",))
+        labels = _dicom_labels(folder)
+        others = {name: path for name, path in files.items() if extension_of(path) != ".dcm"} | labels
+        layout = "a folder of DICOM slices a case"
+        return FoundCase(folder.name, {"image": folder} | others, ("image",), masks=tuple(labels), layout=layout)
     series = folder / "image"  # only under that name, else each series is a case of its own
+    masks: dict[str, Path] = {}
     if "image" not in files and series.is_dir() and holds_dicom(series):
-        files["image"] = series
-    return FoundCase(folder.name, files) if files else None
+        masks = _dicom_labels(folder, *(sub for sub in subfolders(folder) if sub != series))
+        files |= {"image": series} | masks
+    if not files:
+        return None
+    known = _of_sequences(folder, files) or _of_class_masks(folder, files)
+    return known or FoundCase(folder.name, files, masks=tuple(masks), layout="one folder a case")
+
+
+def _dicom_labels(*folders: Path) -> dict[str, Path]:
+    return by_stem(path for folder in folders for path in folder.iterdir() if path.is_file() and is_dicom_label(path))
+
+
+_LABEL_CLASSES = (b"1.2.840.10008.5.1.4.1.1.66.4", b"1.2.840.10008.5.1.4.1.1.66.7", b"1.2.840.10008.5.1.4.1.1.481.3")
+_HEAD = 2048
+
+
+def is_dicom_label(path: Path) -> bool:
+    """A DICOM segmentation or RTSTRUCT. Of other files no more than their first bytes are read."""
+    if path.name.startswith(".") or extension_of(path) not in ("", ".dcm"):
+        return False
+    try:
+        with path.open("rb") as file:
+            head = file.read(_HEAD)
+        named = head[128:132] == b"DICM" and any(uid in head for uid in _LABEL_CLASSES)
+        return named and kind_of_dicom(path) in (DICOM_SEGMENTATION, RTSTRUCT)
+    except (OSError, EngineError):  # who reads the file will say what is wrong with it
+        return False
+
+
+_SEQUENCES = ("t1", "t1n", "t1w", "t1c", "t1ce", "t1gd", "t2", "t2w", "t2f", "flair")
+
+
+def _of_sequences(folder: Path, files: dict[str, Path]) -> FoundCase | None:
+    """As BraTS has it: `<case>/<case>_t1`, `_t1ce`, `_t2`, `_flair` and `_seg`, or `-t1n`, `-t1c`, `-t2w`, `-t2f`."""
+    prefix = re.compile(rf"{re.escape(folder.name)}[-_](\w+)", re.I)
+    ends = {m[1].lower(): name for name in files if (m := prefix.fullmatch(name))}
+    images = {end: name for end, name in ends.items() if end in _SEQUENCES}
+    if len(images) < 2:
+        return None
+    named = {end: files[name] for end, name in ends.items()}
+    others = {name: path for name, path in files.items() if path not in named.values()}
+    order = tuple(sorted(images, key=_SEQUENCES.index))
+    return FoundCase(folder.name, named | others, order, label="seg" if "seg" in named else "", layout="BraTS")
+
+
+def _of_class_masks(folder: Path, files: dict[str, Path]) -> FoundCase | None:
+    """As TotalSegmentator has it: `<case>/ct.*` and a mask a class in `<case>/segmentations`."""
+    masks = images_in(folder / "segmentations") if (folder / "segmentations").is_dir() else {}
+    if not masks or len(files) != 1:
+        return None
+    (image,) = files
+    return FoundCase(folder.name, files, (image,), class_files=masks, layout="TotalSegmentator (a mask a class)")
 
 
 def _visible(path: Path) -> bool:

@@ -123,6 +123,16 @@ def check_image(image: np.ndarray, name: str) -> None:
         )
 
 
+def looks_like_mask(image: np.ndarray) -> bool:
+    """Whether the voxels hold no more than four values, all of them whole and not negative. image: (C, *grid)."""
+    voxels = image.ravel()
+    some = np.unique(voxels[:: max(1, voxels.size // 4096)])
+    if len(some) > 4 or some[0] < 0:
+        return False
+    values = np.unique(voxels)
+    return bool(len(values) <= 4 and values[0] >= 0 and (values == np.rint(values)).all())
+
+
 def label_values(label: np.ndarray) -> list[int]:
     """The values in a label map of whole numbers >= 0, in order."""
     if label.size == 0 or label.max() > 65535:
@@ -131,6 +141,15 @@ def label_values(label: np.ndarray) -> list[int]:
     there = np.zeros(int(label.max()) + 1, bool)
     there[label.astype(np.intp) if label.dtype.kind not in "iu" else label] = True
     return np.flatnonzero(there).tolist()
+
+
+def count_values(label: np.ndarray) -> dict[int, int]:
+    """{value: voxels} of whole numbers, in order."""
+    if label.size == 0 or label.min() < 0 or label.max() > 65535:
+        values, counts = np.unique(label, return_counts=True)
+        return {int(v): int(n) for v, n in zip(values, counts, strict=True)}
+    found = np.bincount(label.ravel() if label.dtype.kind in "bu" else label.ravel().astype(np.intp))
+    return {int(v): int(found[v]) for v in np.flatnonzero(found)}
 
 
 def check_label(label: np.ndarray, name: str) -> None:
@@ -163,6 +182,11 @@ def check_label(label: np.ndarray, name: str) -> None:
             "label-many-values",
             f"{name} has {len(values)} different values and looks like an image; choose the mask instead.",
         )
+
+
+def as_label(label: np.ndarray) -> np.ndarray:
+    """Whole numbers as int16, or int32 where int16 is too small: types that arithmetic and torch take."""
+    return label.astype(np.int16 if label.size == 0 or label.max() <= 32767 else np.int32)
 
 
 def check_foreground(labelled: Mapping[str, bool]) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +13,13 @@ import numpy as np
 
 from ..core.errors import EngineError
 from ..core.files import replacing
+from .case import SEGMENTATION, extension_of
 from .checks import label_values
+from .dicom_kind import segments_in
 
 DESCRIPTION = "dataset.json"
+IGNORE = "ignore"
+_LONGEST_HEADER = 1 << 20
 
 
 def read_json(path: Path) -> Any:
@@ -26,7 +32,7 @@ def read_json(path: Path) -> Any:
 
 def names_for(label: np.ndarray, label_path: Path) -> dict[int, str]:
     """{value: name} of every value in the label (not 0), "class <value>" where no name is known."""
-    known = _names_beside(label_path)
+    known = described_labels(label_path).names
     return {v: known.get(v, nameless(v)) for v in label_values(label) if v}
 
 
@@ -69,20 +75,48 @@ def _value_of(value: int, name: str, known: Mapping[int, str]) -> int | None:
     return value if known.get(value) == name else next((v for v, n in known.items() if n == name), None)
 
 
-def _names_beside(label_path: Path) -> dict[int, str]:
-    """Names in the dataset.json of the label's folder or the folder above."""
+@dataclass(frozen=True)
+class DescribedLabels:
+    """What a dataset.json says: {value: name}, and the values of "ignore"."""
+
+    names: dict[int, str] = field(default_factory=dict)
+    ignored: frozenset[int] = frozenset()
+
+
+def described_labels(label_path: Path) -> DescribedLabels:
+    """By the dataset.json of the label's folder or the folder above. Raises EngineError("bad-json")."""
     for folder in (label_path.parent, label_path.parent.parent):
         if (folder / DESCRIPTION).is_file():
-            return names_in_folder(folder)
-    return {}
+            labels = _labels_in(folder / DESCRIPTION)
+            return DescribedLabels(names_in(labels), ignored_in(labels))
+    return DescribedLabels()
+
+
+def has_segments(path: Path) -> bool:
+    """Whether the file names segments: Slicer's header in an NRRD, whatever its ending, or a DICOM segmentation or
+    RTSTRUCT, be it alone in a folder."""
+    extension = extension_of(path)
+    if extension == SEGMENTATION:
+        return True
+    if extension in (".dcm", "") or path.is_dir():
+        return segments_in(path) is not None
+    if extension not in (".nrrd", ".nhdr") or not path.is_file():
+        return False
+    with path.open("rb") as file:
+        header = file.read(_LONGEST_HEADER).partition(b"\n\n")[0]
+    return re.search(rb"^Segment0_(Name|ID|LabelValue):=", header, re.M) is not None
 
 
 def names_in_folder(folder: Path | None) -> dict[int, str]:
     """{value: name} (not 0) of the folder's dataset.json; empty without one. Raises EngineError("bad-json")."""
     if folder is None or not (folder / DESCRIPTION).is_file():
         return {}
-    data = read_json(folder / DESCRIPTION)
-    return names_in(data.get("labels")) if isinstance(data, dict) else {}
+    return names_in(_labels_in(folder / DESCRIPTION))
+
+
+def _labels_in(path: Path) -> Any:
+    data = read_json(path)
+    return data.get("labels") if isinstance(data, dict) else None
 
 
 def write_names(folder: Path, names: Mapping[int, str]) -> None:
@@ -108,12 +142,28 @@ def is_somebody_elses(path: Path) -> bool:
 
 
 def names_in(labels: Any) -> dict[int, str]:
-    """{value: name} from {"1": "tumour"} or {"tumour": 1}; regions made of several values are passed over."""
+    """{value: name} from {"1": "tumour"}, {"tumour": 1} or regions, {"whole": [1, 2], "core": [2]}: a value that has no
+    name of its own is called after the regions that it belongs to. Without "background" and "ignore"."""
     names: dict[int, str] = {}
-    for key, value in (labels if isinstance(labels, dict) else {}).items():
+    regions: dict[int, list[str]] = {}
+    for value, name in _pairs(labels):
         if isinstance(value, int):
-            names[value] = key
-        elif isinstance(value, str) and key.isdigit():
-            names[int(key)] = value
-    names.pop(0, None)
-    return names
+            names[value] = name
+        for part in value if isinstance(value, list) else ():
+            regions.setdefault(part, []).append(name)
+    names = {value: " + ".join(parts) for value, parts in sorted(regions.items())} | names
+    return {value: name for value, name in names.items() if value and name.casefold() != IGNORE}
+
+
+def ignored_in(labels: Any) -> frozenset[int]:
+    """The values that are called "ignore": nnU-Net's word for what is not annotated."""
+    return frozenset(v for v, name in _pairs(labels) if isinstance(v, int) and name.casefold() == IGNORE)
+
+
+def _pairs(labels: Any) -> Iterator[tuple[int | list[int], str]]:
+    for key, value in (labels if isinstance(labels, dict) else {}).items():
+        numbers = value if isinstance(value, list) and value else [value]
+        if all(isinstance(number, int) and not isinstance(number, bool) for number in numbers):
+            yield value, key
+        elif isinstance(value, str) and re.fullmatch(r"-?\d+", key):
+            yield int(key), value

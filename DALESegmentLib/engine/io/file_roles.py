@@ -3,35 +3,50 @@
 from __future__ import annotations
 
 import hashlib
+import re
+import shlex
 from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 
 from ..core.errors import EngineError
-from .case import CaseSource
+from .case import SEGMENTATION, CaseSource, extension_of
 from .case_folder import FoundCase
+from .name_pairs import LABEL_WORDS, is_label_name, is_rater_name, numbered_last, rater_named, without_word
 
 LABEL, SUFFIXES = "label", ("_label", "_seg", "_mask")
 NEVER_IMAGES = (LABEL, "trusted", "confidence", "reference")
 
 
 def give_roles(
-    case: FoundCase, image: Sequence[str] = (), label: str = "", reference: str = "", seed: int = 0
+    case: FoundCase,
+    image: Sequence[str] = (),
+    label: str = "",
+    reference: str = "",
+    seed: int = 0,
+    rater: str = "",
 ) -> CaseSource:
     """The case's files with their roles.
 
     image: short names, one a channel. label: a short name; of several (commas, *) one is drawn, the same one
     for the same case and seed whatever other cases there are. reference: a short name, or "votes:2" for a
-    value of at least 2.
+    value of at least 2. rater: of several labels, the one with that name, or the number it ends in.
     Raises EngineError("image-unclear", "no-image", "no-label" or "no-reference").
     """
     if case.arrays is not None:
-        return CaseSource(case.name, arrays=case.arrays, split=case.split, patient=case.patient)
+        return CaseSource(case.name, arrays=case.arrays, split=case.split, patient=case.patient, layout=case.layout)
     images = _image_names(case, image)
     reference_name, threshold = _threshold(reference)
     if reference and reference_name not in case.files:
         raise _absent(case, "reference", reference_name)
     roles = (*images, reference_name, "trusted", "confidence")
-    label_name = _drawn(case, label, roles, seed) if label else _usual_label(case, images)
+    others = [name for name in case.files if name not in roles and name not in ("reference", *case.images)]
+    if label:
+        label_name = _drawn(case, label, roles, seed)
+    elif rater:
+        label_name = _of_rater(case, others, rater)
+    else:
+        label_name = _usual_label(case, images, others)
+    candidates = [] if label_name or case.class_files else [n for n in others if _may_be_label(case, n)]
     return CaseSource(
         case.name,
         tuple(case.files[name] for name in images),
@@ -43,6 +58,9 @@ def give_roles(
         split=case.split,
         patient=case.patient,
         class_names=case.class_names,
+        class_files={} if label_name else case.class_files,
+        candidates=tuple(numbered_last(candidates)),
+        layout=case.layout,
     )
 
 
@@ -57,7 +75,7 @@ def share(seed: int, name: str) -> int:
 
 
 def _image_names(case: FoundCase, wanted: Sequence[str]) -> tuple[str, ...]:
-    if wanted and not (case.images and tuple(wanted) == case.images):
+    if wanted and tuple(wanted) != case.images:
         for name in wanted:
             if name not in case.files:
                 raise _absent(case, "image", name)
@@ -67,8 +85,12 @@ def _image_names(case: FoundCase, wanted: Sequence[str]) -> tuple[str, ...]:
     if "image" in case.files:
         return ("image",)
     pairs = [n for n in case.files if any(n + suffix in case.files for suffix in SUFFIXES)]
-    plain = [n for n in case.files if n not in NEVER_IMAGES and not n.endswith(SUFFIXES)]
-    for candidates in (pairs, plain):
+    plain = [
+        n for n in case.files if n not in NEVER_IMAGES and not n.endswith(SUFFIXES) and not is_segmentation(case, n)
+    ]
+    pairs = [n for n in pairs if n in plain]
+    unlabelled = [n for n in plain if not _may_be_label(case, n)]
+    for candidates in (pairs, plain, unlabelled):
         if len(candidates) == 1:
             return (candidates[0],)
     if not plain:
@@ -79,13 +101,46 @@ def _image_names(case: FoundCase, wanted: Sequence[str]) -> tuple[str, ...]:
         )
     raise EngineError(
         "image-unclear",
-        f"{case.name} holds {', '.join(case.files)}; say with the option image which of them are images.",
+        f"{case.name} holds {', '.join(case.files)}; say with the option image which of them are images, for instance "
+        f"--image {shlex.quote(','.join(unlabelled or plain))}.",
     )
 
 
-def _usual_label(case: FoundCase, images: Sequence[str]) -> str:
+def is_segmentation(case: FoundCase, name: str) -> bool:
+    """Whether the file says by its kind that it is no image."""
+    return extension_of(case.files[name]) == SEGMENTATION or name in case.masks
+
+
+def _may_be_label(case: FoundCase, name: str) -> bool:
+    return is_segmentation(case, name) or is_label_name(name) or is_rater_name(name)
+
+
+def _usual_label(case: FoundCase, images: Sequence[str], others: Sequence[str]) -> str:
+    """What the layout calls the label, or has the usual name of one, or is the only one that can be one."""
+    if case.label:
+        return case.label
     usual = (LABEL, *(image + suffix for image in images for suffix in SUFFIXES))
-    return next((name for name in usual if name in case.files), "")
+    called = next((name for name in usual if name in case.files and name not in images), "")
+    if called or case.class_files:
+        return called
+    number = re.search(r"\d{3,}$", case.name)
+    own = f"label{number[0]}" if number else ""  # as of no rater, but of the case
+    named = [n for n in others if is_label_name(n) and (not is_rater_name(n) or n == own)]
+    kinds = {n: extension_of(case.files[n]) for n in others}
+    slicer = [n for n in others if kinds[n] == SEGMENTATION or (kinds[n] in ("", ".dcm") and n in case.masks)]
+    words = [n for n in named if without_word(n, LABEL_WORDS) is None]
+    for found in (slicer, words, named):
+        if len(found) == 1:
+            return found[0]
+    return ""
+
+
+def _of_rater(case: FoundCase, others: Sequence[str], rater: str) -> str:
+    labels = [n for n in others if _may_be_label(case, n)]
+    found = rater_named(labels, rater)
+    if found is None:
+        raise _absent(case, "label", f"of rater {rater}")
+    return found
 
 
 def _drawn(case: FoundCase, label: str, taken: Iterable[str], seed: int) -> str:

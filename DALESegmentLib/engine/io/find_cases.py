@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from ..core.errors import EngineError
 from .case import CaseSource, UnusableCase
@@ -26,6 +26,7 @@ def find_cases(
     split: str = "all",
     rater_seed: int = 0,
     limit: int | None = None,
+    rater: str | None = None,
 ) -> list[CaseSource]:
     """The cases a user means, in the order of their names or of their list; docs/protocol.md, "Naming cases".
 
@@ -36,7 +37,7 @@ def find_cases(
     `folders`, `lists` and `file_roles`.
     """
     sources = []
-    for source in find_each(folder, list, items, image, label, reference, split, rater_seed, limit):
+    for source in find_each(folder, list, items, image, label, reference, split, rater_seed, limit, rater):
         if isinstance(source, UnusableCase):
             raise source.problem
         sources.append(source)
@@ -53,6 +54,7 @@ def find_each(
     split: str = "all",
     rater_seed: int = 0,
     limit: int | None = None,
+    rater: str | None = None,
 ) -> Sequence[CaseSource | UnusableCase]:
     """As `find_cases`, but a case whose files are missing or not understood hides none of the others.
 
@@ -72,7 +74,8 @@ def find_each(
     if limit is not None and limit < len(chosen):
         drawn = sorted(share(rater_seed, "limit " + case.name) for case in chosen)[:limit]
         chosen = [case for case in chosen if share(rater_seed, "limit " + case.name) in drawn]
-    return [_source(case, wanted, label or "", reference or "", rater_seed) for case in chosen]
+    roles = _Roles(wanted, label or "", reference or "", rater_seed, rater or "")
+    return [_source(case, roles) for case in chosen]
 
 
 def held_out_for_test(
@@ -122,10 +125,20 @@ def _found(
     return cases
 
 
-def _source(case: FoundCase, image: Sequence[str], label: str, reference: str, seed: int) -> CaseSource | UnusableCase:
+class _Roles(NamedTuple):
+    """As `give_roles` takes them."""
+
+    image: Sequence[str]
+    label: str
+    reference: str
+    seed: int
+    rater: str
+
+
+def _source(case: FoundCase, roles: _Roles) -> CaseSource | UnusableCase:
     try:
         with naming(case.name):
-            source = give_roles(case, image, label, reference, seed)
+            source = give_roles(case, *roles)
             _check_files(source)
     except EngineError as problem:
         return UnusableCase(case.name, case.split, problem)
@@ -140,6 +153,7 @@ def _check_files(source: CaseSource) -> None:
         source.confidence,
         source.reference,
         source.arrays,
+        *source.class_files.values(),
     ):
         if path is not None:
             check_exists(path)

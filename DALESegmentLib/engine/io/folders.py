@@ -1,6 +1,6 @@
-"""The known layouts of data folders: a folder per case, nnU-Net, files side by side, and loose images.
+"""The known layouts of data folders: a folder per case, images beside masks, loose images, and the common public ones.
 
-No search goes deeper than two levels. Loose images are one case, or many cases in one folder, one image each.
+Folders within folders (batches, `train` and `val`) are looked into where a folder holds no case itself.
 """
 
 from __future__ import annotations
@@ -8,22 +8,36 @@ from __future__ import annotations
 import os
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from ..core.errors import EngineError
-from .case import SEGMENTATION, extension_of, stem_of
-from .case_folder import FoundCase, by_stem, case_in, images_in, subfolders
+from .case import extension_of, stem_of
+from .case_folder import FoundCase, case_in, images_in, subfolders
 from .class_names import read_json
-from .file_roles import LABEL, NEVER_IMAGES, SUFFIXES
+from .dicom_tree import dicom_cases
+from .file_roles import LABEL
+from .loose_files import RESULTS, apart, case_of_file, in_parts, one_case_each
+from .name_pairs import LABEL_WORDS, common_word, is_label_name, is_rater_name, owners
+from .public_layouts import bids_cases, in_channels, is_bids, is_nnunet, nnunet_cases, read_description
 
 KNOWN = (
     "one folder a case with image and label files; images and masks (or labels) side by side; "
-    "imagesTr and labelsTr as nnU-Net has them; images alone; one case; or a folder with DICOM slices"
+    "imagesTr and labelsTr as nnU-Net has them; BIDS; BraTS; TotalSegmentator; images alone; one case; a folder with "
+    "DICOM slices; or one with patients, studies and series"
 )
 SPLIT_FILE = "split.json"
-CHANNEL = re.compile(r"(.+)_(\d{4})$")
+DEEPEST = 3
+"""Folders within folders that are looked into."""
+SPLITS = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("val", "valid", "validation", "test", "testing"), "test"),
+}
+_IMAGES = re.compile(r"(?:.*[-_ ])?(?:images?|imgs?|inputs?|volumes?|scans?|data)", re.I)
+_ABOUT_LABELS = re.compile(r"seg|mask|label|annot|truth|\bgt\b", re.I)
+_LABELS = re.compile(rf"(?:.*[-_ ])?(?:{LABEL_WORDS})s?", re.I)
 
 
 def cases_of(folder: Path, image: Sequence[str] = ()) -> list[FoundCase]:
@@ -38,87 +52,160 @@ def cases_of(folder: Path, image: Sequence[str] = ()) -> list[FoundCase]:
         return [case_of_file(folder)]
     if not folder.is_dir():
         raise EngineError("missing-folder", f"{folder.name} is not there; check its name and place.")
-    if (folder / "imagesTr").is_dir():
-        return _nnunet(folder)
-    if (folder / "images").is_dir():
-        cases = _side_by_side(folder)
-    else:
-        cases = _case_folders(folder, {"image", *image})
+    if is_nnunet(folder):
+        return nnunet_cases(folder)
+    cases = _cases_in(folder, {"image", *image}, DEEPEST)
     if not cases:
         raise EngineError("no-cases", f"No cases found in {folder.name}; known layouts are: {KNOWN}.")
     return _with_split(cases, folder / SPLIT_FILE)
+
+
+def _cases_in(folder: Path, image: set[str], deep: int) -> list[FoundCase]:
+    if is_nnunet(folder) or "dataset" in read_description(folder):
+        return nnunet_cases(folder)
+    if is_bids(folder):
+        return bids_cases(folder)
+    cases = _side_by_side(folder) or dicom_cases(folder) or _case_folders(folder, image)
+    return cases or (_groups(folder, image, deep - 1) if deep else [])
+
+
+def _groups(folder: Path, image: set[str], deep: int) -> list[FoundCase]:
+    """The cases of all folders inside. One name in several of them: with the folder's name in front."""
+    parts = [sub for sub in subfolders(folder) if not sub.is_symlink()]
+    whole = in_parts(folder.name, parts)
+    if whole is not None:
+        return [whole]
+    found = [(sub, _cases_in(sub, image, deep)) for sub in parts]
+    times = Counter(case.name for _, cases in found for case in cases)
+    return [
+        replace(
+            case,
+            name=case.name if times[case.name] == 1 else f"{sub.name}_{case.name}",
+            split=case.split or SPLITS.get(sub.name.lower(), ""),
+        )
+        for sub, cases in found
+        for case in cases
+    ]
 
 
 def _case_folders(folder: Path, image: set[str]) -> list[FoundCase]:
     alone = case_in(folder)
     if alone and (alone.arrays or alone.images or image & set(alone.files)):
         return [alone]
-    inside = [case for sub in subfolders(folder) if (case := case_in(sub))]
+    parts = subfolders(folder)
+    if alone is None and in_parts(folder.name, parts) is not None:
+        return []  # one case, of which each file has a folder
+    inside = [case for sub in parts if (case := case_in(sub))]
     if alone is not None and all(case.files and set(case.files) <= RESULTS for case in inside):
         return one_case_each(alone)
-    return inside
+    return [each for case in inside for each in apart(case)]
 
 
 def _side_by_side(folder: Path) -> list[FoundCase]:
-    """images/<id>.*, masks/<id>.* and masks/<id>_<name>.*; trusted/ and confidence/ alike."""
-    images = images_in(folder / "images")
-    files: dict[str, dict[str, Path]] = {name: {"image": path} for name, path in images.items()}
-    masks = next((folder / n for n in ("masks", "labels") if (folder / n).is_dir()), None)
-    for stem, path in images_in(masks).items() if masks else ():
-        owner = _owner(stem, images)
-        if owner is not None:
-            files[owner][stem[len(owner) + 1 :] or "label"] = path
+    """images/<id>.*, masks/<id>.* and masks/<id>_<name>.*; trusted/ and confidence/ alike; or two folders whose names
+    say the same (`img` and `label`, `..._Input` and `..._GroundTruth`)."""
+    parts = subfolders(folder)
+    masks = [sub for sub in parts if _LABELS.fullmatch(sub.name)] or _paired(parts)
+    exact = folder / "images"
+    pictures = exact if exact.is_dir() else _image_folder(parts, masks)
+    if pictures is None:
+        return []
+    masks.sort(key=lambda sub: (sub.name not in ("masks", "labels"), sub.name != "masks"))
+    images = images_in(pictures)
+    images = {name: path for name, path in images.items() if not _is_superpixels(name, images)}
+    beside = {name: path for sub in masks[:1] for name, path in images_in(sub).items()}
+    files = in_channels(images, beside)
+    shown = {name: tuple(found) for name, found in files.items()}
+    rests = _mask_files(masks, files)
     for extra in ("trusted", "confidence"):
         for stem, path in images_in(folder / extra).items() if (folder / extra).is_dir() else ():
             if stem in files:
                 files[stem][extra] = path
-    return [FoundCase(name, found, ("image",)) for name, found in files.items()]
+    layout = f"{pictures.name} and {masks[0].name} side by side" if masks else f"{pictures.name} alone"
+    one = _one_mask(rests, len(files))
+    return [
+        FoundCase(
+            name,
+            found,
+            shown[name],
+            label=one if one in found else "",
+            masks=tuple(rests.get(name, ())),
+            class_files=_class_folders(masks, name),
+            layout=layout,
+        )
+        for name, found in files.items()
+    ]
 
 
-def _owner(stem: str, ids: dict[str, Path]) -> str | None:
-    """The longest id that the mask's name starts with, followed by nothing or by an underscore."""
-    while stem and stem not in ids:
-        stem = stem.rpartition("_")[0]
-    return stem or None
+def _paired(parts: Sequence[Path]) -> list[Path]:
+    """A folder whose name has to do with labels (`SegmentationClass`), where its files are called as those of the only
+    other folder."""
+    if len(parts) != 2:
+        return []
+    one, other = sorted(parts, key=lambda sub: _ABOUT_LABELS.search(sub.name) is not None)
+    if _ABOUT_LABELS.search(one.name) or not _ABOUT_LABELS.search(other.name):
+        return []
+    names, labels = images_in(one), images_in(other)
+    return [other] if len(owners(labels, names)) > len(labels) / 2 and "image" not in names else []
 
 
-def _nnunet(folder: Path) -> list[FoundCase]:
-    """imagesTr/<id>_0000.* (one file a channel), labelsTr/<id>.*; imagesTs and labelsTs: the test split."""
-    expected = _channel_count(folder / "dataset.json")
-    cases = []
-    for images, labels, split in (("imagesTr", "labelsTr", "train"), ("imagesTs", "labelsTs", "test")):
-        if not (folder / images).is_dir():
-            continue
-        masks = images_in(folder / labels) if (folder / labels).is_dir() else {}
-        for name, channels in _by_channel(images_in(folder / images)).items():
-            if expected and expected != len(channels) and not (len(channels) == 1 and -1 in channels):
-                raise EngineError(
-                    "channel-count",
-                    f"{name} has {len(channels)} of the {expected} channels in dataset.json; add the rest.",
-                )
-            files = {f"image_{n:04d}": channels[n] for n in sorted(channels)}
-            label = {"label": masks[name]} if name in masks else {}
-            cases.append(FoundCase(name, files | label, tuple(files), split))
-    if not cases:
-        raise EngineError("no-cases", f"{folder.name} has a folder imagesTr, but no images in it; add them.")
-    return cases
+def _image_folder(parts: Sequence[Path], masks: Sequence[Path]) -> Path | None:
+    found = [sub for sub in parts if _IMAGES.fullmatch(sub.name) and sub not in masks and images_in(sub)]
+    if not found and len(masks) == 1 and len(parts) == 2:
+        (other,) = (sub for sub in parts if sub not in masks)
+        labels, names = images_in(masks[0]), images_in(other)
+        found = [other] if labels and len(owners(labels, names)) > len(labels) / 2 and "image" not in names else []
+    return found[0] if len(found) == 1 and any(images_in(sub) or subfolders(sub) for sub in masks) else None
 
 
-def _by_channel(images: dict[str, Path]) -> dict[str, dict[int, Path]]:
-    """id -> {channel: file}; a file without a channel number is the channel -1."""
-    cases: dict[str, dict[int, Path]] = {}
-    for stem, path in images.items():
-        match = CHANNEL.match(stem)
-        name, channel = (match[1], int(match[2])) if match else (stem, -1)
-        cases.setdefault(name, {})[channel] = path
-    return cases
+def _is_superpixels(name: str, images: Mapping[str, Path]) -> bool:
+    """ISIC has such a file beside each image."""
+    return name.endswith("_superpixels") and name.removesuffix("_superpixels") in images
 
 
-def _channel_count(description: Path) -> int:
-    """How many channels dataset.json lists; 0 if it does not say."""
-    data = read_json(description) if description.is_file() else {}
-    channels = (data.get("channel_names") or data.get("modality")) if isinstance(data, dict) else None
-    return len(channels) if isinstance(channels, dict) else 0
+def _mask_files(folders: Sequence[Path], files: dict[str, dict[str, Path]]) -> dict[str, list[str]]:
+    """Adds the masks to the files of their images; {image: their short names}. Those of a second folder are called
+    after it."""
+    rests: dict[str, list[str]] = {}
+    for number, sub in enumerate(folders):
+        masks = images_in(sub)
+        raters = {
+            f"{inner.name}/{n}": (n, p, inner.name) for inner in _raters_in(sub) for n, p in images_in(inner).items()
+        }
+        named = {stem: (stem, path, "") for stem, path in masks.items()} | raters
+        stems = owners({stem for stem, _, _ in named.values()}, files)
+        for stem, path, rater in named.values():
+            if stem not in stems:
+                continue
+            image, rest = stems[stem]
+            rest = "" if is_label_name(rest) and not is_rater_name(rest) else rest
+            name = rater or rest or (LABEL if not number else sub.name)
+            if files[image].setdefault(name, path) == path:
+                rests.setdefault(image, []).append(name)
+    return rests
+
+
+def _raters_in(folder: Path) -> list[Path]:
+    return [sub for sub in subfolders(folder) if is_rater_name(sub.name)]
+
+
+def _class_folders(masks: Sequence[Path], name: str) -> dict[str, Path]:
+    """masks/<class>/<id>.*: a mask a class."""
+    found = {}
+    for sub in masks[:1]:
+        for inner in subfolders(sub):
+            if not is_rater_name(inner.name):
+                path = next((p for p in sorted(inner.glob("*")) if extension_of(p) and stem_of(p) == name), None)
+                if path is not None:
+                    found[inner.name] = path
+    return found
+
+
+def _one_mask(rests: Mapping[str, Sequence[str]], images: int) -> str:
+    """The name that is the label's where each image has one mask, and all are called alike."""
+    if len(rests) < images or any(len(names) != 1 for names in rests.values()):
+        return ""
+    return common_word(name for names in rests.values() for name in names) or ""
 
 
 def _with_split(cases: list[FoundCase], path: Path) -> list[FoundCase]:
@@ -140,77 +227,3 @@ def _with_split(cases: list[FoundCase], path: Path) -> list[FoundCase]:
 def _composed(name: str) -> str:
     """macOS and its archives may write an umlaut as letter and accent where a list has one character."""
     return unicodedata.normalize("NFC", name)
-
-
-RESULTS = {"segmentation", "probabilities", "confidence", "label_source", "regions"}  # what predict and review write
-_ROLES = {**dict.fromkeys(SUFFIXES, LABEL), **{f"_{name}": name for name in NEVER_IMAGES}}
-_SEQUENCE = r"0\d{3}|t1\w{0,2}|t2\w?|flair|pd|adc|dwi|swi|mra?|mri|cta?|pet"  # of one patient, or nnU-Net channels
-_PART = re.compile(rf"(?:(.*)[_-])?({_SEQUENCE})$", re.I)
-
-
-def case_of_file(path: Path) -> FoundCase:
-    """An image file as a case, with `<its name>_label`, `_seg` or `_mask` beside it as its label.
-
-    Raises EngineError("unknown-format" or "duplicate-file").
-    """
-    if extension_of(path) in ("", SEGMENTATION):
-        raise EngineError(
-            "unknown-format",
-            f"{path.name} is not an image of a known kind; choose an image or a folder of cases "
-            "(a CSV or JSON goes to the option list).",
-        )
-    stem = stem_of(path)
-    beside = by_stem(p for p in sorted(path.parent.iterdir()) if extension_of(p) and _is_label_of(p, stem))
-    label = {LABEL: next(iter(beside.values()))} if beside else {}
-    return FoundCase(path.parent.name if stem == "image" else stem, {"image": path} | label, ("image",))
-
-
-def _is_label_of(path: Path, stem: str) -> bool:
-    return any(stem_of(path) == stem + suffix for suffix in SUFFIXES)
-
-
-def one_case_each(folder: FoundCase) -> list[FoundCase]:
-    """The cases in a folder that holds image files and does not say which of them is the image.
-
-    Every image is a case, and `<id>_label`, `_seg` or `_mask` its label, `<id>_trusted` and the like what they say.
-    With one image, or a file called "label", the folder itself is the case.
-    Raises EngineError("image-unclear") where files may be channels, or masks, of another one's case.
-    """
-    images = [name for name in folder.files if not name.endswith(tuple(_ROLES))]
-    if len(images) < 2 or set(folder.files) & set(NEVER_IMAGES):
-        return [folder]
-    _check_apart(images, folder)
-    cases = {name: {"image": folder.files[name]} for name in images}
-    for name, path in folder.files.items():
-        if name in cases:
-            continue
-        suffix = next(end for end in _ROLES if name.endswith(end))
-        case = cases.get(name.removesuffix(suffix), {})
-        if not case or case.setdefault(_ROLES[suffix], path) != path:
-            raise _unclear(folder, name)
-    return [FoundCase(name, files, ("image",)) for name, files in cases.items()]
-
-
-def _check_apart(images: list[str], folder: FoundCase) -> None:
-    """No image may be named as a part of another: `a_0000` and `a_0001`, `t1` and `flair`, `a` and `a_contour`.
-
-    Numbers alone, or without nnU-Net's first channel 0000, are numbers of cases.
-    """
-    parts: dict[str, list[str]] = {}
-    for name in images:
-        if any(name.startswith(other + "_") for other in images):
-            raise _unclear(folder, name)
-        match = _PART.match(name)
-        if match and (match[1] or not match[2].isdigit()):
-            parts.setdefault(match[1] or "", []).append(match[2])
-    for whole, found in parts.items():
-        if len(found) > 1 and ("0000" in found or not all(part.isdigit() for part in found)):
-            raise _unclear(folder, next(name for name in images if whole in name and name.endswith(found[-1])))
-
-
-def _unclear(folder: FoundCase, name: str) -> EngineError:
-    return EngineError(
-        "image-unclear",
-        f"{folder.name} holds {', '.join(folder.files)}, and {name} may belong to the case of another one; "
-        "give each case a folder of its own, or say with the option image which of them are the images of one case.",
-    )

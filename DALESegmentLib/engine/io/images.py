@@ -14,13 +14,15 @@ import SimpleITK as sitk
 from ..core.errors import EngineError
 from ..core.files import not_written, replacing, sync
 from ..geometry.grid import Geometry
-from .case import NIFTI, extension_of, is_picture
-from .checks import check_exists, check_label, check_path, label_values, unreadable
-from .dicom import read_series
-from .integrity import check_complete, check_promise, is_complete
-
-# What ITK warns of is checked here and said in words; elsewhere its lines would only alarm.
-sitk.ProcessObject.SetGlobalWarningDisplay(False)
+from .case import NIFTI, OTHER_VOLUMES, extension_of, is_picture
+from .checks import as_label, check_exists, check_label, check_path, label_values
+from .dicom import read_dicom, read_series
+from .dicom_kind import is_dicom
+from .integrity import is_complete, is_tiff
+from .itk_files import channels_of, geometry_of, load_itk
+from .nifti import read_nifti
+from .pictures import read_picture
+from .tiff import read_tiff
 
 
 def take_utf8_paths() -> None:
@@ -33,6 +35,7 @@ def take_utf8_paths() -> None:
 
 take_utf8_paths()
 
+_ROUNDING = 1e-3
 WRITABLE = (".nii.gz", ".nii", ".nrrd", ".mha", ".png", ".tif", ".tiff")
 
 
@@ -47,6 +50,9 @@ def read_image(path: Path | str) -> tuple[np.ndarray, Geometry]:
     "image-not-finite" for NIfTI alone, where ITK would make zeros of NaN without a word).
     """
     array, geometry = _read(Path(path))
+    if array.dtype.kind == "f" and array.dtype.itemsize > 4:
+        with np.errstate(over="ignore"):  # what is too large becomes infinite, which is refused
+            return np.ascontiguousarray(array, np.float32), geometry
     return np.ascontiguousarray(array, np.float32), geometry
 
 
@@ -59,8 +65,8 @@ def read_label(path: Path | str) -> tuple[np.ndarray, Geometry]:
     "label-not-whole", "label-negative" or "label-many-values").
     """
     path = Path(path)
-    channels, geometry = _read(path)
-    label = _one_channel(channels, path)
+    channels, geometry = _read(path, label=True)
+    label = _whole(_one_channel(channels, path))
     if extension_of(path) in (".jpg", ".jpeg"):
         label = _cut_jpeg(label, path)
     check_label(label, path.name)
@@ -69,9 +75,20 @@ def read_label(path: Path | str) -> tuple[np.ndarray, Geometry]:
     return as_label(label), geometry
 
 
-def as_label(label: np.ndarray) -> np.ndarray:
-    """Whole numbers as int16, or int32 where int16 is too small: types that arithmetic and torch take."""
-    return label.astype(np.int16 if label.size == 0 or label.max() <= 32767 else np.int32)
+def _whole(label: np.ndarray) -> np.ndarray:
+    """Numbers that are whole but for the rounding of four bytes, as whole ones."""
+    if label.dtype.kind != "f":
+        return label
+    with np.errstate(invalid="ignore"):
+        rounded = np.rint(label)
+        near = bool((np.abs(label - rounded) <= _ROUNDING).all())
+    return rounded if near else label
+
+
+def read_stored(path: Path | str) -> tuple[np.ndarray, Geometry]:
+    """As `read_label`, but (C, *grid) in the file's own type: before it is decided what the values mean. Of indexed
+    colours the indices."""
+    return _read(Path(path), label=True)
 
 
 def write_image(path: Path | str, array: np.ndarray, geometry: Geometry) -> None:
@@ -123,63 +140,21 @@ def _without_ones(size: tuple[int, ...]) -> tuple[int, ...]:
     return _without_ones(size[:-1]) if size and size[-1] == 1 else tuple(size)
 
 
-def load_itk(path: Path) -> sitk.Image:
-    """The file or DICOM folder as ITK sees it. Raises the errors of `read_image`."""
+def _read(path: Path, label: bool = False) -> tuple[np.ndarray, Geometry]:
+    """Voxels (C, *grid) as they are stored, and where they lie. label: indices of colours, whole numbers."""
     check_exists(path)
+    extension = extension_of(path)
     if path.is_dir():
-        return read_series(path)
-    if not extension_of(path):
-        raise EngineError(
-            "unknown-format",
-            f"{path.name} is of a kind that is not known; use NIfTI, NRRD, MHA, PNG, JPEG, TIFF or a DICOM folder.",
-        )
-    check_complete(path, check_promise(path))
-    try:
-        return sitk.ReadImage(str(path))
-    except RuntimeError as error:
-        if "orthonormal" in str(error):
-            raise EngineError(
-                "file-axes",
-                f"The axes of {path.name} are not at right angles to each other; resample it to a straight grid first.",
-            ) from error
-        if is_picture(path) and "PixelType" in str(error):
-            raise EngineError(
-                "unknown-format",
-                f"{path.name} has pixels of a rare kind; save it again without transparency.",
-            ) from error
-        raise unreadable(path) from error
-
-
-def geometry_of(image: sitk.Image) -> Geometry:
-    """The spatial axes (at most three) of an ITK image."""
-    n = min(image.GetDimension(), 3)
-    direction = np.array(image.GetDirection()).reshape((image.GetDimension(),) * 2)[:n, :n]
-    return Geometry(
-        image.GetSize()[:n],
-        image.GetSpacing()[:n],
-        image.GetOrigin()[:n],
-        tuple(float(x) for x in direction.ravel()),
-    )
-
-
-def channels_of(image: sitk.Image) -> np.ndarray:
-    """Voxels as (C, *grid) in the file's own type."""
-    array = sitk.GetArrayFromImage(image)
-    if image.GetNumberOfComponentsPerPixel() > 1:
-        array = np.moveaxis(array, -1, 0)
-    return array.reshape(-1, *geometry_of(image).array_shape)
-
-
-def _read(path: Path) -> tuple[np.ndarray, Geometry]:
-    image = load_itk(path)
-    array, geometry = channels_of(image), geometry_of(image)
-    if array.dtype.kind not in "buif":
-        raise unreadable(path, "its voxels are not plain numbers")
+        return read_series(path, label)
+    if extension == ".dcm" or (not extension and is_dicom(path)):
+        return read_dicom(path, label)
+    if extension in (*NIFTI, *OTHER_VOLUMES):
+        return read_nifti(path, label)
     if is_picture(path):
-        if array.dtype.kind != "f" and len(array) in (2, 4):
-            array = array[:-1]
-        geometry = _pixel_grid(geometry.size)
-    return array, geometry
+        pixels = read_tiff(path, label) if is_tiff(path) else read_picture(path, label)
+        return pixels, _pixel_grid(tuple(reversed(pixels.shape[1:])))
+    image = load_itk(path)
+    return channels_of(image), geometry_of(image)
 
 
 def _pixel_grid(size: tuple[int, ...]) -> Geometry:

@@ -27,7 +27,7 @@ import SimpleITK as sitk
 
 from ..core.errors import EngineError
 from ..core.memory import available_memory
-from .case import NIFTI, extension_of
+from .case import NIFTI, PICTURES, extension_of
 from .checks import not_finite, unreadable
 
 _CHUNK = 1 << 22
@@ -65,12 +65,26 @@ def _check_format(path: Path, promised: int | None = None) -> tuple[bool, int]:
     extension = extension_of(path)
     if extension in NIFTI:
         return True, count_not_finite(path)
-    return (
-        (extension not in (".jpg", ".jpeg") or _jpeg_complete(path.read_bytes()))
-        and (extension != ".png" or _PNG_END in path.read_bytes())
-        and (extension not in (".tif", ".tiff") or tiff_complete(path))
-        and (not extension.endswith((".nrrd", ".mha")) or _checksum_right(path, promised))
-    ), 0
+    if extension in PICTURES:
+        return _picture_complete(path), 0
+    return not extension.endswith((".nrrd", ".mha")) or _checksum_right(path, promised), 0
+
+
+def is_tiff(path: Path) -> bool:
+    """By its first bytes, whatever its ending."""
+    with path.open("rb") as file:
+        return file.read(4)[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+
+
+def _picture_complete(path: Path) -> bool:
+    """By what it is, whatever its ending. Raises struct.error."""
+    with path.open("rb") as file:
+        start = file.read(4)
+    if start.startswith(b"\xff\xd8"):
+        return _jpeg_complete(path.read_bytes())
+    if start == b"\x89PNG":
+        return _PNG_END in path.read_bytes()
+    return tiff_complete(path) if is_tiff(path) else bool(start)
 
 
 def _jpeg_complete(data: bytes) -> bool:
@@ -107,20 +121,35 @@ _LARGEST_REST = 1 << 26
 
 
 class NiftiHeader:
-    """What the header states. Raises struct.error where it is no NIfTI-1 header."""
+    """What the header states. Raises struct.error where it is no NIfTI header."""
 
     def __init__(self, header: bytes) -> None:
-        order = next((o for o in "<>" if struct.unpack_from(o + "i", header)[0] == 348), None)
+        order = next((o for o in "<>" if struct.unpack_from(o + "i", header)[0] in (348, 540)), None)
         if order is None:
             raise struct.error("no NIfTI header")
-        sizes = struct.unpack_from(order + "8h", header, 40)
-        code, bits = struct.unpack_from(order + "2h", header, 70)
-        (offset,) = struct.unpack_from(order + "f", header, 108)
+        if struct.unpack_from(order + "i", header)[0] == 348:
+            sizes = struct.unpack_from(order + "8h", header, 40)
+            code, bits = struct.unpack_from(order + "2h", header, 70)
+            (offset,) = struct.unpack_from(order + "f", header, 108)
+            self.spacing = struct.unpack_from(order + "3f", header, 80)
+        else:  # NIfTI-2
+            sizes = struct.unpack_from(order + "8q", header, 16)
+            code, bits = struct.unpack_from(order + "2h", header, 12)
+            (offset,) = struct.unpack_from(order + "q", header, 168)
+            self.spacing = struct.unpack_from(order + "3d", header, 112)
         if not 0 <= offset <= _LARGEST_OFFSET:  # NaN, too
             raise struct.error("no place of the voxels")
         self.offset = max(int(offset), 348)
         self.voxel_bytes = math.prod(max(n, 1) for n in sizes[1 : sizes[0] + 1]) * bits // 8
         self.float_type = {16: np.dtype(order + "f4"), 64: np.dtype(order + "f8")}.get(code)
+
+
+def nifti_header(path: Path) -> NiftiHeader:
+    """Raises struct.error, OSError, EOFError or zlib.error where it is none."""
+    with path.open("rb") as file:
+        zipped = file.read(2) == b"\x1f\x8b"
+    with gzip.open(path) if zipped else path.open("rb") as file:
+        return NiftiHeader(file.read(540))
 
 
 def count_not_finite(path: Path) -> int:
@@ -131,8 +160,9 @@ def count_not_finite(path: Path) -> int:
     with path.open("rb") as file:
         zipped = file.read(2) == b"\x1f\x8b"
     with gzip.open(path) if zipped else path.open("rb") as file:
-        header = NiftiHeader(file.read(348))
-        file.read(header.offset - 348)
+        start = file.read(540)
+        header = NiftiHeader(start)
+        file.seek(header.offset)
         left, bad = header.voxel_bytes, 0
         while left > 0:
             chunk = file.read(min(_DECOMPRESSED_CHUNK, left))
@@ -231,7 +261,17 @@ def check_promise(path: Path) -> int:
         raise EngineError("image-empty", f"{path.name} has no voxels; export it again from its source.")
     voxels = math.prod(size) * reader.GetNumberOfComponents()
     promised = voxels * _bytes_each(reader.GetPixelID())
-    if promised > _LARGE and promised > _DENSE * path.stat().st_size and not _is_detached(path):
+    check_size(path, promised, voxels, packed=_is_detached(path))
+    return promised
+
+
+def check_size(path: Path, promised: int, voxels: int, packed: bool = False) -> None:
+    """promised: bytes that the file says it unpacks to; voxels: how many numbers of four bytes become of them. packed:
+    what it unpacks to lies elsewhere, or was looked at.
+
+    Raises EngineError("file-too-large") where they cannot come out of a file of its size, or do not fit into memory.
+    """
+    if promised > _LARGE and promised > _DENSE * path.stat().st_size and not packed:
         raise EngineError(
             "file-too-large",
             f"{path.name} says that it unpacks to {promised / 1e9:.1f} GB, more than a file of its size holds; "
@@ -244,7 +284,6 @@ def check_promise(path: Path) -> int:
             f"{path.name} needs {(promised + 4 * voxels) / 1e9:.1f} GB of memory, but {free / 1e9:.1f} GB are free; "
             "crop or resample it first, or close other programs.",
         )
-    return promised
 
 
 def _check_text_header(path: Path) -> None:

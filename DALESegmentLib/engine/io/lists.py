@@ -16,6 +16,16 @@ from .checks import check_exists
 from .class_names import names_in, read_json
 
 IMAGE_COLUMN = re.compile(r"image\d*$")
+NEAR_NAMES = {
+    "image": ("img", "images", "scan", "volume", "image_path", "img_path", "image_file", "filename", "file", "path"),
+    "label": (
+        *("labels", "mask", "masks", "seg", "segmentation", "gt", "ground_truth", "groundtruth", "annotation"),
+        *("label_path", "mask_path", "seg_path", "label_file", "mask_file"),
+    ),
+    "name": ("case", "case_id", "id", "image_id"),
+    "patient": ("patient_id", "subject", "subject_id"),
+}
+"""What columns are called elsewhere."""
 SECTIONS = {"training": "train", "validation": "test", "test": "test"}
 MOST_CASES = 20_000
 ITEM_KEYS = {"name", "images", "label", "trusted", "confidence", "reference", "arrays", "split", "patient"}
@@ -82,8 +92,9 @@ def _table(path: Path) -> list[FoundCase]:
         raise EngineError("bad-list", f"{path.name} is not a readable CSV; save it again as CSV UTF-8.") from error
     _check_count(len(rows), path)
     cases = []
+    columns = _columns([key for key in (rows[0] if rows else ()) if isinstance(key, str)], path)
     for line, row in enumerate(rows, 2):
-        cells = {(k or "").strip(): (v or "").strip() for k, v in row.items() if isinstance(v, (str, type(None)))}
+        cells = {columns.get(k, ""): (v or "").strip() for k, v in row.items() if isinstance(v, (str, type(None)))}
         if not any(cells.values()):
             continue
         images = [cells.pop(k) for k in sorted(cells, key=_column_number) if IMAGE_COLUMN.match(k)]
@@ -98,6 +109,26 @@ def _table(path: Path) -> list[FoundCase]:
         name = cells.pop("name", "") or _usual_name(images[0])
         cases.append(_case(name, images, path.parent, cells, split))
     return cases
+
+
+def _columns(names: Sequence[str], path: Path) -> dict[str, str]:
+    """{column: what it is called here}, whatever its capitals; a near name counts where the right one is not there.
+
+    Raises EngineError("bad-list") where two columns may be the image or the label.
+    """
+    called = {name: re.sub(r"[\s-]+", "_", name.strip().lower()) for name in names}
+    for right, near in NEAR_NAMES.items():
+        if right in called.values():
+            continue
+        found = [name for name, word in called.items() if word in near]
+        if len(found) > 1 and right in ("image", "label"):
+            raise EngineError(
+                "bad-list",
+                f"The columns {' and '.join(found)} of {path.name} may both be the {right}; call one of them {right}.",
+            )
+        if found:
+            called[found[0]] = right
+    return called
 
 
 def _check_count(cases: int, path: Path) -> None:

@@ -1,15 +1,13 @@
-"""Slicer's segmentations (.seg.nrrd): named, coloured segments that may overlap.
+"""Files with segments: Slicer's (.seg.nrrd), and by their own readers those of DICOM.
 
-The file holds layers on one grid. A segment is one label value in one layer; segments that overlap lie in
-different layers. What the header says beside that stands in key-value pairs `Segment<N>_...` and
+Of Slicer's file, what the header says beside that stands in key-value pairs `Segment<N>_...` and
 `Segmentation_...`, as Slicer's segmentation storage writes them.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -17,64 +15,39 @@ import SimpleITK as sitk
 
 from ..core.errors import EngineError
 from ..core.files import replacing
-from ..geometry.grid import Geometry, onto_grid
 from .case import SEGMENTATION, extension_of
-from .checks import check_label, unreadable
-from .images import as_label, channels_of, geometry_of, load_itk, placed, save_itk, storable
+from .checks import as_label, check_exists, check_label, unreadable
+from .class_names import has_segments
+from .dicom_kind import RTSTRUCT, kind_of_dicom, segments_in
+from .dicom_segmentation import read_dicom_segmentation
+from .images import placed, save_itk, storable
+from .itk_files import channels_of, geometry_of, load_itk
+from .rtstruct import read_rtstruct
+from .segments import GREY, Segment, Segmentation, from_masks, to_label_map
 
-GREY = (0.5, 0.5, 0.5)
-
-
-@dataclass
-class Segment:
-    """One segment: where it lies in the layers, and what it is called. colour: red, green, blue in [0, 1]."""
-
-    id: str
-    name: str
-    colour: tuple[float, float, float] = GREY
-    tags: dict[str, str] = field(default_factory=dict)
-    layer: int = 0
-    label_value: int = 1
-
-
-@dataclass
-class Segmentation:
-    """Segments in the order of Slicer's list. layers: (L, k, j, i) whole numbers on `geometry`.
-
-    attributes: the file's other `Segmentation_...` entries (without that prefix), kept as they are.
-    """
-
-    segments: list[Segment]
-    layers: np.ndarray
-    geometry: Geometry
-    attributes: dict[str, str] = field(default_factory=dict)
-
-    def mask(self, segment: Segment) -> np.ndarray:
-        """(k, j, i) bool on the segmentation's own grid."""
-        return self.layers[segment.layer] == segment.label_value
-
-
-def from_masks(masks: Sequence[np.ndarray], segments: Sequence[Segment], geometry: Geometry) -> Segmentation:
-    """Put (k, j, i) masks into as few layers as their overlaps allow; sets the segments' layer and value."""
-    layers: list[np.ndarray] = []
-    used: list[int] = []  # highest value in each layer, be its segment empty or not
-    for mask, segment in zip(masks, segments, strict=True):
-        inside = np.asarray(mask, bool)
-        free = (n for n, layer in enumerate(layers) if used[n] < 255 and not layer[inside].any())
-        segment.layer = next(free, len(layers))
-        if segment.layer == len(layers):
-            layers.append(np.zeros(geometry.array_shape, np.uint8))
-            used.append(0)
-        used[segment.layer] += 1
-        segment.label_value = used[segment.layer]
-        layers[segment.layer][inside] = segment.label_value
-    stacked = np.stack(layers) if layers else np.zeros((1, *geometry.array_shape), np.uint8)
-    return Segmentation(list(segments), stacked, geometry)
+__all__ = [
+    "GREY",
+    "Segment",
+    "Segmentation",
+    "from_masks",
+    "read_segmentation",
+    "segment_values",
+    "to_label_map",
+    "write_segmentation",
+]
 
 
 def read_segmentation(path: Path | str) -> Segmentation:
-    """A `.seg.nrrd` file. Raises EngineError as `read_image` does, and ("segmentation-header")."""
+    """A `.seg.nrrd` file, or another file in which `has_segments` finds some.
+
+    Raises EngineError as `read_image` does, and ("segmentation-header"); of DICOM what `read_dicom_segmentation` and
+    `read_rtstruct` raise.
+    """
     path = Path(path)
+    if path.is_dir() or extension_of(path) in ("", ".dcm"):
+        check_exists(path)
+        path = segments_in(path) or path
+        return read_rtstruct(path) if kind_of_dicom(path) == RTSTRUCT else read_dicom_segmentation(path)
     image = load_itk(path)
     if image.GetDimension() != 3:
         raise unreadable(path, "a segmentation is 3D")
@@ -114,7 +87,7 @@ def segment_values(paths: Iterable[Path], known: Mapping[int, str] | None = None
     """
     names = dict(known or {})
     for path in paths:
-        if extension_of(path) == SEGMENTATION:
+        if has_segments(path):
             for segment in read_segmentation(path).segments:
                 if segment.name not in names.values():
                     names[max(names, default=0) + 1] = segment.name
@@ -142,57 +115,19 @@ def write_segmentation(path: Path | str, segmentation: Segmentation) -> None:
         save_itk(image, temporary, path.name)
 
 
-def to_label_map(
-    segmentation: Segmentation,
-    geometry: Geometry,
-    values: Mapping[str, int] | None = None,
-    name: str = "The segmentation",
-    image_name: str = "the image",
-) -> tuple[np.ndarray, dict[int, str], int]:
-    """One label map on the image's grid: (label (k, j, i) as `as_label` has it, class names, voxels in several
-    segments).
-
-    Where segments overlap, the later one wins. Values are 1, 2, ... in the order of the segments, or
-    `values[name]`. Raises EngineError("geometry-mismatch") where a resampling would be needed, and
-    ("unknown-segment") for a name that `values` lacks, unless that segment is empty.
-    """
-    layers = onto_grid(segmentation.layers, segmentation.geometry, geometry)
-    if layers is None:
-        raise EngineError(
-            "geometry-mismatch",
-            f"{name} and {image_name} do not lie on the same voxels; in Slicer, make {image_name} the source "
-            "geometry of the segmentation and save it again.",
-        )
-    label = np.zeros(geometry.array_shape, np.int32)
-    covered = np.zeros(geometry.array_shape, np.int16)
-    class_names: dict[int, str] = {}
-    for number, segment in enumerate(segmentation.segments, 1):
-        inside = layers[segment.layer] == segment.label_value
-        if values is not None and segment.name not in values:
-            if not inside.any():
-                continue
-            raise EngineError(
-                "unknown-segment",
-                f"{name} has the segment {segment.name}, which is none of the classes {', '.join(values)}; "
-                "rename or remove it.",
-            )
-        value = number if values is None else values[segment.name]
-        label[inside] = value
-        covered += inside
-        class_names[value] = segment.name
-    return as_label(label), class_names, int(np.count_nonzero(covered > 1))
-
-
 def _segments(entries: Mapping[str, str], path: Path, layers: int) -> list[Segment]:
     numbers = sorted({int(m[1]) for key in entries if (m := re.match(r"Segment(\d+)_", key))})
     if not numbers:
         raise EngineError(
             "segmentation-header", f"{path.name} lists no segments; save it from Slicer as a segmentation."
         )
-    return [_segment(entries, number, path, layers) for number in numbers]
+    return [_segment(entries, number, path, layers, len(numbers)) for number in numbers]
 
 
-def _segment(entries: Mapping[str, str], number: int, path: Path, layers: int) -> Segment:
+def _segment(entries: Mapping[str, str], number: int, path: Path, layers: int, segments: int) -> Segment:
+    """Slicer up to 4.10 wrote neither layer nor value: each segment had a layer of its own, with the value 1."""
+    own_layer = layers >= segments
+
     def entry(key: str, default: str) -> str:
         return entries.get(f"Segment{number}_{key}", default)
 
@@ -203,8 +138,8 @@ def _segment(entries: Mapping[str, str], number: int, path: Path, layers: int) -
             name=entry("Name", f"Segment_{number + 1}"),
             colour=(colour[0], colour[1], colour[2]),
             tags=_tags(entry("Tags", "")),
-            layer=int(entry("Layer", "0")),
-            label_value=int(entry("LabelValue", str(number + 1))),
+            layer=int(entry("Layer", str(number) if own_layer else "0")),
+            label_value=int(entry("LabelValue", "1" if own_layer else str(number + 1))),
         )
         if not 0 <= segment.layer < layers:
             raise ValueError

@@ -35,6 +35,10 @@ class ErrorSample:
     wrong: np.ndarray
     in_band: np.ndarray
 
+    def part(self, keep: np.ndarray) -> ErrorSample:
+        """Of some of the voxels. keep: (n,) bool."""
+        return ErrorSample(self.confidence[keep], self.wrong[keep], self.in_band[keep])
+
 
 def error_sample(
     label: np.ndarray,
@@ -81,7 +85,7 @@ def pooled(samples: Iterable[ErrorSample], limit: int = 4_000_000, seed: int = 0
     share = limit / max(sum(len(case.wrong) for case in cases), 1)
     if share < 1:
         rng = np.random.default_rng(seed)
-        cases = [_drawn(case, rng.random(len(case.wrong), np.float32) < share) for case in cases]
+        cases = [case.part(rng.random(len(case.wrong), np.float32) < share) for case in cases]
     fields = ("confidence", "wrong", "in_band")
     return scores(ErrorSample(*(np.concatenate([getattr(case, name) for case in cases]) for name in fields)))
 
@@ -94,12 +98,8 @@ def scores(sample: ErrorSample) -> dict[str, Any]:
     their voxels) and reliability, the ten bins as {"from", "to", "voxels", "confidence", "right"}. None where
     undefined: without wrong or without right voxels there is nothing to rank, without voxels nothing at all.
     """
-    near = _drawn(sample, sample.in_band)
+    near = sample.part(sample.in_band)
     return {"overall": _scores(sample), "band": _scores(near)}
-
-
-def _drawn(sample: ErrorSample, keep: np.ndarray) -> ErrorSample:
-    return ErrorSample(sample.confidence[keep], sample.wrong[keep], sample.in_band[keep])
 
 
 def _scores(sample: ErrorSample) -> dict[str, Any]:

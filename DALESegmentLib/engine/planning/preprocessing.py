@@ -21,7 +21,7 @@ from torch import Tensor
 
 from ..core.errors import EngineError, checkpoint
 from ..core.memory import available_memory
-from ..dale.label_state import LabelDisagreement, LabelState
+from ..dale.label_state import IGNORED, LabelDisagreement, LabelState
 from ..geometry.grid import Geometry
 from ..geometry.orientation import canonical_affine, canonical_size, from_canonical, to_canonical
 from ..io.case import Case, image_fingerprint
@@ -80,8 +80,12 @@ def prepare_case(case: Case, plan: Plan) -> PreparedCase:
 
 
 def prepare_label(case: Case, plan: Plan) -> tuple[Tensor, Tensor]:
-    """The label as network classes (x, y, z) int16, and the affine of that grid. Raises what `label_classes` raises."""
-    label = _on_plan_grid(label_classes(case, plan)[None], case.geometry, plan, "nearest")
+    """The label as network classes (x, y, z) int16, IGNORED where it is not annotated, and the affine of that grid.
+    Raises what `label_classes` raises."""
+    classes = label_classes(case, plan)
+    if case.annotated is not None:
+        classes = np.where(case.annotated, classes, np.int16(IGNORED))
+    label = _on_plan_grid(classes[None], case.geometry, plan, "nearest")
     return label.as_tensor()[0].to(torch.int16).contiguous(), label.affine
 
 

@@ -7,6 +7,7 @@ however many processes share it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -39,10 +40,11 @@ AHEAD = 3
 @dataclass(frozen=True)
 class Outline:
     """What drawing a patch takes to know of a case, also of another rank's: its size, and how many points it has, a
-    list each, to centre patches on."""
+    list each, to centre patches on. partly: whether some of it is not annotated; its last list is of what is."""
 
     size: tuple[int, int, int]
     points: tuple[int, ...]
+    partly: bool = False
 
 
 @dataclass
@@ -106,10 +108,12 @@ class PatchSampler:
     def rebuild_index(self) -> None:
         """Find where to centre patches, after the learned labels changed."""
         self.points = [_points(case.labels, self.plan.classes, self.focus_trusted) for case in self.cases]
+        drawn = [_annotated_points(case.labels) for case in self.cases]
+        self.points = [[*own, *some] for own, some in zip(self.points, drawn, strict=True)]
         self.outlines = self.ranks.all_gather(
             [
-                Outline(_triple(case.labels.shape), tuple(len(p) for p in points))
-                for case, points in zip(self.cases, self.points, strict=True)
+                Outline(_triple(case.labels.shape), tuple(len(p) for p in points), bool(some))
+                for case, points, some in zip(self.cases, self.points, drawn, strict=True)
             ]
         )
 
@@ -198,9 +202,13 @@ class PatchSampler:
         if not self.order:
             self.order = list(self.random.permutation(len(self.outlines)))
         case = int(self.order.pop())
-        lists = [points for points in self._points_of(case) if len(points)]
+        lists = self._points_of(case)
+        annotated = [lists.pop()] if self.outlines[case].partly else []
+        lists = [points for points in lists if len(points)]
         if lists and self.random.random() < 0.5:
             return self._turned(case, self._near(lists))
+        if annotated:
+            return self._turned(case, self._near(annotated))
         patch = np.array(self.plan.patch_size)
         first, last = self._starts(case)
         # beyond the border and back by the clip below: corners would otherwise hardly ever be seen
@@ -216,7 +224,7 @@ class PatchSampler:
         """Points (N, 3) to centre patches on. Another rank's are not known here, and not needed: as many in the middle
         take as many random numbers."""
         if self.ranks.owns(case):
-            return self.points[case // self.ranks.size]
+            return list(self.points[case // self.ranks.size])
         outline = self.outlines[case]
         return [np.broadcast_to(np.array(outline.size) // 2, (n, 3)) for n in outline.points]
 
@@ -276,6 +284,16 @@ def _points(labels: LabelState, classes: int, focus_trusted: bool) -> list[np.nd
     counts = labels.class_counts()
     every = {c: max(1, counts.get(c, 0) // _POINTS) for c in range(1, classes)}
     return [points(flat, labels.shape) for flat in class_voxels(labels, every).values()]
+
+
+def _annotated_points(labels: LabelState) -> list[np.ndarray]:
+    """A list of (N, 3) voxels of a case that is annotated in part; no list where it is as a whole, or not at all."""
+    counts = labels.class_counts()
+    total = sum(counts.values())
+    if total in (0, math.prod(labels.shape)):
+        return []
+    found = class_voxels(labels, dict.fromkeys(counts, max(1, total // _POINTS)))
+    return [points(torch.cat(list(found.values())), labels.shape)]
 
 
 def confirmed_points(labels: LabelState) -> np.ndarray:

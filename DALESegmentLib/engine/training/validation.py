@@ -23,7 +23,7 @@ from ..core.errors import EngineError
 from ..core.files import read_json, write_json
 from ..core.progress import Progress
 from ..dale.config import CrossFittingConfig
-from ..dale.label_state import LabelState
+from ..dale.label_state import IGNORED, LabelState
 from ..dale.quality import Recalibration, confidence_of
 from ..inference.predictor import Predictor
 from ..metrics.segmentation import dice, mean_dice
@@ -34,12 +34,14 @@ from .sampling import Batch, DrawnPatch, PatchSampler
 def validation_dice(
     cases: Sequence[PreparedCase], predictor: Predictor, progress: Progress, ranks: Ranks | None = None
 ) -> float | None:
-    """Mean Dice over classes and cases against their given labels; None without such cases. cases: the rank's own; the
-    mean is that of all."""
+    """Mean Dice over classes and cases against their given labels, where these are annotated; None without such cases.
+    cases: the rank's own; the mean is that of all."""
     scores = []
     for case in cases:
         progress.check()
-        scores.append(mean_dice(predictor.prepared_classes(case.image, progress), case.labels.target()))
+        label = case.labels.target()
+        drawn = torch.as_tensor(predictor.prepared_classes(case.image, progress))
+        scores.append(mean_dice(drawn.masked_fill(label == IGNORED, 0), label))
     scores = (ranks or Ranks()).all_gather(scores)
     known = [score for score in scores if score is not None]
     return float(np.mean(known)) if known else None

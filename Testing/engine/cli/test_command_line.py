@@ -78,7 +78,10 @@ def test_the_help_tells_the_engines_defaults():
     assert f"({Train.model_fields['validation'].default})" in text
 
 
-CASES = "--data d --image a,b --label l --split test --limit 3 --rater-seed 1"
+CASES = (
+    "--data d --image a,b --label l --split test --limit 3 --rater-seed 1 --rater 2 --ignore-label 255 "
+    "--ignore-label -1 --class-label 128 --instances-as-one --sparse-labels"
+)
 LEARN = "--epochs 2 --steps-per-epoch 3 --seconds 4 --learning-rate 0.01 --seed 5 --device cpu --overwrite -o out"
 EVERYTHING = {
     "inspect": f"{CASES} --reference votes:2",
@@ -100,7 +103,7 @@ def test_every_option_is_a_parameter_the_engine_knows(command, monkeypatch):
     pytest.importorskip("torch")
     sent: list[dict[str, Any]] = []
     for module in (learning, applying, studying):
-        monkeypatch.setattr(module, "perform", lambda _command, parameters, *_: sent.append(parameters))
+        monkeypatch.setattr(module, "perform", lambda _command, parameters, *_, **_more: sent.append(parameters))
     done = CliRunner().invoke(app, [command, *EVERYTHING[command].split()])
     assert done.exit_code == 0, done.output
     job = import_module(f"DALESegmentLib.engine.commands.{command}")
@@ -117,7 +120,7 @@ def test_every_option_is_a_parameter_the_engine_knows(command, monkeypatch):
 
 def test_only_what_was_given_is_sent(monkeypatch):
     sent: list[dict[str, Any]] = []
-    monkeypatch.setattr(learning, "perform", lambda _command, parameters, *_: sent.append(parameters))
+    monkeypatch.setattr(learning, "perform", lambda _command, parameters, *_, **_more: sent.append(parameters))
     CliRunner().invoke(app, ["train", "--data", "d", "-o", "out", "--no-alignment"])
     assert sent[0]["dale"] == {"alignment": False}
     assert sent[0].keys() == {"cases", "out", "dale", "resume", "overwrite"}
@@ -136,7 +139,7 @@ def test_only_what_was_given_is_sent(monkeypatch):
 def test_a_resumed_training_is_asked_for_what_was_given(options, given, monkeypatch):
     """The engine refuses what differs from the stored settings; a default must not pass for a wish."""
     sent: list[dict[str, Any]] = []
-    monkeypatch.setattr(learning, "perform", lambda _command, parameters, *_: sent.append(parameters))
+    monkeypatch.setattr(learning, "perform", lambda _command, parameters, *_, **_more: sent.append(parameters))
     done = CliRunner().invoke(app, ["train", "-o", "out", "--resume", *options.split()])
     assert done.exit_code == 0, done.output
     assert sent == [{"out": Path("out"), "resume": True, "overwrite": False, **given}]
@@ -157,7 +160,7 @@ def test_a_table_and_plain_lines_without_a_terminal(two_cases):
     assert done.returncode == 0
     assert "16 × 20 × 12" in done.stdout
     assert "2 cases, 0 with a problem" in done.stdout
-    assert "reading: Case 1 of 2" in done.stderr
+    assert "reading: Looking at label 1 of 2" in done.stderr
     assert "\x1b" not in done.stdout + done.stderr
 
 

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 
 import numpy as np
+import pytest
+from typer.testing import CliRunner
 
+from DALESegmentLib.engine.cli import summaries
+from DALESegmentLib.engine.cli.app import app
 from DALESegmentLib.engine.commands import inspect
 from DALESegmentLib.engine.core.progress import Progress
 from DALESegmentLib.engine.io.images import write_image
@@ -137,3 +142,95 @@ def test_the_class_names_of_a_decathlon_list(tmp_path):
     rows = inspect.run({"cases": {"list": str(tmp_path / "d.json")}}, Progress())["cases"]
     assert [row.get("classes") for row in rows] == [{"1": "ball"}, {"1": "ball"}, {"1": "tumour"}]
     assert [row["problem"] is None for row in rows] == [True, True, False]
+
+
+def inspected(**cases) -> dict:
+    return inspect.run({"cases": cases}, Progress())
+
+
+def test_every_row_says_which_file_is_what(tmp_path):
+    for name in ("a", "b"):
+        write_case(tmp_path / name)
+    result = inspected(folder=str(tmp_path))
+    assert [Path(row["image"][0]).name for row in result["cases"]] == ["image.nrrd", "image.nrrd"]
+    assert [Path(row["label"][0]).name for row in result["cases"]] == ["label.nrrd", "label.nrrd"]
+    assert result["layout"] == "one folder a case"
+    assert (result["left_over"], result["labels"], result["problem"]) == ([], [], None)
+
+
+def test_what_nobody_claims_is_grouped_with_what_to_type(tmp_path):
+    for n in range(3):
+        write_picture(tmp_path / f"x{n}")
+        for part, name in (("images", f"x{n}"), ("masks", f"x{n}_r1"), ("masks", f"x{n}_r2"), ("masks", f"other{n}")):
+            (tmp_path / "d" / part).mkdir(parents=True, exist_ok=True)
+            source = tmp_path / f"x{n}" / ("image.png" if part == "images" else "label.png")
+            (tmp_path / "d" / part / f"{name}.png").write_bytes(source.read_bytes())
+    result = inspected(folder=str(tmp_path / "d"))
+    assert result["problems"] == 3
+    assert "type --label r1, or --rater 1" in result["cases"][0]["problem"]
+    groups = {group["kind"]: group for group in result["left_over"]}
+    assert {kind: group["files"] for kind, group in groups.items()} == {
+        "*_r1.png": 3,
+        "*_r2.png": 3,
+        "other*.png": 3,
+    }
+    assert groups["*_r2.png"]["why"] == "may be the label: type --label r2"
+    assert "rename" in groups["other*.png"]["why"]
+    result = inspected(folder=str(tmp_path / "d"), rater="1")
+    assert result["problems"] == 0
+    assert len(result["left_over"]) == 2
+
+
+def test_what_to_type_can_be_typed(tmp_path):
+    for n in range(2):
+        write_case(tmp_path / f"c{n}")
+        label = tmp_path / f"c{n}" / "label.nrrd"
+        (label.parent / "reader 2.nrrd").write_bytes(label.read_bytes())
+        label.rename(label.parent / "reader 1.nrrd")
+    problem = inspected(folder=str(tmp_path))["cases"][0]["problem"]
+    option, name = shlex.split(problem.partition("type ")[2].partition(", or")[0])
+    assert (option, name) == ("--label", "reader 1")
+    assert inspected(folder=str(tmp_path), label=name)["problems"] == 0
+
+
+def test_a_problem_of_the_set_hides_no_case(tmp_path):
+    for n, factor in enumerate((1, 255)):
+        case = ball_case(f"c{n}")
+        label = case.label * factor
+        label[0, 0, 0] = 2
+        write_image(tmp_path / f"c{n}" / "image.nrrd", case.image, case.geometry)
+        write_image(tmp_path / f"c{n}" / "label.nrrd", label, case.geometry)
+    result = inspected(folder=str(tmp_path))
+    assert "--ignore-label 255" in result["problem"]
+    assert result["problems"] == 1
+    assert all("geometry" in row for row in result["cases"])
+    assert inspected(folder=str(tmp_path), ignore_label=[255])["problems"] == 0
+
+
+@pytest.mark.slow
+def test_the_command_ends_with_1_where_there_is_a_problem_and_shows_few_rows(tmp_path, monkeypatch):
+    for n in range(25):
+        write_picture(tmp_path / f"c{n:02}")
+    monkeypatch.setattr(summaries.console, "_width", 300)
+    done = CliRunner().invoke(app, ["inspect", "--data", str(tmp_path)])
+    assert done.exit_code == 0, done.output
+    assert "5 more cases: type --all for every row" in done.output
+    assert CliRunner().invoke(app, ["inspect", "--data", str(tmp_path), "--all"]).output.count("label.png") == 25
+    (tmp_path / "c20" / "label.png").unlink()
+    done = CliRunner().invoke(app, ["inspect", "--data", str(tmp_path)])
+    assert done.exit_code == 1
+    assert "c20 has no label" in done.output
+
+
+def test_masks_that_would_be_taken_for_images_and_labels_of_nobody(tmp_path):
+    for n in range(2):
+        write_picture(tmp_path / "a" / f"c{n}")
+        (tmp_path / "a" / f"c{n}" / "image.png").unlink()
+        (tmp_path / "a" / f"c{n}" / "label.png").rename(tmp_path / "a" / f"c{n}" / "wmh.png")
+        write_picture(tmp_path / f"x{n}")
+        for part, name, source in (("images", f"x{n}", "image"), ("masks", f"y{n}", "label")):
+            (tmp_path / "b" / part).mkdir(parents=True, exist_ok=True)
+            (tmp_path / "b" / part / f"{name}.png").write_bytes((tmp_path / f"x{n}" / f"{source}.png").read_bytes())
+    assert "wmh.png has few whole values" in problems(folder=str(tmp_path / "a"))["c0"]
+    result = inspected(folder=str(tmp_path / "b"))
+    assert (result["problems"], "2 files look like one" in result["problem"]) == (1, True)

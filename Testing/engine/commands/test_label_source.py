@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 from DALESegmentLib.engine.bundle.bundle import load_bundle
 from DALESegmentLib.engine.cli.app import app
 from DALESegmentLib.engine.commands import confidence, finetune, refresh, review, train
-from DALESegmentLib.engine.commands.case_confidence import native_source
+from DALESegmentLib.engine.commands.label_source import native_source
 from DALESegmentLib.engine.core.progress import Progress
 from DALESegmentLib.engine.dale.issues import Region
 from DALESegmentLib.engine.dale.label_state import IGNORED, NO_PROPOSAL, LabelState

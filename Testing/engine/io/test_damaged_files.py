@@ -159,13 +159,6 @@ def test_labels_that_are_none(tmp_path, refused):
         read_label(tmp_path / "two.nii.gz")
 
 
-def test_grey_with_transparency_says_what_to_do(tmp_path, refused):
-    pillow = pytest.importorskip("PIL.Image")
-    pillow.new("LA", (8, 8), (100, 200)).save(tmp_path / "a.png")
-    with refused("unknown-format", "a.png", "transparency"):
-        read_image(tmp_path / "a.png")
-
-
 def test_picture_masks_that_are_none(tmp_path, refused):
     colours = np.zeros((8, 8, 3), np.uint8)
     colours[2:4, 2:4, 0] = 255

@@ -1,0 +1,155 @@
+"""RTSTRUCT: the contours of radiotherapy as segments on the grid of their image.
+
+A voxel is inside where its centre lies within an odd number of a structure's contours, so that holes are holes, be they
+contours of their own or keyholes; DICOM PS3.3, C.8.8.6.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..core.errors import EngineError
+from ..core.notes import note
+from ..geometry.grid import LPS_TO_RAS, Geometry
+from .checks import unreadable
+from .dicom_kind import quiet, read_header
+from .segments import GREY, Segment, Segmentation, from_masks
+
+_BETWEEN = 0.1
+"""Slices that a contour may lie off its slice: positions are rounded in headers."""
+_CLOSED = ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR")
+
+
+@dataclass
+class Contours(Segmentation):
+    """Segments as closed contours. contours: for each segment (points, 3) LPS mm. They have no grid of their own."""
+
+    contours: list[list[np.ndarray]] = field(default_factory=list)
+
+    def layers_on(self, geometry: Geometry, name: str = "", grid_name: str = "") -> np.ndarray | None:
+        """Drawn on the grid. Raises EngineError("contours-between-slices" or "contours-outside")."""
+        if geometry.dims != 3:
+            return None
+        index = np.linalg.inv(geometry.ijk_to_ras())
+        placed = [[_indices(points, index) for points in contours] for contours in self.contours]
+        _check_places(placed, self.segments, geometry, name, grid_name)
+        return from_masks(_masks(placed, geometry), self.segments, geometry).layers
+
+
+@quiet()
+def read_rtstruct(path: Path) -> Contours:
+    """The structures with their names, in the file's order; those without contours, too. Points and open lines are left
+    over.
+
+    Raises EngineError("unreadable-file" or "segmentation-header").
+    """
+    header = read_header(path, force=True)
+    try:
+        names = {
+            int(item.ROINumber): str(item.get("ROIName") or f"structure {item.ROINumber}")
+            for item in header.get("StructureSetROISequence") or ()
+        }
+        drawn = {int(item.ReferencedROINumber): item for item in header.get("ROIContourSequence") or ()}
+        names |= {number: f"structure {number}" for number in drawn if number not in names}
+        found = [(number, name, drawn.get(number)) for number, name in names.items()]
+        contours = [_closed(path, name, item) for _, name, item in found]
+        segments = [Segment(f"ROI_{number}", _own_name(names, number), _colour(item)) for number, _, item in found]
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        raise unreadable(path, "its header makes no sense") from error
+    if not segments:
+        raise EngineError("segmentation-header", f"{path.name} is an RTSTRUCT without structures; export it again.")
+    nowhere = Geometry((1, 1, 1), (1.0,) * 3, (0.0,) * 3, (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0))
+    return Contours(segments, np.zeros((1, 1, 1, 1), np.uint8), nowhere, {}, contours)
+
+
+def _own_name(names: dict[int, str], number: int) -> str:
+    earlier = [other for other, name in names.items() if name == names[number]]
+    return names[number] if earlier[0] == number else f"{names[number]} {number}"
+
+
+def _closed(path: Path, name: str, item: Any) -> list[np.ndarray]:
+    contours, others = [], 0
+    for contour in (item.get("ContourSequence") or ()) if item is not None else ():
+        points = np.array(contour.ContourData, float).reshape(-1, 3)
+        if contour.get("ContourGeometricType", "CLOSED_PLANAR") in _CLOSED and len(points) > 2:
+            contours.append(points)
+        else:
+            others += 1
+    if others:
+        note(f"{path.name}: {others} points or open lines of {name} are left over; they enclose nothing.")
+    return contours
+
+
+def _colour(item: Any) -> tuple[float, float, float]:
+    values = item.get("ROIDisplayColor") if item is not None else None
+    if values is None or len(values) != 3:
+        return GREY
+    return int(values[0]) / 255, int(values[1]) / 255, int(values[2]) / 255
+
+
+def _indices(points: np.ndarray, index: np.ndarray) -> np.ndarray:
+    """(points, 3): i, j, k, with fractions."""
+    ras = points @ LPS_TO_RAS.T
+    return ras @ index[:3, :3].T + index[:3, 3]
+
+
+def _plane(points: np.ndarray) -> tuple[int, float]:
+    """The axis along which a contour does not move most, and where on it. Slices (k) come first."""
+    spread = np.ptp(points, axis=0)
+    axis = 2 if spread[2] <= 2 * _BETWEEN else int(spread.argmin())
+    return axis, float(points[:, axis].mean()) if spread[axis] <= 2 * _BETWEEN else np.nan
+
+
+def _check_places(
+    placed: list[list[np.ndarray]], segments: list[Segment], geometry: Geometry, name: str, grid_name: str
+) -> None:
+    outside = total = 0
+    for contours, segment in zip(placed, segments, strict=True):
+        places = [_plane(points) for points in contours]
+        between = sum(not abs(at - round(at)) <= _BETWEEN if np.isfinite(at) else True for _, at in places)
+        if between:
+            raise EngineError(
+                "contours-between-slices",
+                f"{between} of the {len(places)} contours of {segment.name} in {name} do not lie in the slices of "
+                f"{grid_name}; choose the image that they were drawn on.",
+            )
+        outside += sum(not 0 <= round(at) < geometry.size[axis] for axis, at in places)
+        total += len(places)
+        _tell_gaps(places, segment.name, name)
+    if total and outside == total:
+        raise EngineError(
+            "contours-outside",
+            f"All contours of {name} lie outside {grid_name}; choose the image that they were drawn on.",
+        )
+    if outside:
+        note(f"{name}: {outside} of {total} contours lie outside {grid_name} and are left over.")
+
+
+def _tell_gaps(places: list[tuple[int, float]], segment: str, name: str) -> None:
+    slices = sorted({round(at) for _, at in places})
+    gaps = np.diff(slices)
+    if len(gaps) > 1 and np.median(gaps) > 1:
+        every = int(np.median(gaps))
+        note(f"{name}: {segment} is drawn on one of {every} slices alone; between them nothing is labelled.")
+
+
+def _masks(placed: list[list[np.ndarray]], geometry: Geometry) -> Iterator[np.ndarray]:
+    """(k, j, i) of each segment."""
+    from skimage.draw import polygon
+
+    for contours in placed:
+        mask = np.zeros(geometry.array_shape, bool)
+        for points in contours:
+            axis, at = _plane(points)
+            if not 0 <= round(at) < geometry.size[axis]:
+                continue
+            plane = np.moveaxis(mask, 2 - axis, 0)[round(at)]
+            across, down = [n for n in range(3) if n != axis]  # array axes run the other way round
+            rows, columns = polygon(points[:, down], points[:, across], plane.shape)
+            plane[rows, columns] ^= True
+        yield mask
