@@ -146,7 +146,7 @@ def test_pictures(picture_model, tmp_path_factory, width, height, seed, extensio
     image, truth = two_valued(geometry, seed)
     path = folder / f"image{extension}"
     write_image(path, image.astype(np.uint8), geometry)
-    written, place = read_label(Path(predicted(picture_model, {"name": "p", "images": [str(path)]}, folder)))
+    written, place = read_label(Path(predicted(picture_model, {"name": "p", "images": [str(path)]}, folder / "out")))
     assert place.size == (width, height)
     assert np.array_equal(written, truth)
 

@@ -33,7 +33,8 @@ inspect.run({"cases": cases}, Progress())
 train.run({"cases": cases, "out": out + "/run", **short}, Progress())
 finetune.run({"model": out + "/run", "cases": cases, "out": out + "/tuned", **short}, Progress())
 for job in (predict, confidence, review):
-    job.run({"model": out + "/tuned", "cases": cases, "out": out + "/results", "device": "cpu"}, Progress())
+    asked = {"model": out + "/tuned", "cases": cases, "out": out + "/results", "device": "cpu", "overwrite": True}
+    job.run(asked, Progress())
 simulate.run({"cases": cases, "out": out + "/spoiled", "kind": "erode", "amount": 1.0}, Progress())
 """
 TRIES = """

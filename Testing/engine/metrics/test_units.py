@@ -63,7 +63,7 @@ def test_an_audit_is_drawn_written_and_judged_at_any_voxel_size(edge, tmp_path):
     draw = AuditDraw(12, seed=1)
     draw.see("a", label, geometry)
     write_audit(draw.places(), tmp_path / "audit.csv")
-    rows = list(csv.DictReader((tmp_path / "audit.csv").read_text().splitlines()))
+    rows = list(csv.DictReader((tmp_path / "audit.csv").read_text(encoding="utf-8").splitlines()))
     for row in rows:
         voxel = tuple(int(row[axis]) for axis in "ijk")
         there = geometry.ras_to_index(tuple(float(row[f"{axis}_mm"]) for axis in "ras"))
@@ -105,9 +105,9 @@ def test_an_audit_of_pictures_is_in_pixels(tmp_path):
     draw = AuditDraw(5)
     draw.see("a", label, geometry)
     write_audit(draw.places(), tmp_path / "audit.csv")
-    text = (tmp_path / "audit.csv").read_text()
+    text = (tmp_path / "audit.csv").read_text(encoding="utf-8")
     (tmp_path / "audit.csv").write_text("\n".join(line.replace("a,,", "a,wrong,") for line in text.splitlines()))
-    rows = list(csv.DictReader((tmp_path / "audit.csv").read_text().splitlines()))
+    rows = list(csv.DictReader((tmp_path / "audit.csv").read_text(encoding="utf-8").splitlines()))
     assert {(row["r_mm"], row["unit"]) for row in rows} == {("", "pixel")}
     left = errors_left_by(read_audit(tmp_path / "audit.csv"))
     assert "within 10 pixels" in left["sentence"]
@@ -129,11 +129,11 @@ def test_a_list_keeps_its_digits(edge, tmp_path):
     centre = tuple(float(row[f"centre_{axis}_mm"]) for axis in "ras")
     assert np.allclose(geometry.ras_to_index(centre), region.centre_voxel, atol=0.05)
     assert row["unit"] == "mm"
-    text = (tmp_path / "regions.csv").read_text()
+    text = (tmp_path / "regions.csv").read_text(encoding="utf-8")
     assert ",0.00," not in text
     decided = {**region.as_dict(), "state": "confirmed", "who": "me", "when": "now"}
     write_decisions_csv([decided], tmp_path / "decisions.csv")
-    assert row["size_mm3"] in (tmp_path / "decisions.csv").read_text()
+    assert row["size_mm3"] in (tmp_path / "decisions.csv").read_text(encoding="utf-8")
     assert "0 mm" not in reason(region).replace(f"{region.extent_mm:,.0f} mm", "")
 
 
