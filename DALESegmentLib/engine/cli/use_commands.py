@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from . import summaries
+from . import data_summaries, summaries
 from .options import (
     RESULT,
     CaseChoice,
@@ -160,7 +160,7 @@ def inspect(
     as_json: Json = False,
 ) -> None:
     """List cases with their files, geometry, classes and problems; ends with 1 where there is a problem."""
-    show = partial(summaries.inspection, every=every)
+    show = partial(data_summaries.inspection, every=every)
     perform(
         "inspect", {"cases": chosen.parameter()}, as_json, show, quiet, is_bad=lambda result: bool(result["problems"])
     )
@@ -200,7 +200,7 @@ def evaluate(
         out=out,
         overwrite=overwrite or None,
     )
-    perform("evaluate", parameters, as_json, summaries.evaluation, quiet)
+    perform("evaluate", parameters, as_json, data_summaries.evaluation, quiet)
 
 
 @on_cases()
@@ -236,7 +236,7 @@ def simulate(
         seed=seed,
         overwrite=overwrite or None,
     )
-    perform("simulate", parameters, as_json, summaries.simulation, quiet)
+    perform("simulate", parameters, as_json, data_summaries.simulation, quiet)
 
 
 def add_data_commands(app: typer.Typer) -> None:

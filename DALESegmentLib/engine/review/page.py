@@ -15,7 +15,7 @@ from ..core.errors import checkpoint
 from ..core.files import remove, replacing
 from ..dale.issues import Region
 from ..dale.reasons import reason
-from ..dale.rows import is_below_line
+from ..dale.review_rows import is_below_line
 from .pictures import GIVEN, SUGGESTED, RegionView, RegionViews, draw
 
 PAGE, OVERLAYS = "review.html", "overlays"

@@ -20,18 +20,7 @@ import pytest
 import SimpleITK as sitk
 from typer.testing import CliRunner
 
-from DALESegmentLib.engine.cli import (
-    summaries,
-)
-from DALESegmentLib.engine.cli import (
-    train_commands as learning,
-)
-from DALESegmentLib.engine.cli import (
-    use_commands as applying,
-)
-from DALESegmentLib.engine.cli import (
-    use_commands as studying,
-)
+from DALESegmentLib.engine.cli import data_summaries, summaries, train_commands, use_commands
 from DALESegmentLib.engine.cli.app import app
 from DALESegmentLib.engine.rpc.job_registry import COMMANDS
 
@@ -105,7 +94,7 @@ def test_every_option_is_a_parameter_the_engine_knows(command, monkeypatch):
     """What would be sent is caught on its way and read by the job's own model."""
     pytest.importorskip("torch")
     sent: list[dict[str, Any]] = []
-    for module in (learning, applying, studying):
+    for module in (train_commands, use_commands):
         monkeypatch.setattr(module, "perform", lambda _command, parameters, *_, **_more: sent.append(parameters))
     done = CliRunner().invoke(app, [command, *EVERYTHING[command].split()])
     assert done.exit_code == 0, done.output
@@ -123,7 +112,7 @@ def test_every_option_is_a_parameter_the_engine_knows(command, monkeypatch):
 
 def test_only_what_was_given_is_sent(monkeypatch):
     sent: list[dict[str, Any]] = []
-    monkeypatch.setattr(learning, "perform", lambda _command, parameters, *_, **_more: sent.append(parameters))
+    monkeypatch.setattr(train_commands, "perform", lambda _command, parameters, *_, **_more: sent.append(parameters))
     CliRunner().invoke(app, ["train", "--data", "d", "-o", "out", "--no-alignment"])
     assert sent[0]["dale"] == {"alignment": False}
     assert sent[0].keys() == {"cases", "out", "dale", "resume", "overwrite"}
@@ -142,7 +131,7 @@ def test_only_what_was_given_is_sent(monkeypatch):
 def test_a_resumed_training_is_asked_for_what_was_given(options, given, monkeypatch):
     """The engine refuses what differs from the stored settings; a default must not pass for a wish."""
     sent: list[dict[str, Any]] = []
-    monkeypatch.setattr(learning, "perform", lambda _command, parameters, *_, **_more: sent.append(parameters))
+    monkeypatch.setattr(train_commands, "perform", lambda _command, parameters, *_, **_more: sent.append(parameters))
     done = CliRunner().invoke(app, ["train", "-o", "out", "--resume", *options.split()])
     assert done.exit_code == 0, done.output
     assert sent == [{"out": Path("out"), "resume": True, "overwrite": False, **given}]
@@ -296,7 +285,7 @@ def test_the_tables_show_the_names_and_the_scores(capsys):
     found = {"overall": scores, "band": scores}
     item = {"name": "a", "label_errors": found}
     bias = {"class": "liver", "annotator": "reader", "offset_mm": 0.5, "low_mm": None, "high_mm": None, "cases": 1}
-    summaries.evaluation({"items": [item], "mean": {"label_errors": found}, "bias": [bias]})
+    data_summaries.evaluation({"items": [item], "mean": {"label_errors": found}, "bias": [bias]})
     predicted = {"name": "a", "voxels": {"3": 7}, "classes": {"3": "liver"}, "seconds": 1.0, "segmentation": "a.nii.gz"}
     volume, unknown = {"value": 1.25, "low": 0.875, "high": 1.5}, {"value": 12.0, "low": None, "high": None}
     predicted["extents"] = {"3": {"name": "liver", "volume_ml": volume, "diameter_mm": unknown}}

@@ -15,8 +15,8 @@ import psutil
 import pytest
 from typer.testing import CliRunner
 
+from DALESegmentLib.engine.cli import data_summaries, summaries, train_commands
 from DALESegmentLib.engine.cli import run as running
-from DALESegmentLib.engine.cli import summaries, train_commands
 from DALESegmentLib.engine.cli.app import app
 from DALESegmentLib.engine.io.images import write_image
 from DALESegmentLib.engine.rpc.job_registry import COMMANDS
@@ -122,7 +122,7 @@ def test_scores_come_with_median_and_quartiles_below_a_cut_table(capsys):
     result = {"items": [compared(n) for n in range(30)], "bias": []}
     for name in ("mean", "median", "quartile_1", "quartile_3"):
         result[name] = {"prediction": across}
-    summaries.evaluation(result)
+    data_summaries.evaluation(result)
     text = capsys.readouterr().out
     assert "... and 10 more in evaluate.csv" in text
     for word in ("mean", "median", "first quartile", "third quartile", "hd95, px", "within 2 px"):

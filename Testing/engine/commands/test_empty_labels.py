@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from DALESegmentLib.engine.cli import summaries
+from DALESegmentLib.engine.cli import data_summaries
 from DALESegmentLib.engine.commands import (
     confidence,
     evaluate,
@@ -46,7 +46,7 @@ def test_every_command_takes_them(tmp_path, capsys):
     data = write_cases(tmp_path / "data", labelled=1, empty=1)
     found = inspect.run(of(data), Progress())
     assert found["problems"] == 0
-    summaries.inspection(found)
+    data_summaries.inspection(found)
     assert capsys.readouterr().out.count("empty") == 1
     assert plan.run(of(data), Progress())["classes"] == 2
     trained = train.run({**of(data), "out": str(tmp_path / "run"), **SHORT}, Progress())
