@@ -186,10 +186,11 @@ class ReviewPanel:
             jumpToRegion(region)
 
     def _explainRegion(self) -> None:
-        """Why the chosen region is listed, why it was learned as it was, where that is known, and what A does."""
+        """Why the chosen region is listed and what A does, and why it was learned as it was, where that is known."""
         region = self.table.selected()
         said = "" if region is None else self.suggested.sentence(region)
-        parts = () if region is None else (region.note, reason(region, _), whyLearned(region), said and f"{said}.")
+        why = "" if region is None else " ".join(part for part in (reason(region, _), said and f"{said}.") if part)
+        parts = () if region is None else (region.note, why, whyLearned(region))
         text = "\n".join(part for part in parts if part)
         self._ui.whyLearnedLabel.setText(text)
         self._ui.whyLearnedLabel.visible = bool(text)

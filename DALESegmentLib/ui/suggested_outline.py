@@ -67,7 +67,7 @@ class SuggestedOutline:
             SURE: sum(int(change.sure.sum()) for change in changes),
             LIKELY: sum(int(change.likely.sum()) for change in changes),
         }
-        more = _("] suggests {count} voxels").format(count=counts[LIKELY])
+        more = _("] suggests {count}").format(count=counts[LIKELY])
         if self.step == NOTHING:
             return _("A changes nothing: the label")
         if self.step == LIKELY:
@@ -76,7 +76,7 @@ class SuggestedOutline:
             nothing = _("A changes nothing: none of it is surely wrong")
             return f"{nothing}; {more}" if counts[LIKELY] else nothing
         half = _("A changes half of what is surely wrong")
-        sure = _("A changes what is surely wrong: {count} voxels").format(count=counts[SURE])
+        sure = _("A changes {count} voxels").format(count=counts[SURE])
         less = half if self.step == HALF else sure
         return f"{less}; {more}" if counts[LIKELY] > counts[SURE] else less
 

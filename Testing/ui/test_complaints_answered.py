@@ -48,7 +48,7 @@ def test_the_tutorial_names_controls_that_exist():
     tutorial = (REPOSITORY / "docs/tutorial.md").read_text(encoding="utf-8")
     panel = (REPOSITORY / "Resources/UI/DALESegment.ui").read_text(encoding="utf-8")
     controls = set(re.findall(r"<string>([^<]+)</string>", panel))
-    keys = {"E", "D", "N", "A", "S", "O"}
+    keys = {"E", "D", "N", "A", "S", "O", "]"}
     others = {"DALESegment practice case"}  # a button of the Sample Data module
     bold = set(re.findall(r"\*\*([^*]+)\*\*", tutorial)) - keys - others
     assert len(bold) > 10

@@ -264,10 +264,9 @@ def test_what_dataset_json_calls_a_class_is_one_and_ignore_is_not(tmp_path, refu
         read_all(root)
 
 
-@pytest.mark.parametrize("core", [2, [2]])
-def test_regions_of_nnunet_give_names(tmp_path, core):
+def test_regions_of_nnunet_give_names(tmp_path):
     root = lay_masks(tmp_path, three(2, 1))
-    regions = {"background": 0, "whole": [1, 2], "core": core}
+    regions = {"background": 0, "whole": [1, 2], "core": [2]}
     (root / "dataset.json").write_text(json.dumps({"labels": regions, "regions_class_order": [1, 2]}))
     assert read_all(root)[0][0].class_names == {1: "whole", 2: "whole + core"}
 
