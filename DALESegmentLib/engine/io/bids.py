@@ -83,9 +83,8 @@ def write_map(
     made, a few words. Returns the path of the map. Raises the errors of `write_image`.
     """
     shares = names is None or array.ndim > geometry.dims
-    folder, entities = place_of(source)
-    base = f"{entities}_desc-{WHAT.get(stem, _alphanumeric(stem))}"
-    path = out / folder / f"{base}_{'probseg' if shares else 'dseg'}.nii.gz"
+    path = map_path(out, source, stem, shares=shares)
+    base = path.name.removesuffix(f"_{_ending(shares)}")
     about: dict[str, Any] = {"Description": f"{stem.replace('_', ' ')}, {description}", "SpatialReference": "orig"}
     _name_source(out, source, about)
     if not shares:
@@ -96,6 +95,16 @@ def write_map(
     write_image(path, array, geometry)
     write_json(path.with_name(path.name.removesuffix(".nii.gz") + ".json"), about)
     return path
+
+
+def map_path(out: Path, source: CaseSource, stem: str, *, shares: bool) -> Path:
+    """Where `write_map` writes. shares: of a map between 0 and 1, or one channel a class."""
+    folder, entities = place_of(source)
+    return out / folder / f"{entities}_desc-{WHAT.get(stem, _alphanumeric(stem))}_{_ending(shares)}"
+
+
+def _ending(shares: bool) -> str:
+    return "probseg.nii.gz" if shares else "dseg.nii.gz"
 
 
 def check_names(sources: Iterable[CaseSource]) -> None:
