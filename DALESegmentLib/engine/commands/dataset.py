@@ -15,7 +15,7 @@ from ..io.array_cases import names_in_case
 from ..io.case import Case, CaseSource, UnusableCase
 from ..io.case_files import read_case
 from ..io.checks import check_foreground, check_same_channels, check_same_classes
-from ..io.class_names import has_segments
+from ..io.class_names import has_segments, means_not_annotated
 from ..io.label_facts import LabelsOfSet, encoding_of, facts_of, labels_of
 from ..io.name_pairs import is_rater_name
 from ..io.segmentations import segment_values
@@ -153,7 +153,7 @@ def _with_names_of(source: CaseSource, known: Mapping[int, str]) -> dict[int, st
         return names
     names = segment_values([source.label] if source.label is not None else [], known)
     for name in source.class_files:
-        if name not in names.values():
+        if name not in names.values() and not means_not_annotated(name):
             names[max(names, default=0) + 1] = name
     return names
 

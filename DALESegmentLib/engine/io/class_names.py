@@ -22,6 +22,11 @@ IGNORE = "ignore"
 _LONGEST_HEADER = 1 << 20
 
 
+def means_not_annotated(name: str) -> bool:
+    """Whether a class or segment is called "ignore": nnU-Net's word for what is not annotated."""
+    return name.casefold() == IGNORE
+
+
 def read_json(path: Path) -> Any:
     """Raises EngineError("bad-json")."""
     try:
@@ -149,12 +154,12 @@ def names_in(labels: Any) -> dict[int, str]:
         for part in value if isinstance(value, list) else [value]:
             regions.setdefault(part, []).append(name)
     names = {value: " + ".join(parts) for value, parts in sorted(regions.items())}
-    return {value: name for value, name in names.items() if value and name.casefold() != IGNORE}
+    return {value: name for value, name in names.items() if value and not means_not_annotated(name)}
 
 
 def ignored_in(labels: Any) -> frozenset[int]:
-    """The values that are called "ignore": nnU-Net's word for what is not annotated."""
-    return frozenset(v for v, name in _pairs(labels) if isinstance(v, int) and name.casefold() == IGNORE)
+    """The values that are called "ignore"."""
+    return frozenset(v for v, name in _pairs(labels) if isinstance(v, int) and means_not_annotated(name))
 
 
 def _pairs(labels: Any) -> Iterator[tuple[int | list[int], str]]:

@@ -1,4 +1,4 @@
-"""Results and labels of a case are found by its name alone, and classes keep their names from one command to the next."""
+"""Results of a case are found by its name alone, and classes keep their names from one command to the next."""
 
 from __future__ import annotations
 
