@@ -18,10 +18,18 @@ from ..core.notes import noting
 from ..geometry.grid import Geometry, onto_grid, same_voxels
 from .array_cases import load_array_case, without_ignored
 from .case import NIFTI, PICTURES, Case, CaseSource, extension_of
-from .checks import check_confidence, check_geometry, check_image, check_same_grid, unreadable
+from .checks import (
+    check_confidence,
+    check_geometry,
+    check_image,
+    check_label,
+    check_same_grid,
+    label_values,
+    unreadable,
+)
 from .class_names import has_segments, means_not_annotated, names_for
 from .images import as_label, read_image, read_label, read_stored
-from .label_encoding import AS_STORED, FULL, Decoded, LabelEncoding, one_channel
+from .label_encoding import AS_STORED, Decoded, LabelEncoding, one_channel, whole_numbers
 from .label_facts import encoding_of
 from .modality import read_modality
 from .segmentations import read_segmentation, to_label_map
@@ -206,8 +214,7 @@ def _of_class_files(
     for name in sorted(files, key=lambda n: values.get(n, 0)):
         path = files[name]
         stored, place = read_stored(path)
-        mask = one_channel(stored, path.name)
-        inside = _turned(mask > (mask.max() / 2 if mask.max() in FULL else 0), place, geometry, path.name, grid_name)
+        inside = _turned(_one_class(stored, path.name), place, geometry, path.name, grid_name)
         if name not in values:
             if not inside.any():
                 continue
@@ -221,6 +228,21 @@ def _of_class_files(
         names[values[name]] = name
     decoded, names = without_ignored(as_label(label), names)
     return LabelOnGrid(decoded, names, _overlap(int(np.count_nonzero(shared))))
+
+
+def _one_class(stored: np.ndarray, name: str) -> np.ndarray:
+    """A mask of a single class, whatever its value, as bool. Raises EngineError("label-encoding") and the codes of
+    `check_label`."""
+    mask = whole_numbers(one_channel(stored, name))
+    check_label(mask, name)
+    values = [value for value in label_values(mask) if value]
+    if len(values) > 1:
+        shown = ", ".join(map(str, values[:6]))
+        raise EngineError(
+            "label-encoding",
+            f"{name} is the mask of one class, but has the values {shown}; save it with one value beside 0.",
+        )
+    return mask > 0
 
 
 def _overlap(voxels: int) -> tuple[str, ...]:

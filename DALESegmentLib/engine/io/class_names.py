@@ -157,6 +157,11 @@ def names_in(labels: Any) -> dict[int, str]:
     return {value: name for value, name in names.items() if value and not means_not_annotated(name)}
 
 
+def names_with_ignored(labels: Any) -> dict[int, str]:
+    """As `names_in`, and the values called "ignore"."""
+    return names_in(labels) | dict.fromkeys(sorted(ignored_in(labels)), IGNORE)
+
+
 def ignored_in(labels: Any) -> frozenset[int]:
     """The values that are called "ignore"."""
     return frozenset(v for v, name in _pairs(labels) if isinstance(v, int) and means_not_annotated(name))
@@ -169,3 +174,5 @@ def _pairs(labels: Any) -> Iterator[tuple[int | list[int], str]]:
             yield value, key
         elif isinstance(value, str) and re.fullmatch(r"-?\d+", key):
             yield int(key), value
+        elif isinstance(value, str) and re.fullmatch(r"-?\d+", value):
+            yield int(value), key

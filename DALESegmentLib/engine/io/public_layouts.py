@@ -13,7 +13,7 @@ from typing import Any
 from ..core.errors import EngineError
 from .case import stem_of
 from .case_folder import FoundCase, images_in, subfolders
-from .class_names import DESCRIPTION, names_in, read_json
+from .class_names import DESCRIPTION, names_with_ignored, read_json
 from .name_pairs import owners
 
 PARTS = (
@@ -76,7 +76,7 @@ def _listed(folder: Path, description: Mapping[str, Any]) -> list[FoundCase]:
     entries = description.get("dataset")
     if not isinstance(entries, dict):
         return []
-    names = names_in(description.get("labels"))
+    names = names_with_ignored(description.get("labels"))
     cases = []
     for name, entry in entries.items():
         images = entry.get("images") if isinstance(entry, dict) else None

@@ -355,3 +355,26 @@ def test_a_segment_called_ignore_is_not_annotated(tmp_path):
         assert np.array_equal(case.annotated, annotated)
         assert np.array_equal(case.label, value * label)
         assert case.class_names == {value: "x"}
+
+
+def test_a_list_may_call_a_value_ignore(tmp_path):
+    label, annotated, geometry = partly_ignored()
+    write_image(tmp_path / "image.nii.gz", label.astype(np.float32), geometry)
+    write_image(tmp_path / "label.nii.gz", np.where(annotated, label, 3), geometry)
+    entry = {"image": "image.nii.gz", "label": "label.nii.gz"}
+    listed = {"labels": {"0": "background", "1": "x", "3": "ignore"}, "training": [entry]}
+    (tmp_path / "list.json").write_text(json.dumps(listed))
+    found = find_cases(list=tmp_path / "list.json")
+    case = read_case(replace(found[0], encoding=labels_of(found, LabelOptions()).encoding))
+    assert np.array_equal(case.annotated, annotated)
+    assert case.class_names == {1: "x"}
+
+
+@pytest.mark.parametrize("code", ["label-encoding", "label-not-whole"])
+def test_a_mask_of_one_class_has_one_value(tmp_path, refused, code):
+    label, _, geometry = partly_ignored()
+    write_image(tmp_path / "c" / "ct.nii.gz", label.astype(np.float32), geometry)
+    mask = label + 2 * (label[:, ::-1] > 0) if code == "label-encoding" else label * np.float32(0.4)
+    write_image(tmp_path / "c" / "segmentations" / "liver.nii.gz", mask, geometry)
+    with refused(code, "liver.nii.gz"):
+        read_case(find_cases(tmp_path)[0])
