@@ -43,6 +43,14 @@ def is_bids(folder: Path) -> bool:
     return (folder / DESCRIPTION).is_file()
 
 
+def is_own_derivative(folder: Path) -> bool:
+    """Whether it holds results that `write_map` wrote: no data to learn from. Raises EngineError("unreadable-file")."""
+    if not is_bids(folder):
+        return False
+    made_by = read_json(folder / DESCRIPTION).get("GeneratedBy")
+    return isinstance(made_by, list) and any(isinstance(m, dict) and m.get("Name") == "DALESegment" for m in made_by)
+
+
 def data_set_of(image: Path) -> Path | None:
     """The BIDS data set that an image lies in."""
     return next((folder for folder in image.resolve().parents if is_bids(folder)), None)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .case import CaseSource, extension_of, stem_of
-from .loose_files import RESULTS
+from .loose_files import RECORD, RESULTS
 from .name_pairs import is_label_name, is_rater_name
 from .public_layouts import PARTS
 
@@ -71,7 +71,7 @@ def _files(folder: Path) -> Iterable[Path]:
     seen = 0
     for place, inside, files in os.walk(folder):
         inside[:] = sorted(name for name in inside if not name.startswith("."))
-        if _RESULTS & set(files):
+        if _RESULTS & set(files) or RECORD in files:
             inside[:] = []
             continue
         for name in sorted(files):
