@@ -10,6 +10,7 @@ import numpy as np
 import slicer
 
 from ..engine.geometry.grid import Geometry
+from ..engine.io.array_cases import with_ignored
 from ..engine.io.case import Case
 from .i18n import tr as _
 from .labelmap_snapshot import LabelmapSnapshot
@@ -70,7 +71,8 @@ def takeSnapshot(
 
 
 def addCase(case: Case, lastingId: str) -> tuple[list[Any], Any]:
-    """The case's channels as volumes, and its label as a segmentation; None in place of that where it has none.
+    """The case's channels as volumes, and its label as a segmentation; None in place of that where it has none. What is
+    not annotated is a segment called "ignore", as which it is read again.
 
     lastingId: that of the segmentation, by which what was trusted of it earlier is found again.
     """
@@ -78,8 +80,9 @@ def addCase(case: Case, lastingId: str) -> tuple[list[Any], Any]:
     volumes = [addVolume(np.asarray(a), case.geometry, n) for a, n in zip(case.image, names, strict=True)]
     if case.label is None:
         return volumes, None
-    label = np.asarray(case.label)
-    classes = case.class_names or {int(v): f"class {v}" for v in np.unique(label) if v} or {1: _("segment")}
+    label, names = with_ignored(case)
+    label = np.asarray(label)
+    classes = names or {int(v): f"class {v}" for v in np.unique(label) if v} or {1: _("segment")}
     node = addSegmentation(label, case.geometry, classes, volumes[0], _("{case} label").format(case=case.name))
     node.SetAttribute(LASTING_ID, lastingId)
     return volumes, node

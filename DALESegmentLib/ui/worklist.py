@@ -108,8 +108,11 @@ class Worklist:
         self._leave(begin)
 
     def openFolder(self, folder: Path) -> None:
-        """The cases that the engine finds in a folder. What was decided there earlier is taken up again."""
+        """The cases that the engine finds in a folder, with one meaning of the values in all labels. What was decided
+        there earlier is taken up again."""
         from ..engine.io.find_cases import find_each
+        from ..engine.io.label_decision import LabelOptions
+        from ..engine.io.label_facts import labels_of
 
         def find() -> tuple[list[CaseSource], list[str]]:
             found = find_each(folder)
@@ -117,7 +120,8 @@ class Worklist:
             if not usable:
                 raise EngineError("no-cases", f"No case of “{folder.name}” can be read; check the folder under Data.")
             broken = [f"{one.name}: {one.problem.sentence}" for one in found if isinstance(one, UnusableCase)]
-            return usable, broken
+            encoding = labels_of(usable, LabelOptions()).encoding
+            return [replace(source, encoding=encoding) for source in usable], broken
 
         def done(found: tuple[list[CaseSource], list[str]]) -> None:
             self._folder = folder

@@ -12,6 +12,8 @@ from panel_steps import correct, label_of
 from slicer_window import click, press, wait_until
 
 from DALESegmentLib.engine.core.errors import EngineError
+from DALESegmentLib.engine.io.case import CaseSource
+from DALESegmentLib.engine.io.case_files import read_case
 from DALESegmentLib.engine.io.images import read_label, write_image
 from DALESegmentLib.engine.io.segmentations import read_segmentation
 from Testing.phantoms import ball_case
@@ -154,6 +156,48 @@ def test_a_next_case_that_cannot_be_read_leaves_the_list_usable(widget, worklist
     wait(widget)
     assert worklist.case.name == "ball2"
     assert [(row["case"], row["verdict"]) for row in rows(worklist)] == [("ball0", "accepted")]
+
+
+def test_a_mask_is_read_as_those_of_the_other_cases_are(widget, worklist, folder):
+    for n, name in enumerate(NAMES):
+        label, geometry = read_label(folder / name / "label.nii.gz")
+        drawn = label * 255
+        if n:
+            drawn[0] = 128
+        write_image(folder / name / "label.nii.gz", drawn, geometry)
+    worklist.openFolder(folder)
+    wait(widget)
+    assert [s.name for s in _segments(widget)] == ["class 255"]
+
+
+def test_what_is_not_annotated_stays_so_in_what_is_saved(widget, worklist, folder):
+    for n, name in enumerate(NAMES):
+        label, geometry = read_label(folder / name / "label.nii.gz")
+        drawn = label * (2 if n == 0 else 1)
+        drawn[0] = 3 if n else 2
+        write_image(folder / name / "label.nii.gz", drawn, geometry)
+    (folder / "dataset.json").write_text('{"labels": {"background": 0, "one": 1, "two": 2, "ignore": 3}}')
+    worklist.openFolder(folder)
+    wait(widget)
+    names = [[s.name for s in _segments(widget)]]
+    worklist.decide("accepted")
+    wait(widget)
+    names.append([s.name for s in _segments(widget)])
+    assert names == [["two"], ["one", "ignore"]]
+    worklist.decide("accepted")
+    wait(widget)
+    saved = worklist.out / NAMES[1] / "segmentation.seg.nrrd"
+    case = read_case(CaseSource(NAMES[1], (folder / NAMES[1] / "image.nii.gz",), saved))
+    assert not case.annotated[0].any()
+    assert case.annotated[1:].all()
+    assert case.class_names == {1: "one"}
+
+
+def _segments(widget):
+    from DALESegmentLib.engine.io.segmentations import Segment
+
+    node = widget.logic.workflow.state.segmentation.GetSegmentation()
+    return [Segment(i, node.GetSegment(i).GetName()) for i in node.GetSegmentIDs()]
 
 
 def correct_first_voxels(state) -> None:

@@ -102,7 +102,8 @@ def inspection(result: Result, every: bool = False) -> None:
                 case["problem"],
             )
         )
-    print_table(("Case", "Image", "Label", "Size", "Spacing, mm", "Channels", "Voxels", "Split", "Problem"), rows)
+    columns = ("Case", "Image", "Label", "Size", "Spacing, mm", "Channels", "Voxels", "Split", "Problem")
+    print_table(columns, rows, rest=None)
     if len(rows) < len(cases):
         console.print(f"{len(cases) - len(rows)} more cases: type --all for every row, or --json")
     if result["layout"]:
@@ -117,6 +118,8 @@ def inspection(result: Result, every: bool = False) -> None:
         where = "" if group["where"] == "." else f" in {group['where']}"
         files = "1 file" if group["files"] == 1 else f"{group['files']} files"
         console.print(f"Left over: {files} {group['kind']}{where}, for instance {group['example']}: {group['why']}")
+    if len(result["left_over"]) > MOST_ROWS:
+        console.print(f"Left over: {len(result['left_over']) - MOST_ROWS} more kinds of files in --json")
     if result["problem"]:
         console.print(f"Problem: {result['problem']}")
     unlabelled = sum("voxels" not in case and not case["problem"] for case in cases)

@@ -102,6 +102,7 @@ def confidences(result: Result) -> None:
     too_weak(result)
     learned_otherwise(result)
     extents(result)
+    label_values(result)
     notes(result)
 
 

@@ -8,6 +8,7 @@ from ..bundle.run_folder import find_bundle
 from ..core.progress import Progress
 from ..dale.agreement import Agreements, pooled_agreement, weak_classes
 from .case_confidence import case_confidences, summary
+from .dataset import labels_said
 from .measurement_table import write_measurements
 from .result_files import FormatParameters, ResultFiles
 from .results_folder import results_folder
@@ -24,6 +25,7 @@ def _confidence(asked: FormatParameters, progress: Progress) -> dict[str, Any]:
     looked = Suitability()
     items, agreements = [], []
     agreed: Agreements = {}
+    labels: dict[str, list[str]] = {}
     names: dict[int, str] = {}
     files = ResultFiles.of(asked, find_bundle(asked.model))
     if files.has_conditions:
@@ -33,9 +35,10 @@ def _confidence(asked: FormatParameters, progress: Progress) -> dict[str, Any]:
         items.append(item | looked.of(doubt.case.name))
         agreements.append(doubt.agreement())
         agreed = doubt.agreed
+        labels = labels_said([doubt.source])
         names |= {**doubt.plan.class_names, **doubt.case.class_names}
         del doubt  # which holds the case and its maps, before the next is made
     weak = weak_classes(pooled_agreement(agreements, agreed), names, agreed)
     extents_csv = write_measurements(items, asked.out)
     weak_ones = [each.as_dict() for each in weak]
-    return {"items": items, "too_weak": weak_ones, "extents_csv": extents_csv, **looked.about()}
+    return {"items": items, "too_weak": weak_ones, "extents_csv": extents_csv, **looked.about(), **labels}

@@ -15,8 +15,8 @@ from ..io.array_cases import names_in_case
 from ..io.case import Case, CaseSource, UnusableCase
 from ..io.case_files import read_case
 from ..io.checks import check_foreground, check_same_channels, check_same_classes
-from ..io.class_names import has_segments
-from ..io.label_facts import LabelsOfSet, labels_of
+from ..io.class_names import has_segments, means_not_annotated
+from ..io.label_facts import LabelsOfSet, encoding_of, facts_of, labels_of
 from ..io.name_pairs import is_rater_name
 from ..io.segmentations import segment_values
 from ..planning.plan import CaseFingerprint
@@ -130,12 +130,14 @@ def survey(sources: Sequence[CaseSource], progress: Progress) -> list[CaseFinger
     return facts
 
 
-def names_of_all(sources: Sequence[CaseSource], *, whatever_is_broken: bool = False) -> dict[int, str]:
+def names_of_all(
+    sources: Sequence[CaseSource], known: Mapping[int, str] | None = None, *, whatever_is_broken: bool = False
+) -> dict[int, str]:
     """{value: name}. Segments are known by their names; each case may list them in an order of its own.
 
-    whatever_is_broken: pass over what cannot be read, instead of raising an EngineError.
+    known: values given already. whatever_is_broken: pass over what cannot be read, instead of raising an EngineError.
     """
-    names: dict[int, str] = {}
+    names: dict[int, str] = dict(known or {})
     for source in sorted(sources, key=lambda s: s.arrays is not None):  # files first
         with suppress(*[EngineError] if whatever_is_broken else []):
             names = _with_names_of(source, names)
@@ -151,9 +153,24 @@ def _with_names_of(source: CaseSource, known: Mapping[int, str]) -> dict[int, st
         return names
     names = segment_values([source.label] if source.label is not None else [], known)
     for name in source.class_files:
-        if name not in names.values():
+        if name not in names.values() and not means_not_annotated(name):
             names[max(names, default=0) + 1] = name
     return names
+
+
+def classes_in(sources: Sequence[CaseSource]) -> set[int]:
+    """The values that labels and references of label maps are read as."""
+    return {value for source in sources for facts in facts_of(source) for value in facts.classes(encoding_of(source))}
+
+
+def value_of_ignored(sources: Sequence[CaseSource], names: Mapping[int, str]) -> int:
+    """What "not annotated" is written as in labels of these cases: as it was read, else a value that none of them has.
+
+    names: {value: name} of the classes.
+    """
+    ignored = {value for source in sources if source.encoding is not None for value in source.encoding.ignored}
+    as_read = [value for value in ignored if value > 0]
+    return min(as_read) if as_read else max({*names, *classes_in(sources)}, default=0) + 1
 
 
 def names_itself(source: CaseSource) -> bool:

@@ -5,7 +5,6 @@ Where no case has a reference, the labels are the reference of the predictions.
 
 from __future__ import annotations
 
-import glob
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,18 +13,19 @@ import numpy as np
 
 from ..core.errors import EngineError
 from ..core.progress import Progress
-from ..io.case import Case, CaseSource, extension_of, stem_of
+from ..io.case import Case, CaseSource, stem_of
 from ..io.case_files import read_case, read_label_result, read_map_result, reference_of
 from ..io.class_names import nameless, names_in_folder
 from ..io.label_decision import LabelOptions
 from ..io.label_encoding import AS_STORED, Decoded, LabelEncoding
-from ..io.label_facts import encoding_of, facts_of, labels_of
+from ..io.label_facts import labels_of
 from ..io.segmentations import segment_values
 from ..metrics.label_errors import ErrorSample, error_sample, pooled, scores
 from ..metrics.segmentation import Offset, agreement, bias_report, contour_offset, mean_of
 from ..review.audit import errors_left_by, read_audit
-from .dataset import find_labelled, labels_said
+from .dataset import classes_in, find_labelled, labels_said, names_of_all
 from .parameters import CasesParameter, Parameters
+from .result_files import find_named, find_result
 from .score_files import check_scores_free, write_scores
 from .suitability import enumerated, is_labelled
 
@@ -54,8 +54,8 @@ def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
     if without:
         progress.report(0, "reading", f"{enumerated(without)} left out: no reference was found")
     _check_results(sources, asked)
-    files = [path for s in sources for path in (s.label, s.reference) if path is not None]
-    names = segment_values(files, names_in_folder(asked.predictions))
+    names = names_of_all(sources, names_in_folder(asked.predictions))
+    names = segment_values([source.reference for source in sources if source.reference is not None], names)
     drawn = AS_STORED if asked.predictions is None else _encoding_of(asked.predictions, sources)
     items, samples = [], []
     offsets: list[Offset] = []
@@ -152,8 +152,7 @@ def _encoding_of(folder: Path, sources: Sequence[CaseSource]) -> LabelEncoding:
     """What the values of the predictions mean: as labels have them, where ours were read so; else decided over all."""
     files = [file for s in sources if (file := _result(folder, s, "segmentation")) and file.suffix != ".npy"]
     found = [CaseSource(f.name, label=f) for f in files]
-    classes = {v: "" for s in sources for facts in facts_of(s) for v in facts.classes(encoding_of(s))}
-    return labels_of(found, LabelOptions(), classes).encoding
+    return labels_of(found, LabelOptions(), dict.fromkeys(classes_in(sources), "")).encoding
 
 
 def _check_one_encoding(prediction: np.ndarray, reference: np.ndarray, file: str, case: str) -> None:
@@ -190,14 +189,8 @@ def _confidence(case: Case, source: CaseSource, asked: EvaluateParameters) -> np
 
 
 def _result(folder: Path, source: CaseSource, stem: str) -> Path | None:
-    """<folder>/<case>/<stem>.* as our own commands write it, or <folder>/<case>.*; None where neither is there."""
-    for path in (
-        *sorted((folder / source.name).glob(f"{stem}.*")),
-        *sorted(folder.glob(f"{glob.escape(source.name)}.*")),
-    ):
-        if path.is_file() and (extension_of(path) or path.suffix == ".npy"):
-            return path
-    return None
+    """As our own commands write it, or <folder>/<case>.*; None where neither is there."""
+    return find_result(folder, source, stem) or find_named(folder, source.name)
 
 
 QUARTILES = {"median": 50.0, "quartile_1": 25.0, "quartile_3": 75.0}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,19 +11,20 @@ from typing import Any
 import numpy as np
 from pydantic import Field
 
+from ..bundle.bundle import load_plan
 from ..bundle.run_folder import find_bundle
 from ..core.errors import EngineError
 from ..core.progress import Progress
 from ..dale.issues import Region
-from ..io.case import Case, CaseSource, extension_of, image_fingerprint
+from ..io.case import Case, CaseSource, image_fingerprint
 from ..io.case_files import read_case, read_label_result, read_map_result
-from ..io.class_names import names_in_folder
+from ..io.class_names import IGNORE, names_in_folder, write_names
 from ..review.decisions import ReviewState, read_regions_json
 from ..review.dicom_review import decisions_of_rows, region_key
 from ..review.log import read_log
-from .dataset import find_labelled
+from .dataset import find_labelled, names_of_all, value_of_ignored
 from .parameters import CasesParameter, Parameters
-from .result_files import UNKNOWN, Format, ResultFiles, provenance, write_regions
+from .result_files import UNKNOWN, Format, ResultFiles, find_result, provenance, write_regions
 from .results_folder import check_apart, results_folder
 
 REVIEWED = "reviewed"
@@ -49,29 +50,40 @@ def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
 
 def _run(asked: ExportParameters, progress: Progress) -> dict[str, Any]:
     made = UNKNOWN if asked.model is None else provenance(find_bundle(asked.model))
-    sources = find_labelled(asked.cases, progress, asked.cases.find())
+    rows = _rows(asked.results)
+    known = _names_of_results(asked, rows)
+    sources = find_labelled(asked.cases, progress, asked.cases.find(), known)
     check_apart(asked.out, sources)
     files = ResultFiles(asked.out, asked.format, made)
     files.check(sources)
-    names, rows = names_in_folder(asked.results), _rows(asked.results)
+    names = names_of_all(sources, known) if asked.reviewer or asked.decisions is not None else known
     decided = ReviewState() if asked.decisions is None else read_decisions(asked.decisions)
-    items = []
+    items, used = [], dict(names)
     for i, source in enumerate(sources):
         progress.check()
         progress.report(100.0 * i / len(sources), "writing", f"Case {i + 1} of {len(sources)}")
-        known = [d for d in decided.standing.values() if d.case == source.name and d.verdict != "open"]
-        reviewer = asked.reviewer or ", ".join(dict.fromkeys(d.annotator for d in known if d.annotator))
-        case = read_case(source if reviewer else replace(source, label=None, trusted=None), names or None)
+        about = [d for d in decided.standing.values() if d.case == source.name and d.verdict != "open"]
+        reviewer = asked.reviewer or ", ".join(dict.fromkeys(d.annotator for d in about if d.annotator))
+        case = read_case(
+            source if reviewer else replace(source, label=None, class_files={}, trusted=None), names or None
+        )
         item = _export(case, source, files, asked.results, {**names, **case.class_names})
         own = replace(files, made=replace(made, reviewer=reviewer))
-        path = _found(asked.results, source, "regions")
+        path = find_result(asked.results, source, "regions")
         if path is not None:
             listed = [row for row in rows if row.case == source.name]
-            about = {region_key(decision): decision for decision in known}
-            item |= write_regions(own, source, read_label_result(path, case), case.geometry, listed, about)
+            by_region = {region_key(decision): decision for decision in about}
+            item |= write_regions(own, source, read_label_result(path, case), case.geometry, listed, by_region)
         if case.label is not None:
-            item[REVIEWED] = own.write(source, REVIEWED, _reviewed(case, decided), case.geometry, case.class_names)
+            label, called = _reviewed(case, decided), {**names, **case.class_names}
+            if case.annotated is not None:
+                ignored = value_of_ignored(sources, names)
+                label, called = np.where(case.annotated, label, ignored), {**called, ignored: IGNORE}
+            item[REVIEWED] = own.write(source, REVIEWED, label, case.geometry, called)
+            used |= called
         items.append({"name": source.name, "reviewer": reviewer, **item})
+    if used and asked.format not in ("dicom", "seg.nrrd"):  # which hold the names themselves
+        write_names(asked.out, used)
     if not any(len(item) > 2 for item in items):
         raise EngineError(
             "no-results",
@@ -81,13 +93,20 @@ def _run(asked: ExportParameters, progress: Progress) -> dict[str, Any]:
     return {"items": items}
 
 
+def _names_of_results(asked: ExportParameters, rows: Sequence[Region]) -> dict[int, str]:
+    """{value: name} of the classes in the results, and in what was decided about them."""
+    if asked.model is not None:
+        return load_plan(find_bundle(asked.model)).class_names
+    return {row.label_value: row.class_name for row in rows if row.label_value} | names_in_folder(asked.results)
+
+
 def _export(
     case: Case, source: CaseSource, files: ResultFiles, results: Path, names: Mapping[int, str]
 ) -> dict[str, str]:
     """The maps of a case, by stem."""
     written = {}
     segmentation, confidence, learned = (
-        _found(results, source, stem) for stem in ("segmentation", "confidence", "label_source")
+        find_result(results, source, stem) for stem in ("segmentation", "confidence", "label_source")
     )
     if segmentation is not None:
         label = read_label_result(segmentation, case)
@@ -124,13 +143,6 @@ def read_decisions(path: Path) -> ReviewState:
 def _rows(results: Path) -> list[Region]:
     listed = results / "regions.json"
     return read_regions_json(listed) if listed.is_file() else []
-
-
-def _found(results: Path, source: CaseSource, stem: str) -> Path | None:
-    """A map that a command wrote for the case."""
-    folder = results / source.name
-    paths = [path for path in sorted(folder.glob(f"{stem}.*")) if extension_of(path)] if folder.is_dir() else []
-    return paths[0] if paths else None
 
 
 def _reviewed(case: Case, decided: ReviewState) -> np.ndarray:

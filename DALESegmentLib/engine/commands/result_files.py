@@ -3,6 +3,7 @@ that was asked for; with the regions, in DICOM, the report about them."""
 
 from __future__ import annotations
 
+import glob
 import hashlib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -124,6 +125,41 @@ class ResultFiles:
             made = dicom_objects.segmentation(array, geometry, found, images, self.made)
         dicom_objects.save(made, path)
         return path
+
+
+def find_result(folder: Path, source: CaseSource, stem: str) -> Path | None:
+    """The map <stem> of a case in a folder of results, in whatever format: <folder>/<case>/<stem>.* or as BIDS has it;
+    None where it is not there. Raises EngineError("several-results") where it is there in several formats."""
+    inside = folder / source.name
+    found = [path for path in sorted(inside.iterdir()) if _is_result(path, stem)] if inside.is_dir() else []
+    if source.images:
+        shared = (bids.map_path(folder, source, stem, shares=shares) for shares in (False, True))
+        found += [path for path in shared if path.is_file()]
+    return the_only(found, source.name)
+
+
+def the_only(found: Sequence[Path], case: str) -> Path | None:
+    """The file itself. Raises EngineError("several-results") where there are several."""
+    if len(found) > 1:
+        raise EngineError(
+            "several-results",
+            f"Of {case} there are {found[0].name} and {found[1].name}, which may be of different times; "
+            "move away what is not meant.",
+        )
+    return found[0] if found else None
+
+
+def _is_result(path: Path, stem: str) -> bool:
+    """Whether it is an image or array of that name, whatever its format."""
+    if not path.is_file():
+        return False
+    return path.name == f"{stem}.npy" or (bool(extension_of(path)) and stem_of(path) == stem)
+
+
+def find_named(folder: Path, name: str) -> Path | None:
+    """<folder>/<name>.*, as other programs call the prediction of a case. Raises as `find_result` does."""
+    found = [path for path in sorted(folder.glob(f"{glob.escape(name)}.*")) if _is_result(path, name)]
+    return the_only(found, name)
 
 
 def provenance(bundle: Path, reviewer: str = "") -> Provenance:

@@ -12,6 +12,7 @@ from pathlib import Path
 from ..bundle.run_folder import BUNDLE_FOLDER, CHECKPOINT_FOLDER, IGNORED, RUN_FILE
 from ..core.errors import EngineError
 from ..core.files import not_written, watching_files
+from ..io.bids import is_bids
 from ..io.case import CaseSource
 from .watched_folder import WatchedFolder
 
@@ -57,10 +58,13 @@ def check_results_folder(out: Path, *, overwrite: bool, data: Path | None = None
 
 
 def check_outside_data(out: Path, data: Path | None) -> None:
-    """Raises EngineError("out-in-data") where a later search for cases would come upon what is written there."""
+    """Raises EngineError("out-in-data") where a later search for cases would come upon what is written there: anywhere
+    but among the derivatives of a BIDS data set."""
     if data is None or not data.is_dir():
         return
     data, place = data.resolve(), out.resolve()
+    if is_bids(data) and data / "derivatives" in place.parents:
+        return
     if place == data or data in place.parents:
         where = "is the folder of the cases" if place == data else f"lies in {data.name}, the folder of the cases"
         raise EngineError(

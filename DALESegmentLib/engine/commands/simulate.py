@@ -17,11 +17,11 @@ from pydantic import Field
 from ..core.errors import EngineError
 from ..core.progress import Progress
 from ..io.case import CaseSource
-from ..io.class_names import write_names
+from ..io.class_names import IGNORE, write_names
 from ..metrics.segmentation import mean_dice
 from ..metrics.simulated_annotators import check_kind, simulate_annotator
 from .case_list import write_list
-from .dataset import find_labelled, names_itself, names_of_all, read_labelled
+from .dataset import find_labelled, names_itself, names_of_all, read_labelled, value_of_ignored
 from .parameters import CasesParameter, Parameters
 from .result_files import write_map
 from .results_folder import check_apart, results_folder
@@ -69,8 +69,10 @@ def _simulate(asked: SimulateParameters, progress: Progress) -> dict[str, Any]:
         else:
             spoiled = label
         dice = mean_dice(spoiled, label)
-        if case.annotated is not None and source.encoding is not None and source.encoding.ignored:
-            spoiled = np.where(case.annotated, spoiled, min(source.encoding.ignored))
+        if case.annotated is not None:
+            ignored = value_of_ignored(sources, names)
+            spoiled = np.where(case.annotated, spoiled, ignored)
+            used[ignored] = IGNORE
         path = write_map(source, asked.out, "label", spoiled, case.geometry)
         items.append({"name": case.name, "label": path, "dice": dice})
     write_names(asked.out, {value: used[value] for value in sorted(used)})

@@ -12,8 +12,7 @@ from pathlib import Path
 
 from ..core.files import not_written, replace
 from ..io.case import extension_of, stem_of
-
-RECORD = ".results.sha256"
+from ..io.loose_files import RECORD
 
 
 class WatchedFolder:

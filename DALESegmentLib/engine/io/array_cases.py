@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,9 @@ from ..core.files import replacing
 from ..geometry.grid import Geometry
 from .case import Case
 from .checks import check_confidence, check_exists, check_geometry, check_image, check_label, label_values, unreadable
-from .class_names import matching_values, nameless, read_json
+from .class_names import IGNORE, matching_values, means_not_annotated, nameless, read_json
 from .images import as_label
+from .label_encoding import Decoded
 
 DESCRIPTION = "case.json"
 _KINDS = {"image": "f", "label": "iu", "trusted": "b", "confidence": "f"}
@@ -28,6 +30,8 @@ def save_array_case(case: Case, folder: Path | str) -> None:
     Raises EngineError("cannot-write").
     """
     folder = Path(folder)
+    label, class_names = with_ignored(case)
+    case = replace(case, label=label, class_names=class_names, annotated=None)
     for part, array in _typed(case).items():
         target = folder / f"{part}.npy"
         if array is None:
@@ -63,18 +67,42 @@ def load_array_case(folder: Path | str, name: str | None = None, known_names: Ma
     image, label, trusted, confidence = (arrays[part] for part in _KINDS)
     assert image is not None
     check_image(image, f"The image of {name}")
+    annotated = None
     if label is not None:
         check_label(label, f"The label of {name}")
-        label, class_names = _by_name(label, class_names, known_names, name)
+        decoded, class_names = without_ignored(label, class_names)
+        annotated = decoded.annotated
+        label, class_names = _by_name(decoded.label, class_names, known_names, name)
+    if trusted is not None and annotated is not None:
+        trusted = trusted & annotated
     if confidence is not None:
         check_confidence(confidence, f"The confidence of {name}")
-    return Case(name, image, geometry, label, trusted, confidence, class_names)
+    return Case(name, image, geometry, label, trusted, confidence, class_names, annotated)
+
+
+def without_ignored(label: np.ndarray, names: dict[int, str]) -> tuple[Decoded, dict[int, str]]:
+    """The label with the voxels of what is called "ignore" as not annotated, and {value: name} of the others."""
+    ignored = [value for value, name in names.items() if means_not_annotated(name)]
+    if not ignored:
+        return Decoded(label), names
+    aside = np.isin(label, ignored)
+    kept = {value: name for value, name in names.items() if value not in ignored}
+    return Decoded(np.where(aside, 0, label).astype(label.dtype), ~aside if aside.any() else None), kept
+
+
+def with_ignored(case: Case) -> tuple[np.ndarray | None, dict[int, str]]:
+    """The opposite: the label with another value, called "ignore", where it is not annotated, and {value: name}."""
+    if case.label is None or case.annotated is None:
+        return case.label, case.class_names
+    value = max([int(np.max(case.label)), *case.class_names]) + 1
+    return as_label(np.where(case.annotated, case.label, value)), {**case.class_names, value: IGNORE}
 
 
 def names_in_case(folder: Path | str) -> dict[int, str]:
     """{value: name} as the case says it. Raises EngineError("missing-file", "bad-json")."""
     check_exists(Path(folder) / DESCRIPTION)
-    return _described(read_json(Path(folder) / DESCRIPTION))[2]
+    names = _described(read_json(Path(folder) / DESCRIPTION))[2]
+    return {value: name for value, name in names.items() if not means_not_annotated(name)}
 
 
 def _by_name(

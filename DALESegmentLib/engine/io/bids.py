@@ -43,6 +43,14 @@ def is_bids(folder: Path) -> bool:
     return (folder / DESCRIPTION).is_file()
 
 
+def is_own_derivative(folder: Path) -> bool:
+    """Whether it holds results that `write_map` wrote: no data to learn from. Raises EngineError("unreadable-file")."""
+    if not is_bids(folder):
+        return False
+    made_by = read_json(folder / DESCRIPTION).get("GeneratedBy")
+    return isinstance(made_by, list) and any(isinstance(m, dict) and m.get("Name") == "DALESegment" for m in made_by)
+
+
 def data_set_of(image: Path) -> Path | None:
     """The BIDS data set that an image lies in."""
     return next((folder for folder in image.resolve().parents if is_bids(folder)), None)
@@ -83,9 +91,8 @@ def write_map(
     made, a few words. Returns the path of the map. Raises the errors of `write_image`.
     """
     shares = names is None or array.ndim > geometry.dims
-    folder, entities = place_of(source)
-    base = f"{entities}_desc-{WHAT.get(stem, _alphanumeric(stem))}"
-    path = out / folder / f"{base}_{'probseg' if shares else 'dseg'}.nii.gz"
+    path = map_path(out, source, stem, shares=shares)
+    base = path.name.removesuffix(f"_{_ending(shares)}")
     about: dict[str, Any] = {"Description": f"{stem.replace('_', ' ')}, {description}", "SpatialReference": "orig"}
     _name_source(out, source, about)
     if not shares:
@@ -96,6 +103,16 @@ def write_map(
     write_image(path, array, geometry)
     write_json(path.with_name(path.name.removesuffix(".nii.gz") + ".json"), about)
     return path
+
+
+def map_path(out: Path, source: CaseSource, stem: str, *, shares: bool) -> Path:
+    """Where `write_map` writes. shares: of a map between 0 and 1, or one channel a class."""
+    folder, entities = place_of(source)
+    return out / folder / f"{entities}_desc-{WHAT.get(stem, _alphanumeric(stem))}_{_ending(shares)}"
+
+
+def _ending(shares: bool) -> str:
+    return "probseg.nii.gz" if shares else "dseg.nii.gz"
 
 
 def check_names(sources: Iterable[CaseSource]) -> None:

@@ -109,11 +109,12 @@ def image_fingerprint(image: np.ndarray) -> str:
 
 
 def hash_inputs(case: Case) -> dict[str, str]:
-    """BLAKE2b (128 bits, hex) of the whole image, and of label and trusted voxels with the names of the classes."""
+    """BLAKE2b (128 bits, hex) of the whole image, and of label, trusted and annotated voxels with the names of the
+    classes."""
     image, label = (hashlib.blake2b(digest_size=16) for _ in range(2))
     image.update(np.ascontiguousarray(case.image, np.float32).data)
     label.update(repr(sorted(case.class_names.items())).encode())
-    for array, kind in ((case.label, np.int32), (case.trusted, bool)):
+    for array, kind in ((case.label, np.int32), (case.trusted, bool), (case.annotated, bool)):
         if array is not None:
             label.update(np.ascontiguousarray(array, kind).data)
     return {"image": image.hexdigest(), "label": label.hexdigest()}

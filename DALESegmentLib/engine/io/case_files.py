@@ -16,12 +16,20 @@ import numpy as np
 from ..core.errors import EngineError
 from ..core.notes import noting
 from ..geometry.grid import Geometry, onto_grid, same_voxels
-from .array_cases import load_array_case
+from .array_cases import load_array_case, without_ignored
 from .case import NIFTI, PICTURES, Case, CaseSource, extension_of
-from .checks import check_confidence, check_geometry, check_image, check_same_grid, unreadable
-from .class_names import has_segments, names_for
+from .checks import (
+    check_confidence,
+    check_geometry,
+    check_image,
+    check_label,
+    check_same_grid,
+    label_values,
+    unreadable,
+)
+from .class_names import has_segments, means_not_annotated, names_for
 from .images import as_label, read_image, read_label, read_stored
-from .label_encoding import AS_STORED, FULL, Decoded, LabelEncoding, one_channel
+from .label_encoding import AS_STORED, Decoded, LabelEncoding, one_channel, whole_numbers
 from .label_facts import encoding_of
 from .modality import read_modality
 from .segmentations import read_segmentation, to_label_map
@@ -171,9 +179,7 @@ def _label_on(
     path: Path, geometry: Geometry, grid_name: str, class_names: Mapping[int, str] | None, encoding: LabelEncoding
 ) -> LabelOnGrid:
     if has_segments(path):
-        values = {name: value for value, name in class_names.items()} if class_names else None
-        label, names, shared = to_label_map(read_segmentation(path), geometry, values, path.name, grid_name)
-        return LabelOnGrid(Decoded(label), names, _overlap(shared))
+        return _of_segments(path, geometry, grid_name, class_names)
     stored, place = read_stored(path)
     decoded = encoding.decode(stored, path.name)
     label = as_label(_turned(decoded.label, place, geometry, path.name, grid_name))
@@ -185,19 +191,30 @@ def _label_on(
     return LabelOnGrid(Decoded(label, annotated), names)
 
 
+def _of_segments(path: Path, geometry: Geometry, grid_name: str, class_names: Mapping[int, str] | None) -> LabelOnGrid:
+    segmentation = read_segmentation(path)
+    values = {name: value for value, name in class_names.items()} if class_names else None
+    if values is not None:
+        aside = [s.name for s in segmentation.segments if means_not_annotated(s.name)]
+        values |= {name: max(values.values()) + n for n, name in enumerate(aside, 1)}
+    label, names, shared = to_label_map(segmentation, geometry, values, path.name, grid_name)
+    decoded, names = without_ignored(label, names)
+    return LabelOnGrid(decoded, names, _overlap(shared))
+
+
 def _of_class_files(
     files: Mapping[str, Path], geometry: Geometry, grid_name: str, class_names: Mapping[int, str] | None
 ) -> LabelOnGrid:
     """One label map of a mask a class. Where masks overlap, the later one in the order of the values wins."""
     values = {name: value for value, name in (class_names or dict(enumerate(files, 1))).items()}
+    values |= {n: max(values.values()) + 1 for n in files if means_not_annotated(n) and n not in values}
     label = np.zeros(geometry.array_shape, np.int32)
     names: dict[int, str] = {}
     shared = np.zeros(geometry.array_shape, bool)
     for name in sorted(files, key=lambda n: values.get(n, 0)):
         path = files[name]
         stored, place = read_stored(path)
-        mask = one_channel(stored, path.name)
-        inside = _turned(mask > (mask.max() / 2 if mask.max() in FULL else 0), place, geometry, path.name, grid_name)
+        inside = _turned(_one_class(stored, path.name), place, geometry, path.name, grid_name)
         if name not in values:
             if not inside.any():
                 continue
@@ -209,7 +226,23 @@ def _of_class_files(
         shared |= inside & (label > 0)
         label[inside] = values[name]
         names[values[name]] = name
-    return LabelOnGrid(Decoded(as_label(label)), names, _overlap(int(np.count_nonzero(shared))))
+    decoded, names = without_ignored(as_label(label), names)
+    return LabelOnGrid(decoded, names, _overlap(int(np.count_nonzero(shared))))
+
+
+def _one_class(stored: np.ndarray, name: str) -> np.ndarray:
+    """A mask of a single class, whatever its value, as bool. Raises EngineError("label-encoding") and the codes of
+    `check_label`."""
+    mask = whole_numbers(one_channel(stored, name))
+    check_label(mask, name)
+    values = [value for value in label_values(mask) if value]
+    if len(values) > 1:
+        shown = ", ".join(map(str, values[:6]))
+        raise EngineError(
+            "label-encoding",
+            f"{name} is the mask of one class, but has the values {shown}; save it with one value beside 0.",
+        )
+    return mask > 0
 
 
 def _overlap(voxels: int) -> tuple[str, ...]:

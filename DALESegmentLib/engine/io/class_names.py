@@ -22,6 +22,11 @@ IGNORE = "ignore"
 _LONGEST_HEADER = 1 << 20
 
 
+def means_not_annotated(name: str) -> bool:
+    """Whether a class or segment is called "ignore": nnU-Net's word for what is not annotated."""
+    return name.casefold() == IGNORE
+
+
 def read_json(path: Path) -> Any:
     """Raises EngineError("bad-json")."""
     try:
@@ -152,12 +157,17 @@ def names_in(labels: Any) -> dict[int, str]:
         for part in value if isinstance(value, list) else ():
             regions.setdefault(part, []).append(name)
     names = {value: " + ".join(parts) for value, parts in sorted(regions.items())} | names
-    return {value: name for value, name in names.items() if value and name.casefold() != IGNORE}
+    return {value: name for value, name in names.items() if value and not means_not_annotated(name)}
+
+
+def names_with_ignored(labels: Any) -> dict[int, str]:
+    """As `names_in`, and the values called "ignore"."""
+    return names_in(labels) | dict.fromkeys(sorted(ignored_in(labels)), IGNORE)
 
 
 def ignored_in(labels: Any) -> frozenset[int]:
-    """The values that are called "ignore": nnU-Net's word for what is not annotated."""
-    return frozenset(v for v, name in _pairs(labels) if isinstance(v, int) and name.casefold() == IGNORE)
+    """The values that are called "ignore"."""
+    return frozenset(v for v, name in _pairs(labels) if isinstance(v, int) and means_not_annotated(name))
 
 
 def _pairs(labels: Any) -> Iterator[tuple[int | list[int], str]]:
@@ -167,3 +177,5 @@ def _pairs(labels: Any) -> Iterator[tuple[int | list[int], str]]:
             yield value, key
         elif isinstance(value, str) and re.fullmatch(r"-?\d+", key):
             yield int(key), value
+        elif isinstance(value, str) and re.fullmatch(r"-?\d+", value):
+            yield int(value), key

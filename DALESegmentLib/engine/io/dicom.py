@@ -51,7 +51,7 @@ def read_series(folder: Path, indices: bool = False) -> tuple[np.ndarray, Geomet
     "unreadable-file") and what `frames_of` and `read_pixels` raise.
     """
     frames: list[Frame] = []
-    problem: EngineError | None = None
+    aside: list[EngineError] = []
     for path in _candidates(folder):
         checkpoint()
         if not (is_dicom(path) or (path.suffix.lower() == ".dcm" and kind_of_dicom(path))):
@@ -63,11 +63,13 @@ def read_series(folder: Path, indices: bool = False) -> tuple[np.ndarray, Geomet
             except EngineError as error:
                 if error.code == "unreadable-file":
                     raise
-                problem = error  # a film or a picture beside a series is left over
+                aside.append(error)  # a film or a picture beside a series is left over
+    if not frames and aside:
+        raise aside[-1]
     if not frames:
-        raise problem or EngineError(
-            "dicom-none", f"The folder {folder.name} holds no DICOM images; choose another folder."
-        )
+        raise EngineError("dicom-none", f"The folder {folder.name} holds no DICOM images; choose another folder.")
+    if aside:
+        note(f"{folder.name}: {len(aside)} DICOM files are left over, such as this: {aside[0].sentence}")
     return _volume(_one_series(frames, folder.name), folder.name, indices)
 
 
@@ -116,10 +118,13 @@ def _is_aside(frame: Frame) -> bool:
 
 
 def _unique(frames: Iterable[Frame]) -> list[Frame]:
-    """Without copies of one and the same file."""
+    """Without copies of one and the same file. Some programs give all slices one UID: these are told apart by place
+    and number."""
     found: dict[Hashable, Frame] = {}
     for frame in frames:
-        found.setdefault((str(frame.file.get("SOPInstanceUID", "") or frame.path), frame.number), frame)
+        uid = str(frame.file.get("SOPInstanceUID", "") or frame.path)
+        place = None if frame.position is None else tuple(np.round(frame.position, 3))
+        found.setdefault((uid, frame.number, place, str(frame.file.get("InstanceNumber", ""))), frame)
     return list(found.values())
 
 

@@ -46,7 +46,6 @@ _TAGS = (
         "SequenceName",
     ),
     *("BitsStored", "HighBit", "PixelRepresentation"),
-    *(0x60000100, 0x60020100),  # bits of overlays
 )
 _FRAME_TIMES = (0x00181063, 0x00181065)  # Frame Time, Frame Time Vector
 WORDS = {
@@ -209,6 +208,8 @@ def _frame(path: Path, header: Any, number: int, groups: list[Any]) -> Frame:
         0.0,
     )
     slope, intercept = _rescaling(header, groups)
+    if slope == 0:
+        raise ValueError("slope")  # which leaves nothing of the pixels
     return Frame(
         path,
         number,

@@ -67,8 +67,6 @@ def _plain(path: Path, frames: Sequence[Frame]) -> np.ndarray | None:
     bits, samples = header.get("BitsAllocated"), header.get("SamplesPerPixel", 1)
     if syntax not in _ENDS or bits not in (8, 16) or samples != 1 or "PALETTE" in header.PhotometricInterpretation:
         return None
-    if _hides_overlays(header):
-        return None
     end, explicit = _ENDS[syntax]
     kind = np.dtype(f"{end}{'i' if header.get('PixelRepresentation') else 'u'}{bits // 8}")
     columns, rows = frames[0].size
@@ -91,7 +89,7 @@ def _plain(path: Path, frames: Sequence[Frame]) -> np.ndarray | None:
         for frame in frames:
             file.seek(place + frame.number * rows * columns * kind.itemsize)
             pixels.append(np.fromfile(file, kind, rows * columns).reshape(1, rows, columns))
-    return np.stack(pixels).astype(kind.newbyteorder("="), copy=False)
+    return _used_bits(np.stack(pixels).astype(kind.newbyteorder("="), copy=False), header)
 
 
 def _check_size(path: Path, data: Any) -> None:
@@ -118,24 +116,22 @@ def _decoded(path: Path, data: Any) -> np.ndarray | None:
     if not _decodes(syntax):
         return None
     try:
-        return _without_overlays(np.asarray(data.pixel_array), data)
+        return _used_bits(np.asarray(data.pixel_array), data)
     except Exception as error:  # as above
         if syntax == _TWELVE_BITS and data.BitsStored > 8:  # which Pillow lacks
             return None
         raise unreadable(path) from error
 
 
-def _without_overlays(stored: np.ndarray, data: Any) -> np.ndarray:
-    """Files before 2004 may keep drawings in the bits above the pixels'."""
+def _used_bits(stored: np.ndarray, data: Any) -> np.ndarray:
+    """The pixels alone: the bits above them may hold drawings (before 2004), or not repeat the sign."""
     bits, used = int(data.BitsAllocated), int(data.get("BitsStored") or data.BitsAllocated)
-    if not _hides_overlays(data) or used >= bits or stored.dtype.kind not in "iu":
+    if not 1 < used < bits or stored.dtype.kind not in "iu" or stored.dtype.itemsize * 8 != bits or not stored.size:
+        return stored
+    least, most = (-(1 << used - 1), (1 << used - 1) - 1) if stored.dtype.kind == "i" else (0, (1 << used) - 1)
+    if stored.min() >= least and stored.max() <= most:
         return stored
     return np.right_shift(np.left_shift(stored, bits - used), bits - used)
-
-
-def _hides_overlays(data: Any) -> bool:
-    bits = data.get("BitsAllocated")
-    return any((group, 0x0100) in data and data[group, 0x0100].value == bits for group in (0x6000, 0x6002))
 
 
 def _guess(data: Any) -> Any:

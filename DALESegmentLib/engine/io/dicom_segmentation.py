@@ -77,7 +77,8 @@ def read_dicom_segmentation(path: Path) -> DicomSegmentation:
     frames = frames_of(path, header)
     try:
         owners = _owners(whole, len(frames))
-        most = float(whole.get("MaximumFractionalValue") or 0) if whole.get("SegmentationType") == "FRACTIONAL" else 0.0
+        fractions = whole.get("SegmentationType") == "FRACTIONAL"
+        most = float(whole.get("MaximumFractionalValue") or (1 << int(whole.BitsAllocated)) - 1) if fractions else 0.0
         described = _described(whole)
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         raise unreadable(path, "its header makes no sense") from error
@@ -85,8 +86,8 @@ def read_dicom_segmentation(path: Path) -> DicomSegmentation:
     if most:
         note(f"{path.name} holds fractions; what is at least half inside counts.")
         pixels = pixels >= most / 2
-    if all(owner is None for owner in owners) and not described and len(np.unique(pixels)) <= 2:
-        owners = [1] * len(owners)
+    if whole.get("SegmentationType") != "LABELMAP" and None in owners:
+        owners = _owners_unsaid(path, owners, described, pixels)
     return _stacked(path, frames, owners, pixels, described)
 
 
@@ -98,6 +99,8 @@ def _stacked(
         raise EngineError("dicom-spacing", f"The frames of {path.name} do not say where they lie; export it again.")
     if not all(np.allclose(frame.orientation, first.orientation, atol=1e-3) for frame in frames):  # type: ignore[arg-type]
         raise EngineError("dicom-spacing", f"The frames of {path.name} do not face the same way; export it again.")
+    if not all(np.allclose(frame.spacing, first.spacing, rtol=1e-3) for frame in frames):
+        raise EngineError("dicom-spacing", f"The frames of {path.name} have pixels of several sizes; export it again.")
     positions = np.array([frame.position for frame in frames])
     depths = positions @ first.normal
     origin = positions[int(depths.argmin())]
@@ -153,6 +156,19 @@ def _owners(header: Any, count: int) -> list[int | None]:
             g.SegmentIdentificationSequence[0] for g in (group, shared) if g and "SegmentIdentificationSequence" in g
         ]
         owners.append(int(named[0].ReferencedSegmentNumber) if named else None)
+    return owners
+
+
+def _owners_unsaid(
+    path: Path, owners: list[int | None], described: Mapping[int, Segment], pixels: np.ndarray
+) -> list[int | None]:
+    """Of frames that do not say whose they are: the only segment's. Numbers in a file that lists no segments are
+    those of segments. Raises EngineError("unreadable-file")."""
+    if len(described) <= 1 and len(np.unique(pixels)) <= 2:
+        only = next(iter(described), 1)
+        return [only if owner is None else owner for owner in owners]
+    if described:
+        raise unreadable(path, "its frames do not say which segment they belong to")
     return owners
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from ..core.errors import EngineError, checkpoint
 from .case import CaseSource, extension_of, is_picture
 from .checks import count_values
-from .class_names import described_labels, has_segments
+from .class_names import described_labels, has_segments, means_not_annotated
 from .images import read_stored
 from .label_decision import LabelFacts, LabelOptions, SliceFacts, decide, suggested_sparse
 from .label_encoding import LabelEncoding, packed_colours, whole_numbers
@@ -76,8 +76,10 @@ def facts_of(source: CaseSource) -> Iterator[LabelFacts]:
         if path is None or has_segments(path):
             continue
         described = described_labels(path)
-        named = {*described.names, *(source.class_names if path is source.label else ())}
-        yield replace(file_facts(path, source.name), named=frozenset(named), ignored=described.ignored)
+        names = source.class_names if path is source.label else {}
+        ignored = described.ignored | {value for value, name in names.items() if means_not_annotated(name)}
+        named = frozenset({*described.names, *names}) - ignored
+        yield replace(file_facts(path, source.name), named=named, ignored=ignored)
 
 
 def file_facts(path: Path, case: str) -> LabelFacts:

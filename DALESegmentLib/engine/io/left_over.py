@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .case import CaseSource, extension_of, stem_of
-from .loose_files import RESULTS
+from .loose_files import RECORD, RESULTS
 from .name_pairs import is_label_name, is_rater_name
 from .public_layouts import PARTS
 
@@ -42,8 +42,11 @@ def left_over(folder: Path, sources: Sequence[CaseSource], unclear: Collection[s
     used, folders = _used(sources)
     names = sorted({source.name for source in sources}, key=len, reverse=True)
     pattern = re.compile("|".join(map(re.escape, names)) or r"(?!)")
+    own = {path.parent for source in sources for path in source.images}
     groups: dict[tuple[str, str], list[Path]] = {}
     for path in _files(folder):
+        if stem_of(path) in RESULTS and path.parent not in own:
+            continue
         if path in used or any(parent in folders or parent.name in unclear for parent in path.parents):
             continue
         place = path.relative_to(folder).parent.as_posix()
@@ -68,12 +71,12 @@ def _files(folder: Path) -> Iterable[Path]:
     seen = 0
     for place, inside, files in os.walk(folder):
         inside[:] = sorted(name for name in inside if not name.startswith("."))
-        if _RESULTS & set(files):
+        if _RESULTS & set(files) or RECORD in files:
             inside[:] = []
             continue
         for name in sorted(files):
             path = Path(place) / name
-            if not name.startswith(".") and extension_of(path) and stem_of(path) not in RESULTS:
+            if not name.startswith(".") and extension_of(path):
                 seen += 1
                 yield path
         if seen > MOST_FILES:

@@ -13,7 +13,7 @@ from ..core.errors import EngineError
 from .case import stem_of
 from .case_folder import FoundCase
 from .checks import check_exists
-from .class_names import names_in, read_json
+from .class_names import names_with_ignored, read_json
 
 IMAGE_COLUMN = re.compile(r"image\d*$")
 NEAR_NAMES = {
@@ -159,7 +159,7 @@ def _decathlon(path: Path) -> list[FoundCase]:
     data = read_json(path)
     if not isinstance(data, dict):
         raise EngineError("bad-list", f"{path.name} is no decathlon list; it needs a section training.")
-    cases, class_names = [], names_in(data.get("labels"))
+    cases, class_names = [], names_with_ignored(data.get("labels"))
     for section, split in SECTIONS.items():
         entries = data.get(section) or []
         if not isinstance(entries, list):

@@ -13,6 +13,8 @@ from .file_roles import LABEL, NEVER_IMAGES, SUFFIXES
 from .name_pairs import common_word, is_label_name, is_rater_name, owners
 
 RESULTS = {"segmentation", "probabilities", "confidence", "label_source", "regions"}  # what predict and review write
+RECORD = ".results.sha256"
+"""In a folder of results, with the hashes of what was written there."""
 RESULTS |= {f"{stem}_visible" for stem in RESULTS} | {"confidence_fractional", "report", "reviewed"}
 _ROLES = {**dict.fromkeys(SUFFIXES, LABEL), **{f"_{name}": name for name in NEVER_IMAGES}}
 _SEQUENCE = r"0\d{3}|t1\w{0,2}|t2\w?|flair|pd|adc|dwi|swi|mra?|mri|cta?|pet"  # of one patient, or nnU-Net channels

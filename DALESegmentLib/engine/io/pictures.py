@@ -91,7 +91,15 @@ def _pixels(path: Path, picture: Any, indices: bool) -> np.ndarray:
     pixels = np.asarray(picture.convert("L") if picture.mode == "1" else picture)
     if indices and bits in _GREY_BITS and pixels.ndim == 2:
         return pixels // _GREY_BITS[bits]
-    return pixels[..., :-1] if picture.mode in ("LA", "La", "RGBA", "RGBa", "RGBX") else pixels
+    if picture.mode not in ("LA", "La", "RGBA", "RGBa", "RGBX"):
+        return pixels
+    colours, alpha = pixels[..., :-1], pixels[..., -1]
+    if picture.mode != "RGBX" and (colours == colours[0, 0]).all() and not (alpha == alpha[0, 0]).all():
+        raise EngineError(
+            "picture-colours",
+            f"{path.name} has all that it shows in its transparency, which is not read; save it in black and white.",
+        )
+    return colours
 
 
 def _png_kind(path: Path) -> tuple[int, int]:

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from ..core.errors import EngineError
+from .bids import is_own_derivative
 from .case import stem_of
 from .case_folder import FoundCase, images_in, subfolders
-from .class_names import DESCRIPTION, names_in, read_json
+from .class_names import DESCRIPTION, names_with_ignored, read_json
 from .name_pairs import owners
 
 PARTS = (
@@ -76,7 +77,7 @@ def _listed(folder: Path, description: Mapping[str, Any]) -> list[FoundCase]:
     entries = description.get("dataset")
     if not isinstance(entries, dict):
         return []
-    names = names_in(description.get("labels"))
+    names = names_with_ignored(description.get("labels"))
     cases = []
     for name, entry in entries.items():
         images = entry.get("images") if isinstance(entry, dict) else None
@@ -160,11 +161,12 @@ def bids_cases(folder: Path) -> list[FoundCase]:
     """A case is a session, or a subject without sessions. Raises EngineError("duplicate-file").
 
     A session with one image is clear; of several, the option image says which. Masks are `_dseg`, or `_mask` whose
-    entity `label-` names the class; several of these are a mask a class.
+    entity `label-` names the class; several of these are a mask a class. Results of this engine are no data.
     """
     sessions: dict[str, _Session] = {}
     raw, derived = [folder, folder / "rawdata"], folder / "derivatives"
-    for root in [*raw, *([derived, *subfolders(derived)] if derived.is_dir() else [])]:
+    others = [sub for sub in subfolders(derived) if not is_own_derivative(sub)] if derived.is_dir() else []
+    for root in [*raw, *([derived, *others] if derived.is_dir() else [])]:
         for path in _files(root) if root.is_dir() else ():
             _take(path, sessions, derived=root not in raw)
     return [

@@ -1,7 +1,7 @@
 """RTSTRUCT: the contours of radiotherapy as segments on the grid of their image.
 
-A voxel is inside where its centre lies within an odd number of a structure's contours, so that holes are holes, be they
-contours of their own or keyholes; DICOM PS3.3, C.8.8.6.
+A voxel is inside where its centre lies within an odd number of a structure's contours, or on one of them, so that holes
+are holes, be they contours of their own or keyholes; DICOM PS3.3, C.8.8.6. Copies of a contour count once.
 """
 
 from __future__ import annotations
@@ -22,6 +22,10 @@ from .segments import GREY, Segment, Segmentation, from_masks
 
 _BETWEEN = 0.1
 """Slices that a contour may lie off its slice: positions are rounded in headers."""
+_DIGITS = 4
+"""Of a place in voxels: contours come from decimal numbers in mm."""
+_WITHIN = 1
+"""As `grid_points_in_poly` has it: 0 is outside, 2 a corner, 3 a side."""
 _CLOSED = ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR")
 
 
@@ -73,13 +77,18 @@ def _own_name(names: dict[int, str], number: int) -> str:
 
 
 def _closed(path: Path, name: str, item: Any) -> list[np.ndarray]:
-    contours, others = [], 0
+    contours: list[np.ndarray] = []
+    others = copies = 0
     for contour in (item.get("ContourSequence") or ()) if item is not None else ():
         points = np.array(contour.ContourData, float).reshape(-1, 3)
         if contour.get("ContourGeometricType", "CLOSED_PLANAR") in _CLOSED and len(points) > 2:
-            contours.append(points)
+            known = any(np.array_equal(points, other) for other in contours if len(other) == len(points))
+            copies += known
+            contours += [] if known else [points]
         else:
             others += 1
+    if copies:
+        note(f"{path.name}: {copies} contours of {name} are there twice; they count once.")
     if others:
         note(f"{path.name}: {others} points or open lines of {name} are left over; they enclose nothing.")
     return contours
@@ -140,16 +149,28 @@ def _tell_gaps(places: list[tuple[int, float]], segment: str, name: str) -> None
 
 def _masks(placed: list[list[np.ndarray]], geometry: Geometry) -> Iterator[np.ndarray]:
     """(k, j, i) of each segment."""
-    from skimage.draw import polygon
-
     for contours in placed:
-        mask = np.zeros(geometry.array_shape, bool)
+        mask, outline = (np.zeros(geometry.array_shape, bool) for _ in range(2))
         for points in contours:
             axis, at = _plane(points)
             if not 0 <= round(at) < geometry.size[axis]:
                 continue
-            plane = np.moveaxis(mask, 2 - axis, 0)[round(at)]
+            plane, edge = (np.moveaxis(array, 2 - axis, 0)[round(at)] for array in (mask, outline))
             across, down = [n for n in range(3) if n != axis]  # array axes run the other way round
-            rows, columns = polygon(points[:, down], points[:, across], plane.shape)
-            plane[rows, columns] ^= True
-        yield mask
+            _fill(points[:, [down, across]], plane, edge)
+        yield mask | outline
+
+
+def _fill(points: np.ndarray, plane: np.ndarray, edge: np.ndarray) -> None:
+    """Turn over the pixels of `plane` that lie within a contour, and set those of `edge` that lie on it: programs that
+    draw contours through the centres of a mask's outermost pixels mean these to be inside, also round holes."""
+    from skimage.measure import grid_points_in_poly
+
+    points = np.round(points, _DIGITS)
+    first = np.clip(np.floor(points.min(axis=0)).astype(int), 0, plane.shape)
+    last = np.clip(np.ceil(points.max(axis=0)).astype(int) + 1, first, plane.shape)
+    box = tuple(slice(start, stop) for start, stop in zip(first, last, strict=True))
+    if plane[box].size:
+        where = grid_points_in_poly(plane[box].shape, points - first, binarize=False)
+        plane[box] ^= where == _WITHIN
+        edge[box] |= where > _WITHIN

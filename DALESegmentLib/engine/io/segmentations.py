@@ -17,7 +17,7 @@ from ..core.errors import EngineError
 from ..core.files import replacing
 from .case import SEGMENTATION, extension_of
 from .checks import as_label, check_exists, check_label, unreadable
-from .class_names import has_segments
+from .class_names import has_segments, means_not_annotated
 from .dicom_kind import RTSTRUCT, kind_of_dicom, segments_in
 from .dicom_segmentation import read_dicom_segmentation
 from .images import placed, save_itk, storable
@@ -83,13 +83,14 @@ def _decoded(text: bytes) -> str:
 def segment_values(paths: Iterable[Path], known: Mapping[int, str] | None = None) -> dict[int, str]:
     """{value: name} that gives a segment's name one value in all these files, in whatever order each lists them.
 
-    known: values given already; names it lacks get the next free ones. Files of other kinds are passed over.
+    known: values given already; names it lacks get the next free ones. Segments called "ignore" get none. Files of
+    other kinds are passed over.
     """
     names = dict(known or {})
     for path in paths:
         if has_segments(path):
             for segment in read_segmentation(path).segments:
-                if segment.name not in names.values():
+                if segment.name not in names.values() and not means_not_annotated(segment.name):
                     names[max(names, default=0) + 1] = segment.name
     return names
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ..core.errors import EngineError
+from ..core.notes import note
 from ..geometry.grid import Geometry, onto_grid
 from .checks import as_label
 
@@ -80,8 +81,9 @@ def to_label_map(
     segments).
 
     Where segments overlap, the later one wins. Values are 1, 2, ... in the order of the segments, or
-    `values[name]`. Raises EngineError("geometry-mismatch") where a resampling would be needed, and
-    ("unknown-segment") for a name that `values` lacks, unless that segment is empty.
+    `values[name]`. Raises EngineError("geometry-mismatch") where a resampling would be needed, ("segments-outside")
+    where nothing lies on the image, and ("unknown-segment") for a name that `values` lacks, unless that segment is
+    empty.
     """
     layers = segmentation.layers_on(geometry, name, image_name)
     if layers is None:
@@ -90,6 +92,7 @@ def to_label_map(
             f"{name} and {image_name} do not lie on the same voxels; in Slicer, make {image_name} the source "
             "geometry of the segmentation and save it again.",
         )
+    _check_inside(int(np.count_nonzero(segmentation.layers)), int(np.count_nonzero(layers)), name, image_name)
     label = np.zeros(geometry.array_shape, np.int32)
     covered = np.zeros(geometry.array_shape, np.int16)
     class_names: dict[int, str] = {}
@@ -108,3 +111,16 @@ def to_label_map(
         covered += inside
         class_names[value] = segment.name
     return as_label(label), class_names, int(np.count_nonzero(covered > 1))
+
+
+def _check_inside(labelled: int, inside: int, name: str, image_name: str) -> None:
+    """Raises EngineError("segments-outside")."""
+    if labelled and not inside:
+        raise EngineError(
+            "segments-outside",
+            f"All that is labelled in {name} lies outside {image_name}; choose the image that it was drawn on.",
+        )
+    if inside < labelled:
+        note(
+            f"{name}: {labelled - inside:,} of {labelled:,} labelled voxels lie outside {image_name} and are left over."
+        )

@@ -15,7 +15,7 @@ import numpy as np
 import pydicom
 import pytest
 
-from DALESegmentLib.engine.commands import confidence, export, predict, review, train
+from DALESegmentLib.engine.commands import confidence, export, inspect, predict, review, train
 from DALESegmentLib.engine.core.errors import EngineError
 from DALESegmentLib.engine.core.progress import Progress
 from DALESegmentLib.engine.geometry.grid import Geometry
@@ -259,10 +259,12 @@ def bids(folder, tmp_path_factory) -> Path:
 
 def test_bids_derivatives_are_found_beside_the_raw_data(bids, asked, tmp_path):
     images = sorted(bids.rglob("*.nii.gz"))
-    items = [{"name": path.name.removesuffix("_T1w.nii.gz"), "images": [str(path)]} for path in images]
     out = bids / "derivatives" / "dalesegment"
-    wanted = {**asked, "cases": {"items": items}, "out": str(out), "format": "bids", "probabilities": True}
+    wanted = {**asked, "cases": {"folder": str(bids)}, "out": str(out), "format": "bids", "probabilities": True}
     found = predict.run(wanted, Progress())["items"]
+    looked = inspect.run({"cases": {"folder": str(bids)}}, Progress())  # results are no labels
+    assert [case["label"] for case in looked["cases"]] == [[], []]
+    assert looked["left_over"] == []
     (out / "a case" / "overlays").mkdir(parents=True)  # as review writes them
     (out / "a case" / "overlays" / "rank-001.png").write_bytes(b"x")
     base = out / "sub-01" / "ses-1" / "anat" / "sub-01_ses-1_desc-dalesegment"

@@ -59,15 +59,18 @@ def test_trusted_and_confidence(source, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "labels",
-    [{"0": "background", "1": "core", "2": "edge"}, {"background": 0, "core": 1, "edge": 2, "all": [1, 2]}],
+    ("labels", "names"),
+    [
+        ({"0": "background", "1": "core", "2": "edge"}, ("core", "edge")),
+        ({"background": 0, "core": 1, "edge": 2, "all": [1, 2]}, ("core + all", "edge + all")),
+    ],
 )
-def test_class_names_of_dataset_json(source, tmp_path, labels):
+def test_class_names_of_dataset_json(source, tmp_path, labels, names):
     (tmp_path / "labelsTr").mkdir()
     write_image(tmp_path / "labelsTr/p1.nii.gz", blob(GEOMETRY, 3), GEOMETRY)
     (tmp_path / "dataset.json").write_text(json.dumps({"labels": labels}))
     case = read_case(replace(source, label=tmp_path / "labelsTr/p1.nii.gz"))
-    assert case.class_names == {1: "core", 2: "edge", 3: "class 3"}
+    assert case.class_names == {1: names[0], 2: names[1], 3: "class 3"}
 
 
 def test_label_with_other_axes_is_turned(source, tmp_path):

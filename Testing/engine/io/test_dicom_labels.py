@@ -6,7 +6,19 @@ import highdicom
 import numpy as np
 import pydicom
 import pytest
-from dicom_files import CT, DISTANCE, SPACING, multiframe, save, segmentation, series, slice_at, structures, voxels
+from dicom_files import (
+    CT,
+    DISTANCE,
+    SPACING,
+    items,
+    multiframe,
+    save,
+    segmentation,
+    series,
+    slice_at,
+    structures,
+    voxels,
+)
 from grids import grid
 from highdicom.seg import SegmentAlgorithmTypeValues, SegmentationTypeValues, SegmentDescription
 from pydicom.sr.codedict import codes
@@ -103,6 +115,39 @@ def test_segments_are_known_by_their_names(tmp_path):
     values = segment_values([one, two])
     assert values == {1: "liver", 2: "tumour"}
     assert np.array_equal(on_grid(two, names=values)[0] == 1, LIVER & True)
+
+
+def test_fractions_without_their_highest_value_count_to_255(tmp_path):
+    values = np.where(LIVER, np.uint8(128), np.uint8(127))
+    path = segmentation(tmp_path / "a.dcm", [(1, DISTANCE * k, v) for k, v in enumerate(values)], ["x"], "FRACTIONAL")
+    data = pydicom.dcmread(path)
+    del data.MaximumFractionalValue
+    data.save_as(path)
+    assert np.array_equal(on_grid(path)[0], LIVER)
+
+
+@pytest.mark.parametrize("code", ["unreadable-file", "dicom-spacing"])
+def test_frames_of_no_segment_and_of_other_pixels_are_refused(tmp_path, refused, code):
+    path = segmentation(tmp_path / "a.dcm", planes(LIVER, TUMOUR), ["liver", "tumour"])
+    data = pydicom.dcmread(path)
+    last = data.PerFrameFunctionalGroupsSequence[-1]
+    if code == "unreadable-file":
+        del last.SegmentIdentificationSequence
+    else:
+        last.PixelMeasuresSequence = items({"PixelSpacing": [2.0, 2.0], "SliceThickness": DISTANCE})
+    data.save_as(path)
+    with refused(code, "a.dcm"):
+        on_grid(path)
+
+
+def test_frames_outside_the_image_are_said_and_refused_where_all_are(tmp_path, refused):
+    beyond = [(1, DISTANCE * (k + 4), mask) for k, mask in enumerate(LIVER)]
+    with noting() as notes:
+        label = on_grid(segmentation(tmp_path / "a.dcm", beyond, ["x"]))[0]
+    assert label.sum() == LIVER[1:4].sum()
+    assert f"{LIVER[4:].sum()} of {LIVER.sum()}" in notes[0]
+    with refused("segments-outside", "b.dcm", "the image"):
+        on_grid(segmentation(tmp_path / "b.dcm", [(1, DISTANCE * 100, LIVER[3])], ["x"]))
 
 
 def test_an_empty_segment_stays_listed_and_names_twice_are_told_apart(tmp_path):
@@ -217,6 +262,21 @@ def test_holes_as_contours_and_as_keyholes(tmp_path):
     keyhole = [(1.5, 1.5), (11.5, 1.5), (11.5, 11.5), (1.5, 11.5), (1.5, 6.3)]
     keyhole += [(4.5, 6.3), (4.5, 8.5), (8.5, 8.5), (8.5, 4.5), (4.5, 4.5), (4.5, 6.3), (1.5, 6.3)]
     assert np.array_equal(drawn(tmp_path / "c.dcm", {"x": [lps(keyhole, 2)]})[0], wanted)
+
+
+def test_contours_through_the_centres_of_voxels_are_inside(tmp_path):
+    """As programs write them that follow a mask's outermost voxels; round a hole those of the mask, too."""
+    wanted = np.zeros(V.shape, int)
+    wanted[1, 2:11, 2:11] = 1
+    wanted[1, 5:8, 5:8] = 0
+    assert np.array_equal(drawn(tmp_path / "a.dcm", {"x": [square(2, 10, 1), square(4, 8, 1)]})[0], wanted)
+
+
+def test_a_contour_that_is_there_twice_is_no_hole(tmp_path):
+    with noting() as notes:
+        label = drawn(tmp_path / "a.dcm", {"x": [square(1.5, 5.5, 1)] * 2})[0]
+    assert label.sum() == 16
+    assert "there twice" in notes[0]
 
 
 def test_structures_may_overlap_be_empty_or_be_points(tmp_path):

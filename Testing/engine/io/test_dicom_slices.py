@@ -334,3 +334,32 @@ def test_a_large_series_is_read_about_as_fast_as_by_itk(tmp_path):
         return min(once() for _ in range(3))
 
     assert best(read_image) < 2 * best(by_itk)
+
+
+def test_slices_that_all_have_one_uid_are_no_copies(tmp_path):
+    folder = series(tmp_path / "ct", V, SOPInstanceUID="1.2.9")
+    assert np.array_equal(read_image(folder)[0][0], V)
+
+
+@pytest.mark.parametrize("kind", [np.int16, np.uint16])
+def test_what_stands_above_the_bits_of_a_pixel_is_none_of_it(tmp_path, kind):
+    values = V - 500 if kind == np.int16 else V
+    stored = values & 0x0FFF if kind == np.int16 else values.astype(kind) | 0x8000
+    folder = series(tmp_path / "ct", stored, BitsStored=12, HighBit=11)
+    image = read_image(folder)[0][0]
+    assert np.array_equal(image, values)
+    assert np.array_equal(image, sitk.GetArrayFromImage(by_itk(folder)))
+
+
+def test_a_slope_of_nothing_is_refused(tmp_path, refused):
+    with refused("unreadable-file"):
+        read_image(series(tmp_path / "ct", V, RescaleSlope="0"))
+
+
+def test_a_film_beside_the_slices_is_said_to_be_left_over(tmp_path):
+    folder = series(tmp_path / "ct", V)
+    film = with_pixels(dataset(STORAGE + "3.1", "US", NumberOfFrames=6, SeriesInstanceUID="1.9"), V)
+    save(film, folder / "film.dcm")
+    with noting() as notes:
+        assert np.array_equal(read_image(folder)[0][0], V)
+    assert "film.dcm" in notes[0]

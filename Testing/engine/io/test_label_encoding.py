@@ -11,10 +11,15 @@ import pytest
 import SimpleITK as sitk
 from PIL import Image
 
+from DALESegmentLib.engine.geometry.grid import Geometry
+from DALESegmentLib.engine.io.array_cases import load_array_case, names_in_case, save_array_case
+from DALESegmentLib.engine.io.case import Case, CaseSource
 from DALESegmentLib.engine.io.case_files import read_case
 from DALESegmentLib.engine.io.find_cases import find_cases
+from DALESegmentLib.engine.io.images import write_image
 from DALESegmentLib.engine.io.label_decision import LabelOptions
 from DALESegmentLib.engine.io.label_facts import labels_of
+from DALESegmentLib.engine.io.segmentations import Segment, from_masks, segment_values, write_segmentation
 
 SIZE = (40, 48)
 
@@ -312,3 +317,63 @@ def test_a_mask_a_class_is_one_label_and_its_overlap_is_said(tmp_path):
         np.testing.assert_array_equal(case.label[0], np.where(disc(4), 2, disc(10)))
         assert case.class_names.items() >= {1: "liver", 2: "tumour"}.items()
         assert f"{6 * disc(4).sum()} voxels" in case.notes[0].replace(",", "")
+
+
+def partly_ignored() -> tuple[np.ndarray, np.ndarray, Geometry]:
+    """The label, where it is annotated, and the grid."""
+    label = volume([3, 4, 5])
+    annotated = np.ones(label.shape, bool)
+    annotated[4] = False
+    geometry = Geometry(label.shape[::-1], (1.0,) * 3, (0.0,) * 3, tuple(np.eye(3).ravel()))
+    return np.where(annotated, label, 0), annotated, geometry
+
+
+def test_an_array_case_keeps_what_is_not_annotated(tmp_path):
+    label, annotated, geometry = partly_ignored()
+    trusted = np.ones(label.shape, bool)
+    case = Case("a", label[None].astype(np.float32), geometry, label, trusted, annotated=annotated)
+    save_array_case(replace(case, class_names={1: "x"}), tmp_path)
+    read = load_array_case(tmp_path, known_names={1: "other", 4: "x"})
+    assert np.array_equal(read.annotated, annotated)
+    assert np.array_equal(read.label, 4 * label)
+    assert np.array_equal(read.trusted, annotated)
+    assert read.class_names == {4: "x"}
+    assert names_in_case(tmp_path) == {1: "x"}
+
+
+def test_a_segment_called_ignore_is_not_annotated(tmp_path):
+    label, annotated, geometry = partly_ignored()
+    masks = [~annotated, label > 0]
+    write_segmentation(
+        tmp_path / "label.seg.nrrd", from_masks(masks, [Segment("i", "Ignore"), Segment("x", "x")], geometry)
+    )
+    write_image(tmp_path / "image.nrrd", label.astype(np.float32), geometry)
+    assert segment_values([tmp_path / "label.seg.nrrd"]) == {1: "x"}
+    for names, value in ((None, 2), ({1: "x"}, 1)):
+        case = read_case(CaseSource("a", (tmp_path / "image.nrrd",), tmp_path / "label.seg.nrrd"), names)
+        assert np.array_equal(case.annotated, annotated)
+        assert np.array_equal(case.label, value * label)
+        assert case.class_names == {value: "x"}
+
+
+def test_a_list_may_call_a_value_ignore(tmp_path):
+    label, annotated, geometry = partly_ignored()
+    write_image(tmp_path / "image.nii.gz", label.astype(np.float32), geometry)
+    write_image(tmp_path / "label.nii.gz", np.where(annotated, label, 3), geometry)
+    entry = {"image": "image.nii.gz", "label": "label.nii.gz"}
+    listed = {"labels": {"0": "background", "1": "x", "3": "ignore"}, "training": [entry]}
+    (tmp_path / "list.json").write_text(json.dumps(listed))
+    found = find_cases(list=tmp_path / "list.json")
+    case = read_case(replace(found[0], encoding=labels_of(found, LabelOptions()).encoding))
+    assert np.array_equal(case.annotated, annotated)
+    assert case.class_names == {1: "x"}
+
+
+@pytest.mark.parametrize("code", ["label-encoding", "label-not-whole"])
+def test_a_mask_of_one_class_has_one_value(tmp_path, refused, code):
+    label, _, geometry = partly_ignored()
+    write_image(tmp_path / "c" / "ct.nii.gz", label.astype(np.float32), geometry)
+    mask = label + 2 * (label[:, ::-1] > 0) if code == "label-encoding" else label * np.float32(0.4)
+    write_image(tmp_path / "c" / "segmentations" / "liver.nii.gz", mask, geometry)
+    with refused(code, "liver.nii.gz"):
+        read_case(find_cases(tmp_path)[0])

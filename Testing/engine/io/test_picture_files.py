@@ -78,6 +78,10 @@ def test_pictures_that_are_refused(tmp_path, refused):
     frames[0].save(tmp_path / "c.gif", save_all=True, append_images=frames[1:])
     with refused("unknown-format", "c.gif", "PNG"):
         read_image(tmp_path / "c.gif")
+    black = np.zeros_like(GREY)
+    Image.fromarray(np.stack([black, black, black, GREY], -1), "RGBA").save(tmp_path / "d.png")
+    with refused("picture-colours", "d.png", "transparency"):
+        read_label(tmp_path / "d.png")
 
 
 @pytest.mark.parametrize(("made", "called"), [("JPEG", ".png"), ("PNG", ".jpg"), ("TIFF", ".png"), ("PNG", ".tif")])
