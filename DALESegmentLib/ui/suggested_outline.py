@@ -88,7 +88,7 @@ class SuggestedOutline:
         now = _("A changes {count} voxels").format(count=count) if count else _("A changes nothing")
         likely = sum(int(change.likely.sum()) for change in self._changes(region) or [])
         more = self.step != LIKELY and likely > count
-        return _("{now}; ] up to {count}").format(now=now, count=likely) if more else now
+        return _("{now}, a step further {count}").format(now=now, count=likely) if more else now
 
     def label(self, region: Region) -> LabelPart | None:
         """What the label would be around the region; None where the change or the region's class is not known."""

@@ -147,7 +147,7 @@ def test_the_corner_of_every_view_says_what_is_shown(listed):
             f"Region 2: ball, {region.suspicion}",
             "Coloured: label confidence below 0.80",
             "LabelmapSnapshot: as drawn, thick",
-            f"Suggested outline: A changes {change.sure.sum()} voxels; ] up to {change.likely.sum()}",
+            f"Suggested outline: A changes {change.sure.sum()} voxels, a step further {change.likely.sum()}",
         ]
     before = seen()
     listed.ui.thresholdSlider.value = 0.5
