@@ -102,7 +102,8 @@ def inspection(result: Result, every: bool = False) -> None:
                 case["problem"],
             )
         )
-    print_table(("Case", "Image", "Label", "Size", "Spacing, mm", "Channels", "Voxels", "Split", "Problem"), rows)
+    columns = ("Case", "Image", "Label", "Size", "Spacing, mm", "Channels", "Voxels", "Split", "Problem")
+    print_table(columns, rows, rest=None)
     if len(rows) < len(cases):
         console.print(f"{len(cases) - len(rows)} more cases: type --all for every row, or --json")
     if result["layout"]:
