@@ -40,12 +40,13 @@ def check_run_folder(folder: Path, *, resume: bool = False, overwrite: bool = Fa
     exists = os.path.exists(folder / RUN_FILE)
     if resume and not exists:
         raise EngineError(
-            "nothing-to-resume", f"There is no training to resume in {folder.name}; start without resume."
+            "nothing-to-resume", f"There is no training to resume in {folder.name}; leave --resume out to start one."
         )
     if exists and not (resume or overwrite):
         raise EngineError(
             "run-exists",
-            f"{folder.name} already holds a training; choose another folder, resume it, or allow overwriting.",
+            f"{folder.name} already holds a training; choose another folder, go on with train --resume, "
+            "or replace it with --overwrite.",
         )
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -77,6 +77,15 @@ Limit = Annotated[
     int | None,
     typer.Option("--limit", min=1, help="At most so many cases.", show_default=False, rich_help_panel=DATA),
 ]
+Exclude = Annotated[
+    str | None,
+    typer.Option(
+        "--exclude",
+        help="Names of cases to leave out, with commas; * stands for any letters.",
+        show_default=False,
+        rich_help_panel=DATA,
+    ),
+]
 RaterSeed = Annotated[
     int | None,
     typer.Option("--rater-seed", help="Draws labels and limited cases (0).", show_default=False, rich_help_panel=DATA),
@@ -152,7 +161,14 @@ Seed = Annotated[
 ]
 
 
-_IMAGES = {"data": Data, "case_list": CaseList, "image": Image, "split": SplitOption, "limit": Limit}
+_IMAGES = {
+    "data": Data,
+    "case_list": CaseList,
+    "image": Image,
+    "split": SplitOption,
+    "limit": Limit,
+    "exclude": Exclude,
+}
 _LABELS = {
     "label": Label,
     "rater_seed": RaterSeed,
@@ -179,7 +195,8 @@ class CaseChoice:
         """The `cases` parameter. Raises typer.BadParameter unless exactly one of --data and --list was given, or none
         where they are optional."""
         if ("folder" in self.values) == ("list" in self.values) and not (optional and not self.is_given):
-            raise typer.BadParameter("name the cases by --data or by --list")
+            both = "give --data or --list, not both" if self.is_given else "name the cases by --data or by --list"
+            raise typer.BadParameter(both)
         return self.values
 
 

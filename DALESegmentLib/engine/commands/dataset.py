@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
-from ..core.errors import EngineError
+from ..core.errors import Cancelled, EngineError
 from ..core.notes import noting
 from ..core.progress import Progress
 from ..io.array_cases import names_in_case
@@ -36,8 +37,32 @@ def read_labelled(source: CaseSource, class_names: Mapping[int, str] | None = No
 def no_label(source: CaseSource) -> EngineError:
     """With the option to type, where files lie there that may be the label."""
     if not source.candidates:
-        return EngineError("no-label", f"{source.name} has no label; say which file it is, or leave the case out.")
+        return EngineError("no-label", f"{source.name} has no label; say with --label which file it is.")
     return EngineError("no-label", f"{source.name} has no label, but {candidates_of(source)}.")
+
+
+MOST_NAMED = 20
+"""Cases that an option to copy names."""
+
+
+def exclude_option(names: Sequence[str]) -> str:
+    """As it is typed, to leave these cases out."""
+    more = ",..." if len(names) > MOST_NAMED else ""
+    return f"--exclude {shlex.quote(','.join(names[:MOST_NAMED]))}{more}"
+
+
+def first_of(problems: Mapping[str, EngineError], cases: int) -> EngineError:
+    """The first problem of some of so many cases, with how many others there are and, unless most have one, what leaves
+    them out."""
+    first, others = next(iter(problems.values())), len(problems) - 1
+    has = "other case has a problem" if others == 1 else "other cases have problems"
+    more = [f"{others} {has}, too"] if others else []
+    if 2 * len(problems) <= cases:
+        out = "leaves them all out" if others else "leaves the case out"
+        more.append(f"{exclude_option(list(problems))} {out}")
+    return EngineError(
+        first.code, f"{first.sentence.removesuffix('.')} ({'; '.join(more)})." if more else first.sentence
+    )
 
 
 def candidates_of(source: CaseSource) -> str:
@@ -107,25 +132,40 @@ def report_held_out_for_test(cases: CasesParameter, progress: Progress) -> None:
 
 
 def survey(sources: Sequence[CaseSource], progress: Progress) -> list[CaseFingerprint]:
-    facts = []
-    for source in sources:
-        if source.arrays is None and not source.has_label:
-            raise no_label(source)
+    """The facts that a plan is made of, from every case. Raises EngineError of the first case that cannot be learned
+    from, with what leaves it out."""
+    facts: list[CaseFingerprint] = []
+    problems = {s.name: no_label(s) for s in sources if s.arrays is None and not s.has_label}
+    if problems:
+        raise first_of(problems, len(sources))
     names = names_of_all(sources)
     notes: list[str] = []
     for i, source in enumerate(sources):
         progress.check()
         progress.report(100.0 * i / len(sources), "reading", f"Looking at case {i + 1} of {len(sources)}")
-        with noting() as told:
-            case = read_labelled(source, names if names_itself(source) else None)
+        try:
+            with noting() as told:
+                case = read_labelled(source, names if names_itself(source) else None)
+        except Cancelled:
+            raise
+        except EngineError as problem:
+            problems[source.name] = problem
+            continue
         progress.check()
         facts.append(CaseFingerprint.of(case))
         notes += [f"{case.name}: {note}" for note in (*case.notes, *told)]
+    if problems:
+        raise first_of(problems, len(sources))
     if notes:
         more = f" (and {len(notes) - 1} more cases like it)" if len(notes) > 1 else ""
         progress.report(100, "reading", notes[0] + more)
     check_foreground({f.name: f.labelled for f in facts})
-    check_same_channels({f.name: f.channels for f in facts})
+    channels = {f.name: f.channels for f in facts}
+    try:
+        check_same_channels(channels)
+    except EngineError as problem:
+        usual = Counter(channels.values()).most_common(1)[0][0]
+        raise first_of({name: problem for name, count in channels.items() if count != usual}, len(facts)) from None
     check_same_classes({f.name: f.class_names for f in facts})
     return facts
 

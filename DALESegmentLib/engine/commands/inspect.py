@@ -100,7 +100,7 @@ def _no_label(rows: Sequence[Row]) -> dict[str, str]:
 
 
 def _another(labelled: str | None) -> str:
-    return f"{labelled} has one; say which file it is, or leave the case out"
+    return f"{labelled} has one; say which file it is with --label, or leave the case out with --exclude"
 
 
 class InspectParameters(Parameters):
@@ -136,8 +136,9 @@ def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
     for row in rows:
         row["problem"] = row["problem"] or together.get(row["name"])
     if asked.folder is not None and asked.folder.is_dir():
-        unclear = {source.name for source in sources if isinstance(source, UnusableCase)}
-        groups = left_over(asked.folder, usable, unclear)
+        whole = sources if asked.exclude is None else asked.model_copy(update={"exclude": None}).find_each()
+        unclear = {source.name for source in whole if isinstance(source, UnusableCase)}
+        groups = left_over(asked.folder, [source for source in whole if isinstance(source, CaseSource)], unclear)
         about["left_over"] = [group.as_dict() for group in groups]
         about["problem"] = about["problem"] or _labels_of_nobody(rows, groups)
     wrong = sum(row["problem"] is not None for row in rows) + (about["problem"] is not None)

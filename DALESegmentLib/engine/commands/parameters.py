@@ -48,6 +48,7 @@ class CasesParameter(Parameters):
     rater_seed: int = 0
     rater: str | None = None
     limit: int | None = Field(None, ge=1)
+    exclude: str | Names | None = None
     ignore_label: Values = []
     class_label: Values = []
     instances_as_one: bool = False
@@ -78,7 +79,7 @@ class CasesParameter(Parameters):
 
     def _values(self) -> dict[str, Any]:
         items = None if self.items is None else [item.model_dump(exclude_none=True) for item in self.items]
-        return {"folder": self.folder, "list": self.list, "items": items, "image": self.image}
+        return {"folder": self.folder, "list": self.list, "items": items, "image": self.image, "exclude": self.exclude}
 
     def _choice(self, split: str) -> dict[str, Any]:
         names = ("label", "reference", "rater_seed", "rater", "limit")

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..core.errors import EngineError
+from ..core.errors import Cancelled, EngineError
 from ..core.progress import Progress
 from ..inference.predictor import check_channels
 from ..io.case import Case, CaseSource
@@ -19,7 +19,7 @@ from ..io.case_files import read_case
 from ..planning.data_shift import ImageStatistics, data_shift
 from ..planning.plan import Plan
 from ..planning.preprocessing import label_classes
-from .dataset import read_labelled
+from .dataset import first_of, read_labelled
 
 NAMED = 5
 """Cases that a sentence names; the others are counted."""
@@ -54,7 +54,7 @@ def labelled_alone(sources: Sequence[CaseSource], progress: Progress, found: Sui
 
 def _no_label(names: Sequence[str]) -> str:
     if len(names) == 1:
-        return f"{names[0]} has no label; say which file it is, or leave the case out."
+        return f"{names[0]} has no label; say with --label which file it is."
     return f"None of the {len(names)} cases has a label; say with --label which file it is."
 
 
@@ -100,7 +100,8 @@ def examine(
     Raises EngineError of the first case that cannot be used, with how many others there are, and ("disk-full") where
     the results are certain not to fit.
     """
-    problems, voxels = [], 0
+    problems: dict[str, EngineError] = {}
+    voxels = 0
     for i, source in enumerate(sources):
         progress.check()
         progress.report(100.0 * i / len(sources), "reading", f"Looking at case {i + 1} of {len(sources)}")
@@ -108,10 +109,12 @@ def examine(
             case = read_labelled(source, plan.class_names) if labelled else read_case(source)
             found.unlike[source.name] = check_case(case, plan)
             voxels += int(np.prod(case.geometry.size))
+        except Cancelled:
+            raise
         except EngineError as problem:
-            problems.append(problem)
+            problems[source.name] = problem
     if problems:
-        raise _first_of(problems)
+        raise first_of(problems, len(sources))
     check_room(out, int(voxels * (LEAST_BYTES["label"] + maps * LEAST_BYTES["map"])))
     tell_unlike(found, progress)
 
@@ -155,11 +158,3 @@ def _size(number: float) -> str:
             return f"{number:.3g} {unit}"
         number /= 1000
     return ""
-
-
-def _first_of(problems: Sequence[EngineError]) -> EngineError:
-    first, others = problems[0], len(problems) - 1
-    if not others:
-        return first
-    more = f"{others} other {'case has a problem' if others == 1 else 'cases have problems'}, too"
-    return EngineError(first.code, f"{first.sentence.removesuffix('.')} ({more}: dalesegment inspect lists them).")

@@ -228,7 +228,7 @@ def check_same_channels(channels: Mapping[str, int]) -> None:
         raise EngineError(
             "channel-count",
             f"The cases do not have the same number of channels ({kinds}); "
-            "choose the same images for every case, all in grey or all in colour.",
+            "choose the same images for every case with --image, all in grey or all in colour.",
         )
 
 

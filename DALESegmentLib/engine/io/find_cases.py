@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from difflib import get_close_matches
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeVar
 
@@ -27,17 +29,19 @@ def find_cases(
     rater_seed: int = 0,
     limit: int | None = None,
     rater: str | None = None,
+    exclude: str | Sequence[str] | None = None,
 ) -> list[CaseSource]:
     """The cases a user means, in the order of their names or of their list; docs/protocol.md, "Naming cases".
 
     Exactly one of folder, list and items is given. Nothing is read but names and lists. split: "train", "test",
-    "all", or "learn": the cases called train or, where none is, all that are not called test.
+    "all", or "learn": the cases called train or, where none is, all that are not called test. exclude: names of
+    cases to leave out, `*` stands for any letters.
 
-    Raises EngineError("cases-unnamed", "no-cases", "bad-name", "duplicate-case", "missing-file") and the codes of
-    `folders`, `lists` and `file_roles`.
+    Raises EngineError("cases-unnamed", "no-cases", "unknown-case", "bad-name", "duplicate-case", "missing-file")
+    and the codes of `folders`, `lists` and `file_roles`.
     """
     sources = []
-    for source in find_each(folder, list, items, image, label, reference, split, rater_seed, limit, rater):
+    for source in find_each(folder, list, items, image, label, reference, split, rater_seed, limit, rater, exclude):
         if isinstance(source, UnusableCase):
             raise source.problem
         sources.append(source)
@@ -55,6 +59,7 @@ def find_each(
     rater_seed: int = 0,
     limit: int | None = None,
     rater: str | None = None,
+    exclude: str | Sequence[str] | None = None,
 ) -> Sequence[CaseSource | UnusableCase]:
     """As `find_cases`, but a case whose files are missing or not understood hides none of the others.
 
@@ -64,12 +69,13 @@ def find_each(
     check_reference(reference or "")
     found = _found(folder, list, items, wanted)
     check_names(found)
-    chosen = part(found, split)
+    left = without(found, _names(exclude))
+    chosen = part(left, split)
     if not chosen:
         wanted_part = "train" if split == "learn" else split
         raise EngineError(
             "no-cases",
-            f"None of the {len(found)} cases belongs to the split {wanted_part}; choose all, or list them there.",
+            f"None of the {len(left)} cases belongs to the split {wanted_part}; choose all, or list them there.",
         )
     if limit is not None and limit < len(chosen):
         drawn = sorted(share(rater_seed, "limit " + case.name) for case in chosen)[:limit]
@@ -83,9 +89,10 @@ def held_out_for_test(
     list: Path | str | None = None,
     items: Iterable[Mapping[str, Any]] | None = None,
     image: str | Sequence[str] | None = None,
+    exclude: str | Sequence[str] | None = None,
 ) -> int:
     """How many cases the split "learn" leaves out. Raises the same errors as `find_cases`."""
-    found = _found(folder, list, items, _names(image))
+    found = without(_found(folder, list, items, _names(image)), _names(exclude))
     return len(found) - len(part(found, "learn"))
 
 
@@ -105,8 +112,21 @@ def part(cases: Sequence[Divided], split: str) -> Sequence[Divided]:
     return [case for case in cases if split in ("all", case.split)]
 
 
-def _names(image: str | Sequence[str] | None) -> tuple[str, ...]:
-    parts = image.split(",") if isinstance(image, str) else image or ()
+def without(found: Sequence[FoundCase], exclude: Sequence[str]) -> Sequence[FoundCase]:
+    """The cases that none of these names or patterns means. Raises EngineError("unknown-case", "no-cases")."""
+    for name in exclude:
+        if not any(fnmatchcase(case.name, name) or case.name == name for case in found):
+            near = get_close_matches(name, [case.name for case in found], 1)
+            hint = f"the nearest is {near[0]}." if near else f"the first is called {found[0].name}."
+            raise EngineError("unknown-case", f"No case to leave out is called {name}; {hint}")
+    kept = [case for case in found if not any(fnmatchcase(case.name, name) or case.name == name for name in exclude)]
+    if found and not kept:
+        raise EngineError("no-cases", f"All {len(found)} cases are left out; leave out fewer of them.")
+    return kept
+
+
+def _names(names: str | Sequence[str] | None) -> tuple[str, ...]:
+    parts = names.split(",") if isinstance(names, str) else names or ()
     return tuple(part.strip() for part in parts if part.strip())
 
 

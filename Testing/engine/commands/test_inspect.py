@@ -234,3 +234,11 @@ def test_masks_that_would_be_taken_for_images_and_labels_of_nobody(tmp_path):
     assert "wmh.png has few whole values" in problems(folder=str(tmp_path / "a"))["c0"]
     result = inspected(folder=str(tmp_path / "b"))
     assert (result["problems"], "2 files look like one" in result["problem"]) == (1, True)
+
+
+def test_files_of_an_excluded_case_are_not_left_over(tmp_path):
+    for name in "abc":
+        write_case(tmp_path / name)
+    found = inspected(folder=str(tmp_path), exclude="b")
+    assert [row["name"] for row in found["cases"]] == ["a", "c"]
+    assert found["left_over"] == []

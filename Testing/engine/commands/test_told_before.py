@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from DALESegmentLib.engine.commands import confidence, finetune, predict, review, simulate, train
+from DALESegmentLib.engine.commands import confidence, finetune, plan, predict, review, simulate, train
 from DALESegmentLib.engine.commands.suitability import check_room
 from DALESegmentLib.engine.core.errors import Cancelled, EngineError
 from DALESegmentLib.engine.core.progress import Progress
@@ -196,3 +198,43 @@ def test_a_resume_of_unchanged_data_goes_on_and_one_of_an_earlier_version_too(st
     result = train.run({"out": str(stopped / "run"), "resume": True, "device": "cpu"}, Progress())
     assert result["epochs"] == 6
     assert json.loads((stopped / "run" / "run.json").read_text())["inputs"]
+
+
+def option_in(sentence: str) -> str:
+    """The names after --exclude, as a shell would take them."""
+    typed = sentence[sentence.index("--exclude") :]
+    return shlex.split(typed)[1].rstrip(".)")
+
+
+def planned(cases: Path, **more: str) -> dict:
+    return plan.run({"cases": {"folder": str(cases), **more}}, Progress())
+
+
+def test_what_leaves_out_all_cases_without_a_label_is_said_at_once(tmp_path):
+    cases = write_cases(tmp_path / "my cases", 6, labelled=4)
+    option = option_in(refused("no-label", plan, {"cases": {"folder": str(cases)}}))
+    assert option == "case4,case5"
+    assert planned(cases, exclude=option)
+
+
+def test_what_leaves_out_cases_that_cannot_be_learned_from_can_be_typed(tmp_path):
+    cases = write_cases(tmp_path / "cases", 6)
+    label, geometry = read_label(cases / "case1" / "label.nii.gz")
+    write_image(
+        cases / "case1" / "label.nii.gz",
+        label[:-1],
+        replace(geometry, size=(*geometry.size[:2], geometry.size[2] - 1)),
+    )
+    (cases / "case1").rename(cases / "case 1")
+    option = option_in(refused("geometry-mismatch", plan, {"cases": {"folder": str(cases)}}))
+    assert option == "case 1"
+    image, geometry = read_image(cases / "case2" / "image.nii.gz")
+    write_image(cases / "case2" / "image.nii.gz", np.concatenate([image, image]), geometry)
+    option = option_in(refused("channel-count", plan, {"cases": {"folder": str(cases), "exclude": "case 1"}}))
+    assert option == "case2"
+    assert planned(cases, exclude="case 1,case2")
+
+
+def test_nothing_is_to_be_left_out_where_most_cases_have_the_problem(tmp_path):
+    cases = write_cases(tmp_path / "cases", 3, labelled=1)
+    assert "1 other case has a problem" in refused("no-label", plan, {"cases": {"folder": str(cases)}})

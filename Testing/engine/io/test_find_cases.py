@@ -322,3 +322,21 @@ def test_test_cases_alone_are_nothing_to_learn_from(tmp_path, refused):
     (tmp_path / "split.json").write_text(json.dumps({"test": ["a"]}))
     with refused("no-cases", "train", "all"):
         find_cases(tmp_path, split="learn")
+
+
+def test_excluded_cases_are_left_out_by_name_and_by_pattern(tmp_path, refused):
+    lay(tmp_path, *(f"{case}/{file}.nii.gz" for case in ("scan_1", "scan_2", "other") for file in ("image", "label")))
+    assert names(find_cases(tmp_path, exclude="scan_2")) == ["other", "scan_1"]
+    assert names(find_cases(tmp_path, exclude=["scan_*"])) == ["other"]
+    assert names(find_cases(tmp_path, exclude=" other , scan_1 ")) == ["scan_2"]
+    with refused("unknown-case", "the nearest is scan_2"):
+        find_cases(tmp_path, exclude="scan_22")
+    with refused("no-cases"):
+        find_cases(tmp_path, exclude="*")
+    (tmp_path / "split.json").write_text(json.dumps({"train": ["scan_1"], "test": ["scan_2", "other"]}))
+    assert held_out_for_test(tmp_path, exclude="other") == 1
+
+
+def test_an_excluded_case_may_be_broken(tmp_path):
+    lay(tmp_path, "a/image.nii.gz", "a/label.nii.gz", "b/label.nii.gz")
+    assert names(find_cases(tmp_path, exclude="b")) == ["a"]
