@@ -378,3 +378,10 @@ def test_a_mask_of_one_class_has_one_value(tmp_path, refused, code):
     write_image(tmp_path / "c" / "segmentations" / "liver.nii.gz", mask, geometry)
     with refused(code, "liver.nii.gz"):
         read_case(find_cases(tmp_path)[0])
+
+
+def test_images_alone_are_read_whatever_their_masks_hold(tmp_path):
+    label, _, geometry = partly_ignored()
+    write_image(tmp_path / "c" / "ct.nii.gz", label.astype(np.float32), geometry)
+    write_image(tmp_path / "c" / "segmentations" / "liver.nii.gz", label * np.float32(0.4), geometry)
+    assert read_case(find_cases(tmp_path)[0].without_label()).label is None
