@@ -56,6 +56,7 @@ def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
     _check_results(sources, asked)
     names = names_of_all(sources, names_in_folder(asked.predictions))
     names = segment_values([source.reference for source in sources if source.reference is not None], names)
+    names = segment_values(_predictions(asked, sources), names)
     drawn = AS_STORED if asked.predictions is None else _encoding_of(asked.predictions, sources)
     items, samples = [], []
     offsets: list[Offset] = []
@@ -146,6 +147,11 @@ def _evaluate(
     if scored is not None:
         sample = sample.part(scored.ravel())
     return {**item, "label_errors": scores(sample)}, sample
+
+
+def _predictions(asked: EvaluateParameters, sources: Sequence[CaseSource]) -> list[Path]:
+    folder = asked.predictions
+    return [] if folder is None else [file for s in sources if (file := _result(folder, s, "segmentation"))]
 
 
 def _encoding_of(folder: Path, sources: Sequence[CaseSource]) -> LabelEncoding:

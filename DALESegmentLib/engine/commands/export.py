@@ -64,9 +64,7 @@ def _run(asked: ExportParameters, progress: Progress) -> dict[str, Any]:
         progress.report(100.0 * i / len(sources), "writing", f"Case {i + 1} of {len(sources)}")
         about = [d for d in decided.standing.values() if d.case == source.name and d.verdict != "open"]
         reviewer = asked.reviewer or ", ".join(dict.fromkeys(d.annotator for d in about if d.annotator))
-        case = read_case(
-            source if reviewer else replace(source, label=None, class_files={}, trusted=None), names or None
-        )
+        case = read_case(source if reviewer else source.without_label(), names or None)
         item = _export(case, source, files, asked.results, {**names, **case.class_names})
         own = replace(files, made=replace(made, reviewer=reviewer))
         path = find_result(asked.results, source, "regions")

@@ -31,7 +31,6 @@ from ..inference.measurements import inherit_calibration
 from ..inference.predictor import Predictor
 from ..io.case import CaseSource, patient_of
 from ..io.checks import check_foreground
-from ..io.label_encoding import AS_STORED
 from ..planning.data_shift import ImageStatistics, widened
 from ..planning.plan import LARGEST_SEED, Plan, TrainSettings
 from ..planning.preprocessing import CaseCache, PreparedCase, prepare_case
@@ -272,7 +271,7 @@ def find_earlier(records: Sequence[Record], known: Collection[str], seed: int) -
         with suppress(EngineError, ValidationError, OSError, TypeError):
             wanted = set(record["training"]) - set(known) - set(found)
             sources = CasesParameter.model_validate(record["cases"]).find_to_learn() if wanted else []
-            encoding = ENCODING.validate_python(record["label_encoding"]) if "label_encoding" in record else AS_STORED
+            encoding = ENCODING.validate_python(record["label_encoding"]) if "label_encoding" in record else None
             found |= {s.name: replace(s, encoding=encoding) for s in sources if s.name in wanted}
     names = sorted(found)
     order = np.random.default_rng(seed).permutation(len(names))[:MOST]

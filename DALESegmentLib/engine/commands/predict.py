@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -38,7 +37,7 @@ def _predict(asked: PredictParameters, progress: Progress) -> dict[str, Any]:
     bundle = find_bundle(asked.model)
     plan, calibrations, files = predictor.plan, load_calibration(bundle), ResultFiles.of(asked, bundle)
     # a label beside the image is of no use here, and must not keep it from being segmented
-    sources = [replace(source, label=None, trusted=None, confidence=None) for source in asked.cases.find()]
+    sources = [source.without_label() for source in asked.cases.find()]
     check_apart(asked.out, sources)
     files.check(sources)
     looked = Suitability()

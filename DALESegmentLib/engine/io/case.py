@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -81,6 +81,10 @@ class CaseSource:
     def has_label(self) -> bool:
         """Of files; whether an array case has one stands in its folder."""
         return self.label is not None or bool(self.class_files)
+
+    def without_label(self) -> CaseSource:
+        """The images alone."""
+        return replace(self, label=None, class_files={}, trusted=None, confidence=None)
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ from .checks import (
     label_values,
     unreadable,
 )
-from .class_names import has_segments, means_not_annotated, names_for
+from .class_names import has_segments, matching_values, means_not_annotated, nameless, names_for
 from .images import as_label, read_image, read_label, read_stored
 from .label_encoding import AS_STORED, Decoded, LabelEncoding, one_channel, whole_numbers
 from .label_facts import encoding_of
@@ -96,10 +96,7 @@ def _label_of(
     source: CaseSource, geometry: Geometry, grid_name: str, class_names: Mapping[int, str] | None
 ) -> LabelOnGrid | None:
     if source.label is not None:
-        names = class_names
-        if not has_segments(source.label):  # which says it itself
-            names = {**source.class_names, **(class_names or {})}
-        return _label_on(source.label, geometry, grid_name, names, encoding_of(source))
+        return _label_on(source.label, geometry, grid_name, class_names, encoding_of(source), source.class_names)
     if source.class_files:
         return _of_class_files(source.class_files, geometry, grid_name, class_names)
     return None
@@ -176,8 +173,14 @@ def read_label_on(
 
 
 def _label_on(
-    path: Path, geometry: Geometry, grid_name: str, class_names: Mapping[int, str] | None, encoding: LabelEncoding
+    path: Path,
+    geometry: Geometry,
+    grid_name: str,
+    class_names: Mapping[int, str] | None,
+    encoding: LabelEncoding,
+    listed_names: Mapping[int, str] | None = None,
 ) -> LabelOnGrid:
+    """listed_names: {value: name} that a list gives to a label map, in place of its dataset.json."""
     if has_segments(path):
         return _of_segments(path, geometry, grid_name, class_names)
     stored, place = read_stored(path)
@@ -186,9 +189,28 @@ def _label_on(
     annotated = decoded.annotated
     if annotated is not None:
         annotated = _turned(annotated, place, geometry, path.name, grid_name)
-    known = {**encoding.names, **(class_names or {})}
-    names = {value: known.get(value, name) for value, name in names_for(label, path).items()}
+    own = {**names_for(label, path), **encoding.names, **(listed_names or {})}
+    label = as_label(_by_name(label, own, class_names or {}, f"{path.name} of {grid_name}"))
+    known = {**own, **(class_names or {})}
+    names = {value: known.get(value, nameless(value)) for value in label_values(label) if value}
     return LabelOnGrid(Decoded(label, annotated), names)
+
+
+def _by_name(label: np.ndarray, own: Mapping[int, str], known: Mapping[int, str], name: str) -> np.ndarray:
+    """The label with the values that `known` has for its names, where these are other ones than its own. A name that is
+    not known says nothing against a value.
+
+    Raises EngineError("unknown-segment") where a class has the value of another one, and no name that is known.
+    """
+    values = {known_name: value for value, known_name in known.items()}
+    present = [value for value in label_values(label) if value]
+    if all(known.get(v) == own.get(v) or values.get(own.get(v, ""), v) == v for v in present):
+        return label
+    exchanged = matching_values(own, known, present, name)
+    result = np.zeros_like(label, np.int32)
+    for value, there in exchanged.items():
+        result[label == value] = there
+    return result
 
 
 def _of_segments(path: Path, geometry: Geometry, grid_name: str, class_names: Mapping[int, str] | None) -> LabelOnGrid:

@@ -63,7 +63,9 @@ ARTICLES = {
 
 
 def is_dicom(path: Path) -> bool:
-    """Whether the file starts like DICOM; False where it cannot be opened."""
+    """Whether the file starts like DICOM; False where it cannot be opened, and for pipes and devices."""
+    if not path.is_file():
+        return False
     try:
         with path.open("rb") as file:
             return file.read(132)[128:] == b"DICM"

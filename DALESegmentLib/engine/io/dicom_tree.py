@@ -23,8 +23,8 @@ SCOUT = 3
 @dataclass
 class _Series:
     folder: Path
-    uid: str
-    frame: str
+    uids: set[str]
+    frames: set[str]
     slices: int
     labels: list[Path] = field(default_factory=list)
 
@@ -74,9 +74,13 @@ def _folders(root: Path) -> Iterator[Path]:
 
 def _series(folder: Path, labels: set[str]) -> _Series:
     files = [p for p in sorted(folder.iterdir()) if p.is_file() and p.name not in labels and is_dicom(p)]
-    header = _header(files[0], "SeriesInstanceUID", "FrameOfReferenceUID") if files else {}
-    series, frame = (str(header.get(keyword, "")) for keyword in ("SeriesInstanceUID", "FrameOfReferenceUID"))
-    return _Series(folder, series, frame, len(files))
+    some = {files[0], files[len(files) // 2], files[-1]} if files else set()  # a scout or a report may come first
+    headers = [_header(path, "SeriesInstanceUID", "FrameOfReferenceUID") for path in some]
+    series, frames = (
+        {str(header.get(keyword, "")) for header in headers} - {""}
+        for keyword in ("SeriesInstanceUID", "FrameOfReferenceUID")
+    )
+    return _Series(folder, series, frames, len(files))
 
 
 def _header(path: Path, *tags: str) -> Any:
@@ -94,8 +98,8 @@ def _owner(path: Path, series: list[_Series]) -> _Series | None:
     referred = set(_uids(header, "SeriesInstanceUID")) - {str(header.get("SeriesInstanceUID", ""))}
     frames = set(_uids(header, "FrameOfReferenceUID"))
     for found in (
-        [one for one in series if one.uid in referred],
-        [one for one in series if one.frame in frames],
+        [one for one in series if one.uids & referred],
+        [one for one in series if one.frames & frames],
         [one for one in series if one.folder == path.parent],
     ):
         if len(found) == 1:

@@ -20,6 +20,7 @@ from .dicom import read_dicom, read_series
 from .dicom_kind import is_dicom
 from .integrity import is_complete, is_tiff
 from .itk_files import channels_of, geometry_of, load_itk
+from .label_encoding import one_channel, whole_numbers
 from .nifti import read_nifti
 from .pictures import read_picture
 from .tiff import read_tiff
@@ -35,7 +36,6 @@ def take_utf8_paths() -> None:
 
 take_utf8_paths()
 
-_ROUNDING = 1e-3
 WRITABLE = (".nii.gz", ".nii", ".nrrd", ".mha", ".png", ".tif", ".tiff")
 
 
@@ -57,7 +57,8 @@ def read_image(path: Path | str) -> tuple[np.ndarray, Geometry]:
 
 
 def read_label(path: Path | str) -> tuple[np.ndarray, Geometry]:
-    """A label map as (*grid) int16 (int32 where values need it), and where it lies.
+    """A label map that belongs to no set, such as a mask of trusted voxels, as (*grid) int16 (int32 where values need
+    it), and where it lies; what labels of a data set mean is decided for all of them: `read_stored`, `label_decision`.
 
     In pictures, the value 255 alone means 1, equal colours are one mask, and a JPEG mask is cut at 127.
 
@@ -66,23 +67,13 @@ def read_label(path: Path | str) -> tuple[np.ndarray, Geometry]:
     """
     path = Path(path)
     channels, geometry = _read(path, label=True)
-    label = _whole(_one_channel(channels, path))
+    label = whole_numbers(one_channel(channels, path.name))
     if extension_of(path) in (".jpg", ".jpeg"):
         label = _cut_jpeg(label, path)
     check_label(label, path.name)
     if is_picture(path) and set(label_values(label)) <= {0, 255}:
         label = label > 0
     return as_label(label), geometry
-
-
-def _whole(label: np.ndarray) -> np.ndarray:
-    """Numbers that are whole but for the rounding of four bytes, as whole ones."""
-    if label.dtype.kind != "f":
-        return label
-    with np.errstate(invalid="ignore"):
-        rounded = np.rint(label)
-        near = bool((np.abs(label - rounded) <= _ROUNDING).all())
-    return rounded if near else label
 
 
 def read_stored(path: Path | str) -> tuple[np.ndarray, Geometry]:
@@ -160,20 +151,6 @@ def _read(path: Path, label: bool = False) -> tuple[np.ndarray, Geometry]:
 def _pixel_grid(size: tuple[int, ...]) -> Geometry:
     n = len(size)
     return Geometry(size, (1.0,) * n, (0.0,) * n, tuple(float(x) for x in np.eye(n).ravel()), unit="pixel")
-
-
-def _one_channel(channels: np.ndarray, path: Path) -> np.ndarray:
-    if len(channels) == 1 or (is_picture(path) and (channels == channels[0]).all()):
-        return channels[0]
-    if is_picture(path):
-        raise EngineError(
-            "label-colours", f"{path.name} is a coloured mask; save it with one grey value for each class."
-        )
-    raise EngineError(
-        "label-channels",
-        f"{path.name} has {len(channels)} channels, but a label map has one; "
-        "save one label map, or a Slicer segmentation (.seg.nrrd).",
-    )
 
 
 def _cut_jpeg(label: np.ndarray, path: Path) -> np.ndarray:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import sys
+
 import pydicom
 import pytest
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
 from DALESegmentLib.engine.io.dicom import holds_dicom
-from DALESegmentLib.engine.io.dicom_kind import article, is_dicom, kind_of_dicom
+from DALESegmentLib.engine.io.dicom_kind import article, is_dicom, kind_of_dicom, segments_in
 
 STORAGE = "1.2.840.10008.5.1.4.1.1."
 
@@ -83,3 +86,10 @@ def test_pydicom_itself_reads_them(tmp_path):
     """The files of these tests are DICOM to others as well."""
     write(tmp_path / "x", STORAGE + "2")
     assert pydicom.dcmread(tmp_path / "x").SOPClassUID == STORAGE + "2"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pipes among files")
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    assert not is_dicom(tmp_path / "pipe")
+    assert segments_in(tmp_path) is None

@@ -90,3 +90,17 @@ def test_three_other_files_do_not_hide_a_series(tmp_path):
         (tmp_path / "a" / f"A{n}").write_text("notes")
     (source,) = find_cases(tmp_path / "a")
     assert source.images == (tmp_path / "a",)
+
+
+def test_a_series_is_known_by_more_than_its_first_file(tmp_path):
+    study = tmp_path / "P1" / "st"
+    ct = a_series(study / "ct", "1.1")
+    scout = pydicom.dcmread(next(iter(ct.iterdir())))
+    scout.SeriesInstanceUID, scout.SOPInstanceUID, scout.FrameOfReferenceUID = "1.9", "1.9.1", "1.9.9"
+    scout.ImageType = ["ORIGINAL", "PRIMARY", "LOCALIZER"]
+    scout.save_as(ct / "A.dcm")
+    a_series(study / "late", "1.2", seed=3)
+    a_seg(study / "seg" / "1.dcm", "1.1")
+    a_seg(study / "seg2" / "1.dcm", "1.2")
+    found = {source.name: source.label.parent.name for source in find_cases(tmp_path)}
+    assert found == {"P1_st_ct": "seg", "P1_st_late": "seg2"}

@@ -377,3 +377,32 @@ def test_a_mask_of_one_class_has_one_value(tmp_path, refused, code):
     write_image(tmp_path / "c" / "segmentations" / "liver.nii.gz", mask, geometry)
     with refused(code, "liver.nii.gz"):
         read_case(find_cases(tmp_path)[0])
+
+
+def test_images_alone_are_read_whatever_their_masks_hold(tmp_path):
+    label, _, geometry = partly_ignored()
+    write_image(tmp_path / "c" / "ct.nii.gz", label.astype(np.float32), geometry)
+    write_image(tmp_path / "c" / "segmentations" / "liver.nii.gz", label * np.float32(0.4), geometry)
+    assert read_case(find_cases(tmp_path)[0].without_label()).label is None
+
+
+def test_values_of_another_numbering_are_those_of_their_names(tmp_path, refused):
+    label, _, geometry = partly_ignored()
+    drawn = np.where(label > 0, 1, 0)
+    drawn[:, :20][label[:, :20] > 0] = 2
+    write_image(tmp_path / "image.nii.gz", label.astype(np.float32), geometry)
+    write_image(tmp_path / "label.nii.gz", drawn, geometry)
+    source = CaseSource("a", (tmp_path / "image.nii.gz",), tmp_path / "label.nii.gz")
+
+    def read(names: dict[str, int], model: dict[int, str]) -> Case:
+        (tmp_path / "dataset.json").write_text(json.dumps({"labels": {"background": 0, **names}}))
+        return read_case(source, model)
+
+    model = {1: "liver", 2: "tumour"}
+    assert np.array_equal(read({"liver": 1, "tumour": 2}, model).label, drawn)
+    other = read({"tumour": 1, "liver": 2}, model)
+    assert np.array_equal(other.label, np.array([0, 2, 1])[drawn])
+    assert other.class_names == model
+    assert np.array_equal(read({"Leber": 1, "Tumor": 2}, model).label, drawn)  # names that say nothing
+    with refused("unknown-segment", "cyst", "liver, tumour"):
+        read({"cyst": 1, "liver": 2}, model)
