@@ -147,16 +147,13 @@ def is_somebody_elses(path: Path) -> bool:
 
 
 def names_in(labels: Any) -> dict[int, str]:
-    """{value: name} from {"1": "tumour"}, {"tumour": 1} or regions, {"whole": [1, 2], "core": [2]}: a value that has no
-    name of its own is called after the regions that it belongs to. Without "background" and "ignore"."""
-    names: dict[int, str] = {}
+    """{value: name} from {"1": "tumour"}, {"tumour": 1} or regions, {"whole": [1, 2], "core": [2]}: a value that
+    belongs to several regions is called after all of them. Without "background" and "ignore"."""
     regions: dict[int, list[str]] = {}
     for value, name in _pairs(labels):
-        if isinstance(value, int):
-            names[value] = name
-        for part in value if isinstance(value, list) else ():
+        for part in value if isinstance(value, list) else [value]:
             regions.setdefault(part, []).append(name)
-    names = {value: " + ".join(parts) for value, parts in sorted(regions.items())} | names
+    names = {value: " + ".join(parts) for value, parts in sorted(regions.items())}
     return {value: name for value, name in names.items() if value and not means_not_annotated(name)}
 
 

@@ -154,7 +154,7 @@ def test_labels_that_are_none(tmp_path, refused):
     write_image(tmp_path / "mr.nii.gz", np.arange(7**3).reshape(7, 7, 7), grid((7, 7, 7)))
     with refused("label-many-values", "343"):
         read_label(tmp_path / "mr.nii.gz")
-    write_image(tmp_path / "two.nii.gz", np.stack([blob(geometry)] * 2), geometry)
+    write_image(tmp_path / "two.nii.gz", np.stack([blob(geometry), 1 - blob(geometry)]), geometry)
     with refused("label-channels", "2 channels"):
         read_label(tmp_path / "two.nii.gz")
 
