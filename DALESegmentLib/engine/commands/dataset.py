@@ -17,7 +17,7 @@ from ..io.case import Case, CaseSource, UnusableCase
 from ..io.case_files import read_case
 from ..io.checks import check_foreground, check_same_channels, check_same_classes
 from ..io.class_names import has_segments, means_not_annotated
-from ..io.label_facts import LabelsOfSet, encoding_of, facts_of, labels_of
+from ..io.label_facts import LabelsOfSet, labels_of
 from ..io.name_pairs import is_rater_name
 from ..io.segmentations import segment_values
 from ..planning.plan import CaseFingerprint
@@ -196,21 +196,6 @@ def _with_names_of(source: CaseSource, known: Mapping[int, str]) -> dict[int, st
         if name not in names.values() and not means_not_annotated(name):
             names[max(names, default=0) + 1] = name
     return names
-
-
-def classes_in(sources: Sequence[CaseSource]) -> set[int]:
-    """The values that labels and references of label maps are read as."""
-    return {value for source in sources for facts in facts_of(source) for value in facts.classes(encoding_of(source))}
-
-
-def value_of_ignored(sources: Sequence[CaseSource], names: Mapping[int, str]) -> int:
-    """What "not annotated" is written as in labels of these cases: as it was read, else a value that none of them has.
-
-    names: {value: name} of the classes.
-    """
-    ignored = {value for source in sources if source.encoding is not None for value in source.encoding.ignored}
-    as_read = [value for value in ignored if value > 0]
-    return min(as_read) if as_read else max({*names, *classes_in(sources)}, default=0) + 1
 
 
 def names_itself(source: CaseSource) -> bool:

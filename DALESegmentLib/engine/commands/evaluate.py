@@ -18,12 +18,12 @@ from ..io.case_files import read_case, read_label_result, read_map_result, refer
 from ..io.class_names import nameless, names_in_folder
 from ..io.label_decision import LabelOptions
 from ..io.label_encoding import AS_STORED, Decoded, LabelEncoding
-from ..io.label_facts import labels_of
+from ..io.label_facts import classes_in, labels_of
 from ..io.segmentations import segment_values
 from ..metrics.label_errors import ErrorSample, error_sample, pooled, scores
 from ..metrics.segmentation import Offset, agreement, bias_report, contour_offset, mean_of
 from ..review.audit import errors_left_by, read_audit
-from .dataset import classes_in, find_labelled, labels_said, names_of_all
+from .dataset import find_labelled, labels_said, names_of_all
 from .parameters import CasesParameter, Parameters
 from .result_files import find_named, find_result
 from .score_files import check_scores_free, write_scores

@@ -19,10 +19,11 @@ from ..dale.issues import Region
 from ..io.case import Case, CaseSource, image_fingerprint
 from ..io.case_files import read_case, read_label_result, read_map_result
 from ..io.class_names import IGNORE, names_in_folder, write_names
+from ..io.label_facts import value_of_ignored
 from ..review.decisions import ReviewState, read_regions_json
 from ..review.dicom_review import decisions_of_rows, region_key
 from ..review.log import read_log
-from .dataset import find_labelled, names_of_all, value_of_ignored
+from .dataset import find_labelled, names_of_all
 from .parameters import CasesParameter, Parameters
 from .result_files import UNKNOWN, Format, ResultFiles, find_result, provenance, write_regions
 from .results_folder import check_apart, results_folder

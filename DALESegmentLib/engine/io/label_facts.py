@@ -82,6 +82,21 @@ def facts_of(source: CaseSource) -> Iterator[LabelFacts]:
         yield replace(file_facts(path, source.name), named=named, ignored=ignored)
 
 
+def classes_in(sources: Sequence[CaseSource]) -> set[int]:
+    """The values that labels and references of label maps are read as."""
+    return {value for source in sources for facts in facts_of(source) for value in facts.classes(encoding_of(source))}
+
+
+def value_of_ignored(sources: Sequence[CaseSource], names: Mapping[int, str]) -> int:
+    """What "not annotated" is written as in labels of these cases: as it was read, else a value that none of them has.
+
+    names: {value: name} of the classes.
+    """
+    ignored = {value for source in sources if source.encoding is not None for value in source.encoding.ignored}
+    as_read = [value for value in ignored if value > 0]
+    return min(as_read) if as_read else max({*names, *classes_in(sources)}, default=0) + 1
+
+
 def file_facts(path: Path, case: str) -> LabelFacts:
     """Raises what `read_stored` raises."""
     status = path.stat()

@@ -3,7 +3,7 @@ there are 16 bits in colour."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -80,7 +80,7 @@ def _pixels(path: Path, picture: Any, indices: bool) -> np.ndarray:
     """(j, i) or (j, i, C)."""
     bits, colour = _png_kind(path) if picture.format == "PNG" else (8, 0)
     if picture.mode in ("P", "PA"):
-        return _indexed(picture, indices)
+        return _indexed(path, picture, indices)
     if bits == 16 and colour in (2, 6):
         with itk_warnings():
             return sitk.GetArrayFromImage(sitk.ReadImage(str(path)))[..., :3]
@@ -109,11 +109,20 @@ def _png_kind(path: Path) -> tuple[int, int]:
     return head[24], head[25]
 
 
-def _indexed(picture: Any, indices: bool) -> np.ndarray:
+def _indexed(path: Path, picture: Any, indices: bool) -> np.ndarray:
     if indices:
-        return np.asarray(picture if picture.mode == "P" else picture.getchannel(0))
+        numbers = np.asarray(picture if picture.mode == "P" else picture.getchannel(0))
+        table = np.array(picture.getpalette("RGB")).reshape(-1, 3)
+        if _is_inverse([table[n] for n in np.unique(numbers) if n < len(table)]):
+            note(f"{path.name} shows its lowest number as white and others as black; its numbers are read as they are.")
+        return numbers
     colours = np.asarray(picture.convert("RGB"))
     return colours[..., :1] if (colours == colours[..., :1]).all() else colours
+
+
+def _is_inverse(colours: Sequence[np.ndarray]) -> bool:
+    """Whether the first of these is white, and another one black."""
+    return len(colours) > 1 and colours[0].min() > 200 and any(colour.max() < 50 for colour in colours[1:])
 
 
 def shown(pixels: np.ndarray, orientation: int, path: Path) -> np.ndarray:

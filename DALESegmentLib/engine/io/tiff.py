@@ -20,7 +20,7 @@ _CHANNELS, _SLICES = "CS", "ZIQ"
 _PAGES = ("YX", "YXS", "SYX")
 _WORDS = {"T": "time points", "H": "lifetimes", "L": "excitations", "M": "mosaic tiles", "P": "phases", "R": "tiles"}
 _COLOURS = {5: "CMYK", 8: "CIE L*a*b*", 9: "ICC L*a*b*", 10: "ITU L*a*b*", 32803: "a camera's raw filter"}
-_PALETTE, _ORIENTATION = 3, 274
+_WHITE_IS_ZERO, _PALETTE, _ORIENTATION = 0, 3, 274
 
 
 @quiet()
@@ -142,7 +142,7 @@ def _arranged(path: Path, array: np.ndarray, axes: str, page: Any, indices: bool
     samples = axes.find("S")
     if samples >= 0 and array.dtype.kind != "f" and [*map(int, page.extrasamples)] in ([1], [2]):  # transparency
         array = np.take(array, range(array.shape[samples] - 1), axis=samples)
-    if int(page.photometric) == 0 and page.bitspersample == 1:
+    if int(page.photometric) == _WHITE_IS_ZERO:
         note(f"{path.name} shows 0 as white; its numbers are read as they are.")
     order = [n for group in ("C", "S", _SLICES, "Y", "X") for n, axis in enumerate(axes) if axis in group]
     array = array.transpose(order)

@@ -113,3 +113,10 @@ def test_what_is_not_annotated_stays_so_in_exported_and_spoiled_labels(tmp_path)
         drawn = (read_label(path)[0] != 2).any(axis=(1, 2))
         assert np.flatnonzero(drawn).tolist() == [2, 5]
         assert '"2": "ignore"' in (path.parent.parent / "dataset.json").read_text()
+
+
+def test_predictions_with_segments_in_any_order_are_of_one_numbering(tmp_path):
+    for name, order in (("a", ("liver", "tumour")), ("b", ("tumour", "liver"))):
+        lay_case(tmp_path / "data", name, block(1) + block(8, 2))
+        segments(tmp_path / "found" / f"{name}.seg.nrrd", *order)
+    assert dice(tmp_path / "data", tmp_path / "found") == [1.0, 1.0]

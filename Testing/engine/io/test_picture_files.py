@@ -101,3 +101,15 @@ def test_a_tiff_is_turned_as_it_is_shown(tmp_path, turn):
     stored = Image.fromarray(GREY)
     stored.getexif()[0x0112] = turn
     assert np.array_equal(read_image(tmp_path / "a.tif")[0][0], np.asarray(ImageOps.exif_transpose(stored)))
+
+
+def test_a_mask_that_shows_0_as_white_is_told_of(tmp_path):
+    numbers = (GREY > 100).astype(np.uint8)
+    picture = Image.fromarray(numbers).convert("P")
+    picture.putpalette([255, 255, 255, 0, 0, 0])
+    picture.save(tmp_path / "a.png")
+    tifffile.imwrite(tmp_path / "b.tif", numbers, photometric="miniswhite")
+    for name in ("a.png", "b.tif"):
+        with noting() as notes:
+            assert np.array_equal(read_label(tmp_path / name)[0], numbers)
+        assert "as white" in notes[0]
