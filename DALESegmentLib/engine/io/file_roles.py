@@ -61,6 +61,7 @@ def give_roles(
         class_files={} if label_name else case.class_files,
         candidates=tuple(numbered_last(candidates)),
         layout=case.layout,
+        image_names=images,
     )
 
 
