@@ -241,7 +241,8 @@ def test_ctrl_c_cancels_politely(long_training, tmp_path):
     _, rest = training.communicate(timeout=30)
     assert training.returncode == 130
     assert time.monotonic() - started < 5
-    assert "Error: Cancelled; everything finished before is kept." in rest
+    assert "Error: Cancelled; everything finished before is kept" in rest
+    assert ("; go on with dalesegment train --resume --out " in rest) == (tmp_path / "run" / "checkpoint.json").exists()
     assert "Traceback" not in rest
     assert json.loads((tmp_path / "run" / "run.json").read_text())["status"] == "cancelled"
 
