@@ -34,7 +34,7 @@ def case_of_file(path: Path) -> FoundCase:
 
 PACKED = {".mrb": "a scene that Slicer packed into one file", ".zip": "an archive"}
 """By extension; what lies in them is not looked at."""
-UNPACK = "unpack it (it is a ZIP archive) into a folder of its own"
+UNPACK = "unpack it (it is a ZIP archive) and put its image and its segmentation into a folder of the case"
 
 
 def _instead(path: Path) -> str:
@@ -45,7 +45,7 @@ def _instead(path: Path) -> str:
     if kind in (".csv", ".json"):
         return "type --list for a list of cases"
     if kind in PACKED:
-        return f"it is {PACKED[kind]}; {UNPACK} and choose the folder"
+        return f"it is {PACKED[kind]}; {UNPACK}, then choose that folder"
     return "choose an image or a folder of cases"
 
 
@@ -103,7 +103,7 @@ def _unclear(folder: FoundCase, name: str) -> EngineError:
     return EngineError(
         "image-unclear",
         f"{folder.name} holds {', '.join(folder.files)}, and {name} may belong to the case of another one; "
-        "give each case a folder of its own, or say with the option image which of them are the images of one case.",
+        "give each case a folder of its own, or say with --image which of them are the images of one case.",
     )
 
 

@@ -221,3 +221,23 @@ def test_both_ways_to_name_cases_at_once(tmp_path):
     done = CliRunner().invoke(app, ["inspect", "--data", str(tmp_path), "--list", "cases.csv"])
     assert done.exit_code == 2
     assert "not both" in done.output
+
+
+def test_a_prediction_without_any_voxel_says_so(monkeypatch):
+    printed: list[str] = []
+    monkeypatch.setattr(
+        summaries, "print_table", lambda columns, rows, *_, **__: printed.extend(row[1] for row in rows)
+    )
+    items = [
+        {
+            "name": "a",
+            "voxels": {"1": 5},
+            "classes": {"1": "liver"},
+            "seconds": 1.0,
+            "segmentation": "a.nrrd",
+            "extents": {},
+        },
+        {"name": "b", "voxels": {}, "classes": {"1": "liver"}, "seconds": 1.0, "segmentation": "b.nrrd", "extents": {}},
+    ]
+    summaries.predictions({"items": items, "extents_csv": None})
+    assert printed[:2] == ["liver: 5", "nothing found"]

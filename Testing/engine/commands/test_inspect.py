@@ -41,7 +41,7 @@ def test_a_missing_file_and_an_unclear_image_stand_in_their_rows(tmp_path):
         write_case(tmp_path / "c", image=image)
     told = problems(folder=str(tmp_path))
     assert (told["a"], told["b"]) == (None, None)
-    assert "option image" in told["c"]
+    assert "--image" in told["c"]
     (tmp_path / "cases.csv").write_text("name,image,label\na,a/image.nrrd,a/label.nrrd\nb,b/gone.nrrd,b/label.nrrd\n")
     told = problems(list=str(tmp_path / "cases.csv"))
     assert told == {"a": None, "b": "gone.nrrd is not there; check the name and the folder."}
