@@ -68,8 +68,8 @@ def test_the_help_tells_the_engines_defaults():
 
 
 CASES = (
-    "--data d --image a,b --label l --split test --limit 3 --rater-seed 1 --rater 2 --ignore-label 255 "
-    "--ignore-label -1 --class-label 128 --instances-as-one --sparse-labels"
+    "--data d --image a,b --label l --split test --limit 3 --exclude c --rater-seed 1 --rater 2 "
+    "--ignore-label 255 --ignore-label -1 --class-label 128 --instances-as-one --sparse-labels"
 )
 LEARN = "--epochs 2 --steps-per-epoch 3 --seconds 4 --learning-rate 0.01 --seed 5 --device cpu --overwrite -o out"
 EVERYTHING = {
