@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import shutil
 import tempfile
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -98,6 +99,13 @@ def load_plan(bundle: Path) -> Plan:
     return plan
 
 
+def _image_names(plan: Plan) -> Sequence[str]:
+    """One a channel."""
+    if len(plan.image_names) == plan.channels:
+        return plan.image_names
+    return [f"image {c + 1}" for c in range(plan.channels)]
+
+
 def _metadata(plan: Plan) -> dict[str, Any]:
     channels = {str(i): plan.class_names.get(v, "background") for i, v in enumerate(plan.class_values)}
     return {
@@ -122,7 +130,7 @@ def _metadata(plan: Plan) -> dict[str, Any]:
                     "dtype": "float32",
                     "value_range": [],
                     "is_patch_data": True,
-                    "channel_def": {str(c): f"image {c + 1}" for c in range(plan.channels)},
+                    "channel_def": {str(c): name for c, name in enumerate(_image_names(plan))},
                 }
             },
             "outputs": {

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from types import TracebackType
 from typing import Any, NoReturn
 
@@ -22,6 +24,7 @@ from rich.console import Console
 from rich.progress import BarColumn, TaskProgressColumn, TextColumn
 from rich.progress import Progress as RichProgress
 
+from ..bundle.run_folder import CHECKPOINT_FILE
 from ..core.errors import EngineError, SaidElsewhere, cancellable
 from ..core.progress import Progress
 from ..rpc.client import ENGINE_VARIABLE, EngineClient, Pending, serving
@@ -53,7 +56,7 @@ def perform(
                 work = shared if several() else _in_engine
                 result = work(command, parameters, progress)
         except EngineError as error:
-            fail(error, ended.by_signal)
+            fail(_resumable(error, command, parameters), ended.by_signal)
         except KeyboardInterrupt:
             fail(EngineError("cancelled", "Stopped before the work began."), ended.by_signal)
     if silent():
@@ -71,6 +74,15 @@ def perform(
     if is_bad(result):
         raise typer.Exit(FAILED)
     return result
+
+
+def _resumable(error: EngineError, command: str, parameters: dict[str, Any]) -> EngineError:
+    """Of a training that was stopped, with what is typed to go on."""
+    out = parameters.get("out")
+    if command != "train" or error.code != "cancelled" or not (Path(str(out)) / CHECKPOINT_FILE).is_file():
+        return error
+    go_on = f"go on with dalesegment train --resume --out {shlex.quote(str(out))}"
+    return EngineError(error.code, f"{error.sentence.removesuffix('.')}; {go_on}.")
 
 
 def _progress(as_json: bool, quiet: bool) -> Bar | Lines:

@@ -86,7 +86,12 @@ def _inside(sentence: str) -> str:
 
 def predictions(result: Result) -> None:
     rows = [
-        (item["name"], counts(item["voxels"], item["classes"]), item["seconds"], item["segmentation"])
+        (
+            item["name"],
+            counts(item["voxels"], item["classes"]) or "nothing found",
+            item["seconds"],
+            item["segmentation"],
+        )
         for item in result["items"]
     ]
     print_table(("Case", "Voxels", "Seconds", "Segmentation"), rows, "--json; the files lie beside each other")

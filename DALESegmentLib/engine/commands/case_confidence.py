@@ -153,7 +153,7 @@ def case_confidences(
         case = read_labelled(source, plan.class_names)
         part.check()
         if len(sources) == 1:
-            looked.unlike[case.name] = check_case(case, plan)
+            looked.unlike[case.name] = check_case(case, plan, source.image_names)
             tell_unlike(looked, part)
         image = predictor.prepare(case, part)
         part.check()

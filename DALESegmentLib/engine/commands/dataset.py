@@ -20,7 +20,7 @@ from ..io.class_names import has_segments, means_not_annotated
 from ..io.label_facts import LabelsOfSet, labels_of
 from ..io.name_pairs import is_rater_name
 from ..io.segmentations import segment_values
-from ..planning.plan import CaseFingerprint
+from ..planning.plan import CaseFingerprint, Plan
 from .parameters import CasesParameter
 
 
@@ -196,6 +196,27 @@ def _with_names_of(source: CaseSource, known: Mapping[int, str]) -> dict[int, st
         if name not in names.values() and not means_not_annotated(name):
             names[max(names, default=0) + 1] = name
     return names
+
+
+def image_names_of(sources: Sequence[CaseSource]) -> tuple[str, ...]:
+    """What all these cases call their several images, in order; () where they do not agree."""
+    names = {source.image_names for source in sources}
+    found = names.pop() if len(names) == 1 else ()
+    return found if len(found) > 1 else ()
+
+
+def check_image_order(case: str, names: Sequence[str], plan: Plan) -> None:
+    """Files that are named as those of the training must come in the same order, and no other with them.
+
+    Raises EngineError("wrong-channels").
+    """
+    learned = plan.image_names
+    if learned and tuple(names) != learned and set(learned) <= set(names):
+        raise EngineError(
+            "wrong-channels",
+            f"The images of {case} are {', '.join(names)}, but the model was trained on {', '.join(learned)}, in this "
+            f"order; type --image {shlex.quote(','.join(learned))}.",
+        )
 
 
 def names_itself(source: CaseSource) -> bool:

@@ -38,7 +38,7 @@ from ..training.build_trainer import finetuning
 from ..training.checkpoint import Checkpoint, load_labels
 from ..training.trainer import Trainer
 from ..training.validation import load_held_out, load_recalibration, save_recalibration, validation_dice, with_outcome
-from .dataset import find_labelled, read_labelled, report_held_out_for_test
+from .dataset import check_image_order, find_labelled, read_labelled, report_held_out_for_test
 from .model_acceptance import ReviewedCase, compare_scores, score_reviewed
 from .parameters import CasesParameter, Parameters
 from .training_run import ENCODING, Run, check_fits, prepare_source, train_and_record
@@ -198,6 +198,7 @@ def _read(sources: list[CaseSource], plan: Plan, cache: CaseCache, progress: Pro
     for i, source in enumerate(sources):
         progress.check()
         progress.report(100.0 * i / len(sources), "reading", f"Preparing case {i + 1} of {len(sources)}")
+        check_image_order(source.name, source.image_names, plan)
         case = read_labelled(source, plan.class_names)
         check_fits(case, plan)
         progress.check()

@@ -186,7 +186,7 @@ def _row(source: CaseSource | UnusableCase, names: Mapping[int, str]) -> dict[st
         row["not_annotated"] = 0 if case.annotated is None else int(np.count_nonzero(~case.annotated))
     elif source.images and looks_like_mask(case.image):
         row["problem"] = (
-            f"its image {source.images[0].name} has few whole values, as masks have; say with the option image which "
+            f"its image {source.images[0].name} has few whole values, as masks have; say with --image which "
             "file is the image."
         )
     return row

@@ -54,7 +54,7 @@ def _predict(asked: PredictParameters, progress: Progress) -> dict[str, Any]:
         started = time.monotonic()
         case = read_case(source)
         if len(sources) == 1:
-            looked.unlike[case.name] = check_case(case, plan)
+            looked.unlike[case.name] = check_case(case, plan, source.image_names)
             tell_unlike(looked, part)
         progress.check()
         if asked.probabilities:

@@ -19,7 +19,7 @@ from ..io.case_files import read_case
 from ..planning.data_shift import ImageStatistics, data_shift
 from ..planning.plan import Plan
 from ..planning.preprocessing import label_classes
-from .dataset import first_of, read_labelled
+from .dataset import check_image_order, first_of, read_labelled
 
 NAMED = 5
 """Cases that a sentence names; the others are counted."""
@@ -107,7 +107,7 @@ def examine(
         progress.report(100.0 * i / len(sources), "reading", f"Looking at case {i + 1} of {len(sources)}")
         try:
             case = read_labelled(source, plan.class_names) if labelled else read_case(source)
-            found.unlike[source.name] = check_case(case, plan)
+            found.unlike[source.name] = check_case(case, plan, source.image_names)
             voxels += int(np.prod(case.geometry.size))
         except Cancelled:
             raise
@@ -119,9 +119,12 @@ def examine(
     tell_unlike(found, progress)
 
 
-def check_case(case: Case, plan: Plan) -> list[str]:
-    """How it differs from the training cases, as sentences. Raises EngineError("wrong-channels", "wrong-dimensions")
-    and, of a label, ("unknown-class")."""
+def check_case(case: Case, plan: Plan, image_names: Sequence[str] = ()) -> list[str]:
+    """How it differs from the training cases, as sentences. image_names: see `CaseSource`.
+
+    Raises EngineError("wrong-channels", "wrong-dimensions") and, of a label, ("unknown-class").
+    """
+    check_image_order(case.name, image_names, plan)
     check_channels(case, plan)
     if case.label is not None:
         label_classes(case, plan)

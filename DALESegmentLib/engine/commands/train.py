@@ -31,7 +31,7 @@ from ..training.build_trainer import training
 from ..training.checkpoint import Checkpoint
 from ..training.trainer import Trainer
 from ..training.validation import held_out_of_run
-from .dataset import find_labelled, report_held_out_for_test, survey
+from .dataset import find_labelled, image_names_of, report_held_out_for_test, survey
 from .parameters import CasesParameter, Parameters
 from .suitability import enumerated
 from .training_run import ENCODING, Run, data_changed, prepare_run, train_and_record, validation_count
@@ -114,7 +114,7 @@ def _started(asked: TrainParameters, device: torch.device, progress: Progress) -
     plan = make_plan(facts, network=asked.network, dims=asked.dims, device=device.type, normalise=asked.normalise)
     # each rank has room for as many patches as were planned for one
     batch = asked.batch_size or plan.batch_size * current().size
-    plan = plan.model_copy(update={"batch_size": batch})
+    plan = plan.model_copy(update={"batch_size": batch, "image_names": image_names_of(sources)})
     classes = {fact.name: {value for value in fact.values if value} for fact in facts}
     to_learn, validation = split(sources, asked.validation, asked.seed, classes)
     said = _rare(sources, classes, plan.class_names) if validation else []

@@ -58,7 +58,8 @@ class CaseSource:
     class_names: {value: name} of a label map, where a list or the layout says it.
     class_files: a mask a class, by name, in place of a label. candidates: short names of files that may be its label,
     where it has none. layout: in words. encoding: what the values of its label mean, as decided for the whole set, see
-    `label_encoding`; None where it was not.
+    `label_encoding`; None where it was not. image_names: the short names of its images, in order; () where a list or
+    the application names the images by their paths.
     """
 
     name: str
@@ -76,6 +77,7 @@ class CaseSource:
     candidates: tuple[str, ...] = ()
     layout: str = ""
     encoding: LabelEncoding | None = None
+    image_names: tuple[str, ...] = ()
 
     @property
     def has_label(self) -> bool:

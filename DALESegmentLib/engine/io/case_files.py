@@ -6,7 +6,7 @@ Also reads results that commands of this engine wrote for a case, from image fil
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +32,7 @@ from .images import as_label, read_image, read_label, read_stored
 from .label_encoding import AS_STORED, Decoded, LabelEncoding, one_channel, whole_numbers
 from .label_facts import encoding_of
 from .modality import read_modality
+from .pictures import TURNED
 from .segmentations import read_segmentation, to_label_map
 
 
@@ -45,9 +46,29 @@ def read_case(source: CaseSource, class_names: Mapping[int, str] | None = None) 
     Raises EngineError with the codes of `read_image`, `read_label`, `to_label_map` and `checks`.
     """
     with naming(source.name), noting() as notes:
-        case = _read_case(source, class_names)
+        try:
+            case = _read_case(source, class_names)
+        except EngineError as error:
+            raise _turned_alone(source, error, notes) from error
     case.notes = (*case.notes, *notes)
     return case
+
+
+def _turned_alone(source: CaseSource, error: EngineError, notes: Sequence[str]) -> EngineError:
+    """The error of a label that was drawn on a picture before it was turned, or on one that was turned, in its words;
+    any other as it is."""
+    if error.code != "geometry-mismatch" or not source.images or source.label is None:
+        return error
+    pair = source.images[0].name, source.label.name
+    for name, other in (pair, pair[::-1]):
+        said = [sentence for sentence in notes if sentence.startswith(f"{name} {TURNED}")]
+        if said:
+            return EngineError(
+                error.code,
+                f"{said[0].removesuffix('.')}, but {other} was not and has another size; turn {other} in the same way, "
+                f"or save {name} without an orientation in its header.",
+            )
+    return error
 
 
 @contextmanager

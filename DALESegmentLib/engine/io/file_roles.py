@@ -61,6 +61,7 @@ def give_roles(
         class_files={} if label_name else case.class_files,
         candidates=tuple(numbered_last(candidates)),
         layout=case.layout,
+        image_names=images,
     )
 
 
@@ -96,12 +97,12 @@ def _image_names(case: FoundCase, wanted: Sequence[str]) -> tuple[str, ...]:
     if not plain:
         raise EngineError(
             "no-image",
-            f"{case.name} holds {', '.join(case.files)} but no image of a known kind; add it, or say with the option "
-            "image which file it is.",
+            f"{case.name} holds {', '.join(case.files)} but no image of a known kind; add it, or say with --image "
+            "which file it is.",
         )
     raise EngineError(
         "image-unclear",
-        f"{case.name} holds {', '.join(case.files)}; say with the option image which of them are images, for instance "
+        f"{case.name} holds {', '.join(case.files)}; say with --image which of them are images, for instance "
         f"--image {shlex.quote(','.join(unlabelled or plain))}.",
     )
 

@@ -9,8 +9,8 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from .case import CaseSource, extension_of, stem_of
-from .loose_files import RECORD, RESULTS
+from .case import SEGMENTATION, CaseSource, extension_of, stem_of
+from .loose_files import PACKED, RECORD, RESULTS, UNPACK
 from .name_pairs import is_label_name, is_rater_name
 from .public_layouts import PARTS
 
@@ -36,8 +36,8 @@ class LeftOver:
 
 
 def left_over(folder: Path, sources: Sequence[CaseSource], unclear: Collection[str] = ()) -> list[LeftOver]:
-    """Image files below the folder that are part of no case, the most numerous kind first. unclear: names of cases that
-    are not understood, whose own problem says so."""
+    """Image files and packed scenes below the folder that are part of no case, the most numerous kind first. unclear:
+    names of cases that are not understood, whose own problem says so."""
     folder = Path(os.path.abspath(folder))
     used, folders = _used(sources)
     names = sorted({source.name for source in sources}, key=len, reverse=True)
@@ -76,7 +76,7 @@ def _files(folder: Path) -> Iterable[Path]:
             continue
         for name in sorted(files):
             path = Path(place) / name
-            if not name.startswith(".") and extension_of(path):
+            if not name.startswith(".") and (extension_of(path) or path.suffix.lower() in PACKED):
                 seen += 1
                 yield path
         if seen > MOST_FILES:
@@ -95,7 +95,15 @@ def _why(path: Path, kind: str, sources: Sequence[CaseSource]) -> str:
         for name in source.candidates:
             if stem_of(path) in (name, f"{source.name}_{name}", f"{source.name}-{name}") or path.parent.name == name:
                 return f"may be the label: type --label {shlex.quote(name)}"
-    stem = stem_of(path)
+    stem, packed = stem_of(path), PACKED.get(path.suffix.lower())
+    if packed:
+        return f"{packed}, which is not looked into; {UNPACK}"
+    here = [s for s in sources if s.label is not None and any(image.parent == path.parent for image in s.images)]
+    looks_so = is_label_name(stem) or is_rater_name(stem) or extension_of(path) == SEGMENTATION
+    if looks_so and len(here) == 1 and here[0].label is not None:
+        name = stem.removeprefix(here[0].name).strip("_-")
+        taken = here[0].label.name
+        return f"a label beside {taken}, which is taken; type --label {shlex.quote(name)} where every case has it"
     if path.parent.name in _LABEL_FOLDERS or is_label_name(stem) or is_rater_name(stem):
         return f"{LOOKS_SO}, but no image has its name; rename it, or name both in a CSV and type --list"
     if any(path.parent in {image.parent for image in s.images} for s in sources):

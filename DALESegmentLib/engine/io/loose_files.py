@@ -27,15 +27,28 @@ def case_of_file(path: Path) -> FoundCase:
     Raises EngineError("unknown-format" or "duplicate-file").
     """
     if extension_of(path) in ("", SEGMENTATION):
-        raise EngineError(
-            "unknown-format",
-            f"{path.name} is not an image of a known kind; choose an image or a folder of cases "
-            "(a CSV or JSON goes to the option list).",
-        )
+        raise EngineError("unknown-format", f"{path.name} is not an image of a known kind; {_instead(path)}.")
     stem = stem_of(path)
     beside = by_stem(p for p in sorted(path.parent.iterdir()) if extension_of(p) and _is_label_of(p, stem))
     label = {LABEL: next(iter(beside.values()))} if beside else {}
     return FoundCase(path.parent.name if stem == "image" else stem, {"image": path} | label, ("image",))
+
+
+PACKED = {".mrb": "a scene that Slicer packed into one file", ".zip": "an archive"}
+"""By extension; what lies in them is not looked at."""
+UNPACK = "unpack it (it is a ZIP archive) and put its image and its segmentation into a folder of the case"
+
+
+def _instead(path: Path) -> str:
+    """What may be done with a file that is no image."""
+    kind = path.suffix.lower()
+    if path.name.upper() == "DICOMDIR":
+        return "it lists what its folder holds; choose that folder"
+    if kind in (".csv", ".json"):
+        return "type --list for a list of cases"
+    if kind in PACKED:
+        return f"it is {PACKED[kind]}; {UNPACK}, then choose that folder"
+    return "choose an image or a folder of cases"
 
 
 def _is_label_of(path: Path, stem: str) -> bool:
@@ -92,7 +105,7 @@ def _unclear(folder: FoundCase, name: str) -> EngineError:
     return EngineError(
         "image-unclear",
         f"{folder.name} holds {', '.join(folder.files)}, and {name} may belong to the case of another one; "
-        "give each case a folder of its own, or say with the option image which of them are the images of one case.",
+        "give each case a folder of its own, or say with --image which of them are the images of one case.",
     )
 
 

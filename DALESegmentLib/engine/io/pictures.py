@@ -26,6 +26,7 @@ _TURNS = {  # TIFF 6.0 and EXIF, "Orientation": what is done to rows and columns
     7: lambda a: a[..., ::-1, ::-1].swapaxes(-2, -1),
     8: lambda a: a[..., :, ::-1].swapaxes(-2, -1),
 }
+TURNED = "was turned as its header says"
 _ORIENTATION = 0x0112  # of EXIF
 _GREY_BITS = {1: 255, 2: 85, 4: 17}
 """By how much grey of few bits is stretched to 8."""
@@ -129,5 +130,5 @@ def shown(pixels: np.ndarray, orientation: int, path: Path) -> np.ndarray:
     """Pixels (..., j, i) turned as the orientation (1 to 8) says; a note says so."""
     if orientation not in _TURNS:
         return pixels
-    note(f"{path.name} was turned as its header says (orientation {orientation}).")
+    note(f"{path.name} {TURNED} (orientation {orientation}).")
     return _TURNS[orientation](pixels)

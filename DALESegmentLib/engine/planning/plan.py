@@ -37,7 +37,9 @@ class Plan(BaseModel):
     spacing: mm to resample to, or None to keep each case's own. slice_axis: for a 2D network, the axis along
     which volumes are cut. ct_window: HU range mapped to [-1, 1]. class_values: the label value of each network
     output, 0 first, so that labels such as {0, 3, 9} are learned as 0, 1, 2 and written back as 0, 3, 9. trained_on:
-    what the training cases are like; None in a plan of an earlier version.
+    what the training cases are like; None in a plan of an earlier version. image_names: of the files of one
+    case, in the order of the channels; () where there is one alone, where the cases call them differently, and in a
+    plan of an earlier version.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -56,6 +58,7 @@ class Plan(BaseModel):
     ct_window: tuple[float, float] | None
     batch_size: int
     trained_on: TrainingRange | None = None
+    image_names: tuple[str, ...] = ()
 
     @property
     def classes(self) -> int:

@@ -68,8 +68,8 @@ def test_the_help_tells_the_engines_defaults():
 
 
 CASES = (
-    "--data d --image a,b --label l --split test --limit 3 --rater-seed 1 --rater 2 --ignore-label 255 "
-    "--ignore-label -1 --class-label 128 --instances-as-one --sparse-labels"
+    "--data d --image a,b --label l --split test --limit 3 --exclude c --rater-seed 1 --rater 2 "
+    "--ignore-label 255 --ignore-label -1 --class-label 128 --instances-as-one --sparse-labels"
 )
 LEARN = "--epochs 2 --steps-per-epoch 3 --seconds 4 --learning-rate 0.01 --seed 5 --device cpu --overwrite -o out"
 EVERYTHING = {
@@ -241,7 +241,8 @@ def test_ctrl_c_cancels_politely(long_training, tmp_path):
     _, rest = training.communicate(timeout=30)
     assert training.returncode == 130
     assert time.monotonic() - started < 5
-    assert "Error: Cancelled; everything finished before is kept." in rest
+    assert "Error: Cancelled; everything finished before is kept" in rest
+    assert ("; go on with dalesegment train --resume --out " in rest) == (tmp_path / "run" / "checkpoint.json").exists()
     assert "Traceback" not in rest
     assert json.loads((tmp_path / "run" / "run.json").read_text())["status"] == "cancelled"
 

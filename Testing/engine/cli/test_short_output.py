@@ -13,11 +13,13 @@ from pathlib import Path
 
 import psutil
 import pytest
+import typer
 from typer.testing import CliRunner
 
 from DALESegmentLib.engine.cli import data_summaries, summaries, train_commands
 from DALESegmentLib.engine.cli import run as running
 from DALESegmentLib.engine.cli.app import app
+from DALESegmentLib.engine.core.errors import Cancelled
 from DALESegmentLib.engine.io.images import write_image
 from DALESegmentLib.engine.rpc.job_registry import COMMANDS
 from Testing.phantoms import ball_case
@@ -193,6 +195,49 @@ def test_sigterm_ends_as_ctrl_c_does(whom, long_training, tmp_path):
     assert long_training.returncode == 143
     assert time.monotonic() - started < 8
     assert rest.count("Error: ") == 1
-    assert "Error: Cancelled; everything finished before is kept." in rest
+    assert "Error: Cancelled; everything finished before is kept" in rest
+    assert ("; go on with dalesegment train --resume --out " in rest) == (tmp_path / "run" / "checkpoint.json").exists()
     assert "Traceback" not in rest
     assert json.loads((tmp_path / "run" / "run.json").read_text())["status"] == "cancelled"
+
+
+def test_a_stopped_training_says_how_to_go_on(tmp_path, monkeypatch, capsys):
+    def stopped(*_: object) -> None:
+        raise Cancelled
+
+    monkeypatch.setattr(running, "_in_engine", stopped)
+    folder = tmp_path / "my run"
+    folder.mkdir()
+    for command, is_begun, goes_on in (("train", False, False), ("train", True, True), ("predict", True, False)):
+        if is_begun:
+            (folder / "checkpoint.json").write_text("{}")
+        with pytest.raises(typer.Exit) as ended:
+            running.perform(command, {"out": folder}, False, print)
+        assert ended.value.exit_code == 130
+        assert (f"train --resume --out '{folder}'." in capsys.readouterr().err) is goes_on
+
+
+def test_both_ways_to_name_cases_at_once(tmp_path):
+    done = CliRunner().invoke(app, ["inspect", "--data", str(tmp_path), "--list", "cases.csv"])
+    assert done.exit_code == 2
+    assert "not both" in done.output
+
+
+def test_a_prediction_without_any_voxel_says_so(monkeypatch):
+    printed: list[str] = []
+    monkeypatch.setattr(
+        summaries, "print_table", lambda columns, rows, *_, **__: printed.extend(row[1] for row in rows)
+    )
+    items = [
+        {
+            "name": "a",
+            "voxels": {"1": 5},
+            "classes": {"1": "liver"},
+            "seconds": 1.0,
+            "segmentation": "a.nrrd",
+            "extents": {},
+        },
+        {"name": "b", "voxels": {}, "classes": {"1": "liver"}, "seconds": 1.0, "segmentation": "b.nrrd", "extents": {}},
+    ]
+    summaries.predictions({"items": items, "extents_csv": None})
+    assert printed[:2] == ["liver: 5", "nothing found"]

@@ -41,7 +41,7 @@ def test_a_missing_file_and_an_unclear_image_stand_in_their_rows(tmp_path):
         write_case(tmp_path / "c", image=image)
     told = problems(folder=str(tmp_path))
     assert (told["a"], told["b"]) == (None, None)
-    assert "option image" in told["c"]
+    assert "--image" in told["c"]
     (tmp_path / "cases.csv").write_text("name,image,label\na,a/image.nrrd,a/label.nrrd\nb,b/gone.nrrd,b/label.nrrd\n")
     told = problems(list=str(tmp_path / "cases.csv"))
     assert told == {"a": None, "b": "gone.nrrd is not there; check the name and the folder."}
@@ -242,3 +242,14 @@ def test_files_of_an_excluded_case_are_not_left_over(tmp_path):
     found = inspected(folder=str(tmp_path), exclude="b")
     assert [row["name"] for row in found["cases"]] == ["a", "c"]
     assert found["left_over"] == []
+
+
+def test_packed_scenes_and_a_second_label_are_left_over_with_what_to_do(tmp_path):
+    for name in "ab":
+        write_case(tmp_path / name)
+    (tmp_path / "b" / "label_2.nrrd").write_bytes((tmp_path / "b" / "label.nrrd").read_bytes())
+    (tmp_path / "c.mrb").write_bytes(b"PK")
+    groups = {group["example"]: group["why"] for group in inspected(folder=str(tmp_path))["left_over"]}
+    assert set(groups) == {"b/label_2.nrrd", "c.mrb"}
+    assert "unpack it" in groups["c.mrb"]
+    assert "label.nrrd, which is taken; type --label label_2 where every case has it" in groups["b/label_2.nrrd"]

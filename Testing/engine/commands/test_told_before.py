@@ -238,3 +238,26 @@ def test_what_leaves_out_cases_that_cannot_be_learned_from_can_be_typed(tmp_path
 def test_nothing_is_to_be_left_out_where_most_cases_have_the_problem(tmp_path):
     cases = write_cases(tmp_path / "cases", 3, labelled=1)
     assert "1 other case has a problem" in refused("no-label", plan, {"cases": {"folder": str(cases)}})
+
+
+@pytest.mark.slow
+def test_images_in_another_order_than_those_of_the_training_are_refused(tmp_path):
+    for n in range(2):
+        case = ball_case(f"case{n}", seed=n)
+        folder = tmp_path / "cases" / case.name
+        for k, name in enumerate(("flair", "t1", "t2")):
+            write_image(folder / f"{name}.nii.gz", case.image + k, case.geometry)
+        write_image(folder / "seg.nii.gz", case.label, case.geometry)
+    cases = {"folder": str(tmp_path / "cases"), "label": "seg"}
+    train.run({"cases": {**cases, "image": "t2,flair"}, "out": str(tmp_path / "run"), **QUICK}, Progress())
+    metadata = json.loads((tmp_path / "run" / "bundle" / "configs" / "metadata.json").read_text())
+    inputs = metadata["network_data_format"]["inputs"]["image"]
+    assert inputs["channel_def"] == {"0": "t2", "1": "flair"}
+
+    def asked_with(image: str) -> dict:
+        return {**asked(tmp_path / "run", tmp_path / "cases", tmp_path / "out"), "cases": {**cases, "image": image}}
+
+    for job in (predict, review, finetune):
+        for image in ("flair,t2", "flair,t1,t2"):
+            assert "type --image t2,flair" in refused("wrong-channels", job, asked_with(image))
+    predict.run(asked_with("t2,flair"), Progress())

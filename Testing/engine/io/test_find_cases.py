@@ -64,7 +64,7 @@ def test_the_only_image_is_found(tmp_path):
 
 def test_unclear_images_are_listed(tmp_path, refused):
     lay(tmp_path, "p/flair.nii.gz", "p/t1.nii.gz", "p/label.nii.gz")
-    with refused("image-unclear", "flair, label, t1", "option image", "p "):
+    with refused("image-unclear", "flair, label, t1", "--image", "p "):
         find_cases(tmp_path)
 
 

@@ -81,3 +81,19 @@ def test_results_beside_loose_images_are_no_cases(tmp_path):
 def test_a_stray_picture_hides_no_case_folders(tmp_path):
     lay(tmp_path, "overview.png", "a/image.nrrd", "b/image.nrrd")
     assert names(find_cases(tmp_path)) == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("DICOMDIR", "choose that folder"),
+        ("cases.csv", "type --list"),
+        ("cases.json", "type --list"),
+        ("scene.mrb", "unpack it"),
+        ("notes.txt", "choose an image or a folder"),
+    ],
+)
+def test_what_to_choose_instead_of_a_file_that_is_no_image(tmp_path, refused, name, words):
+    lay(tmp_path, name)
+    with refused("unknown-format", name, words):
+        find_cases(tmp_path / name)

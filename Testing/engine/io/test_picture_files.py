@@ -12,6 +12,8 @@ import tifffile
 from PIL import Image, ImageOps
 
 from DALESegmentLib.engine.core.notes import noting
+from DALESegmentLib.engine.io.case import CaseSource
+from DALESegmentLib.engine.io.case_files import read_case
 from DALESegmentLib.engine.io.images import read_image, read_label
 
 RANDOM = np.random.default_rng(0)
@@ -113,3 +115,24 @@ def test_a_mask_that_shows_0_as_white_is_told_of(tmp_path):
         with noting() as notes:
             assert np.array_equal(read_label(tmp_path / name)[0], numbers)
         assert "as white" in notes[0]
+
+
+@pytest.mark.parametrize("turned", ["image.jpg", "image_mask.png"])
+def test_a_picture_that_was_turned_without_its_mask(tmp_path, refused, turned):
+    rng = np.random.default_rng(0)
+    pixels = {"image.jpg": rng.integers(0, 255, (20, 30)), "image_mask.png": rng.integers(0, 2, (20, 30))}
+    for name, values in pixels.items():
+        exif = Image.Exif()
+        exif[0x0112] = 6 if name == turned else 1
+        Image.fromarray(values.astype(np.uint8)).save(tmp_path / name, exif=exif)
+    source = CaseSource("case", (tmp_path / "image.jpg",), tmp_path / "image_mask.png")
+    other = next(name for name in pixels if name != turned)
+    with refused("geometry-mismatch", f"{turned} was turned", f"turn {other} in the same way"):
+        read_case(source)
+
+
+def test_a_mask_of_another_size_that_nobody_turned(tmp_path, refused):
+    for name, shape in (("image.png", (20, 30)), ("image_mask.png", (30, 20))):
+        Image.fromarray(np.arange(600, dtype=np.uint8).reshape(shape) % 2).save(tmp_path / name)
+    with refused("geometry-mismatch", "do not lie on the same voxels"):
+        read_case(CaseSource("case", (tmp_path / "image.png",), tmp_path / "image_mask.png"))

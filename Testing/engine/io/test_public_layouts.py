@@ -204,7 +204,7 @@ def test_a_folder_that_slicer_saved(tmp_path, refused):
     lay(tmp_path / "3", "image.nii.gz", "Segmentation.seg.nrrd")
     assert find_cases(tmp_path / "3")[0].label.name == "Segmentation.seg.nrrd"
     lay(tmp_path / "4", "a.nrrd", "b.nrrd", "x.seg.nrrd", "y.seg.nrrd")
-    with refused("image-unclear", "option image", "a, b, x, y"):
+    with refused("image-unclear", "--image", "a, b, x, y"):
         find_cases(tmp_path / "4")
 
 
@@ -238,7 +238,7 @@ def test_bids_with_several_modalities_asks_and_takes_them_as_channels(tmp_path, 
         lay(tmp_path, f"sub-{n}/anat/sub-{n}_T1w.nii.gz", f"sub-{n}/anat/sub-{n}_FLAIR.nii.gz")
         lay(tmp_path, f"derivatives/l/sub-{n}/anat/sub-{n}_label-L_mask.nii.gz")
         lay(tmp_path, f"derivatives/l/sub-{n}/anat/sub-{n}_label-R_mask.nii.gz")
-    with refused("image-unclear", "T1w", "FLAIR", "option image"):
+    with refused("image-unclear", "T1w", "FLAIR", "--image"):
         find_cases(tmp_path)
     one = find_cases(tmp_path, image="T1w,FLAIR")[0]
     assert [p.name for p in one.images] == ["sub-01_T1w.nii.gz", "sub-01_FLAIR.nii.gz"]

@@ -66,5 +66,5 @@ def test_reference_of_votes(data):
 
 
 def test_unclear_real_cases_name_their_files(data, refused):
-    with refused("image-unclear", "flair", "t1", "option image"):
+    with refused("image-unclear", "flair", "t1", "--image"):
         find_cases(data / "ms_lesion")
