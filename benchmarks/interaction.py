@@ -90,7 +90,7 @@ def list_rows(
         labels,
         {name: truth for name, _image, truth, _g in cases},
         {item["name"]: np.load(item["regions_map"]) for item in answer["items"]},
-        {item["name"]: json.loads(Path(item["suggestions"]).read_text()) for item in answer["items"]},
+        {item["name"]: json.loads(Path(item["suggestions"]).read_text(encoding="utf-8")) for item in answer["items"]},
     )
 
 

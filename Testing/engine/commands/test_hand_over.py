@@ -54,7 +54,7 @@ def test_spoiled_labels_are_learned_from_and_compared_with_the_truth(cases, tmp_
         (f"case{n}", "1", "mm") for n in range(4)
     ]
     assert [float(row["label_dice"]) for row in table] == pytest.approx([i["dice"] for i in spoiled["items"]])
-    assert json.loads(Path(found["json"]).read_text())["mean"] == found["mean"]
+    assert json.loads(Path(found["json"]).read_text(encoding="utf-8"))["mean"] == found["mean"]
 
 
 @pytest.mark.slow
@@ -150,7 +150,7 @@ def test_scores_are_never_replaced_unasked(out, cases, tmp_path):
     found = evaluate.run(asked, Progress())
     assert {Path(found["json"]).suffix, Path(found["csv"]).suffix} == {".json", ".csv"}
     refused("results-exist", asked)
-    Path(found["csv"]).write_text("mine")
+    Path(found["csv"]).write_text("mine", encoding="utf-8")
     (kept,) = evaluate.run({**asked, "overwrite": True}, Progress())["kept"]
     assert (Path(found["csv"]).parent / kept).read_text() == "mine"
     assert len(rows_of(found["csv"])) == 4

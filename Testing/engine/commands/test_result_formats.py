@@ -274,7 +274,7 @@ def test_bids_derivatives_are_found_beside_the_raw_data(bids, asked, tmp_path):
         rows = list(csv.DictReader(file, delimiter="\t"))
     assert [(row["index"], row["name"]) for row in rows] == [("0", "background"), ("1", "lesion")]
     assert all(row["color"].startswith("#") and len(row["color"]) == 7 for row in rows)
-    about = json.loads(Path(f"{base}_probseg.json").read_text())
+    about = json.loads(Path(f"{base}_probseg.json").read_text(encoding="utf-8"))
     assert about["LabelMap"] == ["background", "lesion"]
     assert about["Sources"] == ["bids:raw:sub-01/ses-1/anat/sub-01_ses-1_T1w.nii.gz"]
     described = json.loads((out / "dataset_description.json").read_text())

@@ -194,10 +194,10 @@ def test_a_review_keeps_a_table_that_somebody_wrote_into(trained, tmp_path):
     cases, model = trained
     asked = {"model": str(model), "cases": {"folder": str(cases)}, "out": str(tmp_path / "out"), "device": "cpu"}
     table = Path(review.run(asked, Progress())["csv"])
-    table.write_text(table.read_text() + "my remark\n")
+    table.write_text(table.read_text(encoding="utf-8") + "my remark\n", encoding="utf-8")
     (kept,) = review.run({**asked, "overwrite": True}, Progress())["kept"]
     assert "my remark" in (tmp_path / "out" / kept).read_text()
-    assert "my remark" not in table.read_text()
+    assert "my remark" not in table.read_text(encoding="utf-8")
 
 
 @pytest.mark.slow

@@ -193,6 +193,7 @@ def test_offsets_of_outlines_have_their_unit():
 
 def test_the_audit_of_an_earlier_version_is_still_read(tmp_path):
     Path(tmp_path / "audit.csv").write_text(
-        "place,case,verdict,label_value,r_mm,a_mm,s_mm,i,j,k,drawn_from_mm3\n1,a,right,1,1.0,2.0,3.0,1,2,3,500.0\n"
+        "place,case,verdict,label_value,r_mm,a_mm,s_mm,i,j,k,drawn_from_mm3\n1,a,right,1,1.0,2.0,3.0,1,2,3,500.0\n",
+        encoding="utf-8",
     )
     assert "within 10 mm" in errors_left_by(read_audit(tmp_path / "audit.csv"))["sentence"]
