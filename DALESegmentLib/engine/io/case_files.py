@@ -49,16 +49,18 @@ def read_case(source: CaseSource, class_names: Mapping[int, str] | None = None) 
         try:
             case = _read_case(source, class_names)
         except EngineError as error:
-            raise _turned_alone(source, error, notes) from error
+            if (turned := _turned_alone(source, error, notes)) is not None:
+                raise turned from error
+            raise
     case.notes = (*case.notes, *notes)
     return case
 
 
-def _turned_alone(source: CaseSource, error: EngineError, notes: Sequence[str]) -> EngineError:
-    """The error of a label that was drawn on a picture before it was turned, or on one that was turned, in its words;
-    any other as it is."""
+def _turned_alone(source: CaseSource, error: EngineError, notes: Sequence[str]) -> EngineError | None:
+    """The error, in its words, of a label that was drawn on a picture before it was turned, or on one that was turned;
+    None where it is another one."""
     if error.code != "geometry-mismatch" or not source.images or source.label is None:
-        return error
+        return None
     pair = source.images[0].name, source.label.name
     for name, other in (pair, pair[::-1]):
         said = [sentence for sentence in notes if sentence.startswith(f"{name} {TURNED}")]
@@ -68,7 +70,7 @@ def _turned_alone(source: CaseSource, error: EngineError, notes: Sequence[str]) 
                 f"{said[0].removesuffix('.')}, but {other} was not and has another size; turn {other} in the same way, "
                 f"or save {name} without an orientation in its header.",
             )
-    return error
+    return None
 
 
 @contextmanager
