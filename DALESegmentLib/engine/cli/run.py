@@ -79,7 +79,12 @@ def perform(
 def _resumable(error: EngineError, command: str, parameters: dict[str, Any]) -> EngineError:
     """Of a training that was stopped, with what is typed to go on."""
     out = parameters.get("out")
-    if command != "train" or error.code != "cancelled" or not (Path(str(out)) / CHECKPOINT_FILE).is_file():
+    if (
+        isinstance(error, SaidElsewhere)
+        or command != "train"
+        or error.code != "cancelled"
+        or not (Path(str(out)) / CHECKPOINT_FILE).is_file()
+    ):
         return error
     go_on = f"go on with dalesegment train --resume --out {shlex.quote(str(out))}"
     return EngineError(error.code, f"{error.sentence.removesuffix('.')}; {go_on}.")
