@@ -104,7 +104,7 @@ def _check_times(path: Path, image: Any) -> None:
     volumes = math.prod(shape[3:])
     if volumes < 2 or not hasattr(image.header, "get_xyzt_units"):
         return
-    apart = image.header.get_xyzt_units()[1] in _TIMES and float(image.header["pixdim"][4]) > 0
+    apart = _units(image.header)[1] in _TIMES and float(image.header["pixdim"][4]) > 0
     if int(image.header["intent_code"]) == 2001 or (apart and volumes > _MOST_CHANNELS and len(shape) == 4):
         raise EngineError(
             "several-times",
@@ -182,8 +182,17 @@ def _check_spacing(path: Path, shape: tuple[int, ...]) -> None:
         )
 
 
+def _units(header: Any) -> tuple[str, str]:
+    """Of lengths and times, as nibabel calls them; "unknown" where the header holds a number that stands for none."""
+    try:
+        space, time = header.get_xyzt_units()
+    except KeyError:
+        return "unknown", "unknown"
+    return space, time
+
+
 def _unit(header: Any) -> np.ndarray:
-    factor = _MM.get(header.get_xyzt_units()[0], 1.0)
+    factor = _MM.get(_units(header)[0], 1.0)
     return np.array([[factor]] * 3 + [[1.0]])
 
 

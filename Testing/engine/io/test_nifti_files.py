@@ -197,3 +197,10 @@ def test_freesurfer_and_analyze(tmp_path, refused):
     (tmp_path / "c.img").unlink()
     with refused("unreadable-file", "c.hdr", "missing"):
         read_image(tmp_path / "c.hdr")
+
+
+def test_units_that_stand_for_nothing_are_unknown(tmp_path):
+    image = nibabel.Nifti1Image(np.zeros((4, 5, 6), np.int16), np.diag([1.0, 2.0, 3.0, 1.0]))
+    image.header["xyzt_units"] = 4
+    nibabel.save(image, tmp_path / "a.nii.gz")
+    assert np.allclose(read_image(tmp_path / "a.nii.gz")[1].spacing, (1.0, 2.0, 3.0))
