@@ -1,6 +1,6 @@
 """Draw Resources/Screenshots: the module on the practice case, with the real engine behind it.
 
-    python Testing/ui/draw_screenshots.py [--minutes 2] [--out Resources/Screenshots]
+    python Testing/ui/draw_screenshots.py [--minutes 0.6] [--out Resources/Screenshots]
 
 review.gif is a minute of a review by its keys; the other pictures are the tutorial's.
 
@@ -268,7 +268,7 @@ def dark(widget: Any, target: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--minutes", type=float, default=2.0, help="time budget of the training")
+    parser.add_argument("--minutes", type=float, default=0.6, help="time budget of the training")
     parser.add_argument("--out", type=Path, default=REPOSITORY / "Resources" / "Screenshots")
     parser.add_argument("--animation", action="store_true", help="draw review.gif alone")
     asked = parser.parse_args()

@@ -36,7 +36,7 @@ def enumerated(names: Sequence[str]) -> str:
 def is_labelled(source: CaseSource) -> bool:
     if source.arrays is not None:
         return (source.arrays / "label.npy").is_file()
-    return source.label is not None or bool(source.class_files)
+    return source.has_label
 
 
 def labelled_alone(sources: Sequence[CaseSource], progress: Progress, found: Suitability) -> list[CaseSource]:
