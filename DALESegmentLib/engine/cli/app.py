@@ -12,6 +12,7 @@ from .. import __version__
 from ..core.errors import EngineError
 from . import summaries
 from .options import Json, Quiet, given
+from .record_commands import add_record_commands
 from .run import CANCELLED, FAILED, errors, perform, write_any_name
 from .train_commands import add_training_commands
 from .use_commands import add_data_commands, add_model_commands
@@ -28,6 +29,7 @@ app = typer.Typer(
 add_training_commands(app)
 add_model_commands(app)
 add_data_commands(app)
+add_record_commands(app)
 
 
 def _print_version(wanted: bool) -> None:

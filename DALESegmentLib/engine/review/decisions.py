@@ -20,6 +20,7 @@ from ..core.files import replacing
 from ..dale.issues import Region
 from ..dale.reasons import reason
 from .audit import decimals
+from .readers import Reader, SignOff
 from .reviewed_voxels import TrustedVoxels
 
 Verdict = Literal["confirmed", "accepted", "corrected", "unsure", "open"]
@@ -32,7 +33,8 @@ Key = tuple[Any, ...]
 class Decision:
     """One key press. case, label_value, suspicion and centre_voxel say which region it is about, as ranks and ids are
     renumbered with every list; without a centre it is about voxels that were edited elsewhere. at: UTC, ISO 8601,
-    for people only: clocks jump, and the order is that of the log."""
+    for people only: clocks jump, and the order is that of the log. role, instruction: of the `Reader`; reason: why, in
+    the reader's words."""
 
     case: str
     verdict: Verdict
@@ -42,13 +44,26 @@ class Decision:
     suspicion: str | None = None
     centre_voxel: tuple[int, ...] | None = None
     voxels: TrustedVoxels | None = None
+    role: str = ""
+    instruction: str = ""
+    reason: str = ""
 
     @staticmethod
     def about(
-        region: Region, verdict: Verdict, annotator: str, at: str, voxels: TrustedVoxels | None = None
+        region: Region,
+        verdict: Verdict,
+        annotator: str | Reader,
+        at: str,
+        voxels: TrustedVoxels | None = None,
+        reason: str = "",
     ) -> Decision:
-        centre = tuple(region.centre_voxel)
-        return Decision(region.case, verdict, annotator, at, region.label_value, region.suspicion, centre, voxels)
+        of, centre = Reader.of(annotator), tuple(region.centre_voxel)
+        which = region.label_value, region.suspicion, centre
+        return Decision(region.case, verdict, of.name, at, *which, voxels, of.role, of.instruction, reason)
+
+    @property
+    def reader(self) -> Reader:
+        return Reader(self.annotator, self.role, self.instruction)
 
     def as_dict(self) -> dict[str, Any]:
         return {
@@ -60,6 +75,7 @@ class Decision:
             "suspicion": self.suspicion,
             "centre_voxel": None if self.centre_voxel is None else list(self.centre_voxel),
             "voxels": None if self.voxels is None else self.voxels.as_dict(),
+            **{key: getattr(self, key) for key in ("role", "instruction", "reason") if getattr(self, key)},
         }
 
     @staticmethod
@@ -77,6 +93,7 @@ class Decision:
             data["suspicion"],
             None if centre is None else tuple(int(n) for n in centre),
             None if voxels is None else TrustedVoxels.from_dict(voxels),
+            *(str(data.get(key, "")) for key in ("role", "instruction", "reason")),
         )
 
 
@@ -84,10 +101,12 @@ class Decision:
 class ReviewState:
     """The decisions that stand, by their number in the log, in its order.
 
-    Of several about the same region the last one stands. What was taken back does not.
+    Of several about the same region the last one stands. What was taken back does not. signed: the sign-offs of the
+    cases that are locked, by case.
     """
 
     standing: dict[int, Decision] = field(default_factory=dict)
+    signed: dict[str, SignOff] = field(default_factory=dict)
 
     def verdicts(self, case: str) -> dict[Key, Verdict]:
         """By (label_value, suspicion, centre_voxel)."""
@@ -109,19 +128,27 @@ class ReviewState:
 
 @dataclass
 class History:
-    """The entries of a log, {"decide": {...}} or {"undo": number}, numbered from 1, and what they come to."""
+    """The entries of a log, {"decide": {...}}, {"undo": number}, {"sign_off": {...}} or {"reopen": {...}}, numbered
+    from 1, and what they come to."""
 
     decided: dict[int, Decision] = field(default_factory=dict)
     undone: set[int] = field(default_factory=set)
+    sign_offs: dict[int, SignOff] = field(default_factory=dict)
+    """Reopenings, too."""
     length: int = 0
 
     def add(self, entry: Mapping[str, Any]) -> None:
-        """Raises KeyError, TypeError, ValueError, and changes nothing, where it is neither of the two, or takes back
-        what was not decided."""
+        """Raises KeyError, TypeError, ValueError, and changes nothing, where it is none of these, or takes back what
+        was not decided."""
         if "undo" in entry:
             if not self.can_undo(entry["undo"]):
                 raise ValueError("undo of nothing")
             self.undone.add(entry["undo"])
+        elif "sign_off" in entry or "reopen" in entry:
+            signed = SignOff.from_dict(entry["sign_off"] if "sign_off" in entry else entry["reopen"])
+            if (signed.score is None) != ("reopen" in entry):
+                raise ValueError("score")
+            self.sign_offs[self.length + 1] = signed
         else:
             self.decided[self.length + 1] = Decision.from_dict(entry["decide"])
         self.length += 1
@@ -134,7 +161,12 @@ class History:
         for number, decision in self.decided.items():
             if number not in self.undone:
                 last[_key(number, decision)] = number
-        return ReviewState({number: self.decided[number] for number in sorted(last.values())})
+        return ReviewState({number: self.decided[number] for number in sorted(last.values())}, self.signed())
+
+    def signed(self) -> dict[str, SignOff]:
+        """Of the cases that are locked."""
+        last = {signed.case: signed for signed in self.sign_offs.values()}
+        return {case: signed for case, signed in last.items() if signed.score is not None}
 
 
 def replay(entries: Iterable[Mapping[str, Any]]) -> History:

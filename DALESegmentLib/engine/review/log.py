@@ -1,18 +1,15 @@
-"""The review log: an append-only file that holds every decision before it counts. See docs/formats.md.
+"""The review log: an append-only file that holds every decision before it counts. See docs/formats.md, and `log_lines`
+for what its lines look like.
 
-A line is `<checksum> <JSON object>\\n`. The checksum (BLAKE2b, 128 bits, in hex) is that of the previous line's
-checksum followed by the JSON, so that a lost or changed line is detected. An incomplete last line, which a crash left,
-was never confirmed to anybody and is ignored.
+An incomplete last line, which a crash left, was never confirmed to anybody and is ignored.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -21,67 +18,9 @@ from ..core.errors import EngineError
 from ..core.files import not_written, only_owner, replacing, sync
 from ..dale.issues import Region
 from .decisions import Decision, History, ReviewState, Verdict, replay
+from .log_lines import COUNTED, START, Count, DamagedLog, Lines, make_line, read_count, read_lines, write_count
+from .readers import Reader, SignOff, check_open
 from .reviewed_voxels import TrustedVoxels
-
-START = b""
-"""What comes before the first line."""
-_DIGITS = 32
-
-
-@dataclass(frozen=True)
-class Lines:
-    """entries: the JSON objects of the whole lines; checksum: of the last; end: bytes up to there."""
-
-    entries: list[dict[str, Any]]
-    checksum: bytes
-    end: int
-    torn: int
-    """Bytes of an unfinished line at the end."""
-
-
-class DamagedLog(ValueError):
-    """A whole line whose checksum is wrong. before: what stands before it."""
-
-    def __init__(self, number: int, before: Lines) -> None:
-        super().__init__(f"line {number}")
-        self.number = number
-        self.before = before
-
-
-def make_line(entry: Mapping[str, Any], previous: bytes) -> tuple[bytes, bytes]:
-    """The line of an entry after the line with the checksum `previous`, and its own checksum."""
-    body = json.dumps(entry, ensure_ascii=True, allow_nan=False, separators=(",", ":")).encode("ascii")
-    checksum = _checksum(previous, body)
-    return checksum + b" " + body + b"\n", checksum
-
-
-def read_lines(data: bytes) -> Lines:
-    """Raises DamagedLog where a whole line is not what was written."""
-    entries: list[dict[str, Any]] = []
-    checksum, end = START, 0
-    while (stop := data.find(b"\n", end)) >= 0:
-        entry = _entry(data[end:stop], checksum)
-        if entry is None:
-            raise DamagedLog(len(entries) + 1, Lines(entries, checksum, end, len(data) - end))
-        entries.append(entry)
-        checksum, end = data[end : end + _DIGITS], stop + 1
-    return Lines(entries, checksum, end, len(data) - end)
-
-
-def _entry(line: bytes, previous: bytes) -> dict[str, Any] | None:
-    checksum, space, body = line[:_DIGITS], line[_DIGITS : _DIGITS + 1], line[_DIGITS + 1 :]
-    if space != b" " or checksum != _checksum(previous, body):
-        return None
-    try:
-        entry = json.loads(body)
-    except (ValueError, RecursionError):
-        return None
-    return entry if isinstance(entry, dict) else None
-
-
-def _checksum(previous: bytes, body: bytes) -> bytes:
-    return hashlib.blake2b(previous + body, digest_size=_DIGITS // 2).hexdigest().encode("ascii")
-
 
 HEADER = {"format": "dalesegment-review-log", "version": 1}
 
@@ -95,27 +34,63 @@ def now() -> datetime:
 class ReviewLog:
     """A log open for writing, made by `open_log`. `state` is what all its decisions come to."""
 
-    def __init__(self, path: Path, file: BinaryIO, lines: Lines, clock: Clock) -> None:
+    def __init__(
+        self, path: Path, file: BinaryIO, lines: Lines, clock: Clock, missing: Sequence[dict[str, Any]]
+    ) -> None:
         self._path = path
         self._file = file
         self._history = _history(path, lines)
         self._checksum, self._end = lines.checksum, lines.end
         self._clock = clock
+        self._missing = tuple(missing)
+        self._counted = bool(lines.entries[0].get(COUNTED))
+        self._count()
 
     @property
     def state(self) -> ReviewState:
         return self._history.state()
 
-    def decide(self, region: Region, verdict: Verdict, annotator: str, voxels: TrustedVoxels | None = None) -> int:
+    def decide(
+        self,
+        region: Region,
+        verdict: Verdict,
+        annotator: str | Reader,
+        voxels: TrustedVoxels | None = None,
+        reason: str = "",
+    ) -> int:
         """Note a decision about a region; returns its number once it is on the disk.
 
-        voxels: what it vouches for. Raises EngineError("disk-full", "cannot-write"); the log is then as before.
+        voxels: what it vouches for; reason: why, in the reader's words. Raises EngineError("case-signed-off") where the
+        case is locked, ("disk-full", "cannot-write"); the log is then as before.
         """
-        return self._append({"decide": Decision.about(region, verdict, annotator, self._at(), voxels).as_dict()})
+        check_open(self._history.signed().get(region.case))
+        decision = Decision.about(region, verdict, annotator, self._at(), voxels, reason)
+        return self._append({"decide": decision.as_dict()})
 
-    def note_edit(self, case: str, annotator: str, voxels: TrustedVoxels) -> int:
+    def note_edit(self, case: str, annotator: str | Reader, voxels: TrustedVoxels, reason: str = "") -> int:
         """Note voxels that were edited outside the listed regions. As `decide`."""
-        return self._append({"decide": Decision(case, "corrected", annotator, self._at(), voxels=voxels).as_dict()})
+        check_open(self._history.signed().get(case))
+        of = Reader.of(annotator)
+        signed = of.role, of.instruction, reason
+        decision = Decision(case, "corrected", of.name, self._at(), None, None, None, voxels, *signed)
+        return self._append({"decide": decision.as_dict()})
+
+    def sign_off(
+        self, case: str, score: int, annotator: str | Reader, reason: str = "", *, for_all: bool = False
+    ) -> int:
+        """Give a case its verdict and lock it. score: of `readers.SCORES`. Raises as `decide`."""
+        check_open(self._history.signed().get(case))
+        return self._sign("sign_off", case, score, Reader.of(annotator), reason, for_all)
+
+    def reopen(self, case: str, annotator: str | Reader, reason: str) -> int:
+        """Unlock a case. Raises EngineError("not-signed-off") where it is not locked, and as `decide`."""
+        if case not in self._history.signed():
+            raise EngineError("not-signed-off", f"{case} is not signed off here; there is nothing to reopen.")
+        return self._sign("reopen", case, None, Reader.of(annotator), reason, False)
+
+    def _sign(self, kind: str, case: str, score: int | None, of: Reader, reason: str, for_all: bool) -> int:
+        signed = SignOff(case, score, of.name, self._at(), of.role, of.instruction, reason, for_all)
+        return self._append({kind: signed.as_dict()})
 
     def undo(self, number: int) -> int:
         """Take a decision back; it stays in the log. Raises EngineError("nothing-to-undo") and as `decide`."""
@@ -123,6 +98,7 @@ class ReviewLog:
             raise EngineError(
                 "nothing-to-undo", f"Decision {number} is not there or was taken back before; choose another one."
             )
+        check_open(self._history.signed().get(self._history.decided[number].case))
         return self._append({"undo": number, "at": self._at()})
 
     def _at(self) -> str:
@@ -140,7 +116,14 @@ class ReviewLog:
             raise not_written(self._path.name, self._path.parent, error) from error
         self._checksum, self._end = checksum, self._end + len(line)
         self._history.add(entry)
+        self._count()
         return self._history.length
+
+    def _count(self) -> None:
+        """A log without a header of that kind has none. Where it cannot be written it stays behind; the line counts."""
+        if self._counted:
+            with suppress(OSError, EngineError):
+                write_count(self._path, Count(self._history.length + 1, self._checksum.decode(), self._missing))
 
 
 @contextmanager
@@ -156,10 +139,11 @@ def open_log(path: Path | str, clock: Clock = now) -> Iterator[ReviewLog]:
             path.parent.mkdir(parents=True, exist_ok=True)
             stack.enter_context(only_owner(path.with_name(path.name + ".lock"), _in_use(path)))
             lines = _whole(path, _bytes(path))
+            missing = _missing(path, lines, clock)
             file = stack.enter_context(path.open("ab", buffering=0))
             if lines.torn:
                 file.truncate(lines.end)
-            log = ReviewLog(path, file, lines if lines.entries else _begun(file), clock)
+            log = ReviewLog(path, file, lines if lines.entries else _begun(path, file, missing), clock, missing)
         except OSError as error:
             raise not_written(path.name, path.parent, error) from error
         yield log
@@ -170,14 +154,20 @@ def read_log(path: Path | str) -> ReviewState:
 
     Raises EngineError("review-log-damaged", "cannot-read").
     """
+    return read_history(path).state()
+
+
+def read_history(path: Path | str) -> History:
+    """As `read_log`, with what was taken back or decided anew."""
     path = Path(path)
-    return _history(path, _whole(path, _bytes(path))).state()
+    return _history(path, _whole(path, _bytes(path)))
 
 
 def save_state(state: ReviewState, path: Path | str) -> None:
     """The decisions that stand as one JSON file, for programs that do not replay. Raises the errors of `replacing`."""
     standing = [{"number": number, **decision.as_dict()} for number, decision in state.standing.items()]
-    text = json.dumps({"format": "dalesegment-review-state", "version": 1, "standing": standing}, indent=1)
+    about = {"format": "dalesegment-review-state", "version": 1}
+    text = json.dumps({**about, "standing": standing, "signed": [s.as_dict() for s in state.signed.values()]}, indent=1)
     with replacing(Path(path)) as temporary:
         temporary.write_text(text + "\n", encoding="utf-8", newline="\n")
 
@@ -187,7 +177,9 @@ def load_state(path: Path | str) -> ReviewState:
     path = Path(path)
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
-        return ReviewState({int(entry["number"]): Decision.from_dict(entry) for entry in data["standing"]})
+        signed = [SignOff.from_dict(entry) for entry in data.get("signed", ())]
+        standing = {int(entry["number"]): Decision.from_dict(entry) for entry in data["standing"]}
+        return ReviewState(standing, {each.case: each for each in signed})
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise EngineError(
             "review-log-damaged", f"{path.name} cannot be read; it is rebuilt from the review log."
@@ -215,10 +207,35 @@ def _whole(path: Path, data: bytes) -> Lines:
     return lines
 
 
-def _begun(file: BinaryIO) -> Lines:
-    line, checksum = make_line(HEADER, b"")
+def _missing(path: Path, lines: Lines, clock: Clock) -> list[dict[str, Any]]:
+    """What the count beside a log knows to be missing, now too."""
+    try:
+        count = read_count(path)
+    except DamagedLog:
+        return [{"lines": None, "found": len(lines.entries), "at": clock().isoformat(timespec="seconds")}]
+    if count is None:
+        lost = bool(lines.entries and lines.entries[0].get(COUNTED))
+        count = Count()
+    else:
+        lost = not count.agrees(lines)
+    known = list(count.missing)
+    if lost:
+        known.append(
+            {
+                "lines": count.lines or None,
+                "found": len(lines.entries),
+                "at": clock().isoformat(timespec="seconds"),
+            }
+        )
+    return known
+
+
+def _begun(path: Path, file: BinaryIO, missing: Sequence[dict[str, Any]]) -> Lines:
+    write_count(path, Count(missing=tuple(missing)))  # before the header, which says that there is one
+    header = {**HEADER, COUNTED: True}
+    line, checksum = make_line(header, START)
     _write(file, line)
-    return Lines([dict(HEADER)], checksum, len(line), 0)
+    return Lines([header], checksum, len(line), 0, [checksum.decode()])
 
 
 def _write(file: BinaryIO, line: bytes) -> None:

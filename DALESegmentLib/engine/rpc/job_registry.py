@@ -15,6 +15,9 @@ COMMANDS = ("inspect", "plan", "train", "finetune", "predict", "confidence", "re
 INTERACTIVE = ("refresh", "prompt")
 """Asked for by the application alone, between two clicks; the command line has the steps it is made of."""
 
+RECORDS = ("verify", "decisions", "sign_off", "agreement", "report")
+"""Of what readers decided; they work on the records in a folder of results, on the machine where it is."""
+
 WARM = (
     "numpy",
     "SimpleITK",
@@ -60,5 +63,5 @@ class LateJob:
 
 
 JOBS: dict[str, Job] = {
-    command: LateJob(f"DALESegmentLib.engine.commands.{command}") for command in (*COMMANDS, *INTERACTIVE)
+    command: LateJob(f"DALESegmentLib.engine.commands.{command}") for command in (*COMMANDS, *INTERACTIVE, *RECORDS)
 }

@@ -27,7 +27,7 @@ from ..io.class_names import is_somebody_elses
 from ..review.audit import AUDIT_FILE, check_not_begun
 from .client import EngineClient
 from .file_transfer import Carrier, relative, unusable
-from .job_registry import JOBS, PATHS, Job
+from .job_registry import JOBS, PATHS, RECORDS, Job
 from .protocol import bad_request
 
 RUNS = {"train": "", "finetune": "", "refresh": "model"}
@@ -54,7 +54,7 @@ class RemoteEngine:
         def job(name: str) -> Job:
             return lambda parameters, progress: self._do(name, parameters, progress)
 
-        return {name: job(name) for name in JOBS}
+        return {name: JOBS[name] if name in RECORDS else job(name) for name in JOBS}
 
     def examine(self, _folder: str | None = None) -> list[dict[str, Any]]:
         """What the doctor says over there."""
