@@ -26,10 +26,10 @@ from ..core.files import read_json, replace, write_atomically, write_json
 from ..planning.networks import NETWORKS, build
 from ..planning.plan import Plan
 from .config import inference_config
+from .lineage import WEIGHTS
 from .run_folder import BUNDLE_FOLDER, HELD_OUT_FILE, find_bundle
 from .validate import check_plan, inside, read_weights
 
-WEIGHTS = Path("models") / "model.pt"
 METADATA = Path("configs") / "metadata.json"
 
 

@@ -19,6 +19,7 @@ from pydantic import Field, ValidationError
 from torch import Tensor
 
 from ..bundle.bundle import load_bundle
+from ..bundle.lineage import ancestry_of
 from ..bundle.run_folder import RUN_FILE, find_bundle, run_folder
 from ..core.device import choose_device
 from ..core.errors import EngineError
@@ -29,7 +30,7 @@ from ..dale.correctors.annotator_bias import Bias, correct_bias
 from ..dale.label_state import LabelState
 from ..inference.measurements import inherit_calibration
 from ..inference.predictor import Predictor
-from ..io.case import CaseSource, patient_of
+from ..io.case import CaseSource, hash_inputs, patient_of
 from ..io.checks import check_foreground
 from ..planning.data_shift import ImageStatistics, widened
 from ..planning.plan import LARGEST_SEED, Plan, TrainSettings
@@ -41,7 +42,7 @@ from ..training.validation import load_held_out, load_recalibration, save_recali
 from .dataset import check_image_order, find_labelled, read_labelled, report_held_out_for_test
 from .model_acceptance import ReviewedCase, compare_scores, score_reviewed
 from .parameters import CasesParameter, Parameters
-from .training_run import ENCODING, Run, check_fits, prepare_source, train_and_record
+from .training_run import ENCODING, Run, check_fits, describe_accepted, prepare_source, train_and_record
 
 TRUSTED_SHARE = 0.5
 """Of the cross-entropy of a batch that holds trusted voxels, about so much is theirs at least."""
@@ -109,6 +110,7 @@ def _finetune(asked: FinetuneParameters, progress: Progress) -> dict[str, Any]:
     replay = [case for case in replay if case.fingerprint not in {c.fingerprint for c in [*cases, *kept]}]
     settings = _settings(asked, earlier)
     record = Run(asked.out, plan, settings, asked.cases, training, validation, held_out, records)
+    record.ancestry = ancestry_of(find_bundle(asked.model))
     labels, known = load_labels(run_folder), load_recalibration(run_folder)
 
     bias = None
@@ -146,7 +148,9 @@ def _finetune(asked: FinetuneParameters, progress: Progress) -> dict[str, Any]:
     after = score_reviewed(confirmed, predictor, progress.part(95, 100))
     result |= {"seconds": round(time.monotonic() - started, 2), "replayed": len(replay)}
     result["bias"] = bias.describe() if bias is not None else None
-    return result | compare_scores(before, after, dice, result["validation_dice"])
+    result |= compare_scores(before, after, dice, result["validation_dice"])
+    describe_accepted(record, result)
+    return result
 
 
 def _undo_bias(
@@ -202,7 +206,7 @@ def _read(sources: list[CaseSource], plan: Plan, cache: CaseCache, progress: Pro
         case = read_labelled(source, plan.class_names)
         check_fits(case, plan)
         progress.check()
-        prepared = cache.keep(prepare_case(case, plan))
+        prepared = cache.keep(replace(prepare_case(case, plan), inputs=hash_inputs(case)))
         read[source.name] = _ReadCase(prepared, ReviewedCase.of(case, prepared), ImageStatistics.of(case))
     return read
 

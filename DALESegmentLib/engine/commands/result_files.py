@@ -4,7 +4,6 @@ that was asked for; with the regions, in DICOM, the report about them."""
 from __future__ import annotations
 
 import glob
-import hashlib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ import numpy as np
 from pydantic import Field
 
 from .. import __version__
-from ..bundle.bundle import WEIGHTS
+from ..bundle.lineage import weights_hash
 from ..core.errors import EngineError
 from ..core.files import remove, replacing
 from ..dale.issues import Region
@@ -164,10 +163,7 @@ def find_named(folder: Path, name: str) -> Path | None:
 
 def provenance(bundle: Path, reviewer: str = "") -> Provenance:
     """Of results of a model: its identity is the hash of its weights (BLAKE2b, 64 bits)."""
-    digest = hashlib.blake2b(digest_size=8)
-    if (bundle / WEIGHTS).is_file():
-        digest.update((bundle / WEIGHTS).read_bytes())
-    return Provenance(bundle.resolve().parent.name, digest.hexdigest(), __version__, reviewer)
+    return Provenance(bundle.resolve().parent.name, weights_hash(bundle), __version__, reviewer)
 
 
 def write_map(source: CaseSource, out: Path, stem: str, array: np.ndarray, geometry: Geometry) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from .. import __version__
+from ..bundle.lineage import NO_ANCESTRY, LearnedCase, lineage_of, write_card, write_lineage
 from ..bundle.run_folder import BUNDLE_FOLDER, RUN_FILE, claim_run_folder
 from ..core.distributed import Ranks, current, errors_on_all_ranks
 from ..core.errors import EngineError
@@ -24,6 +25,7 @@ from ..io.case import Case, CaseSource, hash_inputs, patient_of
 from ..io.label_encoding import AS_STORED, LabelEncoding
 from ..planning.plan import Plan, TrainSettings
 from ..planning.preprocessing import CaseCache, PreparedCase, label_classes, prepare_case
+from ..review.reviewed_voxels import followed
 from ..training.callbacks import RunOutputs
 from ..training.cross_fitting import CrossFitting
 from ..training.early_stopping import EarlyStopping
@@ -56,6 +58,8 @@ class Run:
     """About the split."""
     validation_share: float | None = None
 
+    ancestry: Mapping[str, Any] = field(default_factory=lambda: NO_ANCESTRY)
+    """Of the model that a fine-tune starts from."""
     inputs: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """Hashes of each case's image and label as the training was started with them, see `hash_inputs`."""
 
@@ -168,6 +172,7 @@ def train_and_record(
     if ranks.is_main:
         save_held_out(run.folder, held_out)
         run.write("training", trainer.history)
+    learned = learned_cases(run, cases, validation, ranks)
     agreements: Agreements = {}
     try:
         with errors_on_all_ranks():
@@ -177,16 +182,17 @@ def train_and_record(
             history = trainer.fit()
             if extents:
                 bundle, predictor = run.folder / BUNDLE_FOLDER, trainer.predictor
-                learned = cases if earlier is None else ()  # a fine-tune inherits what is known of its model
-                agreements = save_calibration(bundle, validation, run.plan, predictor, progress, ranks, learned)
+                own = cases if earlier is None else ()  # a fine-tune inherits what is known of its model
+                agreements = save_calibration(bundle, validation, run.plan, predictor, progress, ranks, own)
     except EngineError as error:
         if ranks.is_main:
             run.write("cancelled" if error.code == "cancelled" else "failed", trainer.history)
+            record_lineage(run, learned, ["The training was stopped before its end."])
         raise
     if ranks.is_main:
         run.write("finished", history, _decided(trainer) | _calibrated(trainer))
     scores = [row["validation_dice"] for row in history if row.get("validation_dice") is not None]
-    return {
+    result = {
         "model": str(run.folder / BUNDLE_FOLDER),
         "run": str(run.folder),
         "epochs": len(history),
@@ -201,6 +207,59 @@ def train_and_record(
         **_decided(trainer),
         **_calibrated(trainer),
     }
+    if ranks.is_main:
+        record_lineage(run, learned, figures(result, len(run.validation)))
+    return result
+
+
+def learned_cases(
+    run: Run, cases: Sequence[PreparedCase], validation: Sequence[PreparedCase], ranks: Ranks
+) -> list[LearnedCase]:
+    """Of all ranks."""
+    asked = {source.name for source in run.training}
+
+    def told(case: PreparedCase, use: str) -> LearnedCase:
+        sources = case.labels.source_counts()
+        reviewed = sources["reviewed"] + sources["corrected"]
+        return LearnedCase(case.fingerprint, use, case.inputs.get("label", ""), reviewed, sources["corrected"])
+
+    own = [told(case, "training" if case.name in asked else "replay") for case in cases]
+    return ranks.all_gather([*own, *(told(case, "validation") for case in validation)])
+
+
+def record_lineage(run: Run, learned: Sequence[LearnedCase], sentences: Sequence[str]) -> None:
+    """In the bundle, where there is one."""
+    bundle = run.folder / BUNDLE_FOLDER
+    if bundle.is_dir():
+        write_lineage(bundle, lineage_of(learned, run.ancestry), run.plan, sentences)
+
+
+def describe_accepted(run: Run, result: Mapping[str, Any]) -> None:
+    """Write the model card of a fine-tune anew, with what is known once it was compared with the model before it."""
+    write_card(run.folder / BUNDLE_FOLDER, run.plan, figures(result, len(run.validation)))
+
+
+def figures(result: Mapping[str, Any], validation: int) -> list[str]:
+    """For the model card: what the result of a training says of its model."""
+    said, score = [], result["validation_dice"]
+    if score is not None:
+        said.append(
+            f"Mean Dice {score:.3f} with the given labels of {validation} validation case"
+            f"{'' if validation == 1 else 's'}, which it did not learn from."
+        )
+    else:
+        said.append("No validation case was among those it was given, so that no Dice is known.")
+    said += [weak["sentence"] for weak in result["too_weak"]]
+    if result.get("confirmed_voxels"):
+        said.append(f"It follows {followed(result['confirmed_voxels'], result['confirmed_violated'])}.")
+    if "accepted" in result:
+        objections = " ".join(result["objections"])
+        said.append(
+            "It was accepted in place of the model it was fine-tuned from."
+            if result["accepted"]
+            else f"It was not accepted in place of the model it was fine-tuned from: {objections}"
+        )
+    return said
 
 
 def _decided(trainer: Trainer) -> dict[str, Any]:
