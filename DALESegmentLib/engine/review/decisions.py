@@ -156,16 +156,18 @@ class History:
     def can_undo(self, number: int) -> bool:
         return number in self.decided and number not in self.undone
 
-    def state(self) -> ReviewState:
+    def state(self, annotator: str | None = None) -> ReviewState:
+        """annotator: as if this reader's decisions were the only ones."""
         last: dict[Key, int] = {}
         for number, decision in self.decided.items():
-            if number not in self.undone:
+            if number not in self.undone and annotator in (None, decision.annotator):
                 last[_key(number, decision)] = number
-        return ReviewState({number: self.decided[number] for number in sorted(last.values())}, self.signed())
+        return ReviewState({number: self.decided[number] for number in sorted(last.values())}, self.signed(annotator))
 
-    def signed(self) -> dict[str, SignOff]:
-        """Of the cases that are locked."""
-        last = {signed.case: signed for signed in self.sign_offs.values()}
+    def signed(self, annotator: str | None = None) -> dict[str, SignOff]:
+        """Of the cases that are locked, or of those that this reader has locked."""
+        own = [signed for signed in self.sign_offs.values() if annotator in (None, signed.annotator)]
+        last = {signed.case: signed for signed in own}
         return {case: signed for case, signed in last.items() if signed.score is not None}
 
 

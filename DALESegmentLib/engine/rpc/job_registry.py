@@ -46,6 +46,9 @@ PATHS: dict[str, tuple[str, ...]] = {
     "export": tuple(
         f"items.{stem}" for stem in ("segmentation", "confidence", "label_source", "regions_map", "report", "reviewed")
     ),
+    "decisions": ("log",),
+    "agreement": ("json", "csv"),
+    "report": ("html", "json", "items.report"),
     "refresh": ("model", "run", "items.confidence", "items.shown", "items.label_source", "items.segmentation"),
 }
 """Where the result of a job holds paths, all below its `out`: names of values, "items.x" for x of each of the items.

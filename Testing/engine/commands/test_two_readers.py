@@ -1,0 +1,213 @@
+"""Two readers go through the review of real images, each for themselves, and a third decides where they disagree; with
+the real command line."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from DALESegmentLib.engine.commands import decisions, review, train
+from DALESegmentLib.engine.core.errors import EngineError
+from DALESegmentLib.engine.core.progress import Progress
+from DALESegmentLib.engine.io.images import read_label, write_image
+from DALESegmentLib.engine.review.decisions import read_regions_json
+from DALESegmentLib.engine.review.log import read_log
+from DALESegmentLib.engine.review.readers import reader_log
+
+pytestmark = pytest.mark.slow
+
+DALESEGMENT = (sys.executable, "-m", "DALESegmentLib.engine")
+CASES = ("001", "004", "006", "014", "015", "017")
+ANNA = ("--reader", "Anna <b>Å</b>", "--role", "radiologist", "--instruction", "1.2")
+BEN = ("--reader", "Ben", "--role", "resident", "--instruction", "1.2")
+
+
+def run(*arguments: object, fails: bool = False) -> str:
+    """What it printed; the sentence on standard error where it has to fail."""
+    command = [*DALESEGMENT, *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", timeout=120)
+    assert done.returncode == (1 if fails else 0), done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    if not fails:
+        return done.stdout
+    assert done.stderr.count("Error:") == 1
+    return " ".join(done.stderr.split())
+
+
+@dataclass
+class Readings:
+    cases: Path
+    results: Path
+
+    def decide(self, *arguments: object) -> dict[str, Any]:
+        return json.loads(run("decisions", self.results, *arguments, "--json"))
+
+    @property
+    def ranks_elsewhere(self) -> list[int]:
+        """Of two rows about other cases than that of the first."""
+        first, *rest = read_regions_json(self.results / "regions.json")
+        return [row.rank for row in rest if row.case != first.case][:2]
+
+    def log(self, name: str) -> Path:
+        return reader_log(self.results, name)
+
+
+@pytest.fixture(scope="module")
+def reviewed(data_folder, tmp_path_factory) -> Readings:
+    """Six hippocampi, three labels of which lack a half; a model of a short training, and its review list."""
+    root = tmp_path_factory.mktemp("readings")
+    for n, name in enumerate(CASES):
+        source = data_folder / "msd_hippocampus" / f"hippocampus_{name}"
+        if not source.is_dir():
+            pytest.skip("msd_hippocampus is not among the real images")
+        folder = root / "cases" / f"hippocampus_{name}"
+        folder.mkdir(parents=True)
+        shutil.copy(source / "image.nii.gz", folder)
+        label, geometry = read_label(source / "label.nii.gz")
+        label = (label > 0).astype(np.uint8)
+        if n in (1, 3, 5):
+            label[int(np.argwhere(label)[:, 0].mean()) :] = 0
+        write_image(folder / "label.nii.gz", label, geometry)
+    cases = {"folder": str(root / "cases")}
+    short = {"epochs": 5, "steps_per_epoch": 30, "device": "cpu", "seed": 1}
+    train.run({"cases": cases, "out": str(root / "run"), **short}, Progress())
+    asked = {"model": str(root / "run"), "cases": cases, "out": str(root / "review"), "device": "cpu", "audit": 10}
+    assert len(review.run(asked, Progress())["regions"]) >= 6
+    return Readings(root / "cases", root / "review")
+
+
+@pytest.fixture(scope="module")
+def read(reviewed) -> Readings:
+    """Both readers have been through: Anna corrects the first row, Ben leaves it; they agree about two more."""
+    rows = read_regions_json(reviewed.results / "regions.json")
+    corrected = reviewed.cases.parent / "anna"
+    label, geometry = read_label(reviewed.cases / rows[0].case / "label.nii.gz")
+    regions, _ = read_label(reviewed.results / rows[0].case / "regions.nii.gz")
+    label[np.isin(regions, [piece.region_id for piece in rows[0].leaves])] = rows[0].suggested_value
+    write_image(corrected / f"{rows[0].case}.nii.gz", label, geometry)
+    data = ("--data", reviewed.cases)
+    told = reviewed.decide(*ANNA, *data, "--corrected", corrected)
+    assert (told["rows"][0]["state"], told["written"] >= 1) == ("corrected", True)
+    reviewed.decide(*BEN, *data, "--rank", 1, "--verdict", "confirmed", "--reason", "a fold, not the hippocampus")
+    table = "rank,verdict,reason\n{},confirmed,\n{},unsure,blurred\n1,,\n".format(*reviewed.ranks_elsewhere)
+    (reviewed.cases.parent / "both.csv").write_text(table)
+    for reader in (ANNA[:2], BEN[:2]):
+        reviewed.decide(*reader, *data, "--verdicts", reviewed.cases.parent / "both.csv")
+    return reviewed
+
+
+def test_each_decision_is_signed_and_nobody_sees_another_ones(read):
+    for signed, state in ((ANNA, "corrected"), (BEN, "confirmed")):
+        told = read.decide(*signed[:2])
+        assert told["written"] == 0
+        assert told["rows"][0]["state"] == state
+        assert told["rows"][0]["who"] == f"{signed[1]} ({signed[3]}, instruction 1.2)"
+        assert [told["rows"][rank - 1]["state"] for rank in read.ranks_elsewhere] == ["confirmed", "unsure"]
+        other = BEN[1] if signed is ANNA else ANNA[1]
+        assert other not in json.dumps(told, ensure_ascii=False)
+        assert {d.annotator for d in read_log(read.log(signed[1])).standing.values()} == {signed[1]}
+    assert "a fold" not in run("decisions", read.results, *ANNA[:2])
+
+
+def test_a_corrected_label_is_what_the_reader_drew(read):
+    rows = read_regions_json(read.results / "regions.json")
+    first = next(d for d in read_log(read.log(ANNA[1])).standing.values() if d.verdict == "corrected" and d.voxels)
+    drawn, _ = read_label(read.cases.parent / "anna" / f"{rows[0].case}.nii.gz")
+    trusted, label = np.zeros(drawn.shape, bool), np.zeros(drawn.shape, np.int32)
+    first.voxels.put(trusted, label)
+    assert np.array_equal(label[trusted], drawn[trusted])
+    given, _ = read_label(read.cases / rows[0].case / "label.nii.gz")
+    assert trusted[drawn != given].all()
+
+
+def test_agreement_and_a_list_for_a_third_reader(read, tmp_path):
+    out = tmp_path / "agreement"
+    text = run("agreement", read.results, "--reader", ANNA[1], "--reader", "Ben", "--data", read.cases, "-o", out)
+    told = json.loads((out / "agreement.json").read_text(encoding="utf-8"))
+    by_rank = {item["rank"]: item for item in told["regions"]}
+    second, third = read.ranks_elsewhere
+    assert {1, second, third} <= set(by_rank)
+    assert "verdicts differ" in by_rank[1]["why"]
+    assert by_rank[1]["dice"] < 1
+    assert by_rank[second]["dice"] == by_rank[third]["dice"] == 1
+    assert by_rank[second]["distance"] == 0
+    equal = [item["verdict_1"] == item["verdict_2"] for item in told["regions"]]
+    assert told["same_verdict"]["value"] == pytest.approx(np.mean(equal))
+    assert told["same_verdict"]["low"] <= told["same_verdict"]["value"] <= told["same_verdict"]["high"]
+    assert "Cohen's kappa of the verdicts" in text
+    with (out / "adjudication.csv").open(encoding="utf-8", newline="") as file:
+        listed = list(csv.DictReader(file))
+    assert listed[0]["reason_2"] == "a fold, not the hippocampus"
+    for row in listed:
+        row |= {"verdict": "accepted", "reason": "seen on the next slice"}
+    with (out / "adjudication.csv").open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, listed[0])
+        writer.writeheader()
+        writer.writerows(listed)
+    carla = ("--reader", "Carla", "--role", "adjudicator", "--instruction", "1.2")
+    decided = read.decide(*carla, "--verdicts", out / "adjudication.csv", "--data", read.cases)
+    assert decided["rows"][0]["state"] == "accepted"
+    said = run("agreement", read.results, "-o", tmp_path / "all", fails=True)
+    assert "between two readers, and 3 decided here" in said
+    assert "already" in run("agreement", read.results, "--reader", ANNA[1], "--reader", "Ben", "-o", out, fails=True)
+
+
+def test_a_signed_off_case_is_locked_until_it_is_reopened_with_a_reason(read):
+    rows = read_regions_json(read.results / "regions.json")
+    row = [row for row in rows if row.case != rows[0].case][2]
+    signing = ("sign-off", row.case, "--results", read.results, *BEN[:2])
+    assert "4 (acceptable), signed off by Ben (resident" in run(*signing, "--score", 4)
+    deciding = ("decisions", read.results, "--rank", row.rank, "--verdict", "confirmed")
+    before = read.log("Ben").read_bytes()
+    said = run(*deciding, *BEN[:2], fails=True)
+    assert f"{row.case} was signed off by Ben" in said
+    assert "reopen it with dalesegment sign-off" in said
+    assert read.log("Ben").read_bytes() == before
+    run(*deciding, *ANNA[:2])  # who reads for herself
+    assert "Say with --reason why" in run(*signing, "--reopen", fails=True)
+    run(*signing, "--reopen", "--reason", "the tail was missed")
+    run(*deciding, *BEN[:2])
+    assert "had the verdict 4 before" in run(*signing, "--score", 2, fails=True)
+    run(*signing, "--score", 2, "--reason", "the tail is missing", "--for-all")
+    said = run(*deciding, *ANNA[:2], "--reason", "another look", fails=True)
+    assert "locked for all readers" in said
+    assert run("verify", read.results).count(" holds: ") >= 2
+
+
+@pytest.mark.parametrize(
+    ("asked", "sentence"),
+    [
+        ({"reader": "Dora", "rank": 1, "verdict": "confirmed"}, "Say as what Dora reads"),
+        ({"rank": 1}, "Give --rank and --verdict together"),
+        ({"rank": 999, "verdict": "unsure"}, "The list has no row 999"),
+        ({"rank": 1, "verdict": "unsure"}, "Row 1 was corrected before; say with --reason why"),
+        ({"corrected": "x"}, "name the cases by --data"),
+        ({"corrected": "x", "cases": True}, "x is not there"),
+        ({"verdicts": "none.csv"}, "none.csv is not there"),
+        ({"undo": 4000}, "Decision 4000 is not there"),
+    ],
+)
+def test_mistakes_are_said_in_a_sentence_and_nothing_is_written(read, asked, sentence):
+    before = {path: path.read_bytes() for path in (read.results / "reviews").glob("*.log")}
+    if "cases" in asked:
+        asked = {**asked, "cases": {"folder": str(read.cases)}}
+    with pytest.raises(EngineError, match=sentence):
+        decisions.run({"results": str(read.results), "reader": ANNA[1], **asked}, Progress())
+    after = {path: path.read_bytes() for path in (read.results / "reviews").glob("*.log")}
+    assert {path: content for path, content in after.items() if path in before} == before
+
+
+def test_folders_that_are_no_review_are_refused(read, tmp_path):
+    assert "holds no review list" in run("decisions", tmp_path, *ANNA, fails=True)
+    said = run("sign-off", "nobody", "--results", read.results, *ANNA, "--score", 3, fails=True)
+    assert "has no case nobody" in said
+    assert "Give the case a verdict" in run("sign-off", "hippocampus_001", "--results", read.results, *ANNA, fails=True)
