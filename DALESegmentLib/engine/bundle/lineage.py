@@ -60,6 +60,7 @@ class _Lineage(BaseModel):
     earlier_images: list[str]
     cases: list[_Case]
     decisions: _Decisions
+    figures: list[str] = []
 
 
 @dataclass(frozen=True)
@@ -138,13 +139,8 @@ def read_lineage(bundle: Path) -> dict[str, Any]:
 
 def write_lineage(bundle: Path, lineage: Mapping[str, Any], plan: Plan, figures: Sequence[str]) -> None:
     """Both files, in a bundle that is there. figures: sentences on how good the model was found to be."""
-    write_json(bundle / LINEAGE, lineage)
-    write_card(bundle, plan, figures)
-
-
-def write_card(bundle: Path, plan: Plan, figures: Sequence[str]) -> None:
-    """The card alone, of a bundle that has a lineage."""
-    write_atomically(bundle / CARD, model_card(read_lineage(bundle), plan, figures).encode())
+    write_json(bundle / LINEAGE, {**lineage, "figures": list(figures)})
+    write_atomically(bundle / CARD, model_card(lineage, plan, figures).encode())
 
 
 def model_card(lineage: Mapping[str, Any], plan: Plan, figures: Sequence[str]) -> str:

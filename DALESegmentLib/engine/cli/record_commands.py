@@ -1,4 +1,4 @@
-"""Commands about what readers decided: decisions, sign-off, agreement, verify."""
+"""Commands about what readers decided: decisions, sign-off, agreement, report, verify."""
 
 from __future__ import annotations
 
@@ -192,12 +192,45 @@ def _agreed(result: Result) -> None:
     console.print(f"Disagreements: {result['csv']}")
 
 
+@on_cases(labels=False)
+def report(
+    folder: Annotated[Path, typer.Argument(help="Where reviews, models and audits lie, also in folders below it.")],
+    chosen: CaseChoice,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="Folder for report.html and report.json (FOLDER).", rich_help_panel=RESULT),
+    ] = None,
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Write what was done as a page and as JSON; --data with DICOM series adds structured reports (DICOM SR)."""
+    parameters = given(
+        folder=folder,
+        cases=chosen.parameter(optional=True) if chosen.is_given else None,
+        out=out,
+        overwrite=overwrite or None,
+    )
+    perform("report", parameters, as_json, _reported, quiet, is_bad=lambda result: bool(result["bad"]))
+
+
+def _reported(result: Result) -> None:
+    readers = ", ".join(result["readers"]) or "nobody"
+    console.print(f"{result['cases']} cases, {result['decisions']} decisions by {readers}, {result['models']} models")
+    if result["bad"]:
+        console.print(f"{result['bad']} of the logs {'does' if result['bad'] == 1 else 'do'} not hold; see the report")
+    console.print(f"Report: {result['html']}")
+    for item in result["items"]:
+        console.print(f"DICOM report of {item['name']} by {item['reader']}: {item.get('report', 'no region')}")
+
+
 def add_record_commands(app: typer.Typer) -> None:
     """Commands about what readers decided."""
     for name, command, example in (
         ("decisions", decisions, "decisions review --reader Anna --rank 3 --verdict confirmed --data cases"),
         ("sign-off", sign_off, "sign-off case7 --results review --reader Anna --score 4"),
         ("agreement", agreement, "agreement review --reader Anna --reader Ben --data cases"),
+        ("report", report, "report review"),
         ("verify", verify, "verify review"),
     ):
         app.command(name, rich_help_panel="Readers and records", epilog=f"Example: dalesegment {example}")(command)

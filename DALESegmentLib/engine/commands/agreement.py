@@ -219,8 +219,8 @@ def _weighted(pairs: Sequence[tuple[int, int]]) -> float | None:
 def _sentences(result: Mapping[str, Any], unit: str) -> list[str]:
     first, second = result["readers"]
     said = [
-        f"{first} and {second} both decided {result['decided_by_both']} regions, "
-        f"and one of them alone {result['decided_by_one']} more."
+        f"Regions that {first} and {second} both decided: {result['decided_by_both']}; "
+        f"that one of them alone decided: {result['decided_by_one']}."
     ]
     length = "mm" if unit == "mm" else "px"
     for name, words in (
@@ -239,7 +239,7 @@ def _sentences(result: Mapping[str, Any], unit: str) -> list[str]:
             else " (no interval: it needs two cases)"
         )
         said.append(f"{words}: {told['value']:.3g}{between}.")
-    said.append(f"They disagree about {result['disagreements']}, which are listed to be decided by a third reader.")
+    said.append(f"Disagreements, listed to be decided by a third reader: {result['disagreements']}.")
     return said
 
 

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from pydantic import Field
 
+from .. import __version__
+from ..bundle.lineage import weights_hash
 from ..bundle.run_folder import find_bundle
 from ..core.errors import checkpoint
 from ..core.files import write_json
@@ -128,7 +130,8 @@ def _review(asked: ReviewParameters, progress: Progress) -> dict[str, Any]:
         item |= write_regions(files, source, sparse.full(kept), geometry, rows)
     csv, json = asked.out / "regions.csv", asked.out / "regions.json"
     write_regions_csv(made.regions, csv)
-    write_regions_json(made.regions, json, **made.about())
+    by = {"program": f"DALESegment {__version__}", "weights": weights_hash(find_bundle(asked.model))}
+    write_regions_json(made.regions, json, made_by=by, **made.about())
     result = {"regions": [r.as_dict() for r in made.regions], "csv": str(csv), "json": str(json), "items": items}
     result |= made.about() | looked.about() | labels_said([source for source, *_ in maps])
     result["extents_csv"] = write_measurements(items, asked.out)

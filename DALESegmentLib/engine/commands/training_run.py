@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from .. import __version__
-from ..bundle.lineage import NO_ANCESTRY, LearnedCase, lineage_of, write_card, write_lineage
+from ..bundle.lineage import NO_ANCESTRY, LearnedCase, lineage_of, read_lineage, write_lineage
 from ..bundle.run_folder import BUNDLE_FOLDER, RUN_FILE, claim_run_folder
 from ..core.distributed import Ranks, current, errors_on_all_ranks
 from ..core.errors import EngineError
@@ -236,7 +236,8 @@ def record_lineage(run: Run, learned: Sequence[LearnedCase], sentences: Sequence
 
 def describe_accepted(run: Run, result: Mapping[str, Any]) -> None:
     """Write the model card of a fine-tune anew, with what is known once it was compared with the model before it."""
-    write_card(run.folder / BUNDLE_FOLDER, run.plan, figures(result, len(run.validation)))
+    bundle = run.folder / BUNDLE_FOLDER
+    write_lineage(bundle, read_lineage(bundle), run.plan, figures(result, len(run.validation)))
 
 
 def figures(result: Mapping[str, Any], validation: int) -> list[str]:

@@ -34,7 +34,8 @@ SUSPICIONS = {
 @dataclass(frozen=True)
 class Finding:
     """A region of a label and what was decided about it. segment: its number in the segmentation; tracking: a name that
-    stays the same in later reports; at: ISO 8601, "" where nobody has decided."""
+    stays the same in later reports; at: ISO 8601, "" where nobody has decided; signed: the reader's
+    role, instruction and reason, in words."""
 
     segment: int
     tracking: str
@@ -46,6 +47,7 @@ class Finding:
     verdict: str = "open"
     reader: str = ""
     at: str = ""
+    signed: str = ""
 
 
 def review_report(
@@ -162,6 +164,7 @@ def _comment(finding: Finding, name: Any) -> Any:
     words = [finding.class_name, finding.sentence or SUSPICIONS[finding.suspicion]]
     if finding.reader:
         words.append(f"{VERDICTS[finding.verdict]}, {finding.reader}, {finding.at}")
+        words.append(finding.signed)
     text = ". ".join(word.rstrip(". ") for word in words if word) + "."
     return TextContentItem(name, text, RelationshipTypeValues.CONTAINS)
 

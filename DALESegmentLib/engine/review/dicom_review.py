@@ -79,5 +79,10 @@ def _finding(row: Region, piece: Region, segment: int, decision: Decision | None
         piece.size_mm3,
         piece.mean_confidence,
         row.note or reason(piece),
-        *((decision.verdict, decision.annotator, decision.at) if decision is not None else ()),
+        *((decision.verdict, decision.annotator, decision.at, _signed(decision)) if decision is not None else ()),
     )
+
+
+def _signed(decision: Decision) -> str:
+    words = {"Role": decision.role, "Instruction": decision.instruction, "Reason": decision.reason}
+    return "; ".join(f"{name}: {word}" for name, word in words.items() if word)

@@ -15,7 +15,7 @@ import numpy as np
 import pydicom
 import pytest
 
-from DALESegmentLib.engine.commands import confidence, export, inspect, predict, review, train
+from DALESegmentLib.engine.commands import confidence, export, inspect, predict, report, review, train
 from DALESegmentLib.engine.core.errors import EngineError
 from DALESegmentLib.engine.core.progress import Progress
 from DALESegmentLib.engine.geometry.grid import Geometry
@@ -23,6 +23,7 @@ from DALESegmentLib.engine.io.images import read_image, read_label, write_image
 from DALESegmentLib.engine.io.segmentations import read_segmentation
 from DALESegmentLib.engine.review.decisions import read_regions_json, write_decisions_json
 from DALESegmentLib.engine.review.log import open_log
+from DALESegmentLib.engine.review.readers import Reader, reader_log
 from Testing.phantoms import ball_case
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "io"))  # for source_series.py
@@ -237,6 +238,23 @@ def test_decisions_are_exported_with_who_made_them(kind, folder, model, reviewed
     assert verdicts.count("Label corrected by hand") == len(rows[0].leaves)
     assert "Dr. Reader" in str(groups[0])
     assert [other["reviewer"] for other in items if other["name"] != "p0"] == [""] * 4
+
+
+def test_a_report_has_a_dicom_one_of_each_reader(folder, reviewed, tmp_path):
+    root = shutil.copytree(reviewed, tmp_path / "all" / "review").parent
+    rows = [row for row in read_regions_json(reviewed / "regions.json") if row.case == "p0"]
+    for name, verdict in (("Anna", "corrected"), ("Ben", "confirmed")):
+        with open_log(reader_log(root / "review", name)) as log:
+            log.decide(rows[0], verdict, Reader(name, "radiologist", "1.2"), reason="seen twice")
+    items = report.run({"folder": str(root), "cases": {"folder": str(folder)}}, Progress())["items"]
+    assert [(item["name"], item["reader"]) for item in items] == [("p0", "Anna"), ("p0", "Ben")]
+    for item, words in zip(items, ("Label corrected by hand", "Label confirmed as it is"), strict=True):
+        groups = highdicom.sr.srread(item["report"]).content.get_volumetric_roi_measurement_groups()
+        told = str(groups[0])
+        assert words in told
+        whole = pydicom.dcmread(item["report"]).to_json()
+        assert "Role: radiologist; Instruction: 1.2; Reason: seen twice" in whole
+        assert item["reader"] in told
 
 
 def test_results_of_other_cases_are_no_results(folder, tmp_path):

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from DALESegmentLib.engine.commands import decisions, review, train
+from DALESegmentLib.engine.commands import agreement, decisions, review, sign_off, train
 from DALESegmentLib.engine.core.errors import EngineError
 from DALESegmentLib.engine.core.progress import Progress
 from DALESegmentLib.engine.io.images import read_label, write_image
@@ -48,8 +48,11 @@ class Readings:
     cases: Path
     results: Path
 
-    def decide(self, *arguments: object) -> dict[str, Any]:
-        return json.loads(run("decisions", self.results, *arguments, "--json"))
+    def decide(self, reader: tuple[str, ...], **more: object) -> dict[str, Any]:
+        """In this process, as the command line hands it on."""
+        signed = {name.removeprefix("--"): word for name, word in zip(reader[::2], reader[1::2], strict=True)}
+        cases = {"cases": {"folder": str(self.cases)}} if more.pop("data", True) else {}
+        return decisions.run({"results": str(self.results), **signed, **cases, **more}, Progress())
 
     @property
     def ranks_elsewhere(self) -> list[int]:
@@ -94,20 +97,20 @@ def read(reviewed) -> Readings:
     regions, _ = read_label(reviewed.results / rows[0].case / "regions.nii.gz")
     label[np.isin(regions, [piece.region_id for piece in rows[0].leaves])] = rows[0].suggested_value
     write_image(corrected / f"{rows[0].case}.nii.gz", label, geometry)
-    data = ("--data", reviewed.cases)
-    told = reviewed.decide(*ANNA, *data, "--corrected", corrected)
+    line = ("decisions", reviewed.results, *ANNA, "--data", reviewed.cases, "--corrected", corrected, "--json")
+    told = json.loads(run(*line))
     assert (told["rows"][0]["state"], told["written"] >= 1) == ("corrected", True)
-    reviewed.decide(*BEN, *data, "--rank", 1, "--verdict", "confirmed", "--reason", "a fold, not the hippocampus")
+    reviewed.decide(BEN, rank=1, verdict="confirmed", reason="a fold, not the hippocampus")
     table = "rank,verdict,reason\n{},confirmed,\n{},unsure,blurred\n1,,\n".format(*reviewed.ranks_elsewhere)
     (reviewed.cases.parent / "both.csv").write_text(table)
     for reader in (ANNA[:2], BEN[:2]):
-        reviewed.decide(*reader, *data, "--verdicts", reviewed.cases.parent / "both.csv")
+        reviewed.decide(reader, verdicts=str(reviewed.cases.parent / "both.csv"))
     return reviewed
 
 
 def test_each_decision_is_signed_and_nobody_sees_another_ones(read):
     for signed, state in ((ANNA, "corrected"), (BEN, "confirmed")):
-        told = read.decide(*signed[:2])
+        told = read.decide(signed[:2], data=False)
         assert told["written"] == 0
         assert told["rows"][0]["state"] == state
         assert told["rows"][0]["who"] == f"{signed[1]} ({signed[3]}, instruction 1.2)"
@@ -154,11 +157,15 @@ def test_agreement_and_a_list_for_a_third_reader(read, tmp_path):
         writer.writeheader()
         writer.writerows(listed)
     carla = ("--reader", "Carla", "--role", "adjudicator", "--instruction", "1.2")
-    decided = read.decide(*carla, "--verdicts", out / "adjudication.csv", "--data", read.cases)
+    decided = read.decide(carla, verdicts=str(out / "adjudication.csv"))
     assert decided["rows"][0]["state"] == "accepted"
-    said = run("agreement", read.results, "-o", tmp_path / "all", fails=True)
-    assert "between two readers, and 3 decided here" in said
-    assert "already" in run("agreement", read.results, "--reader", ANNA[1], "--reader", "Ben", "-o", out, fails=True)
+    for asked, sentence in (
+        ({}, "between two readers, and 3 decided here"),
+        ({"readers": ("Ben", "Eve")}, "Eve decided nothing in this folder"),
+        ({"readers": (ANNA[1], "Ben"), "out": str(out)}, r"holds adjudication\.csv already"),
+    ):
+        with pytest.raises(EngineError, match=sentence):
+            agreement.run({"results": str(read.results), **asked}, Progress())
 
 
 def test_a_signed_off_case_is_locked_until_it_is_reopened_with_a_reason(read):
@@ -166,21 +173,47 @@ def test_a_signed_off_case_is_locked_until_it_is_reopened_with_a_reason(read):
     row = [row for row in rows if row.case != rows[0].case][2]
     signing = ("sign-off", row.case, "--results", read.results, *BEN[:2])
     assert "4 (acceptable), signed off by Ben (resident" in run(*signing, "--score", 4)
-    deciding = ("decisions", read.results, "--rank", row.rank, "--verdict", "confirmed")
+    deciding = {"rank": row.rank, "verdict": "confirmed"}
     before = read.log("Ben").read_bytes()
-    said = run(*deciding, *BEN[:2], fails=True)
+    said = run("decisions", read.results, "--rank", row.rank, "--verdict", "confirmed", *BEN[:2], fails=True)
     assert f"{row.case} was signed off by Ben" in said
     assert "reopen it with dalesegment sign-off" in said
     assert read.log("Ben").read_bytes() == before
-    run(*deciding, *ANNA[:2])  # who reads for herself
-    assert "Say with --reason why" in run(*signing, "--reopen", fails=True)
+    read.decide(ANNA[:2], **deciding)  # who reads for herself
+
+    def sign(**more: object) -> None:
+        sign_off.run({"results": str(read.results), "case": row.case, "reader": "Ben", **more}, Progress())
+
+    with pytest.raises(EngineError, match="Say with --reason why"):
+        sign(reopen=True)
     run(*signing, "--reopen", "--reason", "the tail was missed")
-    run(*deciding, *BEN[:2])
-    assert "had the verdict 4 before" in run(*signing, "--score", 2, fails=True)
-    run(*signing, "--score", 2, "--reason", "the tail is missing", "--for-all")
-    said = run(*deciding, *ANNA[:2], "--reason", "another look", fails=True)
-    assert "locked for all readers" in said
-    assert run("verify", read.results).count(" holds: ") >= 2
+    read.decide(BEN[:2], **deciding)
+    with pytest.raises(EngineError, match="had the verdict 4 before"):
+        sign(score=2)
+    sign(score=2, reason="the tail is missing", for_all=True)
+    with pytest.raises(EngineError, match="locked for all readers"):
+        read.decide(ANNA[:2], **deciding, reason="another look")
+
+
+def test_a_monitor_reads_what_happened(read, tmp_path):
+    """The whole folder, with the model, moved elsewhere after the report was made."""
+    root = tmp_path / "moved"
+    for name in ("review", "run"):
+        shutil.copytree(read.cases.parent / name, root / name)
+    run("report", root)
+    told = json.loads((root / "report.json").read_text(encoding="utf-8"))
+    assert {"Ben", ANNA[1]} <= {reader["name"] for reader in told["readers"]}
+    assert all(log["holds"] for log in told["logs"])
+    (model,) = told["models"]
+    assert model["weights"] == told["reviews"][0]["weights"]
+    assert model["reviewed_here"]
+    assert "10 of the 10 places of the audit have no verdict yet" in told["audits"][0]["sentences"][0]
+    elsewhere = root.rename(tmp_path / "elsewhere")
+    assert run("verify", elsewhere, "--against", elsewhere / "report.json").count(" holds: ") == len(told["logs"])
+    page = (elsewhere / "report.html").read_text(encoding="utf-8")
+    assert "a fold, not the hippocampus" in page
+    assert "Anna &lt;b&gt;Å&lt;/b&gt;" in page
+    assert str(tmp_path) not in page + json.dumps(told)
 
 
 @pytest.mark.parametrize(
@@ -210,4 +243,6 @@ def test_folders_that_are_no_review_are_refused(read, tmp_path):
     assert "holds no review list" in run("decisions", tmp_path, *ANNA, fails=True)
     said = run("sign-off", "nobody", "--results", read.results, *ANNA, "--score", 3, fails=True)
     assert "has no case nobody" in said
-    assert "Give the case a verdict" in run("sign-off", "hippocampus_001", "--results", read.results, *ANNA, fails=True)
+    asked = {"results": str(read.results), "case": "hippocampus_001", "reader": ANNA[1]}
+    with pytest.raises(EngineError, match="Give the case a verdict with --score: 1 unusable"):
+        sign_off.run(asked, Progress())
