@@ -20,10 +20,10 @@ from ..geometry.grid import Unit
 from ..metrics.reader_agreement import figure, kappa, mean, outlines_around
 from ..metrics.segmentation import SHORT, mean_dice
 from ..review.decisions import Decision, History, ReviewState
-from ..review.dicom_review import region_key
+from ..review.dicom_review import Key, region_key
 from ..review.readers import SignOff
 from .parameters import CasesParameter, Parameters
-from .reviewed_cases import ReviewedCase, listed_regions, reader_histories, reviewed_cases
+from .reviewed_cases import ReviewedCase, decision_about, listed_regions, reader_histories, reviewed_cases
 
 AGREEMENT, ADJUDICATION = "agreement.json", "adjudication.csv"
 DIFFERENT_DICE = 0.95
@@ -56,7 +56,7 @@ def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
     histories = list(reader_histories(asked.results).values())
     first, second = pair = _pair(asked, histories)
     states = [state_of(histories, name) for name in pair]
-    decided = [{region_key(d): d for d in state.standing.values() if d.verdict != "open"} for state in states]
+    decided = [decisions_by_row(rows, state) for state in states]
     both = [row for row in rows if all(region_key(row) in each for each in decided)]
     once = sum(sum(region_key(row) in each for each in decided) == 1 for row in rows)
     drawn, whole = _outlines(asked, states, rows, both, progress)
@@ -94,6 +94,13 @@ def state_of(histories: Sequence[History], name: str) -> ReviewState:
         standing |= {len(standing) + n: decision for n, decision in enumerate(state.standing.values(), 1)}
         signed |= state.signed
     return ReviewState(standing, signed)
+
+
+def decisions_by_row(rows: Sequence[Region], state: ReviewState) -> dict[Key, Decision]:
+    """What a reader decided about whole rows, by `region_key` of the row."""
+    by_piece = {region_key(d): d for d in state.standing.values()}
+    found = ((region_key(row), decision_about(row, by_piece)) for row in rows)
+    return {key: decision for key, decision in found if decision is not None}
 
 
 def readers_in(histories: Sequence[History]) -> list[str]:

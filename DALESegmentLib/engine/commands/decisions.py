@@ -20,12 +20,12 @@ from ..core.errors import EngineError
 from ..core.progress import Progress
 from ..dale.issues import Region
 from ..review.decisions import Decision, History, Verdict
-from ..review.dicom_review import region_key
+from ..review.dicom_review import Key, region_key
 from ..review.log import ReviewLog, open_log, read_history
 from ..review.readers import Reader, SignOff, check_open, reader_log
 from ..review.reviewed_voxels import TrustedVoxels, reviewed_mask
 from .parameters import CasesParameter, Parameters
-from .reviewed_cases import ReviewedCase, check_cases_open, listed_regions, reviewed_cases
+from .reviewed_cases import ReviewedCase, check_cases_open, decision_about, listed_regions, reviewed_cases
 
 LARGEST_TABLE = 1 << 24
 CHANGED = ("corrected", "accepted")
@@ -71,11 +71,15 @@ class DecisionsParameters(ReaderParameters):
 
 @dataclass(frozen=True)
 class Asked:
-    """A decision that is to be written."""
+    """A decision that is to be written; the log takes one for each piece of the row, as Slicer's panel writes them."""
 
     row: Region
     verdict: Verdict
     reason: str
+
+    @property
+    def key(self) -> Key:
+        return region_key(self.row)
 
 
 def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
@@ -134,7 +138,8 @@ def read_verdicts(path: Path) -> list[tuple[int, Verdict, str]]:
 
 
 def _write(asked: DecisionsParameters, rows: Sequence[Region], wanted: Sequence[Asked], progress: Progress) -> int:
-    """How many entries were written. All that is wrong is said before the first."""
+    """How many decisions were written, about whole rows or what was changed elsewhere. All that is wrong is said before
+    the first."""
     history = read_history(asked.log)
     signed = asked.signature(history)
     check_cases_open(asked.results, dict.fromkeys(each.row.case for each in wanted))
@@ -142,9 +147,9 @@ def _write(asked: DecisionsParameters, rows: Sequence[Region], wanted: Sequence[
     wanted = [*wanted, *(each for each in voxels if each not in wanted)]
     for case in dict.fromkeys([*(each.row.case for each in wanted), *edits]):
         check_open(history.signed().get(case))
-    standing = {region_key(d): (number, d) for number, d in history.state().standing.items()}
+    standing = {region_key(d): d for d in history.state().standing.values()}
     for each in wanted:
-        _, before = standing.get(region_key(each.row), (0, None))
+        before = decision_about(each.row, standing)
         if before is not None and before.verdict != each.verdict and not each.reason:
             raise EngineError(
                 "reason-missing",
@@ -152,26 +157,34 @@ def _write(asked: DecisionsParameters, rows: Sequence[Region], wanted: Sequence[
             )
     with open_log(asked.log) as log:
         for each in wanted:
-            log.decide(each.row, each.verdict, signed, voxels.get(each), each.reason)
+            vouched = voxels.get(each, {})
+            for piece in each.row.leaves:
+                log.decide(piece, each.verdict, signed, vouched.get(piece.region_id), each.reason)
         for case, part in edits.items():
             log.note_edit(case, signed, part, asked.reason)
-        undone = _undo(log, asked.undo)
+        undone = 0 if asked.undo is None else _undo(log, asked.undo, rows)
     return len(wanted) + len(edits) + undone
 
 
-def _undo(log: ReviewLog, number: int | None) -> int:
-    if number is None:
-        return 0
-    log.undo(number)
+def _undo(log: ReviewLog, number: int, rows: Sequence[Region]) -> int:
+    """Take back a decision, about a row that of all its pieces; how many decisions."""
+    standing = log.state.standing
+    told = standing.get(number)
+    key = None if told is None else region_key(told)
+    pieces = next((keys for row in rows if key in (keys := [region_key(piece) for piece in row.leaves])), [key])
+    same = [n for n, d in standing.items() if told is not None and (d.verdict, d.reason) == (told.verdict, told.reason)]
+    together = [n for n in same if region_key(standing[n]) in pieces and (n == number or len(pieces) > 1)]
+    for each in together or [number]:
+        log.undo(each)
     return 1
 
 
 def _vouched(
     asked: DecisionsParameters, rows: Sequence[Region], wanted: list[Asked], progress: Progress
-) -> tuple[dict[Asked, TrustedVoxels], dict[str, TrustedVoxels]]:
-    """What each decision vouches for, also those that follow from the corrected labels; and by case what was changed
-    elsewhere."""
-    voxels: dict[Asked, TrustedVoxels] = {}
+) -> tuple[dict[Asked, dict[int, TrustedVoxels]], dict[str, TrustedVoxels]]:
+    """What each decision vouches for, by the region_id of a piece, also those that follow from the corrected labels;
+    and by case what was changed elsewhere."""
+    voxels: dict[Asked, dict[int, TrustedVoxels]] = {}
     edits: dict[str, TrustedVoxels] = {}
     if asked.cases is None:
         return voxels, edits
@@ -190,10 +203,12 @@ def _vouched(
         own += _implied(reviewed, rows, own, changed, asked.reason)
         rest = changed.copy()
         for each in own:
-            mask = _seen(reviewed, each.row)
-            if each.verdict in ("confirmed", *CHANGED):
-                voxels[each] = TrustedVoxels.of(mask, after, reviewed.fingerprint)
-            rest &= ~mask
+            voxels[each] = {}
+            for piece in each.row.leaves:
+                mask = reviewed_mask(reviewed.region_map, [piece.region_id], reviewed.spacing)
+                if each.verdict in ("confirmed", *CHANGED):
+                    voxels[each][piece.region_id] = TrustedVoxels.of(mask, after, reviewed.fingerprint)
+                rest &= ~mask
         if rest.any():
             check_cases_open(asked.results, [reviewed.name])
             edits[reviewed.name] = TrustedVoxels.of(rest, after, reviewed.fingerprint)
@@ -215,7 +230,7 @@ def _implied(
     """Rows of the case in whose regions the label was changed are corrected. Raises EngineError("contradiction") where
     one was decided to be right as it was."""
     touched = set(np.unique(reviewed.region_map[changed]).tolist()) - {0}
-    decided = {region_key(each.row): each for each in own}
+    decided = {each.key: each for each in own}
     found = []
     for row in rows:
         if row.case != reviewed.name or not touched & {piece.region_id for piece in row.leaves}:
@@ -231,28 +246,31 @@ def _implied(
     return found
 
 
-def _seen(reviewed: ReviewedCase, row: Region) -> np.ndarray:
-    return reviewed_mask(reviewed.region_map, [piece.region_id for piece in row.leaves], reviewed.spacing)
-
-
 def _told(asked: ReaderParameters, rows: Sequence[Region]) -> dict[str, Any]:
     """The rows with what this reader decided, and the cases signed off."""
     state = read_history(asked.log).state()
-    decided = {region_key(d): (number, d) for number, d in state.standing.items()}
-    told = [_row(row, decided.get(region_key(row))) for row in rows]
+    decided = {region_key(d): d for d in state.standing.values()}
+    numbers = {id(d): number for number, d in state.standing.items()}
+    told = [_row(row, decision_about(row, decided), numbers) for row in rows]
     open_rows = sum(row["state"] == "open" for row in told)
     signed = [each.as_dict() for each in state.signed.values()]
     return {"rows": told, "open": open_rows, "signed_off": signed}
 
 
-def _row(row: Region, decided: tuple[int, Decision] | None) -> dict[str, Any]:
+def _row(row: Region, d: Decision | None, numbers: Mapping[int, int]) -> dict[str, Any]:
     known: Mapping[str, Any] = {
         "rank": row.rank,
         "case": row.case,
         "class_name": row.class_name,
         "suspicion": row.suspicion,
     }
-    if decided is None:
+    if d is None:
         return {**known, "state": "open", "number": None, "who": "", "when": "", "reason": ""}
-    number, d = decided
-    return {**known, "state": d.verdict, "number": number, "who": str(d.reader), "when": d.at, "reason": d.reason}
+    return {
+        **known,
+        "state": d.verdict,
+        "number": numbers[id(d)],
+        "who": str(d.reader),
+        "when": d.at,
+        "reason": d.reason,
+    }

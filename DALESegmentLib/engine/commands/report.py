@@ -26,12 +26,14 @@ from ..review.page import PAGE
 from ..review.readers import SCORES, SignOff
 from ..review.report_page import report_page
 from ..review.verify import LIMITS, Verified, find_logs, verify_log
-from .agreement import AGREEMENT, readers_in, state_of
+from .agreement import AGREEMENT, decisions_by_row, readers_in, state_of
 from .parameters import CasesParameter, Parameters
 from .result_files import UNKNOWN, ResultFiles, find_result, write_regions
 
 REPORT_PAGE, REPORT_JSON, DICOM = "report.html", "report.json", "dicom"
 REGIONS = "regions.json"
+SAME = ("rank", "case", "who", "verdict", "reason", "state")
+"""Of the pieces of a row that were decided together."""
 
 
 class ReportParameters(Parameters):
@@ -131,8 +133,7 @@ class Found:
         told = []
         for case in names:
             own = [row for row in rows if row.case == case]
-            decided = {name: {region_key(d) for d in state.standing.values()} for name, state in states.items()}
-            counts = {name: sum(region_key(row) in keys for row in own) for name, keys in decided.items()}
+            counts = {name: len(decisions_by_row(own, state)) for name, state in states.items()}
             scores = [_score(state.signed[case]) for state in states.values() if case in state.signed]
             known = {"folder": self.name(results), "name": case, "rows": len(own), "scores": scores}
             told.append({**known, "decided": {name: count for name, count in counts.items() if count}})
@@ -141,13 +142,18 @@ class Found:
     def _entries(self, log: Path, history: History) -> list[dict[str, Any]]:
         """All that was ever decided, in its order, also what does not stand any more."""
         rows = next((rows for folder, rows in self.lists.items() if folder in log.parents), [])
-        by_key: dict[Key, Region] = {region_key(row): row for row in rows}
+        by_key: dict[Key, Region] = {region_key(piece): row for row in rows for piece in row.leaves}
         standing = {n for name in readers_in([history]) for n in history.state(name).standing}
         everything: dict[int, Decision | SignOff] = {**history.decided, **history.sign_offs}
-        return [
-            {"log": self.name(log), "number": number, **_entry(number, entry, by_key, history, number in standing)}
-            for number, entry in sorted(everything.items())
-        ]
+        told: list[dict[str, Any]] = []
+        for number, entry in sorted(everything.items()):
+            one = _entry(number, entry, by_key, history, number in standing)
+            if told and one["rank"] is not None and all(told[-1][key] == one[key] for key in SAME):
+                told[-1]["pieces"] += 1
+                told[-1]["voxels"] += one["voxels"]
+            else:
+                told.append({"log": self.name(log), "number": number, "pieces": 1, **one})
+        return told
 
     def _agreement(self, path: Path) -> dict[str, Any]:
         try:

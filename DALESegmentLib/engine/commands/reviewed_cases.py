@@ -14,7 +14,8 @@ from ..dale.issues import Region
 from ..io.case import Case, CaseSource, image_fingerprint
 from ..io.case_files import read_case, read_label_result
 from ..io.class_names import names_in_folder
-from ..review.decisions import History, ReviewState, read_regions_json
+from ..review.decisions import Decision, History, ReviewState, read_regions_json
+from ..review.dicom_review import Key, region_key
 from ..review.log import read_history
 from ..review.readers import LOGS, SignOff, check_open
 from ..review.verify import find_logs
@@ -87,6 +88,14 @@ def reviewed_cases(
         label, region_map = np.asarray(case.label), np.asarray(read_label_result(path, case))
         called = {**names, **case.class_names}
         yield ReviewedCase(source, case, label, region_map, called, image_fingerprint(case.image))
+
+
+def decision_about(row: Region, decided: Mapping[Key, Decision]) -> Decision | None:
+    """What a reader decided about a row: of its pieces, which the log knows one by one, where it is the same of all.
+    decided: what stands, by `region_key`."""
+    found = [decided.get(region_key(piece)) for piece in row.leaves]
+    known = [each for each in found if each is not None and each.verdict != "open"]
+    return known[0] if len(known) == len(found) and len({each.verdict for each in known}) == 1 else None
 
 
 def reader_histories(results: Path) -> dict[Path, History]:

@@ -8,10 +8,11 @@ from pydantic import Field
 
 from ..core.errors import EngineError
 from ..core.progress import Progress
+from ..review.dicom_review import region_key
 from ..review.log import open_log, read_history
 from ..review.readers import SCORES
 from .decisions import ReaderParameters
-from .reviewed_cases import check_cases_open, listed_regions
+from .reviewed_cases import check_cases_open, decision_about, listed_regions
 
 
 class SignOffParameters(ReaderParameters):
@@ -48,8 +49,8 @@ def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
     check_cases_open(asked.results, [asked.case])
     with open_log(asked.log) as log:
         log.sign_off(asked.case, asked.score, signed, asked.reason, for_all=asked.for_all)
-    decided = history.state().verdicts(asked.case)
-    left = sum((row.label_value, row.suspicion, tuple(row.centre_voxel)) not in decided for row in rows)
+    decided = {region_key(d): d for d in history.state().standing.values()}
+    left = sum(decision_about(row, decided) is None for row in rows)
     words = f"{asked.case}: {asked.score} ({SCORES[asked.score]}), signed off by {signed}"
     words += f"; {left} of its {len(rows)} rows were left open" if left else ""
     return {

@@ -116,17 +116,36 @@ def test_each_decision_is_signed_and_nobody_sees_another_ones(read):
         assert told["rows"][0]["who"] == f"{signed[1]} ({signed[3]}, instruction 1.2)"
         assert [told["rows"][rank - 1]["state"] for rank in read.ranks_elsewhere] == ["confirmed", "unsure"]
         other = BEN[1] if signed is ANNA else ANNA[1]
+        pieces = [d for d in read_log(read.log(signed[1])).standing.values() if d.verdict == "confirmed"]
+        rows = read_regions_json(read.results / "regions.json")
+        confirmed = [row for row, told_row in zip(rows, told["rows"], strict=True) if told_row["state"] == "confirmed"]
+        assert len(pieces) == sum(len(row.leaves) for row in confirmed)
         assert other not in json.dumps(told, ensure_ascii=False)
         assert {d.annotator for d in read_log(read.log(signed[1])).standing.values()} == {signed[1]}
     assert "a fold" not in run("decisions", read.results, *ANNA[:2])
 
 
+def test_a_decision_about_a_row_is_taken_back_with_all_its_pieces(read):
+    rows = read_regions_json(read.results / "regions.json")
+    row = max(rows, key=lambda row: len(row.leaves))
+    dora = ("--reader", "Dora", "--role", "radiologist", "--instruction", "1.2")
+    told = read.decide(dora, data=False, rank=row.rank, verdict="unsure")
+    assert told["written"] == 1
+    assert len(read_log(read.log("Dora")).standing) == len(row.leaves) > 1
+    number = told["rows"][row.rank - 1]["number"]
+    assert read.decide(dora[:2], data=False, undo=number)["open"] == len(rows)
+    assert read_log(read.log("Dora")).standing == {}
+    for file in read.log("Dora").parent.glob(f"{read.log('Dora').name}*"):
+        file.unlink()
+
+
 def test_a_corrected_label_is_what_the_reader_drew(read):
     rows = read_regions_json(read.results / "regions.json")
-    first = next(d for d in read_log(read.log(ANNA[1])).standing.values() if d.verdict == "corrected" and d.voxels)
     drawn, _ = read_label(read.cases.parent / "anna" / f"{rows[0].case}.nii.gz")
     trusted, label = np.zeros(drawn.shape, bool), np.zeros(drawn.shape, np.int32)
-    first.voxels.put(trusted, label)
+    for decision in read_log(read.log(ANNA[1])).standing.values():
+        if decision.case == rows[0].case and decision.verdict == "corrected":
+            decision.voxels.put(trusted, label)
     assert np.array_equal(label[trusted], drawn[trusted])
     given, _ = read_label(read.cases / rows[0].case / "label.nii.gz")
     assert trusted[drawn != given].all()
