@@ -171,3 +171,17 @@ def test_the_command_ends_with_1_where_a_log_does_not_hold(tmp_path):
         assert done.returncode == 1
         assert sentence in done.stderr
         assert "Traceback" not in done.stderr
+
+
+def test_of_two_readers_in_one_log_each_has_decisions_of_their_own(tmp_path):
+    """As in the log of Slicer's panel, where the last decision about a region stands, whoever made it."""
+    path = tmp_path / "review.log"
+    with open_log(path) as log:
+        log.decide(region(1), "confirmed", ANNA)
+        log.decide(region(1), "corrected", BEN)
+        log.sign_off("case0", 2, BEN)
+    history = read_history(path)
+    assert [d.verdict for d in history.state().standing.values()] == ["corrected"]
+    assert [d.verdict for d in history.state("Anna").standing.values()] == ["confirmed"]
+    assert history.state("Anna").signed == {}
+    assert history.state("Ben").signed["case0"].score == 2
