@@ -22,7 +22,7 @@ from typer.testing import CliRunner
 
 from DALESegmentLib.engine.cli import data_summaries, summaries, train_commands, use_commands
 from DALESegmentLib.engine.cli.app import app
-from DALESegmentLib.engine.rpc.job_registry import COMMANDS
+from DALESegmentLib.engine.rpc.job_registry import COMMANDS, RECORDS
 
 DALESEGMENT = (sys.executable, "-m", "DALESegmentLib.engine")
 
@@ -46,7 +46,10 @@ def two_cases(tmp_path_factory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("command", [None, *COMMANDS, "doctor", "serve"])
+RECORDED = tuple(name.replace("_", "-") for name in RECORDS)
+
+
+@pytest.mark.parametrize("command", [None, *COMMANDS, *RECORDED, "doctor", "serve"])
 def test_help_with_an_example(command):
     done = CliRunner().invoke(app, ["--help"] if command is None else [command, "--help"])
     assert done.exit_code == 0

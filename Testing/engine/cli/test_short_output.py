@@ -41,7 +41,7 @@ def cases(tmp_path_factory) -> Path:
     return root
 
 
-@pytest.mark.parametrize("command", [*COMMANDS, "doctor"])
+@pytest.mark.parametrize("command", [*COMMANDS, "decisions", "sign-off", "agreement", "verify", "report", "doctor"])
 def test_every_command_can_be_quiet(command):
     text = CliRunner(env={"COLUMNS": "200"}).invoke(app, [command, "--help"]).output
     assert "--quiet" in text
