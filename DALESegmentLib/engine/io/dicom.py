@@ -11,6 +11,7 @@ import numpy as np
 from ..core.errors import EngineError, checkpoint
 from ..core.notes import note, quiet
 from ..geometry.grid import Geometry
+from ..geometry.stack import Stack
 from .case import extension_of
 from .checks import unreadable
 from .dicom_frames import WORDS, Frame, frames_of, header_of
@@ -22,6 +23,8 @@ _SCREENSHOT = "1.2.840.10008.5.1.4.1.1.7"  # secondary capture, with one frame o
 _ASIDE = ("LOCALIZER", "SCREEN SAVE", "MIP", "PROJECTION IMAGE", "MONTAGE", "MOSAIC")
 _FEW = 4
 """What is a quarter of the rest at most is left over: scouts, a first slice of another kind."""
+_ROUNDED = 0.5
+"""Of a voxel's edge, that slices may be shifted because their positions are rounded."""
 
 
 def holds_dicom(folder: Path) -> bool:
@@ -46,7 +49,8 @@ def read_series(folder: Path, indices: bool = False) -> tuple[np.ndarray, Geomet
     """The volume (C, k, j, i) of a folder of DICOM files, rescaled slice by slice, and where it lies.
 
     Of several series, one is taken only where every other is at most a quarter as long (scouts). What is no image is
-    left over. indices: as in `read_pixels`.
+    left over. Slices that are shifted against each other (a tilted gantry) are straightened, and that is noted; what
+    lies outside them has the smallest value of all. indices: as in `read_pixels`; then by nearest neighbour.
     Raises EngineError("dicom-none", "dicom-several", "dicom-mixed", "dicom-spacing", "dicom-tilted",
     "unreadable-file") and what `frames_of` and `read_pixels` raise.
     """
@@ -139,8 +143,13 @@ def _volume(frames: list[Frame], name: str, indices: bool) -> tuple[np.ndarray, 
     frames = _alike(_facing_alike(frames, name), name)
     if len(frames) > 1:
         frames.sort(key=lambda frame: float(frame.position @ frame.normal))  # type: ignore[operator]
-    geometry = _geometry(frames, name)
-    return _voxels(frames, name, indices), geometry
+    stack = _stack(frames, name)
+    voxels = _voxels(frames, name, indices)
+    if np.abs(stack.shifts).max() == 0:
+        return voxels, stack.geometry
+    straight = stack.straight_grid()
+    check_size(Path(name), 4 * len(voxels) * int(np.prod(straight.size)), 0, packed=True)
+    return stack.straightened(voxels, voxels.min(), nearest=indices), straight
 
 
 def _facing_alike(frames: list[Frame], name: str) -> list[Frame]:
@@ -198,7 +207,8 @@ def _most(groups: list[list[Frame]], name: str, words: str, code: str) -> list[F
     return groups[0]
 
 
-def _geometry(frames: Sequence[Frame], name: str) -> Geometry:
+def _stack(frames: Sequence[Frame], name: str) -> Stack:
+    """Where the frames, in their order, lie; without the shifts that rounded positions have."""
     first = frames[0]
     axes = np.eye(3)
     if first.orientation is not None:
@@ -208,18 +218,45 @@ def _geometry(frames: Sequence[Frame], name: str) -> Geometry:
     if len(frames) > 1:
         depth = _distance(frames, axes[:, 2], name)
         _tell_mixture(frames, name)
-    return Geometry(
+    geometry = Geometry(
         (*first.size, len(frames)),
         (*first.spacing, depth),
         tuple(float(x) for x in origin),
         tuple(float(x) for x in axes.ravel()),
+        frame_of_reference=str(first.file.get("FrameOfReferenceUID") or ""),
+        series=str(first.file.get("SeriesInstanceUID") or ""),
     )
+    if len(frames) == 1:
+        return Stack(geometry, np.zeros((1, 2)))
+    stack = Stack.of(geometry, np.array([frame.position for frame in frames]))
+    shift = float(np.linalg.norm(stack.shifts, axis=1).max())
+    if shift <= _ROUNDED * min(first.spacing):
+        return Stack(geometry, np.zeros_like(stack.offsets))
+    _tell_shift(stack, shift, name)
+    return stack
+
+
+def _tell_shift(stack: Stack, shift: float, name: str) -> None:
+    """Note that slices are shifted against each other. Raises EngineError("dicom-tilted")."""
+    if shift > stack.geometry.spacing[2] * (stack.geometry.size[2] - 1):
+        raise EngineError(
+            "dicom-tilted",
+            f"The slices of {name} are shifted against each other by more than they are apart ({shift:.4g} mm), so "
+            "their positions contradict the way they face; export the original series again.",
+        )
+    degrees = stack.degrees
+    if degrees is None:
+        note(f"The slices of {name} are shifted against each other by up to {shift:.3g} mm; each was put in its place.")
+    else:
+        note(
+            f"{name} was taken with a tilted gantry ({degrees:.1f} degrees): its slices were shifted by up to "
+            f"{shift:.1f} mm to stand straight."
+        )
 
 
 def _distance(frames: Sequence[Frame], normal: np.ndarray, name: str) -> float:
     """mm between slices that are evenly spaced along their normal."""
-    positions = np.array([frame.position for frame in frames])
-    depths = positions @ normal
+    depths = np.array([frame.position for frame in frames]) @ normal
     gaps = np.diff(depths)
     usual = float(np.median(gaps))
     same = min(1e-3, 1e-2 * min(frames[0].spacing))
@@ -230,13 +267,6 @@ def _distance(frames: Sequence[Frame], normal: np.ndarray, name: str) -> float:
             "dicom-spacing",
             f"The slices of {name} are unevenly spaced ({gaps.min():.4g} to {gaps.max():.4g} mm), "
             "so slices are probably missing; export the whole series again.",
-        )
-    aside = positions - positions[0] - np.outer(depths - depths[0], normal)
-    if np.linalg.norm(aside, axis=1).max() > 0.5 * min(frames[0].spacing):
-        raise EngineError(
-            "dicom-tilted",
-            f"The slices of {name} are shifted against each other (tilted gantry); "
-            "resample the series to straight slices first.",
         )
     return float(depths[-1] - depths[0]) / len(gaps)
 

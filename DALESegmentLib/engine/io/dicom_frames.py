@@ -45,7 +45,7 @@ _TAGS = (
         "ComplexImageComponent",
         "SequenceName",
     ),
-    *("BitsStored", "HighBit", "PixelRepresentation"),
+    *("BitsStored", "HighBit", "PixelRepresentation", "FrameOfReferenceUID"),
 )
 _FRAME_TIMES = (0x00181063, 0x00181065)  # Frame Time, Frame Time Vector
 WORDS = {

@@ -6,8 +6,8 @@ are holes, be they contours of their own or keyholes; DICOM PS3.3, C.8.8.6. Copi
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +16,17 @@ import numpy as np
 from ..core.errors import EngineError
 from ..core.notes import note, quiet
 from ..geometry.grid import LPS_TO_RAS, Geometry
+from ..geometry.stack import Stack
 from .checks import unreadable
 from .dicom_kind import read_header
-from .segments import GREY, Segment, Segmentation, from_masks
+from .segments import GREY, Segment, Segmentation, from_masks, onto_other_grid, tell_other_frame
 
 _BETWEEN = 0.1
 """Slices that a contour may lie off its slice: positions are rounded in headers."""
+_SAME = 0.05
+"""mm between slices that are one."""
+_PARALLEL = 0.999
+"""The cosine of axes that are taken for parallel."""
 _DIGITS = 4
 """Of a place in voxels: contours come from decimal numbers in mm."""
 _WITHIN = 1
@@ -31,18 +36,107 @@ _CLOSED = ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR")
 
 @dataclass
 class Contours(Segmentation):
-    """Segments as closed contours. contours: for each segment (points, 3) LPS mm. They have no grid of their own."""
+    """Segments as closed contours. contours: for each segment (points, 3) LPS mm. series: UIDs of the series that they
+    refer to. They have no grid of their own; that of `geometry` names their frame of reference."""
 
     contours: list[list[np.ndarray]] = field(default_factory=list)
+    series: frozenset[str] = frozenset()
 
     def layers_on(self, geometry: Geometry, name: str = "", grid_name: str = "") -> np.ndarray | None:
-        """Drawn on the grid. Raises EngineError("contours-between-slices" or "contours-outside")."""
+        """Drawn on the grid. Those of other slices are drawn on these, and brought onto the grid by nearest neighbour,
+        which is noted.
+
+        Raises EngineError("contours-between-slices", "contours-outside", "segments-outside" or "geometry-mismatch").
+        """
         if geometry.dims != 3:
             return None
+        own = self._own_slices(geometry)
+        if own is not None:
+            layers = self._drawn(own, name, grid_name)
+            slices = Stack(own, np.zeros((own.size[2], 2)))
+            return onto_other_grid(self.segments, layers, slices, geometry, name, grid_name, "slices")
+        layers = self._drawn(geometry, name, grid_name)
+        tell_other_frame(self.geometry, geometry, name, grid_name)
+        return layers
+
+    def _own_slices(self, geometry: Geometry) -> Geometry | None:
+        """The grid of the slices that they were drawn on, where these are evenly spaced and others than those of the
+        grid; None where they are its own, or cannot be told."""
+        contours = [points for each in self.contours for points in each]
+        if not contours:
+            return None
+        index = np.linalg.inv(geometry.ijk_to_ras())
+        axes = np.array(geometry.direction).reshape(3, 3)
+        places = [_plane(_indices(points, index)) for points in contours]
+        on_slices = all(abs(at - round(at)) <= _BETWEEN for _, at in places if np.isfinite(at)) and all(
+            np.isfinite(at) for _, at in places
+        )
+        elsewhere = bool(geometry.series and self.series) and geometry.series not in self.series
+        if on_slices and not elsewhere:
+            return None
+        grid = slices_of(contours, axes, geometry)
+        usual = geometry.spacing[places[0][0]]
+        if grid is None or (on_slices and grid.spacing[2] <= (1 + _BETWEEN) * usual):
+            return None
+        return replace(grid, frame_of_reference=self.geometry.frame_of_reference)
+
+    def _drawn(self, geometry: Geometry, name: str, grid_name: str) -> np.ndarray:
         index = np.linalg.inv(geometry.ijk_to_ras())
         placed = [[_indices(points, index) for points in contours] for contours in self.contours]
         _check_places(placed, self.segments, geometry, name, grid_name)
         return from_masks(_masks(placed, geometry), self.segments, geometry).layers
+
+
+def slices_of(contours: Sequence[np.ndarray], axes: np.ndarray, near: Geometry) -> Geometry | None:
+    """The grid of parallel, evenly spaced slices that the contours lie in; None where they lie in none.
+
+    contours: (points, 3) LPS mm. axes: columns to choose the axes of the slices from, as far as they fit. near: with
+    its voxels in the slices, and in their place where it has the same axes.
+    """
+    normal = _normal_of(contours, axes, min(near.spacing))
+    if normal is None:
+        return None
+    depths = np.array([float((points @ normal).mean()) for points in contours])
+    levels = np.unique(np.round(depths, 2))
+    gaps = np.diff(levels)
+    gaps = gaps[gaps > _SAME]
+    along = np.abs(normal @ axes)
+    if not len(gaps) and along.max() < _PARALLEL:
+        return None
+    distance = float(gaps.min()) if len(gaps) else near.spacing[int(along.argmax())]
+    steps = (depths - depths.min()) / distance
+    distance *= float(steps.max() / round(steps.max())) if steps.max() else 1.0
+    steps = (depths - depths.min()) / distance
+    if np.abs(steps - np.rint(steps)).max() > _BETWEEN:
+        return None
+    across = [n for n in np.argsort(along) if n != int(along.argmax())]
+    row = axes[:, min(across)] - (axes[:, min(across)] @ normal) * normal
+    row = row / np.linalg.norm(row)
+    column = np.cross(normal, row)
+    spacing = near.spacing[min(across)], near.spacing[max(across)]
+    own = np.stack([row, column, normal], axis=1)
+    points = np.concatenate(list(contours)) @ own - np.array(near.origin) @ own
+    first = np.floor(points[:, :2].min(axis=0) / spacing) - 1
+    last = np.ceil(points[:, :2].max(axis=0) / spacing) + 1
+    origin = own @ [*(first * spacing), 0] + np.array(near.origin)
+    origin = origin + (depths.min() - origin @ normal) * normal
+    return Geometry(
+        (*(int(n) + 1 for n in last - first), round(float(steps.max())) + 1),
+        (*spacing, distance),
+        tuple(float(x) for x in origin),
+        tuple(float(x) for x in own.ravel()),
+    )
+
+
+def _normal_of(contours: Sequence[np.ndarray], axes: np.ndarray, spacing: float) -> np.ndarray | None:
+    """The unit vector at right angles to all contours: one of the axes, the last first, or that of the widest contour;
+    None where there is none."""
+    widest = max(contours, key=lambda points: float(np.ptp(points, axis=0).max()))
+    found = np.linalg.svd(widest - widest.mean(axis=0), full_matrices=False)[2]
+    for normal in (*axes.T[::-1], *found[-1:]):
+        if all(np.ptp(points @ normal) <= _BETWEEN * spacing for points in contours):
+            return np.asarray(normal)
+    return None
 
 
 @quiet()
@@ -67,8 +161,30 @@ def read_rtstruct(path: Path) -> Contours:
         raise unreadable(path, "its header makes no sense") from error
     if not segments:
         raise EngineError("segmentation-header", f"{path.name} is an RTSTRUCT without structures; export it again.")
-    nowhere = Geometry((1, 1, 1), (1.0,) * 3, (0.0,) * 3, (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0))
-    return Contours(segments, np.zeros((1, 1, 1, 1), np.uint8), nowhere, {}, contours)
+    uids = _referenced(header)
+    frame = uids["FrameOfReferenceUID"]
+    nowhere = Geometry(
+        (1, 1, 1),
+        (1.0,) * 3,
+        (0.0,) * 3,
+        (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0),
+        frame_of_reference=min(frame) if len(frame) == 1 else "",
+    )
+    layers = np.zeros((1, 1, 1, 1), np.uint8)
+    return Contours(segments, layers, nowhere, {}, contours, frozenset(uids["SeriesInstanceUID"]))
+
+
+def _referenced(header: Any) -> dict[str, set[str]]:
+    """The frames of reference and the series that the contours refer to."""
+    found: dict[str, set[str]] = {"FrameOfReferenceUID": set(), "SeriesInstanceUID": set()}
+    for frame in header.get("ReferencedFrameOfReferenceSequence") or ():
+        for element in frame.iterall():
+            if element.keyword in found and element.value:
+                found[element.keyword].add(str(element.value))
+    for item in header.get("StructureSetROISequence") or ():
+        if item.get("ReferencedFrameOfReferenceUID"):
+            found["FrameOfReferenceUID"].add(str(item.ReferencedFrameOfReferenceUID))
+    return found
 
 
 def _own_name(names: dict[int, str], number: int) -> str:
