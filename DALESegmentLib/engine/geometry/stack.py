@@ -4,6 +4,7 @@ as a scanner with a tilted gantry takes them; and bringing them onto a grid, who
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import product
 
 import numpy as np
 from scipy.ndimage import affine_transform
@@ -74,21 +75,37 @@ class Stack:
         each is as thick as they are apart."""
         index = np.linalg.solve(self.geometry.ijk_to_ras(), target.ijk_to_ras())
         out = np.full((len(array), *target.array_shape), fill, array.dtype)
-        j, i = (axis.ravel() for axis in np.indices(target.array_shape[1:]))
-        plane = np.stack([i, j])
-        for k in range(target.size[2]):
+        box = self._reached(array != fill, target)
+        j, i = np.mgrid[box[1:]]
+        plane = np.stack([i.ravel(), j.ravel()])
+        for k in range(target.size[2])[box[0]]:
             checkpoint()
             place = index[:3, :2] @ plane + (index[:3, 2] * k + index[:3, 3])[:, None]
             slices = _nearest(place[2])
             there = (slices >= 0) & (slices < self.geometry.size[2])
-            if not there.any():
-                continue
             offsets = self.offsets[np.where(there, slices, 0)].T
             columns, rows = _nearest(place[:2] - offsets)
             there &= (columns >= 0) & (columns < self.geometry.size[0]) & (rows >= 0) & (rows < self.geometry.size[1])
-            flat = out[:, k].reshape(len(out), -1)
-            flat[:, there] = array[:, slices[there], rows[there], columns[there]]
+            found = array[:, slices[there], rows[there], columns[there]]
+            out[:, k, plane[1, there], plane[0, there]] = found
         return out
+
+    def _reached(self, inside: np.ndarray, target: Geometry) -> tuple[slice, slice, slice]:
+        """The box (k, j, i) of the target that voxels of a mask (C, slices, rows, columns) may lie in."""
+        if not inside.any():
+            return slice(0), slice(0), slice(0)
+        ends = []
+        for axis in (3, 2, 1):
+            used = np.flatnonzero(inside.any(axis=tuple({0, 1, 2, 3} - {axis})))
+            ends.append([used[0] - 1.0, used[-1] + 1.0])
+        slices = self.offsets[max(int(ends[2][0]), 0) : int(ends[2][1]) + 1]
+        for axis in range(2):
+            ends[axis] = [ends[axis][0] + slices[:, axis].min(), ends[axis][1] + slices[:, axis].max()]
+        corners = np.array([[*corner, 1] for corner in product(*ends)]).T
+        index = np.linalg.solve(target.ijk_to_ras(), self.geometry.ijk_to_ras() @ corners)[:3]
+        first, last = np.floor(index.min(axis=1)), np.ceil(index.max(axis=1)) + 1
+        i, j, k = (slice(*np.clip([a, b], 0, n).astype(int)) for a, b, n in zip(first, last, target.size, strict=True))
+        return k, j, i
 
     def outside(self, inside: np.ndarray, target: Geometry) -> int:
         """How many voxels of a mask (slices, rows, columns) have their centre outside the target's voxels."""

@@ -68,9 +68,7 @@ class Contours(Segmentation):
         index = np.linalg.inv(geometry.ijk_to_ras())
         axes = np.array(geometry.direction).reshape(3, 3)
         places = [_plane(_indices(points, index)) for points in contours]
-        on_slices = all(abs(at - round(at)) <= _BETWEEN for _, at in places if np.isfinite(at)) and all(
-            np.isfinite(at) for _, at in places
-        )
+        on_slices = all(np.isfinite(at) and abs(at - round(at)) <= _BETWEEN for _, at in places)
         elsewhere = bool(geometry.series and self.series) and geometry.series not in self.series
         if on_slices and not elsewhere:
             return None
@@ -97,17 +95,9 @@ def slices_of(contours: Sequence[np.ndarray], axes: np.ndarray, near: Geometry) 
     if normal is None:
         return None
     depths = np.array([float((points @ normal).mean()) for points in contours])
-    levels = np.unique(np.round(depths, 2))
-    gaps = np.diff(levels)
-    gaps = gaps[gaps > _SAME]
     along = np.abs(normal @ axes)
-    if not len(gaps) and along.max() < _PARALLEL:
-        return None
-    distance = float(gaps.min()) if len(gaps) else near.spacing[int(along.argmax())]
-    steps = (depths - depths.min()) / distance
-    distance *= float(steps.max() / round(steps.max())) if steps.max() else 1.0
-    steps = (depths - depths.min()) / distance
-    if np.abs(steps - np.rint(steps)).max() > _BETWEEN:
+    distance = _distance(depths, near.spacing[int(along.argmax())] if along.max() > _PARALLEL else 0.0)
+    if not distance:
         return None
     across = [n for n in np.argsort(along) if n != int(along.argmax())]
     row = axes[:, min(across)] - (axes[:, min(across)] @ normal) * normal
@@ -121,11 +111,22 @@ def slices_of(contours: Sequence[np.ndarray], axes: np.ndarray, near: Geometry) 
     origin = own @ [*(first * spacing), 0] + np.array(near.origin)
     origin = origin + (depths.min() - origin @ normal) * normal
     return Geometry(
-        (*(int(n) + 1 for n in last - first), round(float(steps.max())) + 1),
+        (*(int(n) + 1 for n in last - first), round(float(np.ptp(depths)) / distance) + 1),
         (*spacing, distance),
         tuple(float(x) for x in origin),
         tuple(float(x) for x in own.ravel()),
     )
+
+
+def _distance(depths: np.ndarray, default: float) -> float:
+    """mm between the slices of all contours; default: of a single one. 0 where they are not evenly spaced."""
+    gaps = np.diff(np.unique(np.round(depths, 2)))
+    gaps = gaps[gaps > _SAME]
+    if not len(gaps):
+        return default
+    distance = float(np.ptp(depths)) / round(float(np.ptp(depths) / gaps.min()))
+    steps = (depths - depths.min()) / distance
+    return distance if np.abs(steps - np.rint(steps)).max() <= _BETWEEN else 0.0
 
 
 def _normal_of(contours: Sequence[np.ndarray], axes: np.ndarray, spacing: float) -> np.ndarray | None:
