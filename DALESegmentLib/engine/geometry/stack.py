@@ -109,12 +109,15 @@ class Stack:
 
     def outside(self, inside: np.ndarray, target: Geometry) -> int:
         """How many voxels of a mask (slices, rows, columns) have their centre outside the target's voxels."""
-        k, j, i = np.nonzero(inside)
-        place = np.stack([i + self.offsets[k, 0], j + self.offsets[k, 1], k, np.ones(len(k))])
-        index = np.linalg.solve(target.ijk_to_ras(), self.geometry.ijk_to_ras() @ place)[:3]
-        nearest = _nearest(index)
-        there = (nearest >= 0) & (nearest < np.array(target.size)[:, None])
-        return int(np.count_nonzero(~there.all(axis=0)))
+        index = np.linalg.solve(target.ijk_to_ras(), self.geometry.ijk_to_ras())
+        last = np.array(target.size)[:, None] - 0.5
+        count = 0
+        for k in np.flatnonzero(inside.any(axis=(1, 2))):
+            j, i = np.nonzero(inside[k])
+            plane = np.stack([i, j]) + self.offsets[k][:, None]
+            place = index[:3, :2] @ plane + (index[:3, 2] * k + index[:3, 3])[:, None]
+            count += place.shape[1] - int(np.count_nonzero(((place >= -0.5) & (place < last)).all(axis=0)))
+        return count
 
 
 def _covered(at: float, size: int) -> slice:

@@ -21,7 +21,8 @@ from .class_names import nameless
 from .dicom_frames import Frame, frames_of, header_of
 from .dicom_kind import SEGMENTATION, kind_of, read_header, sop_class
 from .dicom_pixels import read_pixels
-from .segments import GREY, Segment, Segmentation, from_masks, onto_other_grid, tell_other_frame
+from .other_grid import onto_other_grid, tell_other_frame
+from .segments import GREY, Segment, Segmentation, from_masks
 
 _CLOSE = 0.02
 """Of the distance of slices: positions are rounded in headers."""
