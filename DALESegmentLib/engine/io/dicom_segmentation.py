@@ -68,6 +68,12 @@ class DicomSegmentation(Segmentation):
         fits = _fits(depths, distance) and not self._has_other_slices(distance, geometry.series)
         if fits:
             self.stack(distance)
+        if not _fits(depths, self._slices.geometry.spacing[2]):
+            raise EngineError(
+                "dicom-spacing",
+                f"The frames of {name} are unevenly spaced and do not lie on the slices of {grid_name}; choose the "
+                "image that they were drawn on.",
+            )
         if self._slices.geometry is self.geometry:  # which are not shifted
             layers = super().layers_on(geometry, name, grid_name)
             if layers is not None:
@@ -76,14 +82,7 @@ class DicomSegmentation(Segmentation):
         pixels = self.grid.spacing[:2], geometry.spacing[:2]
         alike = np.allclose(own, axes, atol=1e-3) and np.allclose(*pixels, rtol=1e-3)
         if not (fits and alike):  # not drawn on slices of this image
-            distance = self._own_distance(distance)
-            self.stack(distance)
-        if not _fits(depths, distance):
-            raise EngineError(
-                "dicom-spacing",
-                f"The frames of {name} are unevenly spaced and do not lie on the slices of {grid_name}; choose the "
-                "image that they were drawn on.",
-            )
+            self.stack(self._own_distance(distance))
         return onto_other_grid(self.segments, self._frames, self._slices, geometry, name, grid_name)
 
     def _own_distance(self, default: float) -> float:

@@ -229,10 +229,11 @@ def test_thick_slices_of_another_series_are_not_slices_with_gaps(tmp_path):
     assert np.array_equal(np.flatnonzero(own.any(axis=(1, 2))), 5 * np.arange(1, 6))
 
 
-def test_frames_that_are_unevenly_spaced_are_refused_beside_other_voxels(tmp_path, refused):
-    uneven = [(1, z, LIVER[3]) for z in (0.0, 2.5, 6.1)]
+@pytest.mark.parametrize("image", [GRID, OTHER["finer"]])
+def test_frames_that_are_unevenly_spaced_are_refused(tmp_path, refused, image):
+    uneven = [(1, z, LIVER[3]) for z in (0.0, 2.5, 6.2)]
     with refused("dicom-spacing", "a.dcm"):
-        on_grid(segmentation(tmp_path / "a.dcm", uneven, ["x"]), OTHER["finer"])
+        on_grid(segmentation(tmp_path / "a.dcm", uneven, ["x"]), image)
 
 
 def test_a_file_without_a_list_of_segments(tmp_path):
