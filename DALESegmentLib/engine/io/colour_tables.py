@@ -83,8 +83,10 @@ def _of_columns(lines: list[str]) -> dict[int, str]:
     for value in _VALUES:
         numbers = [(row.get(columns.get(value, "")) or "").strip() for row in rows]
         name = next((columns[n] for n in _NAMES if n in columns and n != value), None)
-        if name is not None and all(number.isdigit() for number in numbers) and len(set(numbers)) == len(numbers):
-            return _named([(number, row.get(name) or "") for number, row in zip(numbers, rows, strict=True)])
+        called = [(row.get(name) or "").strip() for row in rows] if name is not None else []
+        distinct = [len(set(column)) == len(rows) for column in (numbers, called)]
+        if all(number.isdigit() for number in numbers) and all(distinct):  # else it is a list of cases
+            return _named(list(zip(numbers, called, strict=True)))
     return {}
 
 

@@ -47,8 +47,9 @@ def onto_other_grid(
     if outside and not labelled:
         check_inside(1, 0, name, image_name)
     said = f"{name} was drawn on other {words} ({_size_of(slices)}; {image_name} has the label of the nearest of them"
-    if not (slices.geometry.frame_of_reference and geometry.frame_of_reference):
-        said += f", placed by their positions alone, since {image_name} does not say its frame of reference"
+    silent = [who for who, grid in ((name, slices.geometry), (image_name, geometry)) if not grid.frame_of_reference]
+    if silent:
+        said += f", placed by their positions alone, since {silent[-1]} does not say its frame of reference"
     said += f"; outside it and left over: voxels {', '.join(outside.values())}" if outside else "; none lies outside it"
     note(f"{said}{f'; too small to have a voxel: {chr(44).join(lost)}' if lost else ''}.")
     return out

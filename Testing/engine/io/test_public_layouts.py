@@ -384,6 +384,7 @@ def test_a_table_beside_the_label_names_its_values(tmp_path, table, place):
 def test_tables_that_disagree_or_are_none_name_nothing(tmp_path):
     values = np.ones((2, 2), np.uint8)
     (tmp_path / "labels of images.csv").write_text("image,label\na.png,1\nb.png,0\n")
+    (tmp_path / "classes of cases.csv").write_text("id,class\n1,benign\n2,malignant\n3,benign\n")
     (tmp_path / "label notes.txt").write_text("1 is the kidney, drawn by hand\n")
     assert names_for(values, tmp_path / "a.png") == {1: "class 1"}
     (tmp_path / "one.ctbl").write_text("1 kidney 1 2 3 255\n")
