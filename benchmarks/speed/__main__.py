@@ -28,6 +28,7 @@ from .big_volume import measure as big_volume
 from .finetune import measure as finetune
 from .large_training import measure as large_training
 from .ranks import measure as ranks
+from .reading import measure as reading
 from .region import measure as region
 from .rows import BARS, Found, Given
 from .start import measure as start
@@ -39,6 +40,7 @@ OUT = ROOT / "docs" / "results" / "speed.json"
 
 PARTS: dict[str, Callable[[Given], Found]] = {
     "start": start,
+    "reading": reading,
     "region": region,
     "volumes": volumes,
     "big_volume": big_volume,

@@ -20,11 +20,17 @@ def notes(result: Result) -> None:
     if result.get("left_out"):
         names = some(result["left_out"])
         console.print(f"Left out, since no label was found: {names}")
+    left_over(result)
     for item in result.get("items", ())[:MOST_ROWS]:
         for sentence in item.get("unlike_training", ()):
             console.print(f"{sentence} No interval is given for it.")
     if result.get("kept"):
         console.print(f"Changed since they were written, and kept beside the new ones: {some(result['kept'])}")
+
+
+def left_over(result: Result) -> None:
+    if result.get("left_over"):
+        console.print(result["left_over"])
 
 
 def training(result: Result) -> None:
@@ -33,6 +39,7 @@ def training(result: Result) -> None:
     console.print(f"{result['epochs']} epochs in {duration(result['seconds'])} on {result['device']}")
     if result["held_out_for_test"]:
         console.print(f"Cases held out for testing: {result['held_out_for_test']} (--split all learns from them, too)")
+    left_over(result)
     label_values(result)
     if result["empty_labels"]:
         console.print(f"Empty labels: {result['empty_labels']}, taken for images where there is nothing to be labelled")
@@ -58,8 +65,8 @@ def training(result: Result) -> None:
 
 def too_weak(result: Result) -> None:
     """Which labels the model cannot judge."""
-    for weak in result["too_weak"]:
-        console.print(weak["sentence"])
+    for sentence in [*(weak["sentence"] for weak in result["too_weak"]), *result.get("weak_since_training", ())]:
+        console.print(sentence)
 
 
 def finetuning(result: Result) -> None:

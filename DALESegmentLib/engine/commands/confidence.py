@@ -8,11 +8,11 @@ from ..bundle.run_folder import find_bundle
 from ..core.progress import Progress
 from ..dale.agreement import Agreements, pooled_agreement, weak_classes
 from .case_confidence import case_confidences, summary
-from .dataset import labels_said
+from .dataset import labels_said, left_over_said
 from .measurement_table import write_measurements
 from .result_files import FormatParameters, ResultFiles
 from .results_folder import results_folder
-from .suitability import Suitability
+from .suitability import Suitability, weak_since_training
 
 
 def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
@@ -22,6 +22,7 @@ def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
 
 
 def _confidence(asked: FormatParameters, progress: Progress) -> dict[str, Any]:
+    beside = left_over_said(asked.cases, progress)
     looked = Suitability()
     items, agreements = [], []
     agreed: Agreements = {}
@@ -40,5 +41,5 @@ def _confidence(asked: FormatParameters, progress: Progress) -> dict[str, Any]:
         del doubt  # which holds the case and its maps, before the next is made
     weak = weak_classes(pooled_agreement(agreements, agreed), names, agreed)
     extents_csv = write_measurements(items, asked.out)
-    weak_ones = [each.as_dict() for each in weak]
-    return {"items": items, "too_weak": weak_ones, "extents_csv": extents_csv, **looked.about(), **labels}
+    told = {"too_weak": [each.as_dict() for each in weak], **weak_since_training(agreed, names, weak)}
+    return {"items": items, **told, "extents_csv": extents_csv, **looked.about(), **labels, **beside}

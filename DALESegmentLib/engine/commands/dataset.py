@@ -18,6 +18,7 @@ from ..io.case_files import read_case
 from ..io.checks import check_foreground, check_same_channels, check_same_classes
 from ..io.class_names import has_segments, means_not_annotated
 from ..io.label_facts import LabelsOfSet, labels_of
+from ..io.left_over import LeftOver, left_over
 from ..io.name_pairs import is_rater_name
 from ..io.segmentations import segment_values
 from ..planning.plan import CaseFingerprint, Plan
@@ -129,6 +130,31 @@ def report_held_out_for_test(cases: CasesParameter, progress: Progress) -> None:
     count = cases.held_out_for_test()
     if count:
         progress.report(0, "reading", f"{count} {'case is' if count == 1 else 'cases are'} held out for testing")
+
+
+def left_over_of(cases: CasesParameter) -> list[LeftOver]:
+    """Files of the folder that are part of no case of it, be that one asked for or not."""
+    if cases.folder is None or not cases.folder.is_dir():
+        return []
+    found = cases.model_copy(update={"split": "all", "exclude": None, "limit": None}).find_each()
+    unclear = {source.name for source in found if isinstance(source, UnusableCase)}
+    return left_over(cases.folder, [source for source in found if isinstance(source, CaseSource)], unclear)
+
+
+def left_over_said(cases: CasesParameter | None, progress: Progress) -> dict[str, str]:
+    """For an answer: how many files are part of no case, and what lists them; nothing where there are none. It is also
+    reported."""
+    files = 0 if cases is None else sum(group.files for group in left_over_of(cases))
+    if cases is None or not files:
+        return {}
+    options = [f"--data {shlex.quote(str(cases.folder))}"]
+    for option, value in (("--image", cases.image), ("--label", cases.label), ("--rater", cases.rater)):
+        if value:
+            options.append(f"{option} {shlex.quote(value if isinstance(value, str) else ','.join(value))}")
+    are = "file is" if files == 1 else "files are"
+    sentence = f"{files:,} {are} part of no case; dalesegment inspect {' '.join(options)} lists them."
+    progress.report(0, "reading", sentence)
+    return {"left_over": sentence}
 
 
 def survey(sources: Sequence[CaseSource], progress: Progress) -> list[CaseFingerprint]:

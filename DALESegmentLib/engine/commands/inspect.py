@@ -20,8 +20,8 @@ from ..io.case_files import read_case
 from ..io.checks import count_values, looks_like_mask, nothing_labelled
 from ..io.find_cases import part
 from ..io.label_encoding import AS_STORED
-from ..io.left_over import LOOKS_SO, LeftOver, left_over
-from .dataset import candidates_of, look_at_labels, names_itself, names_of_all
+from ..io.left_over import LOOKS_SO, LeftOver
+from .dataset import candidates_of, left_over_of, look_at_labels, names_itself, names_of_all
 from .parameters import CasesParameter, Parameters
 
 Row = Mapping[str, Any]  # of a case, as `inspect` answers it
@@ -135,12 +135,9 @@ def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
     together = problems_together([row for row in rows if row["problem"] is None], {s.name for s in learned})
     for row in rows:
         row["problem"] = row["problem"] or together.get(row["name"])
-    if asked.folder is not None and asked.folder.is_dir():
-        whole = sources if asked.exclude is None else asked.model_copy(update={"exclude": None}).find_each()
-        unclear = {source.name for source in whole if isinstance(source, UnusableCase)}
-        groups = left_over(asked.folder, [source for source in whole if isinstance(source, CaseSource)], unclear)
-        about["left_over"] = [group.as_dict() for group in groups]
-        about["problem"] = about["problem"] or _labels_of_nobody(rows, groups)
+    groups = left_over_of(asked)
+    about["left_over"] = [group.as_dict() for group in groups]
+    about["problem"] = about["problem"] or (_labels_of_nobody(rows, groups) if groups else None)
     wrong = sum(row["problem"] is not None for row in rows) + (about["problem"] is not None)
     return {"cases": rows, "problems": wrong, **about}
 

@@ -14,6 +14,7 @@ from ..inference.measurements import load_calibration, measurements_of_predictio
 from ..inference.predictor import Mode, cached_predictor
 from ..io.case_files import read_case
 from ..io.class_names import write_names
+from .dataset import left_over_said
 from .measurement_table import write_measurements
 from .result_files import FormatParameters, ResultFiles
 from .results_folder import check_apart, results_folder
@@ -40,6 +41,7 @@ def _predict(asked: PredictParameters, progress: Progress) -> dict[str, Any]:
     sources = [source.without_label() for source in asked.cases.find()]
     check_apart(asked.out, sources)
     files.check(sources)
+    beside = left_over_said(asked.cases, progress)
     looked = Suitability()
     if len(sources) > 1:
         maps = plan.classes if asked.probabilities else 0
@@ -83,4 +85,4 @@ def _predict(asked: PredictParameters, progress: Progress) -> dict[str, Any]:
         if i == 0:
             write_names(asked.out, plan.class_names)
         items.append({**item, "seconds": round(time.monotonic() - started, 3)})
-    return {"items": items, "extents_csv": write_measurements(items, asked.out)}
+    return {"items": items, "extents_csv": write_measurements(items, asked.out), **beside}

@@ -31,11 +31,11 @@ from ..review.decisions import write_regions_csv, write_regions_json
 from ..review.page import linked_files, write_page
 from ..review.pictures import RegionViews, first_pieces, look_at
 from .case_confidence import CaseConfidence, case_confidences, summary
-from .dataset import labels_said
+from .dataset import labels_said, left_over_said
 from .measurement_table import write_measurements
 from .result_files import FormatParameters, ResultFiles, SparseMap, write_map, write_regions
 from .results_folder import results_folder
-from .suitability import Suitability
+from .suitability import Suitability, weak_since_training
 
 
 class ReviewParameters(FormatParameters):
@@ -53,7 +53,7 @@ def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
 
 
 def _review(asked: ReviewParameters, progress: Progress) -> dict[str, Any]:
-    looked = Suitability()
+    looked, beside = Suitability(), left_over_said(asked.cases, progress)
     items, found, maps = [], [], []
     files, views = ResultFiles.of(asked, find_bundle(asked.model)), RegionViews()
     if files.has_conditions:
@@ -133,12 +133,14 @@ def _review(asked: ReviewParameters, progress: Progress) -> dict[str, Any]:
     by = {"program": f"DALESegment {__version__}", "weights": weights_hash(find_bundle(asked.model))}
     write_regions_json(made.regions, json, made_by=by, **made.about())
     result = {"regions": [r.as_dict() for r in made.regions], "csv": str(csv), "json": str(json), "items": items}
-    result |= made.about() | looked.about() | labels_said([source for source, *_ in maps])
+    weak = weak_since_training(agreed, known_names, made.too_weak)
+    result |= made.about() | weak | looked.about() | beside | labels_said([source for source, *_ in maps])
     result["extents_csv"] = write_measurements(items, asked.out)
     if any(source.arrays is None for source, _, _ in maps):
         sentences = [
             made.about()["expected_real"]["sentence"],
-            *(weak["sentence"] for weak in made.about()["too_weak"]),
+            *(each["sentence"] for each in made.about()["too_weak"]),
+            *weak.get("weak_since_training", ()),
         ]
         result["html"] = write_page(
             made.regions, views, asked.out, {i["name"]: linked_files(i) for i in items}, sentences

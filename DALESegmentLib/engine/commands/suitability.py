@@ -4,7 +4,7 @@ unlike its training cases, and whether the disk has room for the results."""
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import numpy as np
 
 from ..core.errors import Cancelled, EngineError
 from ..core.progress import Progress
+from ..dale.agreement import Agreements, WeakClass, weak_classes
 from ..inference.predictor import check_channels
 from ..io.case import Case, CaseSource
 from ..io.case_files import read_case
@@ -138,6 +139,19 @@ def tell_unlike(found: Suitability, progress: Progress) -> None:
     if names:
         more = f"{len(names)} cases look unlike the training cases. " if len(names) > 1 else ""
         progress.report(100, "reading", f"{more}{found.unlike[names[0]][0]}")
+
+
+def weak_since_training(
+    agreed: Agreements, names: Mapping[int, str], told: Sequence[WeakClass]
+) -> dict[str, list[str]]:
+    """For an answer: what the training said of classes that it left too weak to be judged, as sentences, but of those
+    that are told of anyway. Labels that it learned from agree with a model whatever it is worth.
+
+    agreed: as stored with the model; names: of its classes, by label value.
+    """
+    known = {weak.label_value for weak in told}
+    weak = [each for each in weak_classes(agreed, names) if each.label_value not in known]
+    return {"weak_since_training": [f"As its training ended: {each.sentence}" for each in weak]} if weak else {}
 
 
 def check_room(out: Path, least_bytes: int) -> None:

@@ -31,7 +31,7 @@ from ..training.build_trainer import training
 from ..training.checkpoint import Checkpoint
 from ..training.trainer import Trainer
 from ..training.validation import held_out_of_run
-from .dataset import find_labelled, image_names_of, report_held_out_for_test, survey
+from .dataset import find_labelled, image_names_of, left_over_said, report_held_out_for_test, survey
 from .parameters import CasesParameter, Parameters
 from .suitability import enumerated
 from .training_run import ENCODING, Run, data_changed, prepare_run, train_and_record, validation_count
@@ -83,6 +83,7 @@ def _train(asked: TrainParameters, progress: Progress) -> dict[str, Any]:
     ranks = current()
     device = choose_device(asked.device)
     ranks.check_same("commands, versions or devices", (__version__, device.type, asked.model_dump(mode="json")))
+    beside = left_over_said(asked.cases, progress) if ranks.is_main else {}
     record = _record(asked, device, progress.part(0, 10)) if ranks.is_main else None
     record = ranks.broadcast(record)
     assert record is not None
@@ -95,9 +96,10 @@ def _train(asked: TrainParameters, progress: Progress) -> dict[str, Any]:
     def make(cases: list[PreparedCase], validation: list[PreparedCase], part: Progress) -> Trainer:
         return training(plan, settings, network, cases, validation, with_files, device, part)
 
-    return train_and_record(
+    answer = train_and_record(
         record, prepared, make, progress.part(19, 100), resume=asked.resume, overwrite=asked.overwrite
     )
+    return answer | beside
 
 
 def _record(asked: TrainParameters, device: torch.device, progress: Progress) -> Run:

@@ -22,7 +22,8 @@ class Geometry:
 
     size: voxels along i, j(, k); spacing: mm along them; origin: LPS mm of voxel (0, 0, 0);
     direction: row-major matrix whose columns are the axes' unit vectors in LPS. unit: "pixel" of a picture without a
-    spacing, whose spacing is 1 then and whose every length is one in pixels.
+    spacing, whose spacing is 1 then and whose every length is one in pixels. frame_of_reference, series: of a DICOM
+    image, their UIDs; "" where that is not known.
     """
 
     size: tuple[int, ...]
@@ -30,6 +31,8 @@ class Geometry:
     origin: tuple[float, ...]
     direction: tuple[float, ...]
     unit: Unit = field(default="mm", compare=False)
+    frame_of_reference: str = field(default="", compare=False, repr=False)
+    series: str = field(default="", compare=False, repr=False)
 
     @property
     def dims(self) -> int:

@@ -75,6 +75,9 @@ def case_in(folder: Path) -> FoundCase | None:
     if (folder / DESCRIPTION).is_file():
         return FoundCase(folder.name, arrays=folder, layout="array cases")
     files = images_in(folder)
+    hyperintensities = _of_wmh(folder, files)
+    if hyperintensities is not None:
+        return hyperintensities
     if "image" not in files and holds_dicom(folder):
         labels = _dicom_labels(folder)
         others = {name: path for name, path in files.items() if extension_of(path) != ".dcm"} | labels
@@ -87,8 +90,14 @@ def case_in(folder: Path) -> FoundCase | None:
         files |= {"image": series} | masks
     if not files:
         return None
-    known = _of_sequences(folder, files) or _of_class_masks(folder, files)
-    return known or FoundCase(folder.name, files, masks=tuple(masks), layout="one folder a case")
+    known = _of_sequences(folder, files) or _of_modalities(folder, files) or _of_class_masks(folder, files)
+    return known or FoundCase(_scene_or_folder(folder), files, masks=tuple(masks), layout="one folder a case")
+
+
+def _scene_or_folder(folder: Path) -> str:
+    """The folder's name; of the data that Slicer packed with a scene (`<scene>/Data`), the scene's."""
+    scene = folder.name == "Data" and any(folder.parent.glob("*.mrml"))
+    return folder.parent.name if scene else folder.name
 
 
 def _dicom_labels(*folders: Path) -> dict[str, Path]:
@@ -109,6 +118,33 @@ def _of_sequences(folder: Path, files: dict[str, Path]) -> FoundCase | None:
     others = {name: path for name, path in files.items() if path not in named.values()}
     order = tuple(sorted(images, key=_SEQUENCES.index))
     return FoundCase(folder.name, named | others, order, label="seg" if "seg" in named else "", layout="BraTS")
+
+
+def _of_modalities(folder: Path, files: dict[str, Path]) -> FoundCase | None:
+    """As HECKTOR has had it since 2025: `<case>/<case>__CT`, `<case>__PT`, and `<case>` as label."""
+    start = f"{folder.name}__"
+    images = {name.removeprefix(start): path for name, path in files.items() if name.startswith(start)}
+    if len(images) < 2:
+        return None
+    others = {name: path for name, path in files.items() if path not in images.values()}
+    label = {"label": others.pop(folder.name)} if folder.name in others else {}
+    layout = "HECKTOR (<case>/<case>__CT, <case>__PT)"
+    return FoundCase(folder.name, images | label | others, tuple(sorted(images)), layout=layout)
+
+
+WMH = {1: "white matter hyperintensity", 2: "ignore"}
+"""Of the WMH challenge; 2 is other pathology, which its rules leave out of the scores."""
+
+
+def _of_wmh(folder: Path, files: dict[str, Path]) -> FoundCase | None:
+    """As the WMH challenge has it: `<site>/<case>/pre/FLAIR.*`, `T1.*`, and `wmh.*` there or in the case's folder."""
+    pre = images_in(folder / "pre") if (folder / "pre").is_dir() else {}
+    images = {name: pre[name] for name in ("FLAIR", "T1") if name in pre}
+    label = files.get("wmh") or pre.get("wmh")
+    if "FLAIR" not in images or not (label or (folder / "orig").is_dir() or "T1" in images):
+        return None
+    found = images | ({"label": label} if label else {})
+    return FoundCase(folder.name, found, tuple(images), class_names=WMH, layout="WMH challenge (pre/FLAIR, T1; wmh)")
 
 
 def _of_class_masks(folder: Path, files: dict[str, Path]) -> FoundCase | None:

@@ -1,4 +1,5 @@
-"""What label values are called: from the `dataset.json` that lies with nnU-Net and decathlon data, or by segments."""
+"""What label values are called: from the `dataset.json` that lies with nnU-Net and decathlon data, from a table of
+colours beside the label, or by segments."""
 
 from __future__ import annotations
 
@@ -15,6 +16,7 @@ from ..core.errors import EngineError
 from ..core.files import replacing
 from .case import SEGMENTATION, extension_of
 from .checks import label_values
+from .colour_tables import names_beside
 from .dicom_kind import segments_in
 
 DESCRIPTION = "dataset.json"
@@ -82,19 +84,21 @@ def _value_of(value: int, name: str, known: Mapping[int, str]) -> int | None:
 
 @dataclass(frozen=True)
 class DescribedLabels:
-    """What a dataset.json says: {value: name}, and the values of "ignore"."""
+    """What a dataset.json or a table says: {value: name}, and the values of "ignore"."""
 
     names: dict[int, str] = field(default_factory=dict)
     ignored: frozenset[int] = frozenset()
 
 
 def described_labels(label_path: Path) -> DescribedLabels:
-    """By the dataset.json of the label's folder or the folder above. Raises EngineError("bad-json")."""
+    """By the dataset.json of the label's folder or the folder above, else by a table there. Raises
+    EngineError("bad-json")."""
     for folder in (label_path.parent, label_path.parent.parent):
         if (folder / DESCRIPTION).is_file():
             labels = _labels_in(folder / DESCRIPTION)
             return DescribedLabels(names_in(labels), ignored_in(labels))
-    return DescribedLabels()
+    table = {str(value): name for value, name in names_beside(label_path).items()}
+    return DescribedLabels(names_in(table), ignored_in(table))
 
 
 def has_segments(path: Path) -> bool:

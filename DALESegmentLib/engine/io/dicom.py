@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from ..core.errors import EngineError, checkpoint
+from ..core.memory import without_collecting
 from ..core.notes import note, quiet
 from ..geometry.grid import Geometry
 from .case import extension_of
 from .checks import unreadable
-from .dicom_frames import WORDS, Frame, frames_of, header_of
+from .dicom_frames import Frame, frames_of, header_of
+from .dicom_geometry import stack_of
 from .dicom_kind import IMAGE, MAP, article, is_dicom, kind_of, kind_of_dicom, sop_class
 from .dicom_pixels import read_pixels
 from .integrity import check_size
@@ -46,10 +47,25 @@ def read_series(folder: Path, indices: bool = False) -> tuple[np.ndarray, Geomet
     """The volume (C, k, j, i) of a folder of DICOM files, rescaled slice by slice, and where it lies.
 
     Of several series, one is taken only where every other is at most a quarter as long (scouts). What is no image is
-    left over. indices: as in `read_pixels`.
+    left over. Slices that are shifted against each other (a tilted gantry) are straightened, and that is noted; what
+    lies outside them has the smallest value of all. indices: as in `read_pixels`; then by nearest neighbour.
     Raises EngineError("dicom-none", "dicom-several", "dicom-mixed", "dicom-spacing", "dicom-tilted",
     "unreadable-file") and what `frames_of` and `read_pixels` raise.
     """
+    with without_collecting():
+        frames, aside = _frames_in(folder)
+    if not frames and aside:
+        raise aside[-1]
+    if not frames:
+        raise EngineError("dicom-none", f"The folder {folder.name} holds no DICOM images; choose another folder.")
+    if aside:
+        note(f"{folder.name}: {len(aside)} DICOM files are left over, such as this: {aside[0].sentence}")
+    return _volume(_one_series(frames, folder.name), folder.name, indices)
+
+
+def _frames_in(folder: Path) -> tuple[list[Frame], list[EngineError]]:
+    """Of all images among the files, and why those are left over that are none in space: a film or a picture beside a
+    series."""
     frames: list[Frame] = []
     aside: list[EngineError] = []
     for path in _candidates(folder):
@@ -63,14 +79,8 @@ def read_series(folder: Path, indices: bool = False) -> tuple[np.ndarray, Geomet
             except EngineError as error:
                 if error.code == "unreadable-file":
                     raise
-                aside.append(error)  # a film or a picture beside a series is left over
-    if not frames and aside:
-        raise aside[-1]
-    if not frames:
-        raise EngineError("dicom-none", f"The folder {folder.name} holds no DICOM images; choose another folder.")
-    if aside:
-        note(f"{folder.name}: {len(aside)} DICOM files are left over, such as this: {aside[0].sentence}")
-    return _volume(_one_series(frames, folder.name), folder.name, indices)
+                aside.append(error)
+    return frames, aside
 
 
 @quiet()
@@ -139,8 +149,13 @@ def _volume(frames: list[Frame], name: str, indices: bool) -> tuple[np.ndarray, 
     frames = _alike(_facing_alike(frames, name), name)
     if len(frames) > 1:
         frames.sort(key=lambda frame: float(frame.position @ frame.normal))  # type: ignore[operator]
-    geometry = _geometry(frames, name)
-    return _voxels(frames, name, indices), geometry
+    stack = stack_of(frames, name)
+    voxels = _voxels(frames, name, indices)
+    if np.abs(stack.shifts).max() == 0:
+        return voxels, stack.geometry
+    straight = stack.straight_grid()
+    check_size(Path(name), 4 * len(voxels) * int(np.prod(straight.size)), 0, packed=True)
+    return stack.straightened(voxels, voxels.min(), nearest=indices), straight
 
 
 def _facing_alike(frames: list[Frame], name: str) -> list[Frame]:
@@ -198,95 +213,6 @@ def _most(groups: list[list[Frame]], name: str, words: str, code: str) -> list[F
     return groups[0]
 
 
-def _geometry(frames: Sequence[Frame], name: str) -> Geometry:
-    first = frames[0]
-    axes = np.eye(3)
-    if first.orientation is not None:
-        axes = np.stack([first.orientation[:3], first.orientation[3:], first.normal], axis=1)
-    origin = np.zeros(3) if first.position is None else first.position
-    depth = first.thickness or 1.0
-    if len(frames) > 1:
-        depth = _distance(frames, axes[:, 2], name)
-        _tell_mixture(frames, name)
-    return Geometry(
-        (*first.size, len(frames)),
-        (*first.spacing, depth),
-        tuple(float(x) for x in origin),
-        tuple(float(x) for x in axes.ravel()),
-    )
-
-
-def _distance(frames: Sequence[Frame], normal: np.ndarray, name: str) -> float:
-    """mm between slices that are evenly spaced along their normal."""
-    positions = np.array([frame.position for frame in frames])
-    depths = positions @ normal
-    gaps = np.diff(depths)
-    usual = float(np.median(gaps))
-    same = min(1e-3, 1e-2 * min(frames[0].spacing))
-    if gaps.min() < same:
-        raise _several_at_one_place(frames, depths, same, name)
-    if np.abs(gaps - usual).max() > max(0.02 * usual, min(0.01, 0.1 * usual)):
-        raise EngineError(
-            "dicom-spacing",
-            f"The slices of {name} are unevenly spaced ({gaps.min():.4g} to {gaps.max():.4g} mm), "
-            "so slices are probably missing; export the whole series again.",
-        )
-    aside = positions - positions[0] - np.outer(depths - depths[0], normal)
-    if np.linalg.norm(aside, axis=1).max() > 0.5 * min(frames[0].spacing):
-        raise EngineError(
-            "dicom-tilted",
-            f"The slices of {name} are shifted against each other (tilted gantry); "
-            "resample the series to straight slices first.",
-        )
-    return float(depths[-1] - depths[0]) / len(gaps)
-
-
-CONTRAST = (
-    "EchoTime",
-    "EffectiveEchoTime",
-    "DiffusionBValue",
-    "InversionTime",
-    "FlipAngle",
-    "ConvolutionKernel",
-    "KVP",
-)
-"""What makes another contrast: slices of one image have it in common."""
-
-
-def _tell_mixture(frames: Sequence[Frame], name: str) -> None:
-    """Note where slices, though each at a place of its own, were taken in different ways."""
-    for keyword in CONTRAST:
-        values = sorted({frame.signs.get(keyword, "") for frame in frames} - {""}, key=_as_number)
-        if len(values) > 1:
-            listed = ", ".join(values[:6])
-            found = f"{len(values)} {WORDS[keyword]} ({listed})"
-            note(f"{name}: its slices have {found}; they may be parts of several series.")
-            return
-
-
-def _several_at_one_place(frames: Sequence[Frame], depths: np.ndarray, same: float, name: str) -> EngineError:
-    """Says what they are: that of which there are several values where several slices lie."""
-    places = Counter(np.cumsum(np.diff(depths, prepend=depths[0]) >= same).tolist())
-    found = f"{len(frames)} slices at {len(places)} positions"
-    for keyword, words in WORDS.items():
-        values = {frame.signs.get(keyword, "") for frame in frames}
-        if 1 < len(values) <= max(places.values()) * 2:
-            listed = ", ".join(sorted(values, key=_as_number)[:6])
-            found += f": {len(values)} {words} ({listed})"
-            break
-    return EngineError(
-        "dicom-spacing",
-        f"{name} has several slices at the same position ({found}); put one time point or echo in a folder of its own.",
-    )
-
-
-def _as_number(text: str) -> tuple[float, str]:
-    try:
-        return float(text), text
-    except ValueError:
-        return float("inf"), text
-
-
 def _voxels(frames: Sequence[Frame], name: str, indices: bool) -> np.ndarray:
     """(C, k, j, i): the pixels of each file are decoded once."""
     numbers = len(frames) * frames[0].size[0] * frames[0].size[1] * int(frames[0].file.get("SamplesPerPixel") or 1)
@@ -298,11 +224,13 @@ def _voxels(frames: Sequence[Frame], name: str, indices: bool) -> np.ndarray:
     for path, slices in places.items():
         checkpoint()
         part = read_pixels(path, [frames[k] for k in slices], indices)
+        whole = part.dtype.kind in "bui"
         if out is None:
-            out = np.empty((part.shape[1], len(frames), *part.shape[2:]), part.dtype)
+            kind = np.dtype(np.float32) if whole and not indices else part.dtype  # as which `read_image` gives them
+            out = np.empty((part.shape[1], len(frames), *part.shape[2:]), kind)
         if part.shape[1] != len(out):
             raise EngineError("dicom-mixed", f"The slices of {name} are partly in colour; put one kind in a folder.")
-        if part.dtype != out.dtype:  # signed and not, with fractions and without
+        if part.dtype != out.dtype and not (whole and out.dtype == np.float32):  # signed and not, with fractions
             out = out.astype(np.result_type(part.dtype, out.dtype), copy=False)
         for plane, k in zip(part, slices, strict=True):
             out[:, k] = plane

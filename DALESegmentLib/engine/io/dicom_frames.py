@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,7 @@ _TAGS = (
         "ComplexImageComponent",
         "SequenceName",
     ),
-    *("BitsStored", "HighBit", "PixelRepresentation"),
+    *("BitsStored", "HighBit", "PixelRepresentation", "FrameOfReferenceUID"),
 )
 _FRAME_TIMES = (0x00181063, 0x00181065)  # Frame Time, Frame Time Vector
 WORDS = {
@@ -116,7 +117,7 @@ class Frame:
     intercept: float
     groups: list[Any] = field(repr=False, compare=False)
 
-    @property
+    @cached_property
     def signs(self) -> Mapping[str, str]:
         """What may tell it apart from others at its place, by DICOM's keyword."""
         return _signs(self.file, self.number, self.groups)

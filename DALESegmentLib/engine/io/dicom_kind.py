@@ -6,6 +6,7 @@ that is no DICOM; `is_dicom(path)` looks at 132 bytes. Pixels are never read.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -134,14 +135,31 @@ def read_header(path: Path, *tags: str | int, force: bool = False) -> Any:
 
     try:
         with path.open("rb") as file:
-            wanted: Any = list(tags) or None
+            wanted: Any = _as_tags(tags) or None
             header = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=wanted, force=force)
             header.pixels_at = file.tell()
-        for _ in (*header.file_meta, *header.iterall()):
-            pass  # values are read when they are asked for, and say only then that they are none
+        _convert(header.file_meta)
+        _convert(header)
         return header
     except Exception as error:  # pydicom raises whatever a damaged file happens to cause
         raise unreadable(path) from error
+
+
+@lru_cache
+def _as_tags(tags: tuple[str | int, ...]) -> list[Any]:
+    """pydicom takes their names too, but looks each one up for every file."""
+    from pydicom.tag import Tag
+
+    return [Tag(tag) for tag in tags]
+
+
+def _convert(data: Any) -> None:
+    """Values are read when they are asked for, and say only then that they are none."""
+    for tag in list(data.keys()):
+        element = data[tag]
+        if element.VR == "SQ":
+            for item in element.value:
+                _convert(item)
 
 
 def headless(path: Path) -> Any | None:

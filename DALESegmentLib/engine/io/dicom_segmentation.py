@@ -5,8 +5,8 @@ A file keeps the frames alone that hold something, in any order; DICOM PS3.3, A.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,53 +14,119 @@ import numpy as np
 
 from ..core.errors import EngineError
 from ..core.notes import note, quiet
-from ..geometry.grid import Geometry, onto_grid
+from ..geometry.grid import Geometry
+from ..geometry.stack import Stack
 from .checks import unreadable
 from .class_names import nameless
 from .dicom_frames import Frame, frames_of, header_of
 from .dicom_kind import SEGMENTATION, kind_of, read_header, sop_class
 from .dicom_pixels import read_pixels
+from .other_grid import onto_other_grid, tell_other_frame
 from .segments import GREY, Segment, Segmentation, from_masks
 
 _CLOSE = 0.02
 """Of the distance of slices: positions are rounded in headers."""
+_SHIFTED = 0.1
+"""Of a voxel's edge: slices that are further aside from each other were taken with a tilted gantry."""
+
+
+@dataclass(frozen=True)
+class Plane:
+    """One frame: its depth along the normal (mm), by how many voxels along i and j it is shifted against the first
+    slice, the number of its segment (None: its pixels are numbers of segments), and its pixels (rows, columns)."""
+
+    depth: float
+    offset: tuple[float, float]
+    segment: int | None
+    pixels: np.ndarray = field(repr=False)
 
 
 @dataclass
 class DicomSegmentation(Segmentation):
-    """A segmentation whose slices may have gaps. planes: for each frame its depth along the normal (mm), the number of
-    its segment (None: its pixels are numbers of segments), and its pixels (rows, columns). numbers: of the segments, in
-    their order."""
+    """A segmentation whose slices may have gaps, or be shifted against each other. planes: its frames. numbers: of the
+    segments, in their order. grid: of the first slice, one slice deep. stated: mm between slices as the file says, 0
+    where it does not. series: UIDs of the series that it refers to."""
 
-    planes: list[tuple[float, int | None, np.ndarray]] = field(default_factory=list)
+    planes: list[Plane] = field(default_factory=list)
     numbers: list[int] = field(default_factory=list)
+    grid: Geometry | None = None
+    stated: float = 0.0
+    series: frozenset[str] = frozenset()
 
     def layers_on(self, geometry: Geometry, name: str = "", grid_name: str = "") -> np.ndarray | None:
-        """With the distance of the other grid's slices: a file with few frames does not say its own."""
-        if geometry.dims == 3:
-            normal = np.array(self.geometry.direction).reshape(3, 3)[:, 2]
-            axes = np.array(geometry.direction).reshape(3, 3)
-            distance = geometry.spacing[int(np.abs(normal @ axes).argmax())]
-            if _fits([depth for depth, _, _ in self.planes], distance):
-                self.stack(distance)
-        return onto_grid(self.layers, self.geometry, geometry)
+        """With the distance of the other grid's slices where it was drawn on them: a file with few frames does not say
+        its own. On other voxels by nearest neighbour, which is noted.
+
+        Raises EngineError("segments-outside", "dicom-spacing" or "geometry-mismatch").
+        """
+        if geometry.dims != 3:
+            return super().layers_on(geometry, name, grid_name)
+        assert self.grid is not None
+        own, axes = (np.array(grid.direction).reshape(3, 3) for grid in (self.grid, geometry))
+        distance = geometry.spacing[int(np.abs(own[:, 2] @ axes).argmax())]
+        depths = [plane.depth for plane in self.planes]
+        fits = _fits(depths, distance) and not self._has_other_slices(distance, geometry.series)
+        if fits:
+            self.stack(distance)
+        if not _fits(depths, self._slices.geometry.spacing[2]):
+            raise EngineError(
+                "dicom-spacing",
+                f"The frames of {name} are unevenly spaced and do not lie on the slices of {grid_name}; choose the "
+                "image that they were drawn on.",
+            )
+        if self._slices.geometry is self.geometry:  # which are not shifted
+            layers = super().layers_on(geometry, name, grid_name)
+            if layers is not None:
+                tell_other_frame(self.geometry, geometry, name, grid_name)
+                return layers
+        pixels = self.grid.spacing[:2], geometry.spacing[:2]
+        alike = np.allclose(own, axes, atol=1e-3) and np.allclose(*pixels, rtol=1e-3)
+        if not (fits and alike):  # not drawn on slices of this image
+            self.stack(self._own_distance(distance))
+        return onto_other_grid(self.segments, self._frames, self._slices, geometry, name, grid_name)
+
+    def _own_distance(self, default: float) -> float:
+        """mm between its slices: as stated, or as the nearest frames have it; default: of a single slice."""
+        gaps = self._gaps()
+        if self.stated and _fits([plane.depth for plane in self.planes], self.stated):
+            return self.stated
+        return float(gaps.min()) if len(gaps) else default
+
+    def _gaps(self) -> np.ndarray:
+        """mm between frames that do not lie in one slice."""
+        return _gaps_of([plane.depth for plane in self.planes], self.geometry.spacing)
+
+    def _has_other_slices(self, distance: float, series: str) -> bool:
+        """Whether it was drawn on a series with thicker slices, of which each lies on one of the image's."""
+        gaps = self._gaps()
+        apart = bool(len(gaps)) and bool(self.stated) and abs(gaps.min() - self.stated) <= _CLOSE * self.stated
+        return apart and self.stated > (1 + _CLOSE) * distance and series not in self.series
 
     def stack(self, distance: float) -> None:
-        """Put the frames into layers, `distance` mm apart."""
-        first = min(depth for depth, _, _ in self.planes)
-        places = [round((depth - first) / distance) for depth, _, _ in self.planes]
-        grid = self.geometry
-        size = (*grid.size[:2], max(places) + 1)
-        self.geometry = Geometry(size, (*grid.spacing[:2], distance), grid.origin, grid.direction)
-        self.layers = from_masks(self._masks(places), self.segments, self.geometry).layers
+        """Put the frames into layers, `distance` mm apart; those that are shifted against each other are
+        straightened."""
+        assert self.grid is not None
+        first = min(plane.depth for plane in self.planes)
+        places = [round((plane.depth - first) / distance) for plane in self.planes]
+        size, spacing = (*self.grid.size[:2], max(places) + 1), (*self.grid.spacing[:2], distance)
+        grid = replace(self.grid, size=size, spacing=spacing)
+        known = dict(zip(places, (plane.offset for plane in self.planes), strict=True))
+        drawn = sorted(known)
+        offsets = [np.interp(range(size[2]), drawn, [known[k][axis] for k in drawn]) for axis in range(2)]
+        self._slices = Stack(grid, np.stack(offsets, axis=1))
+        self._frames = from_masks(self._masks(places, size), self.segments, grid).layers
+        self.geometry, self.layers = grid, self._frames
+        if np.linalg.norm(self._slices.shifts, axis=1).max() > _SHIFTED * min(grid.spacing[:2]):
+            self.geometry = self._slices.straight_grid()
+            self.layers = self._slices.straightened(self._frames, 0, nearest=True)
 
-    def _masks(self, places: list[int]) -> Iterator[np.ndarray]:
+    def _masks(self, places: list[int], size: tuple[int, ...]) -> Iterator[np.ndarray]:
         """(k, j, i) of each segment, in their order."""
         for number in self.numbers:
-            mask = np.zeros(self.geometry.array_shape, bool)
-            for k, (_, segment, pixels) in zip(places, self.planes, strict=True):
-                if segment is None or segment == number:
-                    mask[k] |= pixels == number if segment is None else pixels > 0
+            mask = np.zeros(size[::-1], bool)
+            for k, plane in zip(places, self.planes, strict=True):
+                if plane.segment is None or plane.segment == number:
+                    mask[k] |= plane.pixels == number if plane.segment is None else plane.pixels > 0
             yield mask
 
 
@@ -88,11 +154,16 @@ def read_dicom_segmentation(path: Path) -> DicomSegmentation:
         pixels = pixels >= most / 2
     if whole.get("SegmentationType") != "LABELMAP" and None in owners:
         owners = _owners_unsaid(path, owners, described, pixels)
-    return _stacked(path, frames, owners, pixels, described)
+    return _stacked(path, whole, frames, owners, pixels, described)
 
 
 def _stacked(
-    path: Path, frames: list[Frame], owners: list[int | None], pixels: np.ndarray, described: Mapping[int, Segment]
+    path: Path,
+    whole: Any,
+    frames: list[Frame],
+    owners: list[int | None],
+    pixels: np.ndarray,
+    described: Mapping[int, Segment],
 ) -> DicomSegmentation:
     first = frames[0]
     if any(frame.position is None or frame.orientation is None for frame in frames):
@@ -104,38 +175,50 @@ def _stacked(
     positions = np.array([frame.position for frame in frames])
     depths = positions @ first.normal
     origin = positions[int(depths.argmin())]
-    aside = positions - origin - np.outer(depths - depths.min(), first.normal)
-    if np.linalg.norm(aside, axis=1).max() > 0.1 * min(first.spacing):
-        raise EngineError(
-            "dicom-tilted",
-            f"The frames of {path.name} are shifted against each other (tilted gantry); "
-            "resample image and segmentation to straight slices first.",
-        )
     assert first.orientation is not None
     axes = np.stack([first.orientation[:3], first.orientation[3:], first.normal], axis=1)
-    distance = _own_distance(depths, first.thickness)
+    distance = _own_distance(depths, first.thickness, first.spacing)
     geometry = Geometry(
         (*first.size, 1),
         (*first.spacing, distance),
         tuple(float(x) for x in origin),
         tuple(float(x) for x in axes.ravel()),
+        frame_of_reference=str(whole.get("FrameOfReferenceUID") or ""),
     )
     seen = {owner for owner in owners if owner is not None}
     if not seen or None in owners:
         seen |= {int(value) for value in np.unique(pixels) if value}
     known = {number: described.get(number) or _nameless(number) for number in sorted(seen | set(described))}
-    planes = list(zip(map(float, depths), owners, pixels, strict=True))
+    offsets = Stack.of(geometry, positions).offsets
+    planes = [
+        Plane(float(depth), (float(i), float(j)), owner, plane)
+        for depth, (i, j), owner, plane in zip(depths, offsets, owners, pixels, strict=True)
+    ]
     empty = np.zeros((1, 1, *reversed(first.size)), np.uint8)
-    found = DicomSegmentation(list(known.values()), empty, geometry, {}, planes, list(known))
+    series = frozenset(str(item.get("SeriesInstanceUID", "")) for item in whole.get("ReferencedSeriesSequence") or ())
+    found = DicomSegmentation(
+        list(known.values()), empty, geometry, {}, planes, list(known), geometry, _stated(first), series
+    )
     found.stack(distance)
     return found
 
 
-def _own_distance(depths: np.ndarray, stated: float) -> float:
-    gaps = np.diff(np.unique(np.round(depths, 4)))
+def _stated(frame: Frame) -> float:
+    """mm between slices as the header says; 0 where it does not."""
+    groups = [group.PixelMeasuresSequence[0] for group in frame.groups if group.get("PixelMeasuresSequence")]
+    return next((float(t) for data in (*groups, frame.file) if (t := data.get("SpacingBetweenSlices"))), 0.0)
+
+
+def _own_distance(depths: np.ndarray, stated: float, pixels: tuple[float, float]) -> float:
+    gaps = _gaps_of(depths, pixels)
     if stated and _fits(depths, stated):
         return stated
     return float(gaps.min()) if len(gaps) else stated or 1.0
+
+
+def _gaps_of(depths: Sequence[float] | np.ndarray, spacing: Sequence[float]) -> np.ndarray:
+    gaps = np.diff(np.unique(depths))
+    return np.asarray(gaps[gaps > _CLOSE * min(spacing)])
 
 
 def _fits(depths: Any, distance: float) -> bool:

@@ -19,13 +19,14 @@ from .case_folder import FoundCase, case_in, images_in, subfolders
 from .class_names import read_json
 from .dicom_tree import dicom_cases
 from .file_roles import LABEL
-from .loose_files import RESULTS, apart, case_of_file, in_parts, one_case_each
+from .loose_files import PACKED, RESULTS, apart, case_of_file, in_parts, one_case_each, packed_in, unpack
 from .name_pairs import LABEL_WORDS, common_word, is_label_name, is_rater_name, owners
 from .public_layouts import bids_cases, in_channels, is_bids, is_nnunet, nnunet_cases, read_description
 
 KNOWN = (
     "one folder a case with image and label files; images and masks (or labels) side by side; "
-    "imagesTr and labelsTr as nnU-Net has them; BIDS; BraTS; TotalSegmentator; images alone; one case; a folder with "
+    "imagesTr and labelsTr as nnU-Net has them; BIDS; BraTS; HECKTOR; the WMH challenge; TotalSegmentator; images "
+    "alone; one case; a folder with "
     "DICOM slices; or one with patients, studies and series"
 )
 SPLIT_FILE = "split.json"
@@ -55,6 +56,13 @@ def cases_of(folder: Path, image: Sequence[str] = ()) -> list[FoundCase]:
     if is_nnunet(folder):
         return nnunet_cases(folder)
     cases = _cases_in(folder, {"image", *image}, DEEPEST)
+    if not cases and (packed := packed_in(folder)):
+        first, files = packed[0], "file" if len(packed) == 1 else "files"
+        raise EngineError(
+            "no-cases",
+            f"{folder.name} holds no image, but {len(packed)} packed {files}, of which {first.name} is "
+            f"{PACKED[first.suffix.lower()]}: in that folder, {unpack(first.name)}.",
+        )
     if not cases:
         raise EngineError("no-cases", f"No cases found in {folder.name}; known layouts are: {KNOWN}.")
     return _with_split(cases, folder / SPLIT_FILE)

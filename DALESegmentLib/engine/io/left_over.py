@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .case import SEGMENTATION, CaseSource, extension_of, stem_of
-from .loose_files import PACKED, RECORD, RESULTS, UNPACK
+from .loose_files import PACKED, RECORD, RESULTS, unpack
 from .name_pairs import is_label_name, is_rater_name
 from .public_layouts import PARTS
 
@@ -97,7 +97,7 @@ def _why(path: Path, kind: str, sources: Sequence[CaseSource]) -> str:
                 return f"may be the label: type --label {shlex.quote(name)}"
     stem, packed = stem_of(path), PACKED.get(path.suffix.lower())
     if packed:
-        return f"{packed}, which is not looked into; {UNPACK}"
+        return f"{packed}, which is not looked into; {unpack(_typed(path))}"
     here = [s for s in sources if s.label is not None and any(image.parent == path.parent for image in s.images)]
     looks_so = is_label_name(stem) or is_rater_name(stem) or extension_of(path) == SEGMENTATION
     if looks_so and len(here) == 1 and here[0].label is not None:
@@ -113,3 +113,9 @@ def _why(path: Path, kind: str, sources: Sequence[CaseSource]) -> str:
                 short = stem[len(source.name) :].strip("_-")
         return f"no image or label of a case; type --image {shlex.quote(short)} to use it instead"
     return "no part of a case; name the cases in a CSV and type --list to use it"
+
+
+def _typed(path: Path) -> str:
+    """The path from the working directory on, where it lies below it."""
+    here = Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -36,7 +37,16 @@ def case_of_file(path: Path) -> FoundCase:
 
 PACKED = {".mrb": "a scene that Slicer packed into one file", ".zip": "an archive"}
 """By extension; what lies in them is not looked at."""
-UNPACK = "unpack it (it is a ZIP archive) and put its image and its segmentation into a folder of the case"
+
+
+def packed_in(folder: Path) -> list[Path]:
+    return [path for path in sorted(folder.iterdir()) if path.suffix.lower() in PACKED and path.is_file()]
+
+
+def unpack(name: str) -> str:
+    """What to do with a packed file, to be typed as it stands; name: its name or path, as it is to be typed."""
+    folder = name[: name.rindex(".")]
+    return f"type python -m zipfile -e {shlex.quote(name)} {shlex.quote(folder)} to unpack it"
 
 
 def _instead(path: Path) -> str:
@@ -47,7 +57,7 @@ def _instead(path: Path) -> str:
     if kind in (".csv", ".json"):
         return "type --list for a list of cases"
     if kind in PACKED:
-        return f"it is {PACKED[kind]}; {UNPACK}, then choose that folder"
+        return f"it is {PACKED[kind]}: {unpack(path.name)} in its folder, and choose the folder {path.stem}"
     return "choose an image or a folder of cases"
 
 

@@ -24,6 +24,7 @@ PARTS = (
     ("imagesTs", "labelsTs", "test"),
 )
 CHANNEL = re.compile(r"(.+)_(\d{4})$")
+MODALITY = re.compile(r"(.+)__([A-Za-z]\w*)$")
 
 
 def is_nnunet(folder: Path) -> bool:
@@ -46,6 +47,8 @@ def nnunet_cases(folder: Path) -> list[FoundCase]:
         for part in PARTS
         if (folder / part[0]).is_dir()
     }
+    if any(_modalities(images, masks) for images, masks in found.values()):
+        return _by_modality(found)
     numbered = _are_channels(found.values(), expected)
     cases = []
     for (_, _, split), (images, masks) in found.items():
@@ -62,6 +65,29 @@ def nnunet_cases(folder: Path) -> list[FoundCase]:
             cases.append(FoundCase(name, files | label, tuple(files), split, layout="nnU-Net (imagesTr, labelsTr)"))
     if not cases:
         raise EngineError("no-cases", f"{folder.name} has a folder imagesTr, but no images in it; add them.")
+    return cases
+
+
+def _modalities(images: Mapping[str, Path], masks: Mapping[str, Path]) -> bool:
+    """Whether all images are called `<id>__<modality>`, of a label `<id>` or beside another modality."""
+    parts = [m for stem in images if stem not in masks and (m := MODALITY.match(stem))]
+    starts = {m[1] for m in parts}
+    return bool(parts) and len(parts) == len(images) and (len(starts) < len(parts) or bool(starts & set(masks)))
+
+
+def _by_modality(found: Mapping[tuple[str, str, str], tuple[dict[str, Path], dict[str, Path]]]) -> list[FoundCase]:
+    """As HECKTOR has it: imagesTr/<id>__CT.*, <id>__PT.* and labelsTr/<id>.*."""
+    cases = []
+    for (_, _, split), (images, masks) in found.items():
+        grouped: dict[str, dict[str, Path]] = {}
+        for stem, path in images.items():
+            match = MODALITY.match(stem)
+            name, modality = (match[1], match[2]) if match else (stem, "image")
+            grouped.setdefault(name, {})[modality] = path
+        for name, files in grouped.items():
+            label = {"label": masks[name]} if name in masks else {}
+            layout = "HECKTOR (imagesTr/<id>__CT, <id>__PT)"
+            cases.append(FoundCase(name, files | label, tuple(sorted(files)), split, layout=layout))
     return cases
 
 

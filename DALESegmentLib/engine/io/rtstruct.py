@@ -7,7 +7,7 @@ are holes, be they contours of their own or keyholes; DICOM PS3.3, C.8.8.6. Copi
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +16,13 @@ import numpy as np
 from ..core.errors import EngineError
 from ..core.notes import note, quiet
 from ..geometry.grid import LPS_TO_RAS, Geometry
+from ..geometry.stack import Stack
 from .checks import unreadable
+from .contour_slices import BETWEEN, slices_of
 from .dicom_kind import read_header
+from .other_grid import onto_other_grid, tell_other_frame
 from .segments import GREY, Segment, Segmentation, from_masks
 
-_BETWEEN = 0.1
-"""Slices that a contour may lie off its slice: positions are rounded in headers."""
 _DIGITS = 4
 """Of a place in voxels: contours come from decimal numbers in mm."""
 _WITHIN = 1
@@ -31,14 +32,49 @@ _CLOSED = ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR")
 
 @dataclass
 class Contours(Segmentation):
-    """Segments as closed contours. contours: for each segment (points, 3) LPS mm. They have no grid of their own."""
+    """Segments as closed contours. contours: for each segment (points, 3) LPS mm. series: UIDs of the series that they
+    refer to. They have no grid of their own; that of `geometry` names their frame of reference."""
 
     contours: list[list[np.ndarray]] = field(default_factory=list)
+    series: frozenset[str] = frozenset()
 
     def layers_on(self, geometry: Geometry, name: str = "", grid_name: str = "") -> np.ndarray | None:
-        """Drawn on the grid. Raises EngineError("contours-between-slices" or "contours-outside")."""
+        """Drawn on the grid. Those of other slices are drawn on these, and brought onto the grid by nearest neighbour,
+        which is noted.
+
+        Raises EngineError("contours-between-slices", "contours-outside", "segments-outside" or "geometry-mismatch").
+        """
         if geometry.dims != 3:
             return None
+        own = self._own_slices(geometry)
+        if own is not None:
+            layers = self._drawn(own, name, grid_name)
+            slices = Stack(own, np.zeros((own.size[2], 2)))
+            return onto_other_grid(self.segments, layers, slices, geometry, name, grid_name, "slices")
+        layers = self._drawn(geometry, name, grid_name)
+        tell_other_frame(self.geometry, geometry, name, grid_name)
+        return layers
+
+    def _own_slices(self, geometry: Geometry) -> Geometry | None:
+        """The grid of the slices that they were drawn on, where these are evenly spaced and others than those of the
+        grid; None where they are its own, or cannot be told."""
+        contours = [points for each in self.contours for points in each]
+        if not contours:
+            return None
+        index = np.linalg.inv(geometry.ijk_to_ras())
+        axes = np.array(geometry.direction).reshape(3, 3)
+        places = [_plane(_indices(points, index)) for points in contours]
+        on_slices = all(np.isfinite(at) and abs(at - round(at)) <= BETWEEN for _, at in places)
+        elsewhere = bool(geometry.series and self.series) and geometry.series not in self.series
+        if on_slices and not elsewhere:
+            return None
+        grid = slices_of(contours, axes, geometry)
+        usual = geometry.spacing[places[0][0]]
+        if grid is None or (on_slices and grid.spacing[2] <= (1 + BETWEEN) * usual):
+            return None
+        return replace(grid, frame_of_reference=self.geometry.frame_of_reference)
+
+    def _drawn(self, geometry: Geometry, name: str, grid_name: str) -> np.ndarray:
         index = np.linalg.inv(geometry.ijk_to_ras())
         placed = [[_indices(points, index) for points in contours] for contours in self.contours]
         _check_places(placed, self.segments, geometry, name, grid_name)
@@ -67,8 +103,30 @@ def read_rtstruct(path: Path) -> Contours:
         raise unreadable(path, "its header makes no sense") from error
     if not segments:
         raise EngineError("segmentation-header", f"{path.name} is an RTSTRUCT without structures; export it again.")
-    nowhere = Geometry((1, 1, 1), (1.0,) * 3, (0.0,) * 3, (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0))
-    return Contours(segments, np.zeros((1, 1, 1, 1), np.uint8), nowhere, {}, contours)
+    uids = _referenced(header)
+    frame = uids["FrameOfReferenceUID"]
+    nowhere = Geometry(
+        (1, 1, 1),
+        (1.0,) * 3,
+        (0.0,) * 3,
+        (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0),
+        frame_of_reference=min(frame) if len(frame) == 1 else "",
+    )
+    layers = np.zeros((1, 1, 1, 1), np.uint8)
+    return Contours(segments, layers, nowhere, {}, contours, frozenset(uids["SeriesInstanceUID"]))
+
+
+def _referenced(header: Any) -> dict[str, set[str]]:
+    """The frames of reference and the series that the contours refer to."""
+    found: dict[str, set[str]] = {"FrameOfReferenceUID": set(), "SeriesInstanceUID": set()}
+    for frame in header.get("ReferencedFrameOfReferenceSequence") or ():
+        for element in frame.iterall():
+            if element.keyword in found and element.value:
+                found[element.keyword].add(str(element.value))
+    for item in header.get("StructureSetROISequence") or ():
+        if item.get("ReferencedFrameOfReferenceUID"):
+            found["FrameOfReferenceUID"].add(str(item.ReferencedFrameOfReferenceUID))
+    return found
 
 
 def _own_name(names: dict[int, str], number: int) -> str:
@@ -110,8 +168,8 @@ def _indices(points: np.ndarray, index: np.ndarray) -> np.ndarray:
 def _plane(points: np.ndarray) -> tuple[int, float]:
     """The axis along which a contour does not move most, and where on it. Slices (k) come first."""
     spread = np.ptp(points, axis=0)
-    axis = 2 if spread[2] <= 2 * _BETWEEN else int(spread.argmin())
-    return axis, float(points[:, axis].mean()) if spread[axis] <= 2 * _BETWEEN else np.nan
+    axis = 2 if spread[2] <= 2 * BETWEEN else int(spread.argmin())
+    return axis, float(points[:, axis].mean()) if spread[axis] <= 2 * BETWEEN else np.nan
 
 
 def _check_places(
@@ -120,7 +178,7 @@ def _check_places(
     outside = total = 0
     for contours, segment in zip(placed, segments, strict=True):
         places = [_plane(points) for points in contours]
-        between = sum(not abs(at - round(at)) <= _BETWEEN if np.isfinite(at) else True for _, at in places)
+        between = sum(not abs(at - round(at)) <= BETWEEN if np.isfinite(at) else True for _, at in places)
         if between:
             raise EngineError(
                 "contours-between-slices",

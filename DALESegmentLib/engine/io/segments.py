@@ -48,8 +48,11 @@ class Segmentation:
 
     def layers_on(self, geometry: Geometry, name: str = "", grid_name: str = "") -> np.ndarray | None:
         """The layers (L, k, j, i) on another grid of the same lattice; None on another lattice. name, grid_name: what
-        the two are called, for errors and notes."""
-        return onto_grid(self.layers, self.geometry, geometry)
+        the two are called, for errors and notes. Raises EngineError("segments-outside")."""
+        layers = onto_grid(self.layers, self.geometry, geometry)
+        if layers is not None:
+            check_inside(int(np.count_nonzero(self.layers)), int(np.count_nonzero(layers)), name, grid_name)
+        return layers
 
 
 def from_masks(masks: Iterable[np.ndarray], segments: Sequence[Segment], geometry: Geometry) -> Segmentation:
@@ -92,7 +95,6 @@ def to_label_map(
             f"{name} and {image_name} do not lie on the same voxels; in Slicer, make {image_name} the source "
             "geometry of the segmentation and save it again.",
         )
-    _check_inside(int(np.count_nonzero(segmentation.layers)), int(np.count_nonzero(layers)), name, image_name)
     label = np.zeros(geometry.array_shape, np.int32)
     covered = np.zeros(geometry.array_shape, np.int16)
     class_names: dict[int, str] = {}
@@ -113,8 +115,9 @@ def to_label_map(
     return as_label(label), class_names, int(np.count_nonzero(covered > 1))
 
 
-def _check_inside(labelled: int, inside: int, name: str, image_name: str) -> None:
-    """Raises EngineError("segments-outside")."""
+def check_inside(labelled: int, inside: int, name: str, image_name: str) -> None:
+    """Note what is lost outside the image. labelled, inside: voxels of one size. Raises
+    EngineError("segments-outside")."""
     if labelled and not inside:
         raise EngineError(
             "segments-outside",

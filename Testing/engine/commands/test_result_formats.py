@@ -19,6 +19,7 @@ from DALESegmentLib.engine.commands import confidence, export, inspect, predict,
 from DALESegmentLib.engine.core.errors import EngineError
 from DALESegmentLib.engine.core.progress import Progress
 from DALESegmentLib.engine.geometry.grid import Geometry
+from DALESegmentLib.engine.io.case_files import read_label_on
 from DALESegmentLib.engine.io.images import read_image, read_label, write_image
 from DALESegmentLib.engine.io.segmentations import read_segmentation
 from DALESegmentLib.engine.review.decisions import read_regions_json, write_decisions_json
@@ -30,23 +31,42 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "io"))  # for source_series.p
 from source_series import write_series
 
 pytestmark = pytest.mark.slow
+TILTED = 3
+"""The number of a patient, which is one of the two that are predicted."""
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
-    """Oblique MR series of five patients, one with a bite in its label."""
+    """Oblique MR series of five patients, one with a bite in its label, one with slices that are shifted against each
+    other, on which its label is drawn."""
     root = tmp_path_factory.mktemp("cases")
     for n in range(5):
         case = ball_case(f"p{n}", seed=n)
         turn = np.array([[np.cos(0.4), -np.sin(0.4), 0], [np.sin(0.4), np.cos(0.4), 0], [0, 0, 1.0]])
+        if n == TILTED:
+            turn[:, 2] = turn @ [0, np.sin(0.2), np.cos(0.2)]
         written = Geometry(case.geometry.size, (1.0, 1.0, 2.0), (3.0, 4.0, 5.0), tuple(turn.ravel()))
         write_series(root / case.name / "image", written, np.clip(case.image[0] + 300, 0, 4000).astype(int), "MR")
         label = case.label.copy()
+        if n == TILTED:
+            draw_on_slices(root / case.name, label.astype(np.uint8))
+            continue
         if n == 0:
             label[:, :, int(np.argwhere(label).mean(0)[2]) :] = 0
         write_image(root / case.name / "label.nii.gz", label, read_image(root / case.name / "image")[1])
     (root / "dataset.json").write_text('{"labels": {"background": 0, "lesion": 1}}')
     return root
+
+
+def draw_on_slices(case: Path, label: np.ndarray) -> None:
+    """As a segmentation in DICOM, a frame on each slice."""
+    images = sorted(map(pydicom.dcmread, (case / "image").iterdir()), key=lambda image: image.InstanceNumber)
+    lesion = pydicom.sr.codedict.codes.SCT.Lesion
+    about = [highdicom.seg.SegmentDescription(1, "lesion", lesion, lesion, "MANUAL")]
+    made = highdicom.seg.Segmentation(
+        images, label, "BINARY", about, "1.2.3.77", 5, highdicom.UID(), 1, "x", "y", "1", "z"
+    )
+    made.save_as(case / "label.dcm")
 
 
 @pytest.fixture(scope="module")
@@ -126,6 +146,24 @@ def test_dicom_from_predict_lies_on_the_series(asked, plain, folder, tmp_path):
         inside = plain[item["name"]] > 0
         assert share[inside].min() > 0.49
         assert share[~inside].max() < 0.51
+
+
+def test_a_tilted_series_goes_from_its_slices_to_dicom_and_back(asked, folder, tmp_path):
+    """The label that was drawn on its slices is learned from, and what is found lies on the straightened grid."""
+    items = predict.run({**asked, "out": str(tmp_path / "predicted"), "format": "dicom"}, Progress())["items"]
+    (found,) = [item for item in items if item["name"] == f"p{TILTED}"]
+    made = read_segmentation(found["segmentation"])
+    drawn = folder / found["name"] / "label.dcm"
+    geometry = read_image(folder / found["name"] / "image")[1]
+    label, _ = read_label_on(drawn, geometry, "image", None)
+    assert np.count_nonzero(label) == pydicom.dcmread(drawn).pixel_array.sum()
+    again, _ = read_label_on(Path(found["segmentation"]), geometry, "image", None)
+    assert np.array_equal(again > 0, dicom_array(found["segmentation"], geometry) > 0)
+    assert 2 * np.count_nonzero((again > 0) & (label > 0)) > 0.7 * (np.count_nonzero(again) + np.count_nonzero(label))
+    assert made.geometry.spacing == pytest.approx(geometry.spacing)
+    rows = inspect.run({"cases": {"folder": str(folder)}}, Progress())["cases"]
+    (told,) = [row["notes"] for row in rows if row["name"] == found["name"]]
+    assert "tilted gantry (11.5 degrees)" in told[0]
 
 
 def test_dicom_from_confidence_is_exact_as_a_map_and_close_as_a_fraction(asked, folder, tmp_path):

@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 
 from DALESegmentLib.engine.commands import confidence, finetune, plan, predict, review, simulate, train
-from DALESegmentLib.engine.commands.suitability import check_room
+from DALESegmentLib.engine.commands.suitability import check_room, weak_since_training
 from DALESegmentLib.engine.core.errors import Cancelled, EngineError
 from DALESegmentLib.engine.core.progress import Progress
+from DALESegmentLib.engine.dale.agreement import ClassAgreement, pooled_agreement, weak_classes
 from DALESegmentLib.engine.geometry.grid import Geometry
 from DALESegmentLib.engine.io.images import read_image, read_label, write_image
 from Testing.phantoms import ball_case
@@ -69,6 +70,49 @@ def test_a_case_without_a_label_is_left_out_and_named_first(job, model, tmp_path
     assert [item["name"] for item in result["items"]] == ["case0", "case1"]
     assert "case2 is left out" in notes.reports[0]["message"]
     assert not (tmp_path / "out" / "case2").exists()
+
+
+@pytest.mark.slow
+def test_files_that_are_part_of_no_case_are_counted_with_what_lists_them(model, tmp_path):
+    cases = write_cases(tmp_path / "my cases", 2)
+    for name in ("case0/other.nii.gz", "case1/other.nii.gz", "scene.mrb"):
+        shutil.copy(cases / "case0" / "image.nii.gz", cases / name)
+    wanted = f"3 files are part of no case; dalesegment inspect --data '{cases}' lists them."
+    jobs = [(job, asked(model, cases, tmp_path / job.__name__)) for job in (review, confidence, predict)]
+    jobs.append((train, {"cases": {"folder": str(cases)}, "out": str(tmp_path / "trained"), **QUICK}))
+    for job, parameters in jobs:
+        notes = Notes()
+        assert job.run(parameters, notes)["left_over"] == wanted
+        notes.close()
+        assert wanted in [report["message"] for report in notes.reports]
+    some = {**asked(model, cases, tmp_path / "one"), "cases": {"folder": str(cases), "exclude": "case1"}}
+    assert predict.run(some, Progress())["left_over"] == wanted  # those of the case that is left out are no question
+    (cases / "scene.mrb").unlink()
+    for n in range(2):
+        (cases / f"case{n}" / "other.nii.gz").unlink()
+    assert "left_over" not in predict.run(asked(model, cases, tmp_path / "none"), Progress())
+
+
+@pytest.mark.slow
+def test_of_what_a_training_left_too_weak_a_review_tells_again(tmp_path):
+    cases = write_cases(tmp_path / "cases", 3)
+    made = train.run({"cases": {"folder": str(cases)}, "out": str(tmp_path / "run"), **QUICK}, Progress())
+    weak = [each["sentence"] for each in made["too_weak"]]
+    assert weak
+    for job in (review, confidence):
+        told = job.run(asked(tmp_path / "run", cases, tmp_path / job.__name__), Progress())
+        said = [each["sentence"] for each in told["too_weak"]] + told.get("weak_since_training", [])
+        assert len(said) == len(weak)
+
+
+def test_a_class_that_its_own_cases_do_not_show_to_be_weak_is_told_of_as_the_training_did():
+    names = {1: "liver", 2: "cyst"}
+    agreed = {1: [ClassAgreement(0.9, 0.9)] * 3, 2: [ClassAgreement(0.2, 0.3)] * 3}
+    now = weak_classes(pooled_agreement([{1: ClassAgreement(0.9, 0.9), 2: ClassAgreement(0.9, 0.9)}] * 5), names)
+    (sentence,) = weak_since_training(agreed, names, now)["weak_since_training"]
+    assert sentence.startswith("As its training ended: The model is too weak to judge labels of class cyst")
+    told = weak_classes(agreed, names)
+    assert weak_since_training(agreed, names, told) == {}
 
 
 @pytest.mark.slow

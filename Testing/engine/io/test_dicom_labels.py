@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import highdicom
 import numpy as np
 import pydicom
 import pytest
+import SimpleITK as sitk
 from dicom_files import (
     CT,
     DISTANCE,
@@ -19,7 +22,7 @@ from dicom_files import (
     structures,
     voxels,
 )
-from grids import grid
+from grids import grid, turned
 from highdicom.seg import SegmentAlgorithmTypeValues, SegmentationTypeValues, SegmentDescription
 from pydicom.sr.codedict import codes
 
@@ -38,6 +41,7 @@ LIVER[1:6, 3:12, 2:10] = True
 TUMOUR = np.zeros(V.shape, bool)
 TUMOUR[3:5, 5:8, 8:14] = True
 BOTH = np.where(TUMOUR, 2, LIVER)
+SEGMENTS = (LIVER, "liver"), (TUMOUR, "tumour")
 
 
 def planes(*masks: np.ndarray, values=1):
@@ -156,11 +160,80 @@ def test_an_empty_segment_stays_listed_and_names_twice_are_told_apart(tmp_path):
     assert on_grid(path)[1] == {1: "liver", 2: "cyst", 3: "liver 3"}
 
 
-def test_other_voxels_are_refused(tmp_path, refused):
+def nearest(labels: np.ndarray, own: Geometry, other: Geometry) -> np.ndarray:
+    """As ITK resamples."""
+    image = sitk.GetImageFromArray(np.asarray(labels, np.uint8))
+    image.SetSpacing(own.spacing)
+    image.SetOrigin(own.origin)
+    image.SetDirection(own.direction)
+    to = (sitk.Transform(), sitk.sitkNearestNeighbor, other.origin, other.spacing, other.direction)
+    return sitk.GetArrayFromImage(sitk.Resample(image, other.size, *to))
+
+
+OTHER = {
+    "finer": grid((30, 25, 17), (0.61, 0.53, 1.23), (-10.2, 20.1, 0.11)),
+    "coarser": grid((9, 8, 4), (1.81, 1.39, 5.13), (-10.2, 20.1, 0.11)),
+    "moved": grid(GRID.size, GRID.spacing, (-10.3, 20.2, 0.3)),
+    "oblique": grid((20, 20, 14), (0.83, 0.71, 1.7), (-11.3, 19.2, -2.1), turned((0.3, 0.2, -0.1))),
+    "sagittal": grid((15, 20, 18), (0.83, 1.7, 0.71), (-9.3, 19.2, -2.1), [[0, 0, 1], [1, 0, 0], [0, 1, 0]]),
+}
+
+
+@pytest.mark.parametrize("other", OTHER)
+def test_a_segmentation_drawn_on_other_voxels_comes_onto_those_of_the_image(tmp_path, other):
+    path = segmentation(tmp_path / "a.dcm", planes(LIVER, TUMOUR), ["liver", "tumour"])
+    image = replace(OTHER[other], frame_of_reference="1.2.3.5")
+    with noting() as notes:
+        label, names = on_grid(path, image)
+    assert np.array_equal(label, nearest(BOTH, GRID, image))
+    assert names == {1: "liver", 2: "tumour"}
+    (note,) = notes
+    assert note.startswith("a.dcm was drawn on other voxels (18×16×5 of 0.9×0.7×2.5 mm); the image has the label of")
+
+
+def test_how_much_of_each_segment_lies_outside_is_said(tmp_path, refused):
+    path = segmentation(tmp_path / "a.dcm", planes(LIVER, TUMOUR), ["liver", "tumour"])
+    part = grid((9, 30, 16), (0.91, 0.71, 1.25), (-9.9, 20.1, 0.1))  # 8.2 mm of 16 along i
+    with noting() as notes:
+        on_grid(path, part)
+    beyond = [(np.count_nonzero(mask[:, :, 9:]), mask.sum(), name) for mask, name in SEGMENTS]
+    listed = ", ".join(f"{out} of {all_} of {name}" for out, all_, name in beyond)
+    assert f"left over: voxels {listed}" in notes[0]
+    assert "18×16×5 of" in notes[0]
+    assert "does not say its frame of reference" in notes[0]
+    with refused("segments-outside", "a.dcm"):
+        on_grid(path, grid(GRID.size, (1.0, 1.0, DISTANCE), (200.0, 20.0, 0.0)))
+
+
+def test_another_frame_of_reference_is_refused_or_said(tmp_path, refused):
     path = segmentation(tmp_path / "a.dcm", planes(LIVER), ["liver"])
-    for other in (grid(GRID.size, (1.0, 1.0, DISTANCE)), grid(GRID.size, GRID.spacing, (-10.3, 20.0, 0.0))):
-        with refused("geometry-mismatch", "a.dcm"):
-            on_grid(path, other)
+    with refused("geometry-mismatch", "a.dcm", "frame of reference"):
+        on_grid(path, replace(OTHER["finer"], frame_of_reference="1.2.3.9"))
+    with noting() as notes:
+        assert np.array_equal(on_grid(path, replace(GRID, frame_of_reference="1.2.3.9"))[0], LIVER)
+    assert "names another frame of reference" in notes[0]
+
+
+def test_thick_slices_of_another_series_are_not_slices_with_gaps(tmp_path):
+    """Each lies on one slice of the image in five."""
+    path = segmentation(tmp_path / "a.dcm", planes(LIVER), ["liver"])
+    thin = grid((18, 16, 36), (SPACING[1], SPACING[0], 0.5), (-10.0, 20.0, 0.0))
+    data = pydicom.dcmread(path)
+    assert np.array_equal(np.flatnonzero(on_grid(path, thin)[0].any(axis=(1, 2))), 5 * np.arange(1, 6))
+    data.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0].SpacingBetweenSlices = DISTANCE
+    data.ReferencedSeriesSequence = items({"SeriesInstanceUID": "1.2.3.4"})
+    data.save_as(path)
+    filled = np.flatnonzero(on_grid(path, thin)[0].any(axis=(1, 2)))
+    assert filled.tolist() == list(range(3, 28))
+    own = on_grid(path, replace(thin, series="1.2.3.4"))[0]  # drawn on it, in some of its slices alone
+    assert np.array_equal(np.flatnonzero(own.any(axis=(1, 2))), 5 * np.arange(1, 6))
+
+
+@pytest.mark.parametrize("image", [GRID, OTHER["finer"]])
+def test_frames_that_are_unevenly_spaced_are_refused(tmp_path, refused, image):
+    uneven = [(1, z, LIVER[3]) for z in (0.0, 2.5, 6.2)]
+    with refused("dicom-spacing", "a.dcm"):
+        on_grid(segmentation(tmp_path / "a.dcm", uneven, ["x"]), image)
 
 
 def test_a_file_without_a_list_of_segments(tmp_path):
@@ -291,9 +364,9 @@ def test_structures_may_overlap_be_empty_or_be_points(tmp_path):
     assert "isocentre" in notes[0]
 
 
-def test_contours_between_slices_or_outside_are_refused(tmp_path, refused):
-    with refused("contours-between-slices", "1 of the 2 contours of liver", "a.dcm"):
-        drawn(tmp_path / "a.dcm", {"liver": [square(1, 5, 2), square(1, 5, 2.5)]})
+def test_contours_of_no_slices_or_outside_are_refused(tmp_path, refused):
+    with refused("contours-between-slices", "1 of the 3 contours of liver", "a.dcm"):
+        drawn(tmp_path / "a.dcm", {"liver": [square(1, 5, 2), square(1, 5, 3), square(1, 5, 4.4)]})
     with refused("contours-outside", "a.dcm"):
         drawn(tmp_path / "a.dcm", {"liver": [square(1, 5, 40), square(1, 5, 41)]})
     slanted = square(1, 5, 2)
@@ -304,6 +377,45 @@ def test_contours_between_slices_or_outside_are_refused(tmp_path, refused):
         label, _ = drawn(tmp_path / "a.dcm", {"liver": [square(1.5, 5.5, 2), square(1.5, 5.5, 9)]})
     assert label.sum() == 16
     assert "1 of 2 contours" in notes[0]
+
+
+@pytest.mark.parametrize("other", OTHER)
+def test_contours_drawn_on_other_slices_come_onto_those_of_the_image(tmp_path, other):
+    contours = {
+        "liver": [square(1.5, 12.5, k) for k in range(1, 7)],
+        "hole": [line for k in (3, 4, 5) for line in (square(2.5, 9.5, k), square(4.5, 7.5, k))],
+    }
+    usual, _ = drawn(tmp_path / "a.dcm", contours)
+    image = replace(OTHER[other], frame_of_reference="1.2.3.5")
+    with noting() as notes:
+        label, names = on_grid(tmp_path / "a.dcm", image)
+    assert names == {1: "liver", 2: "hole"}
+    wanted = nearest(usual, GRID, image)
+    assert dice(label > 0, wanted > 0) > 0.93
+    assert dice(label == 2, wanted == 2) > 0.8
+    assert "was drawn on other slices" in notes[0]
+
+
+def dice(one: np.ndarray, other: np.ndarray) -> float:
+    return 2 * np.count_nonzero(one & other) / (np.count_nonzero(one) + np.count_nonzero(other))
+
+
+def test_contours_of_another_series_are_not_drawn_on_some_slices_alone(tmp_path, refused):
+    """Of thicker slices, each of which lies on one of the image's."""
+    path = structures(tmp_path / "a.dcm", {"liver": [square(1.5, 9.5, k) for k in (2, 3, 4)]})
+    thin = grid((18, 16, 36), (SPACING[1], SPACING[0], 0.5), (-10.0, 20.0, 0.0))
+    data = pydicom.dcmread(path)
+    study = items({"RTReferencedSeriesSequence": items({"SeriesInstanceUID": "1.2.3.4"})})
+    frame = {"FrameOfReferenceUID": "1.2.3.5", "RTReferencedStudySequence": study}
+    data.ReferencedFrameOfReferenceSequence = items(frame)
+    data.save_as(path)
+    own = on_grid(path, replace(thin, series="1.2.3.4"))[0]
+    assert np.flatnonzero(own.any(axis=(1, 2))).tolist() == [10, 15, 20]
+    other = on_grid(path, replace(thin, series="1.2.3.99", frame_of_reference="1.2.3.5"))[0]
+    assert np.flatnonzero(other.any(axis=(1, 2))).tolist() == list(range(8, 23))
+    assert (other[8:23, 2:10, 2:10] == 1).all()
+    with refused("geometry-mismatch", "frame of reference"):
+        on_grid(path, replace(thin, series="1.2.3.99", frame_of_reference="1.2.3.7"))
 
 
 def test_slices_that_nobody_drew_are_said(tmp_path):

@@ -84,17 +84,6 @@ def test_uneven_and_double_slices(tmp_path, refused):
         read_image(tmp_path / "echoes")
 
 
-def test_tilted_gantry(tmp_path, refused):
-    """Slices step along an axis that is not their normal."""
-    straight = grid(GEOMETRY.size, GEOMETRY.spacing)
-    axes = np.eye(3)
-    axes[:, 2] = (0, np.sin(0.3), np.cos(0.3))
-    tilted = grid(straight.size, straight.spacing, direction=axes)
-    write_slices(tmp_path / "tilted", geometry=tilted)
-    with refused("dicom-tilted", "tilted"):
-        read_image(tmp_path / "tilted")
-
-
 def test_several_series(series, tmp_path, refused):
     write_slices(series, [0], series="2")
     assert np.array_equal(read_image(series)[0][0], VOXELS)  # a scout does not matter

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 from folder_layouts import lay, names
+from grids import grid
 
+from DALESegmentLib.engine.io.case_files import read_case
+from DALESegmentLib.engine.io.class_names import names_for
 from DALESegmentLib.engine.io.find_cases import find_cases
+from DALESegmentLib.engine.io.images import write_image
 
 
 def files(sources) -> dict[str, tuple[list[str], str | None]]:
@@ -301,3 +309,109 @@ def test_bids_with_raw_data_in_a_folder_of_its_own(tmp_path):
 def test_case_folders_are_no_pairs_of_folders(tmp_path):
     lay(tmp_path, *(f"{case}/{name}.nrrd" for case in ("patient", "segmented") for name in ("image", "label")))
     assert files(find_cases(tmp_path)) == {c: (["image.nrrd"], "label.nrrd") for c in ("patient", "segmented")}
+
+
+def test_hecktor(tmp_path):
+    """Two underscores before the modality; since 2025 a folder a case."""
+    old = tmp_path / "old"
+    lay(old, *(f"imagesTr/{case}__{kind}.nii.gz" for case in ("CHUM-001", "MDA_017") for kind in ("PT", "CT")))
+    lay(old, *(f"labelsTr/{case}.nii.gz" for case in ("CHUM-001", "MDA_017")))
+    lay(old, "imagesTs/CHUP-002__CT.nii.gz", "imagesTs/CHUP-002__PT.nii.gz")
+    pair = ["CHUM-001__CT.nii.gz", "CHUM-001__PT.nii.gz"]
+    found = find_cases(old)
+    assert files(found)["CHUM-001"] == (pair, "CHUM-001.nii.gz")
+    assert files(found)["CHUP-002"][1] is None
+    assert {s.name: s.split for s in found} == {"CHUM-001": "train", "MDA_017": "train", "CHUP-002": "test"}
+    assert found[0].image_names == ("CT", "PT")
+    new = tmp_path / "new"
+    lay(new, *(f"{c}/{c}{end}.nii.gz" for c in ("CHUM-001", "CHUM-002") for end in ("__CT", "__PT", "")))
+    assert files(find_cases(new))["CHUM-001"] == (pair, "CHUM-001.nii.gz")
+    lay(tmp_path / "no", *(f"{part}/x__{n}.nii.gz" for part in ("imagesTr", "labelsTr") for n in "ab"))
+    assert names(find_cases(tmp_path / "no")) == ["x__a", "x__b"]
+
+
+@pytest.mark.parametrize("place", ["", "pre/"])
+def test_wmh_challenge(tmp_path, place):
+    for site, cases in (("Utrecht", (0, 2)), ("Singapore", (50,)), ("Amsterdam/GE3T", (0,))):
+        for case in cases:
+            lay(tmp_path / site / str(case), "pre/FLAIR.nii.gz", "pre/T1.nii.gz", f"{place}wmh.nii.gz")
+            lay(tmp_path / site / str(case), "orig/FLAIR.nii.gz", "orig/3DT1.nii.gz")
+    found = find_cases(tmp_path)
+    assert len(found) == 4
+    assert all(f == (["FLAIR.nii.gz", "T1.nii.gz"], "wmh.nii.gz") for f in files(found).values())
+    assert {path.parent.name for s in found for path in s.images} == {"pre"}
+    assert {s.class_names[2] for s in found} == {"ignore"}
+    assert len(find_cases(tmp_path / "Utrecht")) == 2
+
+
+def test_other_pathology_of_wmh_is_not_annotated(tmp_path):
+    values = np.zeros((4, 6, 6), np.uint8)
+    values[1, 2:4, 2:4], values[2, 2:4, 2:4] = 1, 2
+    for case in ("0", "2"):
+        for name in ("pre/FLAIR", "pre/T1", "wmh"):
+            path = lay(tmp_path / "Utrecht" / case, f"{name}.nii.gz") / f"{name}.nii.gz"
+            array = values if name == "wmh" else np.random.default_rng(0).random(values.shape).astype(np.float32)
+            write_image(path, array, grid(values.shape[::-1]))
+    case = read_case(find_cases(tmp_path)[0])
+    assert np.array_equal(case.label, values == 1)
+    assert np.array_equal(case.annotated, values != 2)
+    assert case.class_names == {1: "white matter hyperintensity"}
+
+
+TABLES = {
+    "colours.ctbl": "# Color table file\n0 Background 0 0 0 0\n1 left_kidney 200 10 10 255\n3 cyst 0 200 0 255\n",
+    "FreeSurferColorLUT.txt": "#No. Label Name:  R G B A\n\n0  Unknown  0 0 0 0\n1  left_kidney  70 130 180 0\n"
+    "3  cyst  245 245 245 0\n",
+    "labels.txt": '################\n# ITK-SnaP Label Description File\n    0  0 0 0  0  0  0  "Clear Label"\n'
+    '    1  255 0 0  1  1  1  "left_kidney"\n    3  0 255 0  0.5  1  1  "cyst"\n',
+    "labels.csv": "label,name,colour\n1,left_kidney,red\n3,cyst,green\n",
+    "Segmentation-label_ColorTable.csv": "LabelValue,Name,Color_R\n1,left_kidney,2\n3,cyst,4\n",
+    "classes.tsv": "index\tname\n1\tleft_kidney\n3\tcyst\n",
+}
+
+
+@pytest.mark.parametrize("table", TABLES)
+@pytest.mark.parametrize("place", ["case", "."])
+def test_a_table_beside_the_label_names_its_values(tmp_path, table, place):
+    values = np.zeros((4, 6, 6), np.uint8)
+    values[1, 2, 2], values[2, 3, 3] = 1, 3
+    (tmp_path / "case").mkdir()
+    write_image(tmp_path / "case" / "label.nii.gz", values, grid(values.shape[::-1]))
+    (tmp_path / place / table).write_text(TABLES[table])
+    assert names_for(values, tmp_path / "case" / "label.nii.gz") == {1: "left_kidney", 3: "cyst"}
+
+
+def test_tables_that_disagree_or_are_none_name_nothing(tmp_path):
+    values = np.ones((2, 2), np.uint8)
+    (tmp_path / "labels of images.csv").write_text("image,label\na.png,1\nb.png,0\n")
+    (tmp_path / "classes of cases.csv").write_text("id,class\n1,benign\n2,malignant\n3,benign\n")
+    (tmp_path / "label notes.txt").write_text("1 is the kidney, drawn by hand\n")
+    assert names_for(values, tmp_path / "a.png") == {1: "class 1"}
+    (tmp_path / "one.ctbl").write_text("1 kidney 1 2 3 255\n")
+    assert names_for(values, tmp_path / "a.png") == {1: "kidney"}
+    (tmp_path / "two.ctbl").write_text("1 liver 1 2 3 255\n")
+    assert names_for(values, tmp_path / "a.png") == {1: "class 1"}
+    (tmp_path / "a.txt").write_text("1 spleen 1 2 3\n")  # called as the label
+    assert names_for(values, tmp_path / "a.png") == {1: "spleen"}
+    describe(tmp_path, labels={"background": 0, "nerve": 1})
+    assert names_for(values, tmp_path / "a.png") == {1: "nerve"}
+
+
+def test_scenes_that_slicer_packed_are_named_with_what_unpacks_them(tmp_path, refused):
+    scenes = tmp_path / "scenes"
+    for name in ("first one", "second"):
+        source = lay(tmp_path / "saved" / name, f"{name}.mrml", "Data/CT.nrrd", "Data/Segmentation.seg.nrrd")
+        scenes.mkdir(exist_ok=True)
+        with zipfile.ZipFile(scenes / f"{name}.mrb", "w") as packed:
+            for path in sorted(source.rglob("*")):
+                packed.write(path, path.relative_to(source.parent))
+    command = "python -m zipfile -e 'first one.mrb' 'first one'"
+    with refused("no-cases", "2 packed files", command):
+        find_cases(scenes)
+    with refused("unknown-format", command, "choose the folder first one"):
+        find_cases(scenes / "first one.mrb")
+    for name in ("first one", "second"):
+        subprocess.run([sys.executable, "-m", "zipfile", "-e", f"{name}.mrb", name], cwd=scenes, check=True)
+    assert files(find_cases(scenes)) == {
+        name: (["CT.nrrd"], "Segmentation.seg.nrrd") for name in ("first one", "second")
+    }

@@ -12,7 +12,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.sequence import Sequence
 from pydicom.uid import ExplicitVRLittleEndian, RLELossless, generate_uid
 
-from .entry import SHAPE, Entry, a_label, an_image, good_pair, reading
+from .entry import SHAPE, Entry, a_label, an_image, good_pair, reading, write
 
 STORAGE = "1.2.840.10008.5.1.4.1.1."
 AXIAL = [1.0, 0, 0, 0, 1, 0]
@@ -34,6 +34,7 @@ def series(folder: Path) -> Iterator[Entry]:
         yield reading(f"series, {name}", made(name, change), label, "right")
     for name, (change, code) in _MIXED.items():
         yield reading(f"series, {name}", made(name, change), label, "refused", code)
+    yield reading("series, a tilted gantry", made("tilted", _tilted), _straight(folder / "straight.nii.gz"), "right")
     plain = made("plain")
     for name, content in (("LOCKFILE", b""), ("DICOMDIR", b"x" * 500), (".hidden", b"DICM"), ("A.json", b"{}")):
         (plain / name).write_bytes(content)
@@ -109,6 +110,17 @@ def _narrower(k: int, data: Dataset) -> None:
         data.Columns, data.PixelData = 20, data.PixelData[: 30 * 20 * 2]
 
 
+def _tilted(k: int, data: Dataset) -> None:
+    data.ImagePositionPatient = [0.0, k * 0.5, float(k)]
+
+
+def _straight(path: Path) -> Path:
+    """A label on the grid that holds all slices."""
+    label = np.zeros((SHAPE[0], SHAPE[1] + 4, SHAPE[2]), np.uint8)
+    label[2:5, 8:20, 10:30] = 1
+    return write(path, label)
+
+
 _MIXED: dict[str, tuple[Change, str]] = {
     "two echoes": (_two(EchoTime=("2.3", "4.6")), "dicom-spacing"),
     "two times": (_two(TemporalPositionIdentifier=(1, 2)), "dicom-spacing"),
@@ -132,7 +144,10 @@ _MIXED: dict[str, tuple[Change, str]] = {
     ),
     "no positions": (_without_place, "dicom-spacing"),
     "a gap": (_put(ImagePositionPatient=lambda k: [0.0, 0.0, k + (k > 4)]), "dicom-spacing"),
-    "a tilted gantry": (_put(ImagePositionPatient=lambda k: [0.0, k * 0.3, float(k)]), "dicom-tilted"),
+    "slices shifted by more than they are apart": (
+        _put(ImagePositionPatient=lambda k: [0.0, k * 1.3, float(k)]),
+        "dicom-tilted",
+    ),
 }
 
 
@@ -189,13 +204,16 @@ def labels(folder: Path) -> Iterator[Entry]:
         path = _frames(folder / f"{name}.dcm", mask[list(keep)], zs[list(keep)], STORAGE + "66.4", **named)
         yield reading(f"SEG, {name}", image, path, "right")
     path = _frames(folder / "half.dcm", mask, zs + 0.5, STORAGE + "66.4", **named)
-    yield reading("SEG, between the slices", image, path, "refused", "geometry-mismatch")
+    yield reading("SEG, between the slices", image, path, "right")
+    path = _frames(folder / "far.dcm", mask, zs + 40.5, STORAGE + "66.4", **named)
+    yield reading("SEG, between the slices of elsewhere", image, path, "refused", "segments-outside")
     path = _frames(folder / "none.dcm", mask, None, STORAGE + "66.4", **named)
     yield reading("SEG, without a place", image, path, "refused", "dicom-spacing")
     square = [(10, 10), (30, 10), (30, 20), (10, 20)]
     for name, depths, expected, code in (
         ("on the slices", (2, 3, 4), "right", ""),
-        ("between the slices", (2, 3.5), "refused", "contours-between-slices"),
+        ("between the slices", (2, 3, 4.4), "refused", "contours-between-slices"),
+        ("of other slices", (2.3, 3.8, 5.3), "right", ""),
         ("far away", (70, 71), "refused", "contours-outside"),
         ("none", (), "refused", ""),
     ):
