@@ -149,6 +149,18 @@ Quiet = Annotated[
 ]
 
 Model = Annotated[Path, typer.Option("--model", "-m", help="A bundle folder, or the run folder of a training.")]
+OptionalModel = Annotated[
+    Path | None,
+    typer.Option("--model", "-m", help="A bundle folder, or the run folder of a training.", show_default=False),
+]
+ProbabilityFolder = Annotated[
+    Path | None,
+    typer.Option(
+        "--probabilities",
+        help="Folder of class probabilities of any program (.npz, NIfTI, NRRD), in place of a model.",
+        show_default=False,
+    ),
+]
 Device = Annotated[
     str | None,
     typer.Option(

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from pydantic import Field
 
-from ..bundle.run_folder import find_bundle
 from ..core.errors import checkpoint
 from ..core.files import write_json
 from ..core.progress import Progress
@@ -31,12 +30,12 @@ from ..review.pictures import RegionViews, first_pieces, look_at
 from .case_confidence import CaseConfidence, case_confidences, summary
 from .dataset import labels_said
 from .measurement_table import write_measurements
-from .result_files import FormatParameters, ResultFiles, SparseMap, write_map, write_regions
+from .result_files import ConfidenceParameters, ResultFiles, SparseMap, write_map, write_regions
 from .results_folder import results_folder
 from .suitability import Suitability
 
 
-class ReviewParameters(FormatParameters):
+class ReviewParameters(ConfidenceParameters):
     limit: int = Field(20, ge=1, description="errors a case, beside those that are gathered")
     audit: int = Field(0, ge=0, le=10_000, description="places to draw at random, over all cases")
     seed: int = Field(0, ge=0, le=LARGEST_SEED, description="of the audit")
@@ -44,6 +43,7 @@ class ReviewParameters(FormatParameters):
 
 def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
     asked = ReviewParameters.model_validate(parameters)
+    asked.check_model()
     if asked.audit:
         check_not_begun(asked.out / AUDIT_FILE)
     with results_folder(asked.out, overwrite=asked.overwrite, data=asked.cases.folder) as folder:
@@ -53,7 +53,7 @@ def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
 def _review(asked: ReviewParameters, progress: Progress) -> dict[str, Any]:
     looked = Suitability()
     items, found, maps = [], [], []
-    files, views = ResultFiles.of(asked, find_bundle(asked.model)), RegionViews()
+    files, views = ResultFiles.of(asked), RegionViews()
     if files.has_conditions:
         files.check(asked.cases.find())
     agreed: Agreements = {}
