@@ -148,10 +148,11 @@ Quiet = Annotated[
     typer.Option("--quiet", "-q", help="Print the paths of the results alone, and errors.", rich_help_panel=RESULT),
 ]
 
-Model = Annotated[Path, typer.Option("--model", "-m", help="A bundle folder, or the run folder of a training.")]
+MODEL_HELP = "A run folder, a bundle, a result folder of nnU-Net, or a bundle of MONAI's model zoo."
+Model = Annotated[Path, typer.Option("--model", "-m", help=MODEL_HELP)]
 OptionalModel = Annotated[
     Path | None,
-    typer.Option("--model", "-m", help="A bundle folder, or the run folder of a training.", show_default=False),
+    typer.Option("--model", "-m", help=MODEL_HELP, show_default=False),
 ]
 ProbabilityFolder = Annotated[
     Path | None,

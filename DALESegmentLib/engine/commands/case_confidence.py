@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from monai.data import MetaTensor
 
-from ..bundle.run_folder import find_bundle
+from ..bundle.run_folder import find_bundle, run_of
 from ..core.device import choose_device
 from ..core.errors import checkpoint
 from ..core.files import about_to_change, not_written, write_json
@@ -27,6 +27,7 @@ from ..dale.quality import Recalibration, RegionContext, quality_of
 from ..inference.measurements import Calibrations, load_agreement, load_calibration, measurements_of_label
 from ..inference.predictor import Predictor, cached_predictor
 from ..io.case import Case, CaseSource
+from ..planning.imported import seen
 from ..planning.plan import Plan
 from ..planning.preprocessing import label_classes, native_disagreement, prepare_label
 from ..training.checkpoint import load_labels
@@ -128,8 +129,8 @@ class Judge:
             cached_predictor(model, device),
             load_calibration(bundle),
             load_agreement(bundle),
-            load_labels(bundle.parent),
-            load_recalibration(bundle.parent),
+            load_labels(run_of(bundle)),
+            load_recalibration(run_of(bundle)),
         )
 
     @staticmethod
@@ -263,9 +264,10 @@ def _native(
     known = labels.disagreement_of(label)
     if known is None:
         return None, None
-    source = native_source(labels, affine, case.geometry)
+    grid = seen(case.geometry, plan.imported)
+    source = native_source(labels, affine, grid)
     progress.check()
-    return native_disagreement(known, affine, case.geometry), source
+    return native_disagreement(known, affine, grid), source
 
 
 def summary(doubt: CaseConfidence, paths: dict[str, str]) -> dict[str, Any]:

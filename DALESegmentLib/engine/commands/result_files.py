@@ -14,8 +14,8 @@ import numpy as np
 from pydantic import Field
 
 from .. import __version__
-from ..bundle.bundle import WEIGHTS
-from ..bundle.run_folder import find_bundle
+from ..bundle.open_model import weights_of
+from ..bundle.run_folder import find_bundle, run_of
 from ..core.errors import EngineError
 from ..core.files import remove, replacing
 from ..dale.issues import Region
@@ -179,9 +179,10 @@ def find_named(folder: Path, name: str) -> Path | None:
 def provenance(bundle: Path, reviewer: str = "") -> Provenance:
     """Of results of a model: its identity is the hash of its weights (BLAKE2b, 64 bits)."""
     digest = hashlib.blake2b(digest_size=8)
-    if (bundle / WEIGHTS).is_file():
-        digest.update((bundle / WEIGHTS).read_bytes())
-    return Provenance(bundle.resolve().parent.name, digest.hexdigest(), __version__, reviewer)
+    for path in weights_of(bundle):
+        if path.is_file():
+            digest.update(path.read_bytes())
+    return Provenance(run_of(bundle.resolve()).name, digest.hexdigest(), __version__, reviewer)
 
 
 def write_map(source: CaseSource, out: Path, stem: str, array: np.ndarray, geometry: Geometry) -> str:

@@ -34,7 +34,7 @@ class Slab:
         self._windows = windows
         self._axis = windows.axis
         self._take = take
-        self._weights = window_weights(windows.patch, device)
+        self._weights = window_weights(windows.patch, device, windows.tiling)
         self._weigh = weigh
         self._first = 0
         rows = windows.patch[self._axis]
@@ -134,6 +134,29 @@ class SlabWriter:
     def _keep(self, first: int, rows: Tensor) -> None:
         axis = self._axis + (not self._decide)
         self.values.narrow(axis, first, rows.shape[axis]).copy_(rows.to(self.values.dtype))
+
+
+class OutputWriter:
+    """Takes the rows of a slab as `SlabWriter` does, and keeps the blended outputs themselves, (K, *size)."""
+
+    needs_weights = True
+
+    def __init__(self, where: tuple[slice, ...], axis: int, outputs: int) -> None:
+        self._where = where
+        self._axis = axis
+        self.values = torch.zeros(outputs, *(w.stop - w.start for w in where))
+
+    def take(self, first: int, sums: Tensor, weights: Tensor | None) -> None:
+        """Of the padded image; see `slab.TakeRows`."""
+        assert weights is not None
+        rows = self._where[self._axis]
+        low, high = max(first, rows.start), min(first + sums.shape[self._axis + 1], rows.stop)
+        if low >= high:
+            return
+        inside = list(self._where)
+        inside[self._axis] = slice(low - first, high - first)
+        here = sums[np.index_exp[:] + tuple(inside)] / weights[tuple(inside)]
+        self.values.narrow(self._axis + 1, low - rows.start, high - low).copy_(here)
 
 
 def _decided(sums: Tensor, weights: Tensor | None) -> Tensor:
