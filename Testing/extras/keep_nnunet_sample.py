@@ -14,8 +14,6 @@ import numpy as np
 import SimpleITK as sitk
 import torch
 
-from .nnunet_precision import replacements
-
 SAMPLE = Path(__file__).parents[1] / "kept" / "nnunet"
 NAME = "nnUNetTrainer__nnUNetPlans__3d_fullres"
 
@@ -25,8 +23,6 @@ def main(trained: Path) -> None:
     from nnunetv2.imageio.simpleitk_reader_writer import SimpleITKIO
     from nnunetv2.inference import predict_from_raw_data as theirs
 
-    for name, value in replacements().items():
-        setattr(theirs, name, value)
     source = trained / "results" / "Dataset002_Thick" / NAME
     shutil.rmtree(SAMPLE, ignore_errors=True)
     (SAMPLE / NAME / "fold_0").mkdir(parents=True)

@@ -13,6 +13,7 @@ import torch
 
 pytest.importorskip("nnunetv2", reason="nnunetv2 is not installed; `make test-extras` installs it")
 
+from DALESegmentLib.engine.bundle import nnunet
 from DALESegmentLib.engine.commands import finetune, predict, review
 from DALESegmentLib.engine.core.errors import EngineError
 from DALESegmentLib.engine.core.progress import Progress
@@ -22,9 +23,9 @@ from .nnunet_precision import replacements
 from .nnunet_training import TRAININGS
 
 pytestmark = pytest.mark.slow
-LARGEST_DIFFERENCE = 1e-3
+STEP_OF_HALF = 1.1e-3
+"""Of an output between 4 and 8, as a probability."""
 LEAST_DICE = 0.9999
-SHARE_BEYOND = 0.02
 
 
 @pytest.fixture(scope="module")
@@ -71,10 +72,12 @@ def our_items(model: Path, images: list[Path], out: Path) -> list[dict]:
 
 @pytest.fixture
 def full_precision(monkeypatch) -> None:
+    """Of nnU-Net and of ours."""
     from nnunetv2.inference import predict_from_raw_data as theirs
 
     for name, value in replacements().items():
         monkeypatch.setattr(theirs, name, value)
+    monkeypatch.setattr(nnunet, "HALF", False)
 
 
 def differences(ours: list[dict], theirs: list, *, regions: bool) -> tuple[float, float]:
@@ -94,26 +97,24 @@ def differences(ours: list[dict], theirs: list, *, regions: bool) -> tuple[float
 
 
 @pytest.mark.parametrize(("dataset", "configuration", "folds"), TRAININGS)
-def test_predictions_are_those_of_nnunet(dataset, configuration, folds, trained, full_precision, tmp_path):
-    model, images = results(trained, dataset, configuration), cases(trained, dataset)
+def test_predictions_are_those_of_nnunet(dataset, configuration, folds, trained, tmp_path):
+    """As it is, with its sums in half precision: to a step of them, where a sum lies between two numbers."""
+    model, images = results(trained, dataset, configuration), cases(trained, dataset)[1::4]
+    theirs = their_probabilities(model, images, folds)
+    ours = our_items(model, images, tmp_path / "out")
+    largest, least = differences(ours, theirs, regions="Regions" in dataset)
+    assert largest <= STEP_OF_HALF
+    assert least >= LEAST_DICE
+
+
+@pytest.mark.parametrize(("dataset", "configuration", "folds"), TRAININGS)
+def test_in_single_precision_both_are_one(dataset, configuration, folds, trained, full_precision, tmp_path):
+    model, images = results(trained, dataset, configuration), cases(trained, dataset)[:1]
     theirs = their_probabilities(model, images, folds)
     ours = our_items(model, images, tmp_path / "out")
     largest, least = differences(ours, theirs, regions="Regions" in dataset)
     assert largest <= 1e-5
     assert least >= LEAST_DICE
-
-
-def test_with_its_sums_in_half_precision_nnunet_differs_by_its_rounding(trained, tmp_path):
-    """As it is. It differs where a window's corner decides alone, and so does it from itself."""
-    model, images = results(trained, "Dataset001_Turned", "3d_fullres"), cases(trained, "Dataset001_Turned")[:1]
-    _, theirs = their_probabilities(model, images, (0,))[0]
-    item = our_items(model / "fold_0", images, tmp_path / "out")[0]
-    ours, _ = read_image(item["probabilities"])
-    beyond = (np.abs(ours - theirs) > LARGEST_DIFFERENCE).any(0)
-    inside = np.zeros(beyond.shape, bool)
-    inside[4:-4, 4:-4, 4:-4] = True
-    assert beyond.mean() < SHARE_BEYOND
-    assert not (beyond & inside).any()
 
 
 def corrected_items(folder: Path, tmp_path: Path) -> list[dict]:

@@ -34,6 +34,8 @@ SCHEMES: dict[str, str] = {
 RESAMPLING = "resample_data_or_seg_to_shape"
 OVERLAP = 0.5
 MOST_FOLDS = 20
+HALF = True
+"""Whether windows are summed in half precision: that is what nnU-Net does."""
 
 
 def is_nnunet(folder: Path) -> bool:
@@ -167,7 +169,9 @@ def _plan(
         raise unusable(name, "its axes make no sense")
     preparation = NnunetPreparation(
         activation="regions" if regions else "softmax",
-        tiling=Tiling(overlap=OVERLAP, even=True, weights="nnunet", padding="constant"),
+        tiling=Tiling(
+            overlap=OVERLAP, even=True, weights="nnunet", half=HALF, order=cast(Any, axes), padding="constant"
+        ),
         axes=cast(Any, axes),
         spacing=tuple(float(s) for s in configuration["spacing"]),
         channels=_channels(plans, configuration, channels, name),

@@ -32,6 +32,11 @@ class FoldAverage(nn.Module):
         return total / len(self.networks)
 
 
+def folds_of(network: nn.Module) -> list[nn.Module]:
+    """The networks whose outputs are averaged, or the one."""
+    return list(network.networks) if isinstance(network, FoldAverage) else [network]
+
+
 class Mirrored(nn.Module):
     """The mean of the outputs over all flips of the patch along `axes` of the network, for inference."""
 
@@ -63,9 +68,9 @@ def open_model(model: Path, device: torch.device, *, to_train: bool = False) -> 
         networks = [_loaded(plan, weights, bundle.name) for weights in (every[:1] if to_train else every)]
     if to_train:
         return networks[0].to(device).eval(), plan
-    network = networks[0] if len(networks) == 1 else FoldAverage(networks)
     if plan.imported is not None and plan.imported.mirrored:
-        network = Mirrored(network, plan.imported.mirrored)
+        networks = [Mirrored(network, plan.imported.mirrored) for network in networks]
+    network = networks[0] if len(networks) == 1 else FoldAverage(networks)
     return network.to(device).eval(), plan
 
 

@@ -19,7 +19,7 @@ from monai.data import MetaTensor
 from scipy import ndimage
 from torch import Tensor, nn
 
-from ..bundle.open_model import files_of, open_model
+from ..bundle.open_model import files_of, folds_of, open_model
 from ..bundle.run_folder import find_bundle
 from ..core.errors import EngineError
 from ..core.progress import Progress
@@ -51,6 +51,7 @@ class Predictor:
         self.plan = plan
         self.device = device
         self.sweep = SlidingWindowRunner(network, plan, device)
+        self._folds = [SlidingWindowRunner(each, plan, device) for each in folds_of(network)]
 
     def prepared_probabilities(self, image: Tensor, progress: Progress) -> Tensor:
         """image: (C, x, y, z) prepared; returns (K, x, y, z) float32 on the CPU, summing to 1 over K."""
@@ -112,7 +113,8 @@ class Predictor:
         full, where = padded(image.as_tensor(), self.plan.patch_size, self.plan.tiling)
         windows = windows_of(tuple(full.shape[1:]), self.plan.patch_size, tiling=self.plan.tiling)
         keep = partial(OutputWriter, where, windows.axis, self.plan.outputs)
-        outputs = self.sweep.run(full, windows, keep, progress, message, partial=False)
+        outputs = torch.stack([s.run(full, windows, keep, progress, message, partial=False) for s in self._folds])
+        outputs = (outputs.half() if self.plan.tiling.half else outputs).sum(0) / len(outputs)
         progress.check()
         grid = seen(case.geometry, how)
         if isinstance(how, MonaiPreparation):

@@ -39,7 +39,8 @@ class Slab:
         self._first = 0
         rows = windows.patch[self._axis]
         shape = [rows if axis == self._axis else n for axis, n in enumerate(windows.size)]
-        self._sums = torch.zeros(classes + weigh, *shape, device=device)
+        kind = torch.half if windows.tiling.half else torch.float32
+        self._sums = torch.zeros(classes + weigh, *shape, device=device, dtype=kind)
 
     @staticmethod
     def bytes_needed(windows: Windows, classes: int) -> int:
@@ -55,7 +56,10 @@ class Slab:
                 for axis, (s, n) in enumerate(zip(start, self._windows.patch, strict=True))
             )
             here = self._sums[np.index_exp[:] + place]
-            here[: len(logits)].addcmul_(logits, self._weights)
+            if self._windows.tiling.half:  # each product in single precision, as addcmul_ would not have it
+                here[: len(logits)] += logits * self._weights
+            else:
+                here[: len(logits)].addcmul_(logits, self._weights)
             if self._weigh:
                 here[-1] += self._weights
 
@@ -167,6 +171,7 @@ def _decided(sums: Tensor, weights: Tensor | None) -> Tensor:
 def _probabilities(sums: Tensor, weights: Tensor | None) -> Tensor:
     """(K, *rows). Where there was no window it is surely background."""
     assert weights is not None
+    sums, weights = sums.float(), weights.float()
     values = (sums / weights.clamp_min(1e-12)).softmax(0)
     unseen = weights == 0
     values.masked_fill_(unseen, 0.0)

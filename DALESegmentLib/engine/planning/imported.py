@@ -25,7 +25,8 @@ _STRICT = ConfigDict(extra="forbid", frozen=True)
 class Tiling(BaseModel):
     """How windows lie and are blended. overlap: share of a window; even: steps are evenly long, as nnU-Net has them,
     instead of all but the last; weights: of a window's voxels; sigma: of the Gaussian, as a share of the window;
-    padding: how an image smaller than a window is filled up (torch's modes)."""
+    order: of the axes along which windows follow one another, the slowest first; half: sums of windows are in half
+    precision, as nnU-Net has them; padding: how an image smaller than a window is filled up (torch's modes)."""
 
     model_config = _STRICT
 
@@ -33,6 +34,8 @@ class Tiling(BaseModel):
     even: bool = False
     weights: Literal["gaussian", "constant", "nnunet"] = "gaussian"
     sigma: float = Field(0.125, gt=0, le=10)
+    half: bool = False
+    order: tuple[int, int, int] = (0, 1, 2)
     padding: Literal["replicate", "constant", "reflect", "circular"] = "replicate"
 
 

@@ -54,7 +54,8 @@ def prepare(image: np.ndarray, geometry: Geometry, how: NnunetPreparation) -> Me
 
 
 def finish(logits: np.ndarray, image: np.ndarray, geometry: Geometry, how: NnunetPreparation) -> np.ndarray:
-    """(K, x, y, z) of the prepared image to probabilities (K', *canonical size), see `class_probabilities`.
+    """(K, x, y, z) of the prepared image, in the precision of the sums, to (K', *canonical size), see
+    `class_probabilities`.
 
     image, geometry: as `prepare` got them.
     """
@@ -144,7 +145,7 @@ def _resampled_channel(channel: np.ndarray, shape: tuple[int, ...], order: int, 
     checkpoint()
     wide = channel.astype(np.float64)
     if axis is None:
-        return resize(wide, shape, order, mode="edge", anti_aliasing=False).astype(np.float32)
+        return resize(wide, shape, order, mode="edge", anti_aliasing=False).astype(channel.dtype)
     flat = tuple(n for a, n in enumerate(shape) if a != axis)
     slices = [
         resize(np.take(wide, n, axis), flat, order, mode="edge", anti_aliasing=False) for n in range(wide.shape[axis])
@@ -152,7 +153,7 @@ def _resampled_channel(channel: np.ndarray, shape: tuple[int, ...], order: int, 
     count = len(slices)
     where = count / shape[axis] * (np.arange(shape[axis]) + 0.5) - 0.5
     nearest = ndimage.map_coordinates(np.arange(count), where[None], order=0, mode="nearest")
-    return np.stack([slices[n] for n in nearest], axis).astype(np.float32)
+    return np.stack([slices[n] for n in nearest], axis).astype(channel.dtype)
 
 
 def _separate_axis(own: Sequence[float], wanted: Sequence[float], asked: bool | None) -> int | None:

@@ -63,10 +63,11 @@ def windows_of(
     overlap = tiling.overlap if overlap is None else overlap
     if tiling.even:
         starts = np.stack(np.meshgrid(*_even_steps(size, patch, overlap), indexing="ij"), -1).reshape(-1, len(size))
-    else:
-        interval = [p if p == n else max(int(p * (1 - overlap)), 1) for n, p in zip(size, patch, strict=True)]
-        slices = dense_patch_slices(size, patch, interval)
-        starts = np.array([[s.start for s in window] for window in slices])
+        starts = starts[np.lexsort([starts[:, axis] for axis in reversed(tiling.order)])]
+        return Windows(tuple(size), tuple(patch), starts, tiling.order[0], tiling)
+    interval = [p if p == n else max(int(p * (1 - overlap)), 1) for n, p in zip(size, patch, strict=True)]
+    slices = dense_patch_slices(size, patch, interval)
+    starts = np.array([[s.start for s in window] for window in slices])
     axis = int(np.argmin(np.array(patch) / np.array(size)))
     return Windows(tuple(size), tuple(patch), starts[np.argsort(starts[:, axis], kind="stable")], axis, tiling)
 
