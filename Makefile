@@ -23,12 +23,13 @@ PYTEST := OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -q 
 # Text files are opened with an encoding: Windows has one of its own. A rule that ruff knows in its preview alone.
 ENCODINGS := --preview --select PLW1514
 
-.PHONY: demo test test-quick libraries bench bench-speed bench-reliability soak combinations coverage check format clean help
+.PHONY: demo test test-extras test-quick libraries bench bench-speed bench-reliability soak combinations coverage check format clean help
 
 help:
 	@echo "make demo [DATA=folder]   the whole job once, on a real image, into $(OUT)"
 	@echo "make test                 every test"
 	@echo "make test-quick           the tests that take about a second at most: under a minute on two cores"
+	@echo "make test-extras          tests against programs that only they need, such as nnU-Net; ten minutes on two cores"
 	@echo "make bench [DATA=folder] [ARGS=...]   the published tables, an hour on two cores; goes on where it stopped. ARGS="--tier methods": all methods, another hour"
 	@echo "make bench-speed          time and memory against their references, a quarter of an hour on two cores"
 	@echo "make bench-reliability    kills, bad input, fuzzing, soak, coverage: hours; ARGS=\"--only corpus\" for a part"
@@ -62,6 +63,14 @@ test-quick: $(VENV)/ready
 test: $(VENV)/ready check libraries
 	@echo "== Running every test, several files at a time"
 	@$(PYTEST)
+
+$(VENV)/extras-ready: $(VENV)/ready
+	@echo "== Installing the programs that are compared with" && $(PIP) -e '.[extras-test]'
+	@touch $@
+
+test-extras: $(VENV)/extras-ready
+	@echo "== Comparing with the real nnU-Net: it trains, and both predict"
+	@$(PYTEST) Testing/extras
 
 $(VENV)/bench-ready: $(VENV)/ready
 	@echo "== Installing what the benchmark compares with" && $(PIP) -e '.[benchmark]'

@@ -11,6 +11,8 @@ from Testing.structure import LIBRARY, REPOSITORY, files, imports
 IN_SLICER = {"numpy", "scipy", "SimpleITK", "vtk", "requests", "pydicom", "packaging"}
 """Of what Slicer's own Python brings; scikit-image, psutil, pydantic and nibabel are not of it."""
 OF_THE_PYTORCH_EXTENSION = {"torch"}
+OPTIONAL = {"yaml", "dynamic_network_architectures"}
+"""For models of other programs; where one is missing, a sentence says what to install."""
 DISTRIBUTIONS = {"skimage": "scikit-image", "sklearn": "scikit-learn", "PIL": "pillow"}
 """Where it is not called as its module."""
 
@@ -32,7 +34,7 @@ def in_project() -> dict[str, str]:
 
 
 def test_what_the_engine_imports_is_there_in_slicer():
-    there = set(in_requirements()) | IN_SLICER | OF_THE_PYTORCH_EXTENSION
+    there = set(in_requirements()) | IN_SLICER | OF_THE_PYTORCH_EXTENSION | OPTIONAL
     wrong = [
         f"{file.relative_to(REPOSITORY)} imports {module}"
         for file in files("engine")

@@ -23,13 +23,13 @@ from torch import nn
 from .. import __version__
 from ..core.errors import EngineError
 from ..core.files import read_json, replace, write_atomically, write_json
-from ..planning.networks import NETWORKS, build
+from ..planning.networks import DYNAMIC_NETWORKS, MONAI_NETWORKS, NETWORKS, build
 from ..planning.plan import Plan
 from .config import inference_config
-from .lineage import WEIGHTS
 from .run_folder import BUNDLE_FOLDER, HELD_OUT_FILE, find_bundle
 from .validate import check_plan, inside, read_weights
 
+WEIGHTS = Path("models") / "model.pt"
 METADATA = Path("configs") / "metadata.json"
 
 
@@ -49,7 +49,8 @@ def save_bundle(run_folder: Path, network: nn.Module, plan: Plan, training: dict
     fresh = Path(tempfile.mkdtemp(dir=run_folder, prefix=".bundle."))
     try:
         write_json(fresh / METADATA, _metadata(plan))
-        write_json(fresh / "configs" / "inference.json", inference_config(plan))
+        if plan.imported is None:  # else its own program runs what is written back for it, see `open_model`
+            write_json(fresh / "configs" / "inference.json", inference_config(plan))
         write_json(fresh / "docs" / "training.json", training)
         held_out = run_folder / HELD_OUT_FILE
         if held_out.is_file():  # so that it is known wherever the model goes
@@ -74,6 +75,8 @@ def load_bundle(model: Path, device: torch.device) -> tuple[nn.Module, Plan]:
     try:
         network = build(plan.network, plan.network_arguments)
         network.load_state_dict(weights)
+    except EngineError:
+        raise
     except Exception as error:  # MONAI checks few of its arguments, and raises whatever comes of them
         raise EngineError(
             "model-unusable",
@@ -90,7 +93,8 @@ def load_plan(bundle: Path) -> Plan:
         raise EngineError(
             "foreign-model", f"{bundle.name} is not a model made by DALESegment; choose one that is."
         ) from error
-    if plan.network not in NETWORKS:
+    known = NETWORKS if plan.imported is None else (*MONAI_NETWORKS, *DYNAMIC_NETWORKS)
+    if plan.network not in known:
         raise EngineError(
             "foreign-model",
             f"{bundle.name} uses the network {plan.network[:40]!r}, which is not known; choose another model.",

@@ -19,9 +19,9 @@ from .. import __version__
 from ..core.errors import EngineError
 from ..core.files import read_json, write_atomically, write_json
 from ..planning.plan import Plan
+from .open_model import weights_of
 from .validate import inside
 
-WEIGHTS = Path("models") / "model.pt"
 LINEAGE = Path("docs") / "lineage.json"
 CARD = Path("docs") / "README.md"
 FORMAT, VERSION = "dalesegment-lineage", 1
@@ -86,10 +86,11 @@ class LearnedCase:
 
 
 def weights_hash(bundle: Path) -> str:
-    """By which a model is known: of its weights (BLAKE2b, 64 bits)."""
+    """By which a model, ours or another program's, is known: of its weights (BLAKE2b, 64 bits)."""
     digest = hashlib.blake2b(digest_size=8)
-    if (bundle / WEIGHTS).is_file():
-        digest.update((bundle / WEIGHTS).read_bytes())
+    for path in weights_of(bundle):
+        if path.is_file():
+            digest.update(path.read_bytes())
     return digest.hexdigest()
 
 

@@ -7,6 +7,7 @@ recalibration.json       what review has found out about the confidence, where t
 held_out.json            hashes of the images that are validated on, see `training.validation`
 run.lock                 who is training there, while somebody is, see `only_training_in`
 bundle/                  the model, a MONAI bundle; whole at every moment from the first epoch on
+nnunet/, monai/          the same for the program that the first model came from, where it came from one
 """
 
 from __future__ import annotations
@@ -16,9 +17,10 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import Literal
 
 from ..core.errors import EngineError
-from ..core.files import is_too_long, only_owner, remove
+from ..core.files import is_too_long, only_owner, read_json, remove
 
 RUN_FILE = "run.json"
 CHECKPOINT_FILE = "checkpoint.json"
@@ -29,6 +31,8 @@ HELD_OUT_FILE = "held_out.json"
 RECALIBRATION_FILE = "recalibration.json"
 LOCK_FILE = "run.lock"
 BUNDLE_FOLDER = "bundle"
+WRITTEN_BACK = ("nnunet", "monai")
+"""The model in the form of the program that it came from, where it came from one."""
 IGNORED = {LOCK_FILE, "desktop.ini", "Thumbs.db"}
 """What may lie in a folder that counts as empty: Windows puts the last two there."""
 LONGEST_INSIDE = 60
@@ -67,7 +71,11 @@ def claim_run_folder(folder: Path, *, overwrite: bool) -> None:
     try:
         for name in (RUN_FILE, CHECKPOINT_FILE, *EARLIER_FILES, HELD_OUT_FILE, RECALIBRATION_FILE):
             remove(folder / name)
-        for name in (CHECKPOINT_FOLDER, BUNDLE_FOLDER):  # all of it: what a new bundle keeps of an old one is not its
+        for name in (
+            CHECKPOINT_FOLDER,
+            BUNDLE_FOLDER,
+            *WRITTEN_BACK,
+        ):  # all of it: what a new bundle keeps of an old one is not its
             remove(folder / name)
     except OSError as error:
         raise cannot_write(folder, error) from error
@@ -85,14 +93,52 @@ def cannot_write(folder: Path, error: OSError) -> EngineError:
 
 
 def find_bundle(model: Path) -> Path:
-    """The bundle of a run folder, or the bundle itself."""
-    for folder in (model, model / BUNDLE_FOLDER):
-        if (folder / "configs" / "metadata.json").is_file():
+    """The bundle of a run folder, or the bundle itself; or the folder of another program's model, see `kind_of`.
+
+    Raises EngineError("no-model", "several-models").
+    """
+    for folder in (model, model / BUNDLE_FOLDER, *([model.parent] if fold_of(model) else [])):
+        if kind_of(folder):
             return folder
+    below = [folder for folder in sorted(model.glob("*__*__*")) if kind_of(folder)] if model.is_dir() else []
+    if len(below) > 1:
+        raise EngineError(
+            "several-models",
+            f"{model.name} holds {below[0].name} and {below[1].name}; name the one that is meant.",
+        )
+    if below:
+        return below[0]
     raise EngineError(
         "no-model",
-        f"{model.name} holds no finished model; name a run folder or a bundle with configs and models.",
+        f"{model.name} holds no finished model; name a run folder, a bundle with configs and models, or a "
+        "result folder of nnU-Net.",
     )
+
+
+def kind_of(folder: Path) -> Literal["", "dalesegment", "nnunet", "monai"]:
+    """What a folder holds: a bundle of ours, a result folder of nnU-Net v2, a bundle of MONAI's model zoo, or "" for
+    none of these."""
+    if (folder / "plans.json").is_file() and (folder / "dataset.json").is_file():
+        return "nnunet"
+    metadata = folder / "configs" / "metadata.json"
+    if not metadata.is_file():
+        return ""
+    try:
+        ours = "dalesegment" in read_json(metadata)
+    except EngineError:
+        ours = True  # whoever loads it says what is wrong
+    names = ("inference.json", "inference.yaml", "inference.yml")
+    return "dalesegment" if ours or not any((folder / "configs" / n).is_file() for n in names) else "monai"
+
+
+def fold_of(model: Path) -> str:
+    """The fold of nnU-Net that a path names, or ""."""
+    return model.name if model.name.startswith("fold_") and kind_of(model.parent) == "nnunet" else ""
+
+
+def run_of(bundle: Path) -> Path:
+    """The run folder of a bundle; of another program's model its own folder, which knows nothing of a run."""
+    return bundle.parent if kind_of(bundle) in ("", "dalesegment") else bundle
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import math
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ..core.errors import EngineError
 from ..io.checks import LARGEST_LABEL_VALUE, MOST_LABEL_VALUES
+from ..planning.imported import NnunetPreparation
 from ..planning.plan import Plan
 
 MOST_CHANNELS = 512
@@ -54,35 +55,59 @@ def check_plan(plan: Plan, name: str) -> None:
         and window[0] < window[1]
         and len(numbers) <= _MOST_ARGUMENTS
         and all(math.isfinite(n) for n in numbers)
+        and (not isinstance(plan.imported, NnunetPreparation) or len(plan.imported.channels) == plan.channels)
+        and (plan.imported is None or all(axis < plan.dims for axis in plan.imported.mirrored))
     )
     if not good:
-        raise _unusable(name, "its plan makes no sense")
+        raise unusable(name, "its plan makes no sense")
+
+
+def check_trainable(plan: Plan, name: str) -> None:
+    """Raises EngineError("not-trainable") for a model whose outputs are no classes that exclude one another."""
+    if plan.imported is not None and plan.imported.activation != "softmax":
+        raise EngineError(
+            "not-trainable",
+            f"The outputs of {name[:100]} are regions or one foreground by a sigmoid, which is not trained here; "
+            "predict, review and confidence take it as it is.",
+        )
 
 
 def read_weights(path: Path, plan: Plan, name: str) -> dict[str, Tensor]:
-    """The tensors of a weights file, unpickled by torch's own list of harmless types alone.
+    """The tensors of a weights file. Raises EngineError("model-unusable"), see `load_plain` and `read_tensors`."""
+    return read_tensors(load_plain(path, name), plan, name)
 
-    Raises EngineError("model-unusable") for anything else, for packed files, and where the plan asks for layers wider
-    than these weights.
+
+def load_plain(path: Path, name: str, harmless: Sequence[Any] = ()) -> Any:
+    """What a weights file holds, unpickled by torch's own list of harmless types and those given alone.
+
+    Raises EngineError("model-unusable") for anything else, and for packed files.
     """
     try:
         with zipfile.ZipFile(path) as archive:
             if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
-                raise _unusable(name, "its weights are packed")
-        weights: Any = torch.load(path, map_location="cpu", weights_only=True)
+                raise unusable(name, "its weights are packed")
+        if not harmless:
+            return torch.load(path, map_location="cpu", weights_only=True)
+        with torch.serialization.safe_globals(list(harmless)):
+            return torch.load(path, map_location="cpu", weights_only=True)
     except EngineError:
         raise
     except Exception as error:  # torch raises a dozen kinds here, all of which mean the same to the user
-        raise _unusable(name, "its weights are missing, damaged or not plain weights") from error
+        raise unusable(name, "its weights are missing, damaged or not plain weights") from error
+
+
+def read_tensors(weights: Any, plan: Plan, name: str) -> dict[str, Tensor]:
+    """Plain tensors by name. Raises EngineError("model-unusable") for anything else, and where the plan asks for layers
+    wider than these."""
     if not isinstance(weights, Mapping) or not all(isinstance(value, Tensor) for value in weights.values()):
-        raise _unusable(name, "its weights are not plain weights")
+        raise unusable(name, "its weights are not plain weights")
     # a view of one number can claim any size
     if any(t.numel() * t.element_size() > t.untyped_storage().nbytes() for t in weights.values()):
-        raise _unusable(name, "its weights are not plain weights")
+        raise unusable(name, "its weights are not plain weights")
     widest = max((n for t in weights.values() for n in t.shape), default=0)
     arguments = {key: value for key, value in plan.network_arguments.items() if key != "img_size"}
     if any(abs(n) > max(widest, _SMALL) for n in _numbers(arguments)):
-        raise _unusable(name, "its network is larger than its weights")
+        raise unusable(name, "its network is larger than its weights")
     return dict(weights)
 
 
@@ -98,5 +123,6 @@ def _numbers(value: Any) -> Iterator[float]:
         yield value
 
 
-def _unusable(name: str, why: str) -> EngineError:
-    return EngineError("model-unusable", f"The model {name} cannot be used: {why}; nothing was loaded.")
+def unusable(name: str, why: str) -> EngineError:
+    """The error for a model that is damaged or made to harm."""
+    return EngineError("model-unusable", f"The model {name[:100]} cannot be used: {why}; nothing was loaded.")

@@ -148,7 +148,20 @@ Quiet = Annotated[
     typer.Option("--quiet", "-q", help="Print the paths of the results alone, and errors.", rich_help_panel=RESULT),
 ]
 
-Model = Annotated[Path, typer.Option("--model", "-m", help="A bundle folder, or the run folder of a training.")]
+MODEL_HELP = "A run folder, a bundle, a result folder of nnU-Net, or a bundle of MONAI's model zoo."
+Model = Annotated[Path, typer.Option("--model", "-m", help=MODEL_HELP)]
+OptionalModel = Annotated[
+    Path | None,
+    typer.Option("--model", "-m", help=MODEL_HELP, show_default=False),
+]
+ProbabilityFolder = Annotated[
+    Path | None,
+    typer.Option(
+        "--probabilities",
+        help="Folder of class probabilities of any program (.npz, NIfTI, NRRD), in place of a model.",
+        show_default=False,
+    ),
+]
 Device = Annotated[
     str | None,
     typer.Option(

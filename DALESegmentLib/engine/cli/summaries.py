@@ -70,6 +70,8 @@ def too_weak(result: Result) -> None:
 
 
 def finetuning(result: Result) -> None:
+    if result.get("written_back"):
+        console.print(f"For the program that the model came from: {result['written_back']}")
     training(result)
     if result["bias"]:
         console.print(f"Systematic bias: {result['bias']}; undone in what nobody corrected")

@@ -17,8 +17,10 @@ from .options import (
     Format,
     Json,
     Model,
+    OptionalModel,
     Out,
     Overwrite,
+    ProbabilityFolder,
     Quiet,
     ResultFormat,
     Seed,
@@ -70,9 +72,10 @@ def predict(
 
 @on_cases()
 def confidence(
-    model: Model,
     out: Out,
     chosen: CaseChoice,
+    model: OptionalModel = None,
+    probabilities: ProbabilityFolder = None,
     result_format: ResultFormat = None,
     device: Device = None,
     overwrite: Overwrite = False,
@@ -82,15 +85,17 @@ def confidence(
     """Write a map of label confidence for every labelled case."""
     written = result_format and result_format.value
     settings = given(format=written, device=device, overwrite=overwrite or None)
-    parameters = given(model=model, cases=chosen.parameter(), out=out) | settings
+    judge = given(model=model, probabilities=probabilities)
+    parameters = judge | given(cases=chosen.parameter(), out=out) | settings
     perform("confidence", parameters, as_json, summaries.confidences, quiet)
 
 
 @on_cases()
 def review(
-    model: Model,
     out: Out,
     chosen: CaseChoice,
+    model: OptionalModel = None,
+    probabilities: ProbabilityFolder = None,
     regions: Annotated[
         int | None, typer.Option(min=1, help="Errors a case at most (20).", rich_help_panel=RESULT)
     ] = None,
@@ -108,7 +113,8 @@ def review(
     """List the probable errors of labels, worst first."""
     written = result_format and result_format.value
     settings = given(format=written, device=device, limit=regions, audit=audit, seed=seed, overwrite=overwrite or None)
-    parameters = given(model=model, cases=chosen.parameter(), out=out) | settings
+    judge = given(model=model, probabilities=probabilities)
+    parameters = judge | given(cases=chosen.parameter(), out=out) | settings
     perform("review", parameters, as_json, summaries.regions, quiet)
 
 

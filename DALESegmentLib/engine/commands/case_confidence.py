@@ -6,15 +6,16 @@ lossless format. Of cases that the model was trained on they also say why the vo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
+import torch
 from monai.data import MetaTensor
 
-from ..bundle.run_folder import find_bundle
+from ..bundle.run_folder import find_bundle, run_of
 from ..core.device import choose_device
 from ..core.errors import checkpoint
 from ..core.files import about_to_change, not_written, write_json
@@ -26,6 +27,7 @@ from ..dale.quality import Recalibration, RegionContext, quality_of
 from ..inference.measurements import Calibrations, load_agreement, load_calibration, measurements_of_label
 from ..inference.predictor import Predictor, cached_predictor
 from ..io.case import Case, CaseSource
+from ..planning.imported import seen
 from ..planning.plan import Plan
 from ..planning.preprocessing import label_classes, native_disagreement, prepare_label
 from ..training.checkpoint import load_labels
@@ -33,7 +35,8 @@ from ..training.validation import load_recalibration
 from .dataset import find_labelled, read_labelled
 from .label_source import LabelSource, native_source, source_of_case
 from .parameters import ModelParameters
-from .result_files import ResultFiles, check_free
+from .probability_files import ProbabilityFiles
+from .result_files import ConfidenceParameters, ResultFiles, check_free
 from .results_folder import check_apart
 from .suitability import Suitability, check_case, examine, labelled_alone, tell_unlike
 
@@ -108,6 +111,34 @@ class CaseConfidence:
         return measurements_of_label(self.case, self.probabilities, self.plan, self.calibrations, unseen=self.unseen)
 
 
+@dataclass(frozen=True)
+class Judge:
+    """What judges labels, with what is known of it."""
+
+    predictor: Predictor | ProbabilityFiles
+    calibrations: Calibrations
+    agreed: Agreements
+    labels: Mapping[str, LabelState]
+    """Of the cases it was trained on."""
+    recalibration: Recalibration
+
+    @staticmethod
+    def of_model(model: Path, device: torch.device) -> Judge:
+        bundle = find_bundle(model)
+        return Judge(
+            cached_predictor(model, device),
+            load_calibration(bundle),
+            load_agreement(bundle),
+            load_labels(run_of(bundle)),
+            load_recalibration(run_of(bundle)),
+        )
+
+    @staticmethod
+    def of_files(folder: Path, sources: Sequence[CaseSource], progress: Progress) -> Judge:
+        """Nothing is known of how these probabilities came about."""
+        return Judge(ProbabilityFiles.of(folder, sources, progress), {}, {}, {}, Recalibration())
+
+
 @dataclass
 class PreparedInput:
     """A case that is read and prepared, before the long look at all of it."""
@@ -133,14 +164,15 @@ def case_confidences(
     first: is called with every case before the model looks at the whole of it. looked: gets what was found out about
     the cases before the work.
     """
-    device = choose_device(asked.device)
-    predictor = cached_predictor(asked.model, device)
-    plan, bundle = predictor.plan, find_bundle(asked.model)
-    run_folder, calibrations, agreed = bundle.parent, load_calibration(bundle), load_agreement(bundle)
-    labels, recalibration = load_labels(run_folder), load_recalibration(run_folder)
     looked = Suitability() if looked is None else looked
+    files = asked.probabilities if isinstance(asked, ConfidenceParameters) else None
+    judge = Judge.of_model(asked.model, choose_device(asked.device)) if files is None else None
     labelled = labelled_alone(asked.cases.find(), progress, looked)
-    sources = find_labelled(asked.cases, progress, labelled, plan.class_names)
+    known = None if judge is None else judge.predictor.plan.class_names
+    sources = find_labelled(asked.cases, progress, labelled, known)
+    if judge is None:
+        judge = Judge.of_files(cast(Path, files), sources, progress)
+    predictor, plan, labels, recalibration = judge.predictor, judge.predictor.plan, judge.labels, judge.recalibration
     check_apart(asked.out, sources)
     if len(sources) > 1:
         examine(sources, plan, progress.part(0, 5), looked, labelled=True, out=asked.out, maps=1)
@@ -160,7 +192,7 @@ def case_confidences(
         disagreement, label_source = _native(labels.get(source.name), case, plan, part)
         label_source = label_source or source_of_case(case)
         part.check()
-        if first is not None:
+        if first is not None and isinstance(predictor, Predictor) and image is not None:
             first(PreparedInput(source, case, image, disagreement, recalibration, predictor, part))
         probabilities = predictor.probabilities(case, part, image=image)
         part.check()
@@ -175,9 +207,9 @@ def case_confidences(
             plan,
             probabilities,
             confidence,
-            calibrations if looked.intervals_hold(case.name) else {},
+            judge.calibrations if looked.intervals_hold(case.name) else {},
             unseen,
-            agreed,
+            judge.agreed,
             recalibration,
             label_source,
             part,
@@ -232,9 +264,10 @@ def _native(
     known = labels.disagreement_of(label)
     if known is None:
         return None, None
-    source = native_source(labels, affine, case.geometry)
+    grid = seen(case.geometry, plan.imported)
+    source = native_source(labels, affine, grid)
     progress.check()
-    return native_disagreement(known, affine, case.geometry), source
+    return native_disagreement(known, affine, grid), source
 
 
 def summary(doubt: CaseConfidence, paths: dict[str, str]) -> dict[str, Any]:

@@ -4,31 +4,31 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..bundle.run_folder import find_bundle
 from ..core.progress import Progress
 from ..dale.agreement import Agreements, pooled_agreement, weak_classes
 from .case_confidence import case_confidences, summary
 from .dataset import labels_said, left_over_said
 from .measurement_table import write_measurements
-from .result_files import FormatParameters, ResultFiles
+from .result_files import ConfidenceParameters, ResultFiles
 from .results_folder import results_folder
 from .suitability import Suitability, weak_since_training
 
 
 def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
-    asked = FormatParameters.model_validate(parameters)
+    asked = ConfidenceParameters.model_validate(parameters)
+    asked.check_model()
     with results_folder(asked.out, overwrite=asked.overwrite, data=asked.cases.folder) as folder:
         return _confidence(asked, progress) | folder.about()
 
 
-def _confidence(asked: FormatParameters, progress: Progress) -> dict[str, Any]:
+def _confidence(asked: ConfidenceParameters, progress: Progress) -> dict[str, Any]:
     beside = left_over_said(asked.cases, progress)
     looked = Suitability()
     items, agreements = [], []
     agreed: Agreements = {}
     labels: dict[str, list[str]] = {}
     names: dict[int, str] = {}
-    files = ResultFiles.of(asked, find_bundle(asked.model))
+    files = ResultFiles.of(asked)
     if files.has_conditions:
         files.check(asked.cases.find())
     for doubt in case_confidences(asked, progress, looked=looked):

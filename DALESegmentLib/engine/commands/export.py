@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from pydantic import Field
 
-from ..bundle.bundle import load_plan
+from ..bundle.open_model import open_plan
 from ..bundle.run_folder import find_bundle
 from ..core.errors import EngineError
 from ..core.progress import Progress
@@ -95,7 +95,7 @@ def _run(asked: ExportParameters, progress: Progress) -> dict[str, Any]:
 def _names_of_results(asked: ExportParameters, rows: Sequence[Region]) -> dict[int, str]:
     """{value: name} of the classes in the results, and in what was decided about them."""
     if asked.model is not None:
-        return load_plan(find_bundle(asked.model)).class_names
+        return open_plan(asked.model).class_names
     return {row.label_value: row.class_name for row in rows if row.label_value} | names_in_folder(asked.results)
 
 

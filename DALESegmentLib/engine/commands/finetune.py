@@ -18,9 +18,10 @@ import torch
 from pydantic import Field, ValidationError
 from torch import Tensor
 
-from ..bundle.bundle import load_bundle
 from ..bundle.lineage import ancestry_of
-from ..bundle.run_folder import RUN_FILE, find_bundle, run_folder
+from ..bundle.open_model import files_of_folds, open_model, write_back
+from ..bundle.run_folder import RUN_FILE, find_bundle, run_folder, run_of
+from ..bundle.validate import check_trainable
 from ..core.device import choose_device
 from ..core.errors import EngineError
 from ..core.files import read_json
@@ -74,7 +75,8 @@ class FinetuneParameters(Parameters):
 
 def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
     asked = FinetuneParameters.model_validate(parameters)
-    if asked.out.resolve() == find_bundle(asked.model).parent.resolve():
+    source = find_bundle(asked.model).resolve()
+    if asked.out.resolve() in (run_of(source), *source.parents[:1], source):
         raise EngineError(
             "run-exists", "A fine-tune needs a folder of its own, so that the model it starts from is kept."
         )
@@ -86,8 +88,12 @@ def _finetune(asked: FinetuneParameters, progress: Progress) -> dict[str, Any]:
     started = time.monotonic()
     budget = Budget(started, asked.seconds)
     device = choose_device(asked.device)
-    network, plan = load_bundle(asked.model, device)
-    run_folder = find_bundle(asked.model).parent
+    network, plan = open_model(asked.model, device, to_train=True)
+    check_trainable(plan, asked.model.name)
+    folds = len(files_of_folds(asked.model))
+    if folds > 1:
+        progress.report(0, "reading", f"Of {folds} folds the first one learns; name another one by its own folder")
+    run_folder = run_of(find_bundle(asked.model))
     earlier, held_out = _earlier_run(run_folder), load_held_out(find_bundle(asked.model))
     found = asked.cases.find_to_learn()
     report_held_out_for_test(asked.cases, progress)
@@ -144,10 +150,13 @@ def _finetune(asked: FinetuneParameters, progress: Progress) -> dict[str, Any]:
     )
     save_recalibration(asked.out, known)
     inherit_calibration(find_bundle(asked.model), find_bundle(asked.out))
+    back = None if plan.imported is None else write_back(asked.model, asked.out / plan.imported.folder, network, plan)
     network.eval()
     after = score_reviewed(confirmed, predictor, progress.part(95, 100))
     result |= {"seconds": round(time.monotonic() - started, 2), "replayed": len(replay)}
     result["bias"] = bias.describe() if bias is not None else None
+    if back is not None:
+        result["written_back"] = str(back)
     result |= compare_scores(before, after, dice, result["validation_dice"])
     describe_accepted(record, result)
     return result

@@ -36,7 +36,7 @@ def _predict(asked: PredictParameters, progress: Progress) -> dict[str, Any]:
     device = choose_device(asked.device)
     predictor = cached_predictor(asked.model, device)
     bundle = find_bundle(asked.model)
-    plan, calibrations, files = predictor.plan, load_calibration(bundle), ResultFiles.of(asked, bundle)
+    plan, calibrations, files = predictor.plan, load_calibration(bundle), ResultFiles.of(asked)
     # a label beside the image is of no use here, and must not keep it from being segmented
     sources = [source.without_label() for source in asked.cases.find()]
     check_apart(asked.out, sources)

@@ -14,6 +14,7 @@ from pydantic import Field
 
 from .. import __version__
 from ..bundle.lineage import weights_hash
+from ..bundle.run_folder import find_bundle, run_of
 from ..core.errors import EngineError
 from ..core.files import remove, replacing
 from ..dale.issues import Region
@@ -42,6 +43,20 @@ class FormatParameters(ModelParameters):
     format: Format = Field("as-input", description="of what is written for a case")
 
 
+class ConfidenceParameters(FormatParameters):
+    """Labels are judged by a model, or by class probabilities that any program wrote for the cases."""
+
+    model: Path | None = None  # type: ignore[assignment]
+    probabilities: Path | None = Field(None, description="folder of class probabilities, in place of a model")
+
+    def check_model(self) -> None:
+        """Raises EngineError("no-model") unless one of the two is given."""
+        if (self.model is None) == (self.probabilities is None):
+            raise EngineError(
+                "no-model", "Name a model by --model, or a folder of class probabilities by --probabilities, not both."
+            )
+
+
 @dataclass(frozen=True)
 class ResultFiles:
     """Writes results below `out`. Array cases get `.npy` whatever the format is."""
@@ -51,11 +66,10 @@ class ResultFiles:
     made: Provenance = UNKNOWN
 
     @staticmethod
-    def of(asked: FormatParameters, bundle: Path) -> ResultFiles:
-        """For a command; bundle: of the model whose results they are."""
-        if asked.format == "as-input":
-            return ResultFiles(asked.out)
-        return ResultFiles(asked.out, asked.format, provenance(bundle))
+    def of(asked: FormatParameters) -> ResultFiles:
+        """For a command. Raises the errors of `find_bundle`."""
+        made = UNKNOWN if asked.model is None else provenance(find_bundle(asked.model))
+        return ResultFiles(asked.out, asked.format, UNKNOWN if asked.format == "as-input" else made)
 
     @property
     def has_conditions(self) -> bool:
@@ -163,7 +177,7 @@ def find_named(folder: Path, name: str) -> Path | None:
 
 def provenance(bundle: Path, reviewer: str = "") -> Provenance:
     """Of results of a model: its identity is the hash of its weights (BLAKE2b, 64 bits)."""
-    return Provenance(bundle.resolve().parent.name, weights_hash(bundle), __version__, reviewer)
+    return Provenance(run_of(bundle.resolve()).name, weights_hash(bundle), __version__, reviewer)
 
 
 def write_map(source: CaseSource, out: Path, stem: str, array: np.ndarray, geometry: Geometry) -> str:

@@ -33,12 +33,12 @@ from ..review.pictures import RegionViews, first_pieces, look_at
 from .case_confidence import CaseConfidence, case_confidences, summary
 from .dataset import labels_said, left_over_said
 from .measurement_table import write_measurements
-from .result_files import FormatParameters, ResultFiles, SparseMap, write_map, write_regions
+from .result_files import ConfidenceParameters, ResultFiles, SparseMap, write_map, write_regions
 from .results_folder import results_folder
 from .suitability import Suitability, weak_since_training
 
 
-class ReviewParameters(FormatParameters):
+class ReviewParameters(ConfidenceParameters):
     limit: int = Field(20, ge=1, description="errors a case, beside those that are gathered")
     audit: int = Field(0, ge=0, le=10_000, description="places to draw at random, over all cases")
     seed: int = Field(0, ge=0, le=LARGEST_SEED, description="of the audit")
@@ -46,6 +46,7 @@ class ReviewParameters(FormatParameters):
 
 def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
     asked = ReviewParameters.model_validate(parameters)
+    asked.check_model()
     if asked.audit:
         check_not_begun(asked.out / AUDIT_FILE)
     with results_folder(asked.out, overwrite=asked.overwrite, data=asked.cases.folder) as folder:
@@ -55,7 +56,7 @@ def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
 def _review(asked: ReviewParameters, progress: Progress) -> dict[str, Any]:
     looked, beside = Suitability(), left_over_said(asked.cases, progress)
     items, found, maps = [], [], []
-    files, views = ResultFiles.of(asked, find_bundle(asked.model)), RegionViews()
+    files, views = ResultFiles.of(asked), RegionViews()
     if files.has_conditions:
         files.check(asked.cases.find())
     agreed: Agreements = {}
@@ -130,7 +131,8 @@ def _review(asked: ReviewParameters, progress: Progress) -> dict[str, Any]:
         item |= write_regions(files, source, sparse.full(kept), geometry, rows)
     csv, json = asked.out / "regions.csv", asked.out / "regions.json"
     write_regions_csv(made.regions, csv)
-    by = {"program": f"DALESegment {__version__}", "weights": weights_hash(find_bundle(asked.model))}
+    weights = "" if asked.model is None else weights_hash(find_bundle(asked.model))
+    by = {"program": f"DALESegment {__version__}", "weights": weights}
     write_regions_json(made.regions, json, made_by=by, **made.about())
     result = {"regions": [r.as_dict() for r in made.regions], "csv": str(csv), "json": str(json), "items": items}
     weak = weak_since_training(agreed, known_names, made.too_weak)

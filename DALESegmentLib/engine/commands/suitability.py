@@ -125,8 +125,9 @@ def check_case(case: Case, plan: Plan, image_names: Sequence[str] = ()) -> list[
 
     Raises EngineError("wrong-channels", "wrong-dimensions") and, of a label, ("unknown-class").
     """
-    check_image_order(case.name, image_names, plan)
-    check_channels(case, plan)
+    if plan.network:  # else no network looks at the image
+        check_image_order(case.name, image_names, plan)
+        check_channels(case, plan)
     if case.label is not None:
         label_classes(case, plan)
     signs = data_shift(ImageStatistics.of(case), plan.trained_on, fixed_units=plan.normalise == "ct")

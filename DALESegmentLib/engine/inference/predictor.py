@@ -19,17 +19,19 @@ from monai.data import MetaTensor
 from scipy import ndimage
 from torch import Tensor, nn
 
-from ..bundle.bundle import METADATA, WEIGHTS, load_bundle
+from ..bundle.open_model import files_of, folds_of, open_model
 from ..bundle.run_folder import find_bundle
 from ..core.errors import EngineError
 from ..core.progress import Progress
 from ..geometry.grid import Geometry
 from ..geometry.orientation import from_canonical
 from ..io.case import Case
+from ..planning import monai_preparation, nnunet_preparation
+from ..planning.imported import MonaiPreparation, seen
 from ..planning.plan import Plan
 from ..planning.preprocessing import prepare_image, to_native
 from ..planning.windows import Windows, padded, windows_of
-from .slab import SlabWriter
+from .slab import OutputWriter, SlabWriter
 from .sliding_window import SlidingWindowRunner
 
 Mode = Literal["exact", "foreground"]
@@ -49,6 +51,7 @@ class Predictor:
         self.plan = plan
         self.device = device
         self.sweep = SlidingWindowRunner(network, plan, device)
+        self._folds = [SlidingWindowRunner(each, plan, device) for each in folds_of(network)]
 
     def prepared_probabilities(self, image: Tensor, progress: Progress) -> Tensor:
         """image: (C, x, y, z) prepared; returns (K, x, y, z) float32 on the CPU, summing to 1 over K."""
@@ -89,10 +92,39 @@ class Predictor:
         self, case: Case, progress: Progress, mode: Mode, image: MetaTensor | None, message: str, *, decide: bool
     ) -> np.ndarray:
         image = self.prepare(case, progress) if image is None else image
+        if self.plan.imported is not None:
+            found = self._as_its_program(case, progress, mode, image, message)
+            return self.decided(found)[None] if decide else found
         grid = (image.affine, case.geometry)
         values = self._run(image.as_tensor(), progress, mode, message, decide=decide, grid=grid)
         progress.check()
         return from_canonical((values.unsqueeze(0) if decide else values).numpy(), case.geometry)
+
+    def _as_its_program(
+        self, case: Case, progress: Progress, mode: Mode, image: MetaTensor, message: str
+    ) -> np.ndarray:
+        """(K, *geometry.array_shape) probabilities, as the program that trained the network computes them.
+
+        Raises EngineError("wrong-mode"): its windows are all run.
+        """
+        how = self.plan.imported
+        if mode != "exact":
+            raise EngineError("wrong-mode", "A model of another program is run over every window; leave --mode out.")
+        full, where = padded(image.as_tensor(), self.plan.patch_size, self.plan.tiling)
+        windows = windows_of(tuple(full.shape[1:]), self.plan.patch_size, tiling=self.plan.tiling)
+        keep = partial(OutputWriter, where, windows.axis, self.plan.outputs)
+        outputs = torch.stack([s.run(full, windows, keep, progress, message, partial=False) for s in self._folds])
+        outputs = (outputs.half() if self.plan.tiling.half else outputs).sum(0) / len(outputs)
+        progress.check()
+        grid = seen(case.geometry, how)
+        if isinstance(how, MonaiPreparation):
+            return monai_preparation.finish(outputs, image, grid, how)
+        assert how is not None
+        return from_canonical(nnunet_preparation.finish(outputs.numpy(), case.image, grid, how), grid)
+
+    def decided(self, probabilities: np.ndarray) -> np.ndarray:
+        """(K, *grid) to network classes (*grid)."""
+        return decide(probabilities, self.plan)
 
     def _run(
         self,
@@ -104,8 +136,8 @@ class Predictor:
         decide: bool,
         grid: Grid | None = None,
     ) -> Tensor:
-        full, where = padded(image, self.plan.patch_size)
-        every = windows_of(tuple(full.shape[1:]), self.plan.patch_size)
+        full, where = padded(image, self.plan.patch_size, self.plan.tiling)
+        every = windows_of(tuple(full.shape[1:]), self.plan.patch_size, tiling=self.plan.tiling)
         windows = foreground_windows(full, every, self.sweep, self.plan, progress) if mode == "foreground" else every
 
         def keep() -> SlabWriter:
@@ -135,7 +167,15 @@ def check_channels(case: Case, plan: Plan) -> None:
 
 def label_values(probabilities: np.ndarray, plan: Plan) -> np.ndarray:
     """The most probable class's label value, (K, *grid) to (*grid), in the smallest type that holds them all."""
-    return as_label_values(probabilities.argmax(0), plan)
+    return as_label_values(decide(probabilities, plan), plan)
+
+
+def decide(probabilities: np.ndarray, plan: Plan) -> np.ndarray:
+    """(K, *grid) to network classes (*grid): the most probable one; of regions as their program decides."""
+    if plan.imported is not None and plan.imported.activation == "regions":
+        return nnunet_preparation.decide_regions(probabilities)
+    found: np.ndarray = probabilities.argmax(0)
+    return found
 
 
 def as_label_values(classes: np.ndarray, plan: Plan) -> np.ndarray:
@@ -192,10 +232,12 @@ def predict_region(predictor: Predictor, image: MetaTensor, box: Geometry, progr
     image: (C, x, y, z) prepared, with its affine; box: a part of the image's own grid (`Geometry.part`).
     """
     plan = predictor.plan
-    first, last = _prepared_box(box, image.affine.numpy(), image.shape[1:])
-    full, where = padded(image.as_tensor(), plan.patch_size)
+    first, last = _prepared_box(seen(box, plan.imported), image.affine.numpy(), image.shape[1:])
+    box = seen(box, plan.imported)
+    full, where = padded(image.as_tensor(), plan.patch_size, plan.tiling)
     before = np.array([w.start for w in where])
-    windows = windows_of(tuple(full.shape[1:]), plan.patch_size).intersecting(first + before, last + before)
+    every = windows_of(tuple(full.shape[1:]), plan.patch_size, tiling=plan.tiling)
+    windows = every.intersecting(first + before, last + before)
     start, size = windows.frame()
     frame = tuple(slice(int(s), int(s + n)) for s, n in zip(start, size, strict=True))
     low = np.maximum(before, start)
@@ -228,12 +270,12 @@ _kept: dict[tuple, Predictor] = {}
 def cached_predictor(model: Path, device: torch.device) -> Predictor:
     """A predictor for inference only: a training loads its own network. Reloads the model if its files changed.
 
-    Raises the errors of `load_bundle`."""
-    bundle = find_bundle(model).resolve()
-    key = (bundle, str(device), *(_state(bundle / part) for part in (WEIGHTS, METADATA)))
+    Raises the errors of `open_model`."""
+    find_bundle(model)
+    key = (model.resolve(), str(device), *((path, _state(path)) for path in files_of(model)))
     if key not in _kept:
         _kept.clear()  # first: two models may not fit
-        network, plan = load_bundle(model, device)
+        network, plan = open_model(model, device)
         _kept[key] = Predictor(optimize_for_inference(network, plan, device), plan, device)
     return _kept[key]
 
@@ -242,7 +284,7 @@ def _state(path: Path) -> tuple[int, int] | None:
     try:
         found = path.stat()
     except OSError:
-        return None  # load_bundle says what is wrong
+        return None  # open_model says what is wrong
     return found.st_mtime_ns, found.st_size
 
 

@@ -34,12 +34,13 @@ class Slab:
         self._windows = windows
         self._axis = windows.axis
         self._take = take
-        self._weights = window_weights(windows.patch, device)
+        self._weights = window_weights(windows.patch, device, windows.tiling)
         self._weigh = weigh
         self._first = 0
         rows = windows.patch[self._axis]
         shape = [rows if axis == self._axis else n for axis, n in enumerate(windows.size)]
-        self._sums = torch.zeros(classes + weigh, *shape, device=device)
+        kind = torch.half if windows.tiling.half else torch.float32
+        self._sums = torch.zeros(classes + weigh, *shape, device=device, dtype=kind)
 
     @staticmethod
     def bytes_needed(windows: Windows, classes: int) -> int:
@@ -55,7 +56,10 @@ class Slab:
                 for axis, (s, n) in enumerate(zip(start, self._windows.patch, strict=True))
             )
             here = self._sums[np.index_exp[:] + place]
-            here[: len(logits)].addcmul_(logits, self._weights)
+            if self._windows.tiling.half:  # each product in single precision, as addcmul_ would not have it
+                here[: len(logits)] += logits * self._weights
+            else:
+                here[: len(logits)].addcmul_(logits, self._weights)
             if self._weigh:
                 here[-1] += self._weights
 
@@ -136,6 +140,29 @@ class SlabWriter:
         self.values.narrow(axis, first, rows.shape[axis]).copy_(rows.to(self.values.dtype))
 
 
+class OutputWriter:
+    """Takes the rows of a slab as `SlabWriter` does, and keeps the blended outputs themselves, (K, *size)."""
+
+    needs_weights = True
+
+    def __init__(self, where: tuple[slice, ...], axis: int, outputs: int) -> None:
+        self._where = where
+        self._axis = axis
+        self.values = torch.zeros(outputs, *(w.stop - w.start for w in where))
+
+    def take(self, first: int, sums: Tensor, weights: Tensor | None) -> None:
+        """Of the padded image; see `slab.TakeRows`."""
+        assert weights is not None
+        rows = self._where[self._axis]
+        low, high = max(first, rows.start), min(first + sums.shape[self._axis + 1], rows.stop)
+        if low >= high:
+            return
+        inside = list(self._where)
+        inside[self._axis] = slice(low - first, high - first)
+        here = sums[np.index_exp[:] + tuple(inside)] / weights[tuple(inside)]
+        self.values.narrow(self._axis + 1, low - rows.start, high - low).copy_(here)
+
+
 def _decided(sums: Tensor, weights: Tensor | None) -> Tensor:
     classes = sums.argmax(0)
     return classes if weights is None else classes.masked_fill_(weights == 0, 0)
@@ -144,6 +171,7 @@ def _decided(sums: Tensor, weights: Tensor | None) -> Tensor:
 def _probabilities(sums: Tensor, weights: Tensor | None) -> Tensor:
     """(K, *rows). Where there was no window it is surely background."""
     assert weights is not None
+    sums, weights = sums.float(), weights.float()
     values = (sums / weights.clamp_min(1e-12)).softmax(0)
     unseen = weights == 0
     values.masked_fill_(unseen, 0.0)

@@ -15,11 +15,11 @@ from ..core.memory import available_memory
 from ..core.progress import Progress
 from ..planning.plan import Plan
 from ..planning.windows import Windows
-from .slab import Slab, SlabWriter
+from .slab import OutputWriter, Slab, SlabWriter
 
 SMALLER = "Memory is short: going on in smaller steps, which takes a little longer"
 ON_THE_CPU = "The memory of the GPU is too small for this image: going on without it, which takes longer"
-Keep = Callable[[], SlabWriter]
+Keep = Callable[[], SlabWriter | OutputWriter]
 
 
 class SlidingWindowRunner:
@@ -63,16 +63,17 @@ class SlidingWindowRunner:
         device: torch.device,
         image: Tensor,
         windows: Windows,
-        kept: SlabWriter,
+        kept: SlabWriter | OutputWriter,
         progress: Progress,
         message: str,
         partial: bool,
     ) -> Tensor:
-        fits = Slab.bytes_needed(windows, self._plan.classes) < FREE_SHARE * free_bytes(device)
+        outputs_each = self._plan.outputs
+        fits = Slab.bytes_needed(windows, outputs_each) < FREE_SHARE * free_bytes(device)
         where = device if fits else torch.device("cpu")
         if image.nbytes < FREE_SHARE * free_bytes(device) / 2:
             image = image.to(device)
-        slab = Slab(windows, self._plan.classes, where, kept.take, weigh=partial or kept.needs_weights)
+        slab = Slab(windows, outputs_each, where, kept.take, weigh=partial or kept.needs_weights)
         wanted = sw_batch_size(self._plan, windows.patch, device)
         n = 0
         while n < len(windows):
@@ -146,7 +147,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 def _first_width(plan: Plan) -> int:
     arguments = plan.network_arguments
-    for name in ("init_filters", "channels", "filters", "feature_size"):
+    for name in ("init_filters", "channels", "filters", "feature_size", "features_per_stage", "features"):
         width = arguments.get(name)
         if width:
             return int(width[0] if isinstance(width, (list, tuple)) else width)

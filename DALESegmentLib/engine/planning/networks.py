@@ -11,7 +11,17 @@ import torch
 from monai.networks import nets
 from torch import Tensor, nn
 
+from ..core.errors import EngineError
+
 NETWORKS = ("UNet", "AttentionUnet", "SegResNet", "DynUNet", "SwinUNETR")
+DYNAMIC_NETWORKS = ("PlainConvUNet", "ResidualEncoderUNet", "ResidualUNet")
+"""nnU-Net's, of the package dynamic-network-architectures."""
+LAYERS = (
+    *(f"{kind}{dims}d" for kind in ("Conv", "InstanceNorm", "BatchNorm", "Dropout") for dims in (2, 3)),
+    *("LeakyReLU", "ReLU", "GELU", "ELU", "SiLU", "PReLU"),
+)
+MONAI_NETWORKS = (*NETWORKS, "BasicUNet", "UNETR", "VNet", "HighResNet")
+"""That a bundle of MONAI may name."""
 LEARNING_RATES = {"SwinUNETR": 5e-4}
 LEARNING_RATE = 3e-3
 _DEEPEST = 5
@@ -66,7 +76,34 @@ def design(
 
 
 def build(name: str, arguments: dict[str, Any]) -> nn.Module:
+    """Raises EngineError("package-missing"), and whatever comes of arguments that make no sense."""
+    if name in DYNAMIC_NETWORKS:
+        return _build_dynamic(name, arguments)
     return getattr(nets, name)(**arguments)
+
+
+def _build_dynamic(name: str, arguments: dict[str, Any]) -> nn.Module:
+    """A network of nnU-Net, with one output in training, too. Layers are named; only those below are known."""
+    try:
+        from dynamic_network_architectures.architectures import unet
+    except ImportError as missing:
+        raise EngineError(
+            "package-missing",
+            "A network of nnU-Net needs the Python package dynamic-network-architectures; install it with "
+            "pip install dynamic-network-architectures.",
+        ) from missing
+    layers = {
+        key: None if arguments.get(key) is None else getattr(nn, _known_layer(arguments[key]))
+        for key in ("conv_op", "norm_op", "nonlin", "dropout_op")
+    }
+    network: nn.Module = getattr(unet, name)(**{**arguments, **layers, "deep_supervision": False})
+    return network
+
+
+def _known_layer(name: str) -> str:
+    if name not in LAYERS:
+        raise ValueError("no layer of nnU-Net's networks")
+    return name
 
 
 def add_to_logits(network: nn.Module, offsets: Tensor, run: Callable[[], Tensor]) -> bool:

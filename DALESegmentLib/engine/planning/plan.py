@@ -18,6 +18,7 @@ from ..geometry.orientation import canonical_size, canonical_spacing
 from ..io.case import Case
 from ..io.checks import MOST_LABEL_VALUES
 from .data_shift import ImageStatistics, TrainingRange, training_range
+from .imported import MonaiPreparation, NnunetPreparation, Tiling
 from .networks import NETWORKS, design
 
 VOXELS_A_PATCH = {("cpu", 2): 128**2, ("cuda", 2): 320**2, ("cpu", 3): 36_000, ("cuda", 3): 112**3}
@@ -39,7 +40,8 @@ class Plan(BaseModel):
     output, 0 first, so that labels such as {0, 3, 9} are learned as 0, 1, 2 and written back as 0, 3, 9. trained_on:
     what the training cases are like; None in a plan of an earlier version. image_names: of the files of one
     case, in the order of the channels; () where there is one alone, where the cases call them differently, and in a
-    plan of an earlier version.
+    plan of an earlier version. imported: how images are prepared for a network of another program, in place of spacing
+    and normalise; None for our own.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -59,10 +61,21 @@ class Plan(BaseModel):
     batch_size: int
     trained_on: TrainingRange | None = None
     image_names: tuple[str, ...] = ()
+    imported: NnunetPreparation | MonaiPreparation | None = Field(None, discriminator="program")
+
+    @property
+    def tiling(self) -> Tiling:
+        return Tiling() if self.imported is None else self.imported.tiling
 
     @property
     def classes(self) -> int:
         return len(self.class_values)
+
+    @property
+    def outputs(self) -> int:
+        """Channels that the network gives: one a class, but where one for the background is not needed."""
+        softmax = self.imported is None or self.imported.activation == "softmax"
+        return self.classes if softmax else self.classes - 1
 
     @property
     def network_patch(self) -> tuple[int, ...]:

@@ -25,6 +25,8 @@ from ..dale.label_state import IGNORED, LabelDisagreement, LabelState
 from ..geometry.grid import Geometry
 from ..geometry.orientation import canonical_affine, canonical_size, from_canonical, to_canonical
 from ..io.case import Case, image_fingerprint
+from . import monai_preparation, nnunet_preparation
+from .imported import MonaiPreparation, NnunetPreparation, seen
 from .plan import Plan
 
 _UNKNOWN = -1
@@ -54,6 +56,10 @@ class PreparedCase:
 
 def prepare_image(case: Case, plan: Plan) -> MetaTensor:
     """(C, x, y, z) float32: turned, resampled and normalised as the plan says."""
+    if isinstance(plan.imported, NnunetPreparation):
+        return nnunet_preparation.prepare(case.image, seen(case.geometry, plan.imported), plan.imported)
+    if isinstance(plan.imported, MonaiPreparation):
+        return monai_preparation.prepare(case.image, seen(case.geometry, plan.imported), plan.imported)
     image = _on_plan_grid(case.image, case.geometry, plan, "bilinear")
     checkpoint()
     return _normalise(image, plan)
@@ -65,13 +71,13 @@ def prepare_case(case: Case, plan: Plan) -> PreparedCase:
     assert case.label is not None
     image = prepare_image(case, plan)
     checkpoint()
-    label, _ = prepare_label(case, plan)
+    label, _ = prepare_label(case, plan, image)
     checkpoint()
     trusted = np.zeros(case.label.shape, bool) if case.trusted is None else case.trusted
-    reviewed = _on_plan_grid(trusted[None], case.geometry, plan, "nearest").as_tensor()[0].bool().contiguous()
+    reviewed = _like_image(trusted[None], case, plan, image)[0].bool().contiguous()
     return PreparedCase(
         case.name,
-        case.geometry,
+        seen(case.geometry, plan.imported),
         image.affine,
         image.as_tensor().contiguous(),
         LabelState(label, reviewed),
@@ -79,14 +85,28 @@ def prepare_case(case: Case, plan: Plan) -> PreparedCase:
     )
 
 
-def prepare_label(case: Case, plan: Plan) -> tuple[Tensor, Tensor]:
+def prepare_label(case: Case, plan: Plan, image: MetaTensor | None = None) -> tuple[Tensor, Tensor]:
     """The label as network classes (x, y, z) int16, IGNORED where it is not annotated, and the affine of that grid.
-    Raises what `label_classes` raises."""
+    image: the case's, if prepared already. Raises what `label_classes` raises."""
     classes = label_classes(case, plan)
     if case.annotated is not None:
         classes = np.where(case.annotated, classes, np.int16(IGNORED))
+    if plan.imported is not None:  # whose grid may depend on what the image holds
+        image = prepare_image(case, plan) if image is None else image
+        return _like_image(classes[None], case, plan, image)[0].to(torch.int16).contiguous(), image.affine
     label = _on_plan_grid(classes[None], case.geometry, plan, "nearest")
     return label.as_tensor()[0].to(torch.int16).contiguous(), label.affine
+
+
+def _like_image(array: np.ndarray, case: Case, plan: Plan, image: MetaTensor) -> Tensor:
+    """(C, *geometry.array_shape) on the grid of the prepared image, by nearest neighbour."""
+    if plan.imported is None:
+        return _on_plan_grid(array, case.geometry, plan, "nearest").as_tensor()
+    grid = seen(case.geometry, plan.imported)
+    affine = torch.from_numpy(canonical_affine(grid))
+    turned = MetaTensor(torch.from_numpy(to_canonical(np.asarray(array, np.float32), grid)), affine=affine)
+    resample = SpatialResample(mode="nearest", padding_mode="border", dtype=np.float32)
+    return convert_to_tensor(resample(turned, dst_affine=image.affine, spatial_size=image.shape[1:]), track_meta=False)
 
 
 def label_classes(case: Case, plan: Plan) -> np.ndarray:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from monai.data.utils import compute_importance_map, dense_patch_slices
+from scipy import ndimage
 from torch import Tensor
 
-OVERLAP = 0.25
-PADDING = "replicate"
+from .imported import Tiling
+
+OWN = Tiling()
+OVERLAP = OWN.overlap
+PADDING = OWN.padding
 """How an image smaller than a patch is filled up, in training as in prediction."""
 
 
@@ -23,6 +27,7 @@ class Windows:
     patch: tuple[int, ...]
     starts: np.ndarray
     axis: int
+    tiling: Tiling = OWN
 
     def __len__(self) -> int:
         return len(self.starts)
@@ -44,27 +49,57 @@ class Windows:
 
     def relative_to(self, first: np.ndarray, size: np.ndarray) -> Windows:
         """The same windows as seen from an image that was cut to that box."""
-        return Windows(tuple(int(n) for n in size), self.patch, self.starts - first, self.axis)
+        return replace(self, size=tuple(int(n) for n in size), starts=self.starts - first)
 
     def _chosen(self, which: np.ndarray) -> Windows:
-        return Windows(self.size, self.patch, self.starts[which], self.axis)
+        return replace(self, starts=self.starts[which])
 
 
-def windows_of(size: tuple[int, ...], patch: tuple[int, ...], overlap: float = OVERLAP) -> Windows:
-    """All windows over an image of at least the patch's size, where MONAI's sliding window has them."""
+def windows_of(
+    size: tuple[int, ...], patch: tuple[int, ...], overlap: float | None = None, tiling: Tiling = OWN
+) -> Windows:
+    """All windows over an image of at least the patch's size, where MONAI's sliding window has them; with even steps
+    where nnU-Net has them. overlap: in place of the tiling's."""
+    overlap = tiling.overlap if overlap is None else overlap
+    if tiling.even:
+        starts = np.stack(np.meshgrid(*_even_steps(size, patch, overlap), indexing="ij"), -1).reshape(-1, len(size))
+        starts = starts[np.lexsort([starts[:, axis] for axis in reversed(tiling.order)])]
+        return Windows(tuple(size), tuple(patch), starts, tiling.order[0], tiling)
     interval = [p if p == n else max(int(p * (1 - overlap)), 1) for n, p in zip(size, patch, strict=True)]
     slices = dense_patch_slices(size, patch, interval)
     starts = np.array([[s.start for s in window] for window in slices])
     axis = int(np.argmin(np.array(patch) / np.array(size)))
-    return Windows(tuple(size), tuple(patch), starts[np.argsort(starts[:, axis], kind="stable")], axis)
+    return Windows(tuple(size), tuple(patch), starts[np.argsort(starts[:, axis], kind="stable")], axis, tiling)
 
 
-def window_weights(patch: tuple[int, ...], device: torch.device) -> Tensor:
+def _even_steps(size: tuple[int, ...], patch: tuple[int, ...], overlap: float) -> list[np.ndarray]:
+    """First voxels along each axis: no more windows than the overlap takes, evenly from end to end."""
+    counts = [int(np.ceil((n - p) / (p * (1 - overlap)))) + 1 for n, p in zip(size, patch, strict=True)]
+    return [
+        np.round(np.arange(count) * ((n - p) / max(count - 1, 1))).astype(int)
+        for n, p, count in zip(size, patch, counts, strict=True)
+    ]
+
+
+def window_weights(patch: tuple[int, ...], device: torch.device, tiling: Tiling = OWN) -> Tensor:
     """(*patch): how much each voxel of a window counts, most in its middle."""
-    return torch.as_tensor(compute_importance_map(patch, mode="gaussian", device=device))
+    if tiling.weights == "nnunet":
+        return _nnunet_weights(patch, tiling.sigma).to(device)
+    found = compute_importance_map(patch, mode=tiling.weights, sigma_scale=tiling.sigma, device=device)
+    return torch.as_tensor(found)
 
 
-def padded(image: Tensor, patch: tuple[int, ...]) -> tuple[Tensor, tuple[slice, ...]]:
+def _nnunet_weights(patch: tuple[int, ...], sigma: float) -> Tensor:
+    """The Gaussian filter's answer to one voxel, 10 in the middle; in half precision, as nnU-Net has it. An axis of one
+    voxel is that of a 2D network."""
+    spike = np.zeros(patch)
+    spike[tuple(n // 2 for n in patch)] = 1
+    wide = ndimage.gaussian_filter(spike, [0 if n == 1 else n * sigma for n in patch], mode="constant")
+    weights = torch.from_numpy(wide / wide.max() * 10).half()
+    return weights.clamp_min(float(weights[weights > 0].min())).float()
+
+
+def padded(image: Tensor, patch: tuple[int, ...], tiling: Tiling = OWN) -> tuple[Tensor, tuple[slice, ...]]:
     """(C, x, y, z) filled up to the patch's size, and where in it the image lies."""
     missing = [max(p - n, 0) for n, p in zip(image.shape[1:], patch, strict=True)]
     before = [m // 2 for m in missing]
@@ -72,4 +107,4 @@ def padded(image: Tensor, patch: tuple[int, ...]) -> tuple[Tensor, tuple[slice, 
     if not any(missing):
         return image, where
     sides = [side for b, m in zip(reversed(before), reversed(missing), strict=True) for side in (b, m - b)]
-    return torch.nn.functional.pad(image.unsqueeze(0), sides, mode=PADDING)[0], where
+    return torch.nn.functional.pad(image.unsqueeze(0), sides, mode=tiling.padding)[0], where

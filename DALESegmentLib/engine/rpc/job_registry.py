@@ -28,7 +28,7 @@ WARM = (
 
 PATHS: dict[str, tuple[str, ...]] = {
     "train": ("model", "run"),
-    "finetune": ("model", "run"),
+    "finetune": ("model", "run", "written_back"),
     "predict": ("extents_csv", "items.segmentation", "items.probabilities"),
     "confidence": ("extents_csv", "items.confidence", "items.shown", "items.label_source"),
     "review": (

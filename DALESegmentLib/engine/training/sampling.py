@@ -30,7 +30,7 @@ from ..dale.label_state import LabelState
 from ..dale.patches import PatchIndex, PatchLabels, class_voxels, points, reviewed_voxels
 from ..planning.plan import Plan
 from ..planning.preprocessing import PreparedCase
-from ..planning.windows import PADDING, windows_of
+from ..planning.windows import windows_of
 
 _POINTS = 20_000
 AHEAD = 3
@@ -125,7 +125,9 @@ class PatchSampler:
     def windows_of(self, case: int) -> list[DrawnPatch]:
         """Those that the sliding window has of this case, as they are predicted."""
         labels = self.memory[case]
-        windows = windows_of(tuple(np.maximum(self.plan.patch_size, labels.shape)), self.plan.patch_size)
+        windows = windows_of(
+            tuple(np.maximum(self.plan.patch_size, labels.shape)), self.plan.patch_size, tiling=self.plan.tiling
+        )
         starts = windows.starts + self._starts(case)[0]
         return [self._drawn(case, start, augmented=False) for start in starts.tolist()]
 
@@ -166,7 +168,7 @@ class PatchSampler:
         return _Drawn(own, stacked.pin_memory() if pin else stacked, len(drawn))
 
     def _images(self, own: Sequence[DrawnPatch]) -> list[Tensor]:
-        return [patch.take(self._own(patch).image, mode=PADDING).clone() for patch in own]
+        return [patch.take(self._own(patch).image, mode=self.plan.tiling.padding).clone() for patch in own]
 
     def _stacked(self, images: Sequence[Tensor]) -> Tensor:
         if not images:

@@ -1,0 +1,1 @@
+"""Tests against programs that only they need: `make test-extras`."""
