@@ -7,11 +7,19 @@ from typing import Any
 
 import numpy as np
 import slicer
+import vtk
 from vtk.util.numpy_support import numpy_to_vtk
 
 from ..engine.core.errors import EngineError
+from ..engine.geometry.distance import bounding_box
 from ..engine.geometry.grid import Geometry
-from .labelmap_snapshot import LabelmapSnapshot, labelmapName, takeLabelmapSnapshot
+from .labelmap_snapshot import (
+    LabelmapSnapshot,
+    firstInImage,
+    isEmpty,
+    labelmapName,
+    takeLabelmapSnapshot,
+)
 from .outlines import LINE
 from .scene import ROLE, currentScene, freeName, saveForUndo
 from .volumes import gridArray, parentToWorld
@@ -161,19 +169,51 @@ def updateSegmentsWithin(
     if segmentation.GetSourceRepresentationName() != labelmapName():
         updateSegments(segmentationNode, after, geometry, segmentIds)  # which says what to do
     saveForUndo(segmentationNode)
-    logic = slicer.vtkSlicerSegmentationsModuleLogic
-    box = geometry.part(first, tuple(a + n - 1 for a, n in zip(first, reversed(after.shape), strict=True)))
+    corner = tuple(reversed(first))
     for value, segmentId in segmentIds.items():
         less, more = (before == value) & (after != value), (after == value) & (before != value)
-        segmentation.SeparateSegmentLabelmap(segmentId)
-        own = segmentation.GetSegment(segmentId).GetLabelValue()  # which its labelmap has for its voxels
-        for wanted, mask, mode in (
-            (less.any(), ~less, logic.MODE_MERGE_MIN),
-            (more.any(), more, logic.MODE_MERGE_MAX),
-        ):
-            if wanted:
-                image = orientedImage(own * mask.astype(np.int32), box, segmentationNode)
-                logic.SetBinaryLabelmapToSegment(image, segmentationNode, segmentId, mode, image.GetExtent())
+        drawInSegment(segmentationNode, segmentId, less, more, corner, geometry)
+
+
+def drawInSegment(
+    segmentationNode: Any,
+    segmentId: str,
+    less: np.ndarray,
+    more: np.ndarray,
+    corner: tuple[int, ...],
+    geometry: Geometry,
+) -> None:
+    """Take voxels out of a segment and add others: (k, j, i) bool, both on a box that begins at the voxel `corner`
+    (k, j, i) of the image, which may lie outside of it. Nothing is touched where nothing changes."""
+    box = bounding_box(less | more)
+    if box is None:
+        return
+    less, more = less[box], more[box]
+    start = [c + side.start for c, side in zip(corner, box, strict=True)][::-1]
+    segmentation, logic = segmentationNode.GetSegmentation(), slicer.vtkSlicerSegmentationsModuleLogic
+    segmentation.SeparateSegmentLabelmap(segmentId)
+    own = segmentation.GetSegment(segmentId).GetLabelValue()  # which its labelmap has for its voxels
+    for wanted, mask, mode in ((less.any(), ~less, logic.MODE_MERGE_MIN), (more.any(), more, logic.MODE_MERGE_MAX)):
+        if wanted:
+            image = _onItsVoxels(own * mask.astype(np.int32), start, geometry, segmentationNode, segmentId)
+            logic.SetBinaryLabelmapToSegment(image, segmentationNode, segmentId, mode, image.GetExtent())
+
+
+def _onItsVoxels(array: np.ndarray, start: list[int], geometry: Geometry, node: Any, segmentId: str) -> Any:
+    """A box that begins at the voxel `start` (i, j, k) of the image, as Slicer's labelmap. It is counted as the segment
+    counts its voxels, where they are those of the image: else Slicer would resample the whole segment to it."""
+    image = orientedImage(array, geometry, node)
+    labelmap = node.GetBinaryLabelmapInternalRepresentation(segmentId)
+    toImage = np.linalg.solve(geometry.ijk_to_ras(), parentToWorld(node))
+    offset = None if isEmpty(labelmap) else firstInImage(labelmap, toImage)
+    if offset is not None:
+        matrix = vtk.vtkMatrix4x4()
+        labelmap.GetImageToWorldMatrix(matrix)
+        image.SetImageToWorldMatrix(matrix)
+        start = [int(s - o) for s, o in zip(start, offset, strict=True)]
+    sizes = reversed(array.shape)
+    image.SetExtent(*(end for s, n in zip(start, sizes, strict=True) for end in (s, s + n - 1)))
+    return image
 
 
 def userSegmentIds(segmentationNode: Any) -> list[str]:

@@ -128,7 +128,7 @@ class Correction:
         changed = int((was != label).sum())
         if not changed:
             return 0
-        kept = editing.keptSegments(segmentation)
+        kept = editing.keptSegments(workflow.state.image, segmentation)
         saveEditorState(segmentation)
         ids = {v: drawn.segmentIds[v - 1] for v in drawn.classNames if ((label == v) != (was == v)).any()}
         updateSegmentsWithin(segmentation, was, label, found.first, geometryFromVolume(workflow.state.image), ids)
