@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import slicer
 
+from ..engine.geometry.distance import bounding_box
 from ..engine.geometry.grid import Geometry
 from .i18n import tr as _
 from .labelmap_snapshot import LabelmapSnapshot, labelmapName
@@ -138,10 +139,10 @@ def segmentEditorNode() -> Any:
 
 def brushMm(region: np.ndarray, geometry: Geometry) -> float:
     """A diameter that needs a few strokes for the region: a third of the longest side of its box."""
-    where = np.nonzero(region)
-    if not where[0].size:
+    box = bounding_box(region)
+    if box is None:
         return SMALLEST_BRUSH_MM
-    sides = [(w.max() - w.min() + 1) * s for w, s in zip(reversed(where), geometry.spacing, strict=False)]
+    sides = [(side.stop - side.start) * s for side, s in zip(reversed(box), geometry.spacing, strict=False)]
     return float(np.clip(max(sides) / 3, SMALLEST_BRUSH_MM, LARGEST_BRUSH_MM))
 
 

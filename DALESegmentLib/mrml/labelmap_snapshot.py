@@ -216,14 +216,15 @@ def _copyOf(labelmap: Any, segmentation: Any, segmentIds: Sequence[str]) -> _Cop
     last = _copies.get(address)
     if last is None or last.stamp != stamp:
         voxels = vtk_to_numpy(scalars).reshape(labelmap.GetDimensions()[::-1])
-        box = _filled(voxels)
+        box = filledBox(voxels)
         last = _Copy(tuple(side.start for side in box), voxels[box].copy(), stamp)
         _copies[address] = last
     return last
 
 
-def _filled(voxels: np.ndarray) -> Box:
-    """The box of all voxels that are not 0; slices, which lie together in memory, are looked at first."""
+def filledBox(voxels: np.ndarray) -> Box:
+    """The box of all voxels (k, j, i) that are not 0, empty where there are none. Slices, which lie together in memory,
+    are looked at first."""
     flat = voxels.reshape(len(voxels), -1)
     words = flat.view(np.uint64) if flat.shape[1] * flat.itemsize % 8 == 0 and flat.flags.c_contiguous else flat
     slices = np.flatnonzero([one.any() for one in words])

@@ -115,14 +115,15 @@ def test_what_did_not_change_is_copied_once(a_segmentation_node, a_volume_node, 
     vtk_to_numpy(labelmap.GetPointData().GetScalars())[0] = 2
     labelmap.Modified()
     now = segmentationSnapshot(a_segmentation_node, a_volume_node)
-    assert (now.label()[0][0, 0, 0], again.label()[0][0, 0, 0]) == (2, a_label[0, 0, 0])
+    place = tuple(int(axis.min()) for axis in np.nonzero(a_label))  # where the labelmap begins
+    assert (now.label()[0][place], again.label()[0][place]) == (2, a_label[place]) == (2, 1)
     assert now.changedVoxels(first) == 1
 
 
 @pytest.mark.parametrize("size", [(5, 7, 3), (8, 8, 4)])
 @pytest.mark.parametrize("kind", [np.uint8, np.int16, np.int32])
 def test_only_the_box_that_holds_something_is_copied(size, kind):
-    from DALESegmentLib.mrml.labelmap_snapshot import _filled
+    from DALESegmentLib.mrml.labelmap_snapshot import filledBox
 
     random = np.random.default_rng(0)
     for count in (0, 1, 2, 3, 30):
@@ -131,4 +132,4 @@ def test_only_the_box_that_holds_something_is_copied(size, kind):
             voxels[place] = random.integers(1, 100)
         where = np.nonzero(voxels)
         box = tuple(slice(int(w.min()), int(w.max()) + 1) if len(w) else slice(0, 0) for w in where)
-        assert _filled(voxels) == box
+        assert filledBox(voxels) == box
