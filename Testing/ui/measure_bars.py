@@ -110,6 +110,7 @@ def measure(minutes: float) -> dict[str, Any]:
             "ui_thread_blocked_ms": dict(blocked),
             "ui_thread_blocked_ms_idle": idle,
             "correction_left_to_region_shown_s": round(shown[0] - started, 2) if shown else None,
+            "correction_left_to_region_learned_s": round(shown[1] - started, 2) if len(shown) > 1 else None,
             "correction_left_to_refreshed_s": refresh,
             "killed_engine_noticed_s": seconds_to_notice(widget),
             "case": "practice case, 80 x 80 x 28 voxels",
@@ -122,7 +123,7 @@ def measure(minutes: float) -> dict[str, Any]:
 
 @contextmanager
 def region_shown() -> Iterator[list[float]]:
-    """When the heat map of a corrected region was renewed, before the rest of its image."""
+    """When the heat map of a corrected region was renewed: before the model learned, and after, before the rest."""
     from DALESegmentLib.ui.region_preview import RegionPreview
 
     times: list[float] = []

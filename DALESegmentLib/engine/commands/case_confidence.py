@@ -116,29 +116,20 @@ class PreparedInput:
     case: Case
     image: MetaTensor
     disagreement: LabelDisagreement | None
+    label_source: LabelSource | None
     recalibration: Recalibration
     predictor: Predictor
     progress: Progress
+    unseen: bool
+    position: str
 
 
-def case_confidences(
-    asked: ModelParameters,
-    progress: Progress,
-    first: Callable[[PreparedInput], None] | None = None,
-    looked: Suitability | None = None,
-) -> Iterator[CaseConfidence]:
+def prepared_inputs(asked: ModelParameters, progress: Progress, looked: Suitability) -> Iterator[PreparedInput]:
     """One case after the other, without those that have no label. Cases the model was trained on bring what training
-    remembered of their label.
-
-    first: is called with every case before the model looks at the whole of it. looked: gets what was found out about
-    the cases before the work.
-    """
-    device = choose_device(asked.device)
-    predictor = cached_predictor(asked.model, device)
-    plan, bundle = predictor.plan, find_bundle(asked.model)
-    run_folder, calibrations, agreed = bundle.parent, load_calibration(bundle), load_agreement(bundle)
+    remembered of their label. looked: gets what was found out about the cases before the work."""
+    predictor = cached_predictor(asked.model, choose_device(asked.device))
+    plan, run_folder = predictor.plan, find_bundle(asked.model).parent
     labels, recalibration = load_labels(run_folder), load_recalibration(run_folder)
-    looked = Suitability() if looked is None else looked
     labelled = labelled_alone(asked.cases.find(), progress, looked)
     sources = find_labelled(asked.cases, progress, labelled, plan.class_names)
     check_apart(asked.out, sources)
@@ -160,30 +151,46 @@ def case_confidences(
         disagreement, label_source = _native(labels.get(source.name), case, plan, part)
         label_source = label_source or source_of_case(case)
         part.check()
+        found, unseen = (disagreement, label_source, recalibration), source.name not in labels
+        yield PreparedInput(source, case, image, *found, predictor, part, unseen, message)
+        del case, image, disagreement, label_source, found  # before the next takes as much again
+
+
+def case_confidences(
+    asked: ModelParameters,
+    progress: Progress,
+    first: Callable[[PreparedInput], None] | None = None,
+    looked: Suitability | None = None,
+) -> Iterator[CaseConfidence]:
+    """Of the cases of `prepared_inputs`. first: is called with every case before the model looks at the whole of it."""
+    bundle = find_bundle(asked.model)
+    calibrations, agreed = load_calibration(bundle), load_agreement(bundle)
+    looked = Suitability() if looked is None else looked
+    for ready in prepared_inputs(asked, progress, looked):
+        case, part, plan = ready.case, ready.progress, ready.predictor.plan
         if first is not None:
-            first(PreparedInput(source, case, image, disagreement, recalibration, predictor, part))
-        probabilities = predictor.probabilities(case, part, image=image)
+            first(ready)
+        probabilities = ready.predictor.probabilities(case, part, image=ready.image)
         part.check()
-        part.report(40, "confidence", message)
-        confidence = confidence_map(case, plan, probabilities, disagreement, recalibration=recalibration)
+        part.report(40, "confidence", ready.position)
+        confidence = confidence_map(case, plan, probabilities, ready.disagreement, recalibration=ready.recalibration)
         part.check()
-        part.report(60, "confidence", message)
-        unseen = source.name not in labels
+        part.report(60, "confidence", ready.position)
         yield CaseConfidence(
-            source,
+            ready.source,
             case,
             plan,
             probabilities,
             confidence,
             calibrations if looked.intervals_hold(case.name) else {},
-            unseen,
+            ready.unseen,
             agreed,
-            recalibration,
-            label_source,
+            ready.recalibration,
+            ready.label_source,
             part,
-            message.lower(),
+            ready.position.lower(),
         )
-        del case, image, disagreement, probabilities, confidence, label_source  # before the next takes as much again
+        del ready, case, probabilities, confidence  # before the next takes as much again
 
 
 def confidence_map(
