@@ -13,11 +13,14 @@ from typing import Any
 import numpy as np
 import slicer
 
+from ..engine.geometry.distance import bounding_box
 from ..engine.geometry.grid import Geometry
 from .i18n import tr as _
+from .labelmap_snapshot import LabelmapSnapshot, labelmapName
 from .region_marks import markEditableArea, unmarkEditableArea
 from .scene import currentScene, saveForUndo
-from .segmentations import PASSING, orientedImage
+from .segmentations import PASSING, drawInSegment, orientedImage, segmentationSnapshot
+from .volumes import geometryFromVolume
 
 EDITOR = "SegmentEditor"  # singleton tag of the node that the Segment Editor module works with
 BRUSH = ("BrushAbsoluteDiameter", "BrushDiameterIsRelative", "BrushSphere")
@@ -26,10 +29,13 @@ SMALLEST_BRUSH_MM, LARGEST_BRUSH_MM = 1.0, 20.0
 
 @dataclass
 class OpenCorrection:
-    """What has to be put back when the correction ends."""
+    """What has to be put back when the correction ends, or is undone. copy: a vtkSegmentation, where the snapshot does
+    not hold the segments' own voxels."""
 
+    imageNode: Any
     segmentationNode: Any
-    before: Any  # vtkSegmentation, a copy
+    before: LabelmapSnapshot
+    copy: Any
     maskMode: int
     maskSegmentId: str | None
     overwriteMode: int
@@ -45,17 +51,9 @@ def openCorrection(
     """
     closeLeftOver(segmentationNode)
     saveForUndo(segmentationNode)
-    before = slicer.vtkSegmentation()
-    before.DeepCopy(segmentationNode.GetSegmentation())
     editor = segmentEditorNode()
-    kept = OpenCorrection(
-        segmentationNode,
-        before,
-        editor.GetMaskMode(),
-        editor.GetMaskSegmentID(),
-        editor.GetOverwriteMode(),
-        {name: editor.GetAttribute(name) for name in BRUSH},
-    )
+    kept = keptSegments(imageNode, segmentationNode)
+    kept.brush = {name: editor.GetAttribute(name) for name in BRUSH}
     maskId = _addPassingSegment(segmentationNode, region, geometry)
     markEditableArea(region, geometry)  # the segment itself is hidden, and so drawn nowhere
     modified = editor.StartModify()
@@ -73,14 +71,15 @@ def openCorrection(
     return kept
 
 
-def keptSegments(segmentationNode: Any) -> OpenCorrection:
+def keptSegments(imageNode: Any, segmentationNode: Any) -> OpenCorrection:
     """What `undoCorrection` gives back, where no editor was opened."""
-    before = slicer.vtkSegmentation()
-    before.DeepCopy(segmentationNode.GetSegmentation())
+    before, copy = segmentationSnapshot(segmentationNode, imageNode), None
+    if not before.asDrawn or segmentationNode.GetSegmentation().GetSourceRepresentationName() != labelmapName():
+        copy = slicer.vtkSegmentation()
+        copy.DeepCopy(segmentationNode.GetSegmentation())
     editor = segmentEditorNode()
-    return OpenCorrection(
-        segmentationNode, before, editor.GetMaskMode(), editor.GetMaskSegmentID(), editor.GetOverwriteMode(), {}
-    )
+    settings = editor.GetMaskMode(), editor.GetMaskSegmentID(), editor.GetOverwriteMode()
+    return OpenCorrection(imageNode, segmentationNode, before, copy, *settings, {})
 
 
 def endCorrection(kept: OpenCorrection) -> None:
@@ -103,11 +102,19 @@ def endCorrection(kept: OpenCorrection) -> None:
 
 def undoCorrection(kept: OpenCorrection) -> bool:
     """Give the segments the voxels they had before the correction; False where segments came or went since."""
-    segmentation = kept.segmentationNode.GetSegmentation()
-    if kept.segmentationNode.GetScene() is None or segmentation.GetSegmentIDs() != kept.before.GetSegmentIDs():
+    node, before = kept.segmentationNode, kept.before
+    if node.GetScene() is None or tuple(node.GetSegmentation().GetSegmentIDs()) != before.segmentIds:
         return False
-    saveForUndo(kept.segmentationNode)
-    segmentation.DeepCopy(kept.before)
+    saveForUndo(node)
+    if kept.copy is not None:
+        node.GetSegmentation().DeepCopy(kept.copy)
+        return True
+    now, geometry = segmentationSnapshot(node, kept.imageNode), geometryFromVolume(kept.imageNode)
+    box = now.changedBox(before)
+    for value, segmentId in enumerate(before.segmentIds, 1):
+        wanted, there = before.maskOf(value, box), now.maskOf(value, box)
+        corner = tuple(side.start for side in box)
+        drawInSegment(node, segmentId, there & ~wanted, wanted & ~there, corner, geometry)
     return True
 
 
@@ -132,10 +139,10 @@ def segmentEditorNode() -> Any:
 
 def brushMm(region: np.ndarray, geometry: Geometry) -> float:
     """A diameter that needs a few strokes for the region: a third of the longest side of its box."""
-    where = np.nonzero(region)
-    if not where[0].size:
+    box = bounding_box(region)
+    if box is None:
         return SMALLEST_BRUSH_MM
-    sides = [(w.max() - w.min() + 1) * s for w, s in zip(reversed(where), geometry.spacing, strict=False)]
+    sides = [(side.stop - side.start) * s for side, s in zip(reversed(box), geometry.spacing, strict=False)]
     return float(np.clip(max(sides) / 3, SMALLEST_BRUSH_MM, LARGEST_BRUSH_MM))
 
 
@@ -144,8 +151,7 @@ def _addPassingSegment(segmentationNode: Any, region: np.ndarray, geometry: Geom
     segment.SetName(_("Region under correction"))
     segment.SetColor(1.0, 1.0, 1.0)
     segment.SetTag(PASSING, "1")
-    name = slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName()
-    segment.AddRepresentation(name, orientedImage(region.astype(np.uint8), geometry, segmentationNode))
+    segment.AddRepresentation(labelmapName(), orientedImage(region.astype(np.uint8), geometry, segmentationNode))
     segmentationNode.GetSegmentation().AddSegment(segment)
     segmentId = segmentationNode.GetSegmentation().GetSegmentIdBySegment(segment)
     if segmentationNode.GetDisplayNode() is None:

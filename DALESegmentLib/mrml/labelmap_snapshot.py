@@ -1,7 +1,8 @@
 """What is drawn in a segmentation at this moment: taken from the scene in little time, made into a label anywhere.
 
 Whatever touches the scene has to happen on the main thread, where every millisecond holds up the viewer. So only the
-boxes that hold segments are copied there; the label over the whole image is put together from them on any thread.
+boxes that hold segments are copied there, and none again that did not change since; the label over the whole image is
+put together from them on any thread.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakValueDictionary
 
 import numpy as np
 import slicer
@@ -22,14 +24,30 @@ OFF_GRID = 1e-3  # voxels by which a segment's own voxels may lie beside the ima
 Box = tuple[slice, ...]
 
 
+@dataclass(frozen=True, eq=False)
+class _Copy:
+    """Of a labelmap, the box that holds all its voxels that are not 0. first: where in the labelmap it begins, (k, j,
+    i); stamp: what was different before the labelmap was changed."""
+
+    first: tuple[int, ...]
+    voxels: np.ndarray
+    stamp: tuple[int, ...]
+
+
+_copies: WeakValueDictionary[str, _Copy] = WeakValueDictionary()
+"""By the labelmap's address, the last copy, for as long as a snapshot holds it."""
+
+
 @dataclass(frozen=True)
 class Layer:
-    """One labelmap of the segmentation. first: where in the image its voxel (0, 0, 0) lies, (k, j, i); voxels: a copy
-    of it; values: {value in it: value in the label}."""
+    """One labelmap of the segmentation. first: where in the image its first copied voxel lies, (k, j, i); voxels: a
+    copy of it; values: {value in it: value in the label}; asDrawn: whether they are its own voxels, not resampled."""
 
-    first: tuple[int, int, int]
+    first: tuple[int, ...]
     voxels: np.ndarray
     values: dict[int, int]
+    asDrawn: bool = True
+    source: _Copy | None = None  # so that it lives as long as this
 
 
 @dataclass(frozen=True)
@@ -41,6 +59,11 @@ class LabelmapSnapshot:
     pieces: tuple[Layer, ...]
     segmentIds: tuple[str, ...]
     classNames: dict[int, str]
+
+    @property
+    def asDrawn(self) -> bool:
+        """Whether all voxels are the segments' own: what lies between the image's voxels is resampled."""
+        return all(piece.asDrawn for piece in self.pieces)
 
     def label(self) -> tuple[np.ndarray, int]:
         """(k, j, i) uint8 or uint16, and how many voxels are claimed by more than one segment; the later one wins."""
@@ -68,11 +91,13 @@ class LabelmapSnapshot:
             lost |= {(int(v), int(over)): int(n) for (v, over), n in zip(found, voxels, strict=True)}
         return claimed, lost
 
-    def maskOf(self, value: int) -> np.ndarray:
-        """(k, j, i) bool: the voxels of one segment, also those that another one claims, too."""
-        mask, whole = np.zeros(self.shape, bool), tuple(slice(0, n) for n in self.shape)
+    def maskOf(self, value: int, box: Box | None = None) -> np.ndarray:
+        """(k, j, i) bool: the voxels of one segment in the image, or in a box that may reach beyond it, also those that
+        another one claims, too."""
+        box = box or tuple(slice(0, n) for n in self.shape)
+        mask = np.zeros([side.stop - side.start for side in box], bool)
         for piece in self.pieces:
-            there, here = _common(_place(piece), whole)
+            there, here = _common(_place(piece), box)
             if value in piece.values.values() and all(side.stop > side.start for side in there):
                 mask[here] |= _translated(piece.voxels[there], piece.values, np.dtype(np.uint16)) == value
         return mask
@@ -85,8 +110,14 @@ class LabelmapSnapshot:
         """How many voxels differ from an earlier moment; None where segments or grid are not the same."""
         if (self.shape, self.segmentIds) != (earlier.shape, earlier.segmentIds):
             return None
-        box = _hull(_whereDifferent(self.pieces, earlier.pieces), self.shape)
+        whole = tuple(slice(0, n) for n in self.shape)
+        box = _common(whole, self.changedBox(earlier))[0]
         return int(np.count_nonzero(self.within(box) != earlier.within(box)))
+
+    def changedBox(self, earlier: LabelmapSnapshot) -> Box:
+        """A box, which may reach beyond the image, outside of which no segment is drawn otherwise than at an earlier
+        moment."""
+        return _hull(_whereDifferent(self.pieces, earlier.pieces))
 
     def _within(self, box: Box) -> tuple[np.ndarray, int]:
         shape = tuple(side.stop - side.start for side in box)
@@ -141,26 +172,69 @@ def _segmentationToImage(segmentationNode: Any, referenceVolumeNode: Any) -> np.
     return np.linalg.solve(image, parentToWorld(segmentationNode))
 
 
-def _copied(segmentationNode: Any, values: dict[str, int], toImage: np.ndarray) -> Layer | None:
-    """The labelmap as it is, where its voxels are those of the image; else None."""
-    segmentation = segmentationNode.GetSegmentation()
-    image = segmentationNode.GetBinaryLabelmapInternalRepresentation(next(iter(values)))
+def firstInImage(labelmap: Any, toImage: np.ndarray) -> np.ndarray | None:
+    """Where in the image the labelmap's voxel (0, 0, 0) lies, (i, j, k); None where the two have other voxels. toImage:
+    4×4 from the segmentation's own coordinates to voxels (i, j, k) of the image."""
     matrix = vtk.vtkMatrix4x4()
-    image.GetImageToWorldMatrix(matrix)
+    labelmap.GetImageToWorldMatrix(matrix)
     toVoxels = toImage @ slicer.util.arrayFromVTKMatrix(matrix)
     whole = np.eye(4)
     whole[:3, 3] = np.round(toVoxels[:3, 3])
-    extent = np.array(image.GetExtent())
-    far = np.abs([*extent, 1]).max()  # a small turn moves the farthest voxel most
+    far = np.abs([*labelmap.GetExtent(), 1]).max()  # a small turn moves the farthest voxel most
     if np.abs(toVoxels - whole)[:, :3].max() * far > OFF_GRID or np.abs(toVoxels - whole)[:, 3].max() > OFF_GRID:
         return None
-    scalars = image.GetPointData().GetScalars()
-    if scalars is None or (extent[1::2] < extent[::2]).any():  # an empty segment
+    return whole[:3, 3].astype(int)
+
+
+def isEmpty(labelmap: Any) -> bool:
+    """Whether it has no voxels at all, as that of an empty segment."""
+    extent = np.array(labelmap.GetExtent())
+    return labelmap.GetPointData().GetScalars() is None or bool((extent[1::2] < extent[::2]).any())
+
+
+def _copied(segmentationNode: Any, values: dict[str, int], toImage: np.ndarray) -> Layer | None:
+    """The labelmap as it is, where its voxels are those of the image; else None."""
+    segmentation = segmentationNode.GetSegmentation()
+    labelmap = segmentationNode.GetBinaryLabelmapInternalRepresentation(next(iter(values)))
+    if isEmpty(labelmap):
         return Layer((0, 0, 0), np.zeros((0, 0, 0), np.uint8), {})
-    first = tuple(int(n) for n in (extent[::2] + whole[:3, 3])[::-1])
+    start = firstInImage(labelmap, toImage)
+    if start is None:
+        return None
     own = {segmentation.GetSegment(segmentId).GetLabelValue(): value for segmentId, value in values.items()}
-    voxels = vtk_to_numpy(scalars).reshape(image.GetDimensions()[::-1]).copy()
-    return Layer(first, voxels, own)
+    copy = _copyOf(labelmap, segmentation, list(values))
+    first = tuple(int(s + e + c) for s, e, c in zip(start[::-1], labelmap.GetExtent()[4::-2], copy.first, strict=True))
+    return Layer(first, copy.voxels, own, source=copy)
+
+
+def _copyOf(labelmap: Any, segmentation: Any, segmentIds: Sequence[str]) -> _Copy:
+    """The last copy where nothing was changed since, else a new one."""
+    scalars = labelmap.GetPointData().GetScalars()
+    changing = (labelmap, scalars, segmentation, *map(segmentation.GetSegment, segmentIds))
+    stamp = (*(one.GetMTime() for one in changing), *labelmap.GetExtent())
+    address = labelmap.GetAddressAsString("")
+    last = _copies.get(address)
+    if last is None or last.stamp != stamp:
+        voxels = vtk_to_numpy(scalars).reshape(labelmap.GetDimensions()[::-1])
+        box = filledBox(voxels)
+        last = _Copy(tuple(side.start for side in box), voxels[box].copy(), stamp)
+        _copies[address] = last
+    return last
+
+
+def filledBox(voxels: np.ndarray) -> Box:
+    """The box of all voxels (k, j, i) that are not 0, empty where there are none. Slices, which lie together in memory,
+    are looked at first."""
+    flat = voxels.reshape(len(voxels), -1)
+    words = flat.view(np.uint64) if flat.shape[1] * flat.itemsize % 8 == 0 and flat.flags.c_contiguous else flat
+    slices = np.flatnonzero([one.any() for one in words])
+    if not len(slices):
+        return tuple(slice(0, 0) for _ in voxels.shape)
+    k = slice(int(slices[0]), int(slices[-1]) + 1)
+    seen = words[k].any(axis=0) if words.dtype.kind == "f" else np.bitwise_or.reduce(words[k], axis=0)
+    plane = seen.view(flat.dtype).reshape(voxels.shape[1:]) if words is not flat else seen.reshape(voxels.shape[1:])
+    found = (np.flatnonzero(plane.any(axis=axis)) for axis in (1, 0))
+    return (k, *(slice(int(hit[0]), int(hit[-1]) + 1) for hit in found))
 
 
 def _resampled(segmentationNode: Any, referenceVolumeNode: Any, values: dict[str, int]) -> Layer:
@@ -178,7 +252,7 @@ def _resampled(segmentationNode: Any, referenceVolumeNode: Any, values: dict[str
         numbers,
     )
     voxels = vtk_to_numpy(image.GetPointData().GetScalars()).reshape(image.GetDimensions()[::-1]).copy()
-    return Layer((0, 0, 0), voxels, {value: value for value in values.values()})
+    return Layer((0, 0, 0), voxels, {value: value for value in values.values()}, asDrawn=False)
 
 
 def _translated(voxels: np.ndarray, values: dict[int, int], kind: np.dtype) -> np.ndarray:
@@ -197,6 +271,8 @@ def _whereDifferent(now: Sequence[Layer], before: Sequence[Layer]) -> list[Box]:
 
 
 def _changedBox(now: Layer, before: Layer) -> Box:
+    if now.voxels is before.voxels:
+        return tuple(slice(0, 0) for _ in now.first)
     different = now.voxels != before.voxels
     sides = []
     for axis, start in enumerate(now.first):
@@ -220,12 +296,9 @@ def _common(place: Box, box: Box) -> tuple[Box, Box]:
     )
 
 
-def _hull(places: Sequence[Box], shape: tuple[int, ...]) -> Box:
-    """The smallest box within the image around all that are not empty."""
+def _hull(places: Sequence[Box]) -> Box:
+    """The smallest box around all that are not empty."""
     full = [place for place in places if all(side.stop > side.start for side in place)]
     if not full:
-        return tuple(slice(0, 0) for _ in shape)
-    sides = zip(zip(*full, strict=True), shape, strict=True)
-    return tuple(
-        slice(max(0, min(s.start for s in side)), max(0, min(n, max(s.stop for s in side)))) for side, n in sides
-    )
+        return tuple(slice(0, 0) for _ in range(3))
+    return tuple(slice(min(s.start for s in side), max(s.stop for s in side)) for side in zip(*full, strict=True))

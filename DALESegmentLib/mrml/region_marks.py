@@ -13,6 +13,7 @@ import slicer
 import vtk
 from vtk.util.numpy_support import numpy_to_vtk, numpy_to_vtkIdTypeArray
 
+from ..engine.geometry.distance import bounding_box
 from ..engine.geometry.grid import Geometry
 from .i18n import tr as _
 from .scene import ROLE, currentScene, freeName, nodeWithRole, removeWithDisplay
@@ -32,9 +33,10 @@ def markRegion(mask: np.ndarray, first: tuple[int, int, int], geometry: Geometry
         unmarkRegion()
         return
     _show(OUTLINE, _("Region at hand"), _voxelFaces(mask, first), geometry, 2, in3D)
-    where = np.argwhere(mask) + first
+    sides = bounding_box(mask) or ()
     margin = FRAME_MM / np.array((1.0, *geometry.array_spacing)[-3:])
-    low, high = where.min(axis=0) - 0.5 - margin, where.max(axis=0) + 0.5 + margin
+    low, high = (np.array(ends) + first - 0.5 for ends in zip(*((s.start, s.stop) for s in sides), strict=True))
+    low, high = low - margin, high + margin
     _show(FRAME, _("Frame of the region at hand"), _boxFaces(low, high), geometry, 1, in3D)
 
 
@@ -101,14 +103,14 @@ def _remove(role: str) -> None:
 
 def _voxelFaces(mask: np.ndarray, first: tuple[int, int, int]) -> np.ndarray:
     """(n, 4, 3) squares between voxels that belong to the mask and those that do not, corners in (i, j, k)."""
-    where = np.argwhere(mask)
-    if not len(where):
+    box = bounding_box(mask)
+    if box is None:
         return np.zeros((0, 4, 3))
-    low = where.min(axis=0)
-    padded = np.pad(mask[tuple(slice(a, b + 1) for a, b in zip(low, where.max(axis=0), strict=True))], 1)
+    low = np.array([side.start for side in box])
+    padded = np.pad(mask[box], 1)
     faces = []
     for axis in range(3):
-        before = np.argwhere(np.diff(padded.astype(np.int8), axis=axis))  # the face lies half a voxel after these
+        before = np.argwhere(np.diff(padded, axis=axis))  # the face lies half a voxel after these
         square = np.zeros((4, 3))
         square[:, [n for n in range(3) if n != axis]] = _CORNERS - 0.5
         square[:, axis] = 0.5

@@ -85,6 +85,11 @@ def regionMapView(tableNode: Any) -> np.ndarray:
     return hiddenView(tableNode.GetNodeReference(REGIONS))
 
 
+def regionMapVersion(tableNode: Any) -> int:
+    """Another number once the map is another one."""
+    return tableNode.GetNodeReference(REGIONS).GetImageData().GetMTime()
+
+
 def labelView(tableNode: Any) -> np.ndarray:
     """(k, j, i) the label when the list was made, without a copy, only to be read, where there is a baseline."""
     return hiddenView(tableNode.GetNodeReference(LABEL))

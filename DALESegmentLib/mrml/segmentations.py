@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import slicer
+import vtk
 from vtk.util.numpy_support import numpy_to_vtk
 
 from ..engine.core.errors import EngineError
+from ..engine.geometry.distance import bounding_box
 from ..engine.geometry.grid import Geometry
-from .labelmap_snapshot import LabelmapSnapshot, labelmapName, takeLabelmapSnapshot
+from .labelmap_snapshot import (
+    LabelmapSnapshot,
+    filledBox,
+    firstInImage,
+    isEmpty,
+    labelmapName,
+    takeLabelmapSnapshot,
+)
 from .outlines import LINE
 from .scene import ROLE, currentScene, freeName, saveForUndo
 from .volumes import gridArray, parentToWorld
@@ -27,6 +37,26 @@ APART = 0.4  # Euclidean, in RGB of [0, 1]
 OUTLINE_PIXELS = 2
 RENEWABLE = "renewable"
 PASSING = "DALESegment.Passing"  # tag of a segment that is there for a while only, and is no part of a label
+
+
+@dataclass(frozen=True)
+class PreparedLabel:
+    """A label as segments are made of it; for one segmentation. image: Slicer's labelmap of the box that holds voxels,
+    or of one voxel where there are none."""
+
+    array: np.ndarray
+    image: Any
+
+    @staticmethod
+    def of(label: np.ndarray, geometry: Geometry) -> PreparedLabel:
+        """Of a label (k, j, i), on any thread. Raises EngineError "geometry-mismatch"."""
+        array = gridArray(label, geometry)
+        box = filledBox(array)
+        if box[0].stop == 0:
+            box = tuple(slice(0, 1) for _ in box)
+        image = _labelmapOf(array[box])
+        _moveTo(image, [part.start for part in reversed(box)], array[box].shape)
+        return PreparedLabel(label, image)
 
 
 def labelFromSegmentation(
@@ -59,7 +89,7 @@ def segmentationSnapshot(
 
 
 def addSegmentation(
-    label: np.ndarray,
+    label: np.ndarray | PreparedLabel,
     geometry: Geometry,
     classNames: Mapping[int, str],
     referenceVolumeNode: Any,
@@ -69,12 +99,14 @@ def addSegmentation(
 ) -> Any:
     """A new segmentation node with one segment for each of classNames, also where the class is empty.
 
-    label: (k, j, i) on `geometry`. The node lies under the reference volume's parent transform, so that the
-    two move together. Segments named like one of likeSegmentationNode take its ID, colour and terminology; with
-    `line`, a key of LINES, they have a colour and a width that differ from it. Raises EngineError "geometry-mismatch".
+    label: (k, j, i) on `geometry`, or what was made of it on another thread. The node lies under the reference volume's
+    parent transform, so that the two move together. Segments named like one of likeSegmentationNode take its ID, colour
+    and terminology; with `line`, a key of LINES, they have a colour and a width that differ from it.
+    Raises EngineError "geometry-mismatch".
     """
     scene = currentScene()
-    array = gridArray(label, geometry)  # first, so that a label which does not fit leaves no node behind
+    # first, so that a label which does not fit leaves no node behind
+    prepared = label if isinstance(label, PreparedLabel) else PreparedLabel.of(label, geometry)
     saveForUndo()
     node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", freeName(name))
     transform = referenceVolumeNode.GetParentTransformNode()
@@ -82,7 +114,8 @@ def addSegmentation(
     node.SetReferenceImageGeometryParameterFromVolumeNode(referenceVolumeNode)
     node.SetSourceRepresentationToBinaryLabelmap()
     # One labelmap shared by all segments: they cannot overlap, and Slicer handles them in one pass.
-    labelmap = orientedImage(array, geometry, node)
+    labelmap = prepared.image
+    _giveAffine(labelmap, geometry, node)
     for order, (value, className) in enumerate(sorted(classNames.items())):
         segment = slicer.vtkSegment()
         likeId = segmentIdOf(likeSegmentationNode, value, className)
@@ -139,7 +172,8 @@ def updateSegments(segmentationNode: Any, label: np.ndarray, geometry: Geometry,
     for value, segmentId in segmentIds.items():
         # A layer of its own: a shared one would be resampled to the new grid with all who share it.
         segmentation.SeparateSegmentLabelmap(segmentId)
-        labelmap = orientedImage((array == value).astype(np.uint8), geometry, segmentationNode)
+        labelmap = PreparedLabel.of((array == value).view(np.uint8), geometry).image
+        _giveAffine(labelmap, geometry, segmentationNode)
         logic.SetBinaryLabelmapToSegment(labelmap, segmentationNode, segmentId, logic.MODE_REPLACE)
 
 
@@ -161,19 +195,55 @@ def updateSegmentsWithin(
     if segmentation.GetSourceRepresentationName() != labelmapName():
         updateSegments(segmentationNode, after, geometry, segmentIds)  # which says what to do
     saveForUndo(segmentationNode)
-    logic = slicer.vtkSlicerSegmentationsModuleLogic
-    box = geometry.part(first, tuple(a + n - 1 for a, n in zip(first, reversed(after.shape), strict=True)))
+    corner = tuple(reversed(first))
     for value, segmentId in segmentIds.items():
         less, more = (before == value) & (after != value), (after == value) & (before != value)
-        segmentation.SeparateSegmentLabelmap(segmentId)
-        own = segmentation.GetSegment(segmentId).GetLabelValue()  # which its labelmap has for its voxels
-        for wanted, mask, mode in (
-            (less.any(), ~less, logic.MODE_MERGE_MIN),
-            (more.any(), more, logic.MODE_MERGE_MAX),
-        ):
-            if wanted:
-                image = orientedImage(own * mask.astype(np.int32), box, segmentationNode)
-                logic.SetBinaryLabelmapToSegment(image, segmentationNode, segmentId, mode, image.GetExtent())
+        drawInSegment(segmentationNode, segmentId, less, more, corner, geometry)
+
+
+def drawInSegment(
+    segmentationNode: Any,
+    segmentId: str,
+    less: np.ndarray,
+    more: np.ndarray,
+    corner: tuple[int, ...],
+    geometry: Geometry,
+) -> None:
+    """Take voxels out of a segment and add others: (k, j, i) bool, both on a box that begins at the voxel `corner`
+    (k, j, i) of the image, which may lie outside of it. Nothing is touched where nothing changes."""
+    box = bounding_box(less | more)
+    if box is None:
+        return
+    less, more = less[box], more[box]
+    start = [c + side.start for c, side in zip(corner, box, strict=True)][::-1]
+    segmentation, logic = segmentationNode.GetSegmentation(), slicer.vtkSlicerSegmentationsModuleLogic
+    segmentation.SeparateSegmentLabelmap(segmentId)
+    own = segmentation.GetSegment(segmentId).GetLabelValue()  # which its labelmap has for its voxels
+    for wanted, mask, mode in ((less.any(), ~less, logic.MODE_MERGE_MIN), (more.any(), more, logic.MODE_MERGE_MAX)):
+        if wanted:
+            image = _onItsVoxels(own * mask.astype(np.int32), start, geometry, segmentationNode, segmentId)
+            logic.SetBinaryLabelmapToSegment(image, segmentationNode, segmentId, mode, image.GetExtent())
+
+
+def _onItsVoxels(array: np.ndarray, start: list[int], geometry: Geometry, node: Any, segmentId: str) -> Any:
+    """A box that begins at the voxel `start` (i, j, k) of the image, as Slicer's labelmap. It is counted as the segment
+    counts its voxels, where they are those of the image: else Slicer would resample the whole segment to it."""
+    image = orientedImage(array, geometry, node)
+    labelmap = node.GetBinaryLabelmapInternalRepresentation(segmentId)
+    toImage = np.linalg.solve(geometry.ijk_to_ras(), parentToWorld(node))
+    offset = None if isEmpty(labelmap) else firstInImage(labelmap, toImage)
+    if offset is not None:
+        matrix = vtk.vtkMatrix4x4()
+        labelmap.GetImageToWorldMatrix(matrix)
+        image.SetImageToWorldMatrix(matrix)
+        start = [int(s - o) for s, o in zip(start, offset, strict=True)]
+    _moveTo(image, start, array.shape)
+    return image
+
+
+def _moveTo(image: Any, start: Sequence[int], shape: tuple[int, ...]) -> None:
+    """Let a box begin at that voxel (i, j, k)."""
+    image.SetExtent(*(end for s, n in zip(start, reversed(shape), strict=True) for end in (s, s + n - 1)))
 
 
 def userSegmentIds(segmentationNode: Any) -> list[str]:
@@ -241,13 +311,24 @@ def _asLabelmaps(segmentationNode: Any, referenceVolumeNode: Any) -> Any:
 
 def orientedImage(array: np.ndarray, geometry: Geometry, node: Any) -> Any:
     """The array as Slicer's labelmap, in the coordinates of the node's parent transform."""
-    affine = np.linalg.solve(parentToWorld(node), geometry.ijk_to_ras())
+    image = _labelmapOf(array)
+    _giveAffine(image, geometry, node)
+    return image
+
+
+def _labelmapOf(array: np.ndarray) -> Any:
+    """The array as Slicer's labelmap, copied; its place is still to be given."""
     if array.dtype == bool or array.max(initial=0) < 256:
-        array = array.astype(np.uint8)
+        kind: type = np.uint8
     else:
-        array = array.astype(np.int16 if array.max() < 2**15 else np.int32)
+        kind = np.int16 if array.max() < 2**15 else np.int32
     image = slicer.vtkOrientedImageData()
     image.SetDimensions(*array.shape[::-1])
-    image.GetPointData().SetScalars(numpy_to_vtk(np.ascontiguousarray(array).ravel(), deep=True))
-    image.SetImageToWorldMatrix(slicer.util.vtkMatrixFromArray(affine))
+    voxels = array.astype(kind, order="C")  # numpy copies while other threads run, VTK would hold them up
+    image.GetPointData().SetScalars(numpy_to_vtk(voxels.ravel(), deep=False))
     return image
+
+
+def _giveAffine(image: Any, geometry: Geometry, node: Any) -> None:
+    affine = np.linalg.solve(parentToWorld(node), geometry.ijk_to_ras())
+    image.SetImageToWorldMatrix(slicer.util.vtkMatrixFromArray(affine))

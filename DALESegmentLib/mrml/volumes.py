@@ -122,16 +122,19 @@ def addVolume(array: np.ndarray, geometry: Geometry, name: str) -> Any:
     return slicer.util.addVolumeFromArray(np.ascontiguousarray(array), geometry.ijk_to_ras(), name)
 
 
-def vtkImage(array: np.ndarray, geometry: Geometry) -> vtk.vtkImageData:
-    """A (k, j, i) array as the voxels of a volume, copied; bool is stored as uint8, float16 as float32.
+def vtkImage(array: np.ndarray, geometry: Geometry, copied: bool = True) -> vtk.vtkImageData:
+    """A (k, j, i) array as the voxels of a volume; bool is stored as uint8, float16 as float32. copied=False: nobody
+    else uses the array from now on, and it need not be copied.
 
-    It is in no scene yet, so it may be made on another thread. Raises EngineError "geometry-mismatch".
+    It is in no scene yet, so it may be made on another thread: numpy copies while others run, VTK would hold them up.
+    Raises EngineError "geometry-mismatch".
     """
     values = np.ascontiguousarray(gridArray(array, geometry))
     stored = {np.dtype(bool): np.uint8, np.dtype(np.float16): np.float32}.get(values.dtype, values.dtype)
     image = vtk.vtkImageData()
     image.SetDimensions(*values.shape[::-1])
-    image.GetPointData().SetScalars(numpy_to_vtk(values.astype(stored, copy=False).ravel(), deep=True))
+    voxels = values.astype(stored, copy=copied or not values.flags.writeable)
+    image.GetPointData().SetScalars(numpy_to_vtk(voxels.ravel(), deep=False))
     return image
 
 

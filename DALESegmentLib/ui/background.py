@@ -68,10 +68,14 @@ class Background:
 
 
 def importInAdvance() -> None:
-    """Import what a correction needs beforehand: scipy takes up to a second, too long for the answer to a key."""
+    """Import what a correction and its log need beforehand: scipy takes up to a second, too long for the answer to a
+    key."""
 
     def bring() -> None:
         try:
+            import filelock  # noqa: F401
+
+            import DALESegmentLib.engine.dale.interactive
             import DALESegmentLib.engine.review.reviewed_voxels  # noqa: F401
         except ImportError as missing:  # not installed yet
             logging.debug("DALESegment: %s", missing)

@@ -9,6 +9,7 @@ import numpy as np
 from slicer.i18n import tr as _
 
 from ..engine.core.errors import EngineError
+from ..mrml.segmentations import PreparedLabel
 from ..mrml.volumes import imagesOfScene
 from .measurements import extents
 from .review import requireUnmoved
@@ -89,7 +90,7 @@ class Prediction:
 
         def read(answer: dict) -> tuple:
             item = answer["items"][0]
-            return item, np.load(item["segmentation"])
+            return item, PreparedLabel.of(np.load(item["segmentation"]), taken.geometry)
 
         def done(answered: tuple) -> None:
             item, label = answered

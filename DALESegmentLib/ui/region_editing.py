@@ -128,7 +128,7 @@ class Correction:
         changed = int((was != label).sum())
         if not changed:
             return 0
-        kept = editing.keptSegments(segmentation)
+        kept = editing.keptSegments(workflow.state.image, segmentation)
         saveEditorState(segmentation)
         ids = {v: drawn.segmentIds[v - 1] for v in drawn.classNames if ((label == v) != (was == v)).any()}
         updateSegmentsWithin(segmentation, was, label, found.first, geometryFromVolume(workflow.state.image), ids)
@@ -143,15 +143,16 @@ class Correction:
         self._waiting = region
         return changed
 
-    def learn(self) -> None:
-        """From a correction that was left, where that is wanted, as soon as nothing else runs. Raises EngineError as
-        `Workflow.refresh`."""
+    def learn(self) -> bool:
+        """From a correction that was left, where that is wanted, as soon as nothing else runs; whether it has begun.
+        Raises EngineError as `Workflow.refresh`."""
         workflow, region = self._workflow, self._waiting
         if region is None or workflow.busy:
-            return
+            return False
         self._waiting = None
         if workflow.state.refreshAtOnce and workflow.state.model:
             workflow.refresh(region)
+        return workflow.busy
 
     def undo(self, region: Region) -> None:
         """Take back what was drawn for a region whose correction was just undone."""

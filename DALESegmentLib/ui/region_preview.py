@@ -25,7 +25,8 @@ class RegionPreview:
             return
         first, last = region["first_voxel"], region["last_voxel"]
         box = tuple(slice(a, b + 1) for a, b in zip(reversed(first), reversed(last), strict=True))
-        self._before = box, heat_map.updatePart(self._heatMap, box, np.load(region["shown"]))
+        before = box, heat_map.updatePart(self._heatMap, box, np.load(region["shown"]))
+        self._before = self._before or before  # it is told of twice: before the model learns, and after
         self._review.trusted.draw()
 
     def restore(self) -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import qt
 from slicer.i18n import tr as _
 
 from ..engine.core.errors import EngineError
@@ -18,6 +19,10 @@ from .signals import showProblemSoon
 
 BACKGROUND = "beside"  # in the place of a request's id while arrays are written or read beside the user interface
 
+SHOWING = "showing"  # and while an answer is put into the scene, part by part
+
+PAUSE_MS = 1  # between these parts; with none, Qt would not look for other events
+
 DECLINED = "declined"
 """Code of what `prepare` raises where the user was asked and did not agree."""
 
@@ -26,7 +31,7 @@ DECLINED = "declined"
 class _Step:
     command: str
     parameters: dict[str, Any]
-    onDone: Callable[[Any], None]
+    onDone: Callable[[Any], Iterator[None] | None]
     read: Callable[[dict], Any] | None
     token: str
     onProgress: Callable[[dict], None]
@@ -46,7 +51,7 @@ class Requests:
         self.engine = engine
         self.prepare = prepare
         self.session: Session | None = None
-        self.running: str | None = None  # id of the request under way, or BACKGROUND
+        self.running: str | None = None  # id of the request under way, or BACKGROUND, or SHOWING
         self.succeeded = True  # whether the last step did
         self.applying = False  # whether an answer is being put into the scene: its parts are shown together
         self.onChanged: Callable[[], None] = lambda: None
@@ -54,6 +59,7 @@ class Requests:
         self.onMessage: Callable[[str], None] = lambda sentence: None
         self._background = Background()
         self._step: _Step | None = None
+        self._parts: Iterator[None] = iter(())  # of the answer that is being put into the scene, those to come
 
     @property
     def busy(self) -> bool:
@@ -71,33 +77,34 @@ class Requests:
     def cancel(self) -> None:
         if self.running == BACKGROUND:
             self._step.cancelled = True
-        elif self.running is not None:
+        elif self.running not in (None, SHOWING):
             self.engine.cancel(self.running)
 
     def abandon(self) -> None:
         """End the step where asking did not help: the engine is stopped, and the next step starts a fresh one."""
         if self.running == BACKGROUND:
             self._step.cancelled = True
-        elif self.running is not None:
+        elif self.running not in (None, SHOWING):
             self.engine.kill()
 
     def close(self) -> None:
         """Nothing is to come any more."""
         self._background.forget()
+        self._parts = iter(())
         self.engine.stop()
 
     def request(
         self,
         command: str,
         parameters: dict[str, Any],
-        onDone: Callable[[Any], None],
+        onDone: Callable[[Any], Iterator[None] | None],
         writeCase: Callable[[], dict[str, Any]] | None = None,
         read: Callable[[dict], Any] | None = None,
         onProgress: Callable[[dict], None] = lambda event: None,
         onFailed: Callable[[], None] = lambda: None,
     ) -> None:
         """Ask the engine; onDone(answer) is called while the same scene is open, and may ask again; so are
-        onProgress(event) before it and, in its place, onFailed().
+        onProgress(event) before it and, in its place, onFailed(). Where onDone yields, the viewer may go on there.
 
         writeCase() writes what the engine needs and returns the request's `cases`; read(answer) makes of the answer
         what onDone then gets. Both run beside the user interface: they touch neither the scene nor a widget.
@@ -138,8 +145,10 @@ class Requests:
                 return condition()
             if self.running == BACKGROUND:
                 self._background.poll()
+            elif self.running == SHOWING:
+                self._goOn()
             else:
-                self.engine.waitFor(lambda: condition() or self.running in (BACKGROUND, None), 0.2)
+                self.engine.waitFor(lambda: condition() or self.running in (BACKGROUND, SHOWING, None), 0.2)
         return True
 
     def _runInBackground(self, step: _Step, work: Callable[[], Any], onDone: Callable[[Any], None]) -> None:
@@ -190,16 +199,39 @@ class Requests:
         self.running = None
         self.applying = True
         try:
-            if self._stillOpen(step):
-                step.onDone(value)
-            else:
+            if not self._stillOpen(step):
                 self.onMessage(_("The scene was closed meanwhile; the result was left out."))
+            elif (parts := step.onDone(value)) is not None:
+                self.running, self._parts = SHOWING, parts
+                self._goOn()
+                return
         except EngineError as problem:
             self._failed(problem.code, problem.sentence)
         except Exception as problem:
             self._unusable(step, problem)
         finally:
-            self.applying = False
+            self.applying = self.running == SHOWING
+        self.onChanged()
+
+    def _goOn(self) -> None:
+        """Put the next part of the answer into the scene, and the one after it once other events were handled."""
+        if self.running != SHOWING:
+            return
+        step = self._step
+        try:
+            if self._stillOpen(step):
+                next(self._parts)
+                qt.QTimer.singleShot(PAUSE_MS, self._goOn)
+                return
+            self.onMessage(_("The scene was closed meanwhile; the result was left out."))
+        except StopIteration:
+            pass
+        except EngineError as problem:
+            self._failed(problem.code, problem.sentence)
+        except Exception as problem:
+            self._unusable(step, problem)
+        self._parts = iter(())
+        self.running, self.applying = None, False
         self.onChanged()
 
     def _unusable(self, step: _Step, problem: Exception) -> None:

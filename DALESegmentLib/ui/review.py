@@ -41,11 +41,11 @@ class Maps:
     def read(item: dict[str, Any], geometry: Geometry) -> Maps:
         """From the files that the engine wrote; on any thread."""
         shown = np.clip(np.load(item["shown"]), 0.0, 1.0).astype(np.float32, copy=False)
-        maps = vtkImage(shown, geometry), vtkImage(np.load(item["confidence"]), geometry)
+        maps = (vtkImage(array, geometry, copied=False) for array in (shown, np.load(item["confidence"])))
         if item.get("label_source") is None:
             return Maps(*maps)
         names = {int(number): source for number, source in item["source_names"].items()}
-        return Maps(*maps, vtkImage(np.load(item["label_source"]), geometry), names)
+        return Maps(*maps, vtkImage(np.load(item["label_source"]), geometry, copied=False), names)
 
 
 class Review:

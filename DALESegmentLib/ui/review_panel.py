@@ -76,6 +76,8 @@ class ReviewPanel:
         self._actions[name]()
 
     def refresh(self) -> None:
+        if self._learn():  # which has just shown everything
+            return
         state, ui, review = self._workflow.state, self._ui, self._workflow.review
         free = not self._workflow.busy
         judgeable = bool(state.model) and state.image is not None and state.segmentation is not None
@@ -89,10 +91,14 @@ class ReviewPanel:
         self._suggest()
         self._explainRegion()
         self.prompting.goOn()
+
+    def _learn(self) -> bool:
+        """From a correction that was left, if there is one; whether that has begun."""
         try:
-            self.correction.learn()
+            return self.correction.learn()
         except EngineError as problem:  # for instance, another image was chosen meanwhile
             self._workflow.onMessage(problem.sentence)
+            return False
 
     def entered(self) -> None:
         """The module is on screen: an open correction ends, and the keys work."""

@@ -32,6 +32,7 @@ class Session:
 
     def __init__(self, state: Any) -> None:
         self.state = state
+        self._drawn: LabelmapSnapshot | None = None  # the last one: what does not change until the next is not copied
         if not state.token:
             state.token = uuid.uuid4().hex[:12]
 
@@ -87,6 +88,7 @@ class Session:
     def takeLabelled(self, images: list[Any], segmentation: Any, segmentIds: list[str] | None = None) -> CaseSnapshot:
         """The case of these nodes, with the voxels trusted so far."""
         snapshot = takeSnapshot(images, segmentation, segmentIds, _caseName(images[0]))
+        self._drawn = snapshot.drawn
         return self._taken(snapshot, persistentId(segmentation))
 
     def sceneCase(self) -> Case:
@@ -95,7 +97,8 @@ class Session:
 
     def segmentationSnapshot(self) -> LabelmapSnapshot:
         """The segments to judge as they are drawn now."""
-        return segmentationSnapshot(self.state.segmentation, self.images[0], self.segmentIds)
+        self._drawn = segmentationSnapshot(self.state.segmentation, self.images[0], self.segmentIds)
+        return self._drawn
 
     @property
     def root(self) -> Path:

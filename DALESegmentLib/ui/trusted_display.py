@@ -31,6 +31,8 @@ class TrustedDisplay:
 
     def __init__(self, review: Review) -> None:
         self._review = review
+        self._seen: dict[int, tuple[Box, np.ndarray]] = {}  # by region_id, a box and what was seen in it
+        self._seenOf: tuple[str, int] | None = None  # the region map that these are about
 
     def draw(self, regions: Sequence[Region] | None = None) -> None:
         """Draw these regions (default: all) as trusted where they were decided so."""
@@ -63,21 +65,30 @@ class TrustedDisplay:
     def _trusted(self, region: Region, drawn: LabelmapSnapshot | None) -> tuple[Box, np.ndarray]:
         """A box of the image (k, j, i), and the voxels in it that count as trusted; drawn: the segments now, where what
         is drawn otherwise counts too."""
+        box, mask = self._seenAround(region)
+        if drawn is None:
+            return box, mask
+        before = review_baseline.labelView(self._review.state.regionTable)[box]
+        return box, mask | (drawn.within(box) != before)
+
+    def _seenAround(self, region: Region) -> tuple[Box, np.ndarray]:
+        """A box around a region and what may change there, and what of it was seen: found once for each list."""
         from ..engine.review.reviewed_voxels import reviewed_mask  # brings scipy
 
         state = self._review.state
-        regionMap = review_baseline.regionMapView(state.regionTable)
-        spacing = state.image.GetSpacing()[::-1]
-        box = _around(region, regionMap.shape, spacing)
-        change = (self._review.suggestedChanges() or {}).get(region.region_id)
-        if drawn is not None and change is not None:  # which may reach farther
-            sides = zip(box, change.box, strict=True)
-            box = tuple(slice(min(a.start, b.start), max(a.stop, b.stop)) for a, b in sides)
-        mask = reviewed_mask(regionMap[box], {region.region_id}, spacing)
-        if drawn is None:
-            return box, mask
-        before = review_baseline.labelView(state.regionTable)[box]
-        return box, mask | (drawn.within(box) != before)
+        now = state.regionTable.GetID(), review_baseline.regionMapVersion(state.regionTable)
+        if now != self._seenOf:
+            self._seen, self._seenOf = {}, now
+        if region.region_id not in self._seen:
+            regionMap = review_baseline.regionMapView(state.regionTable)
+            spacing = state.image.GetSpacing()[::-1]
+            box = _around(region, regionMap.shape, spacing)
+            change = (self._review.suggestedChanges() or {}).get(region.region_id)
+            if change is not None:  # which may reach farther
+                sides = zip(box, change.box, strict=True)
+                box = tuple(slice(min(a.start, b.start), max(a.stop, b.stop)) for a, b in sides)
+            self._seen[region.region_id] = box, reviewed_mask(regionMap[box], {region.region_id}, spacing)
+        return self._seen[region.region_id]
 
     def _drawn(self) -> LabelmapSnapshot | None:
         """None where the segments are no more."""

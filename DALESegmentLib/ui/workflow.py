@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from ..engine.geometry.grid import Geometry
 from ..mrml import charts, segmentations
 from ..mrml.review_baseline import baselineImages, setModelAnswer
 from ..mrml.scene import referencedNodes
+from ..mrml.segmentations import PreparedLabel
 from .case_snapshot import CaseSnapshot
 from .engine_process import EngineProcess
 from .learned_otherwise import learnedOtherwise
@@ -122,16 +123,22 @@ class Workflow(Requests):
 
         def read(answer: dict) -> tuple:
             item = answer["items"][0]
-            return answer, Maps.read(item, taken.geometry), np.load(item["segmentation"])
+            return (
+                answer,
+                Maps.read(item, taken.geometry),
+                PreparedLabel.of(np.load(item["segmentation"]), taken.geometry),
+            )
 
-        def done(answered: tuple) -> None:
+        def done(answered: tuple) -> Iterator[None]:
             answer, maps, label = answered
             if isAccepted(answer):
                 self.review.showHeatMap(maps, taken.geometry, sources)
+                yield
                 name = _("{image} refreshed").format(image=sources[0].GetName())
                 self.showResult(label, answer["items"][0], taken.geometry, sources, name, renew=True)
             else:
                 first.restore()
+            yield
             self.judgeModel(answer)
 
         self.request("refresh", parameters, done, self._decided(taken), read, first.show, first.restore)
@@ -144,9 +151,10 @@ class Workflow(Requests):
             item = answer["items"][0]
             return answer, item, Maps.read(item, taken.geometry)
 
-        def done(answered: tuple) -> None:
+        def done(answered: tuple) -> Iterator[None]:
             answer, item, maps = answered
             self.review.showHeatMap(maps, taken.geometry, sources)
+            yield
             mean = _("Mean label confidence {value:.2f}.").format(value=item["mean_confidence"])
             self.onMessage(_lines(taken.overlap, mean, *tooWeak(answer), learnedOtherwise(item), extents(item)))
 
@@ -174,12 +182,14 @@ class Workflow(Requests):
                 listNotes(answer),
             )
 
-        def done(answered: tuple) -> None:
+        def done(answered: tuple) -> Iterator[None]:
             found, maps, images, item, notes = answered
             self.review.showHeatMap(maps, taken.geometry, sources)
+            yield
             self.review.showRegions(found, images, taken, sources, notes)
             classes = {int(value): className for value, className in item.get("classes", {}).items()}
             setModelAnswer(self.state.regionTable, classes, str(item.get("probabilities") or ""), item["suggestions"])
+            yield
             count = _found(len(found)) if found or not notes else ""
             self.onMessage(_lines(taken.overlap, count, *notes, learnedOtherwise(item), extents(item)))
 
@@ -240,12 +250,12 @@ class Workflow(Requests):
         return {"device": self.state.device.name}
 
     def showResult(
-        self, label: np.ndarray, item: dict, geometry: Geometry, sources: tuple, name: str, renew: bool = False
+        self, label: PreparedLabel, item: dict, geometry: Geometry, sources: tuple, name: str, renew: bool = False
     ) -> Any:
         """A new segmentation of the answer, or the renewed one that an earlier refresh made."""
         names = {int(value): className for value, className in item["classes"].items()}
         image, like = sources
-        if renew and segmentations.renewSegmentation(self.state.result, label, geometry, names):
+        if renew and segmentations.renewSegmentation(self.state.result, label.array, geometry, names):
             return self.state.result
         there = like if like is not None and like.GetScene() is not None else None
         line = "refreshed" if renew else "model"

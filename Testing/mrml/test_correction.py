@@ -84,6 +84,54 @@ def test_what_was_drawn_can_be_taken_back(a_correction, a_segmentation_node, a_v
     np.testing.assert_array_equal(label_of(a_segmentation_node, a_volume_node), a_label)
 
 
+def masks_of(segmentation, volume) -> list[np.ndarray]:
+    """Of each segment alone, so that what overlaps is seen."""
+    ids = segmentation.GetSegmentation().GetSegmentIDs()
+    return [label_of_segment(segmentation, segment, volume) > 0 for segment in ids]
+
+
+def test_segments_that_overlap_are_taken_back_each_for_itself(
+    a_volume_node, a_segmentation_node, a_label, a_geometry, a_place
+):
+    lesion, oedema = a_segmentation_node.GetSegmentation().GetSegmentIDs()
+    grown = np.where(a_label > 0, 1, 0).astype(np.uint8)  # the lesion lies under all of the oedema
+    updateSegments(a_segmentation_node, grown, a_geometry, {1: lesion})
+    before = masks_of(a_segmentation_node, a_volume_node)
+    assert (before[0] & before[1]).any()
+    kept = openCorrection(a_volume_node, a_segmentation_node, lesion, a_place, a_geometry)
+    for segment, part in ((lesion, slice(6, 10)), (oedema, slice(9, 15))):
+        drawn = np.zeros_like(a_label)
+        drawn[part, 10:50, 12:60] = 1
+        updateSegments(a_segmentation_node, drawn, a_geometry, {1: segment})
+    endCorrection(kept)
+    assert undoCorrection(kept)
+    for was, now in zip(before, masks_of(a_segmentation_node, a_volume_node), strict=True):
+        np.testing.assert_array_equal(now, was)
+
+
+@pytest.mark.parametrize("moved", [(0.3, 0.0, 0.0), (-20.0, 8.0, 3.0)])
+def test_what_reaches_beyond_the_image_or_lies_between_its_voxels_is_taken_back(
+    a_volume_node, a_label, a_geometry, a_place, moved
+):
+    import slicer
+
+    from DALESegmentLib.engine.geometry.grid import Geometry
+    from DALESegmentLib.mrml.segmentations import addSegmentation
+
+    origin = tuple(np.add(a_geometry.origin, np.multiply(moved, a_geometry.spacing)))
+    there = Geometry(a_geometry.size, a_geometry.spacing, origin, a_geometry.direction)
+    node = addSegmentation(a_label, there, {1: "lesion", 2: "oedema"}, a_volume_node, "elsewhere")
+    lesion = node.GetSegmentation().GetNthSegmentID(0)
+    whole = slicer.util.addVolumeFromArray(np.zeros_like(a_label), there.ijk_to_ras())
+    before = masks_of(node, whole)
+    kept = openCorrection(a_volume_node, node, lesion, a_place, a_geometry)
+    updateSegments(node, np.zeros_like(a_label), there, {1: lesion})
+    endCorrection(kept)
+    assert undoCorrection(kept)
+    for was, now in zip(before, masks_of(node, whole), strict=True):
+        np.testing.assert_array_equal(now, was)
+
+
 def test_nothing_is_taken_back_where_a_segment_came_since(a_correction, a_segmentation_node):
     endCorrection(a_correction)
     a_segmentation_node.GetSegmentation().AddEmptySegment("new", "new")

@@ -103,3 +103,33 @@ def test_the_voxels_outlive_their_node(a_volume_node, an_image, a_scene):
     taken = takeSnapshot(a_volume_node)
     a_scene.RemoveNode(a_volume_node)
     np.testing.assert_array_equal(taken.case().image[0], an_image)
+
+
+def test_what_did_not_change_is_copied_once(a_segmentation_node, a_volume_node, a_label):
+    from vtk.util.numpy_support import vtk_to_numpy
+
+    first, again = (segmentationSnapshot(a_segmentation_node, a_volume_node) for _ in range(2))
+    assert again.pieces[0].voxels is first.pieces[0].voxels
+    lesion = a_segmentation_node.GetSegmentation().GetNthSegmentID(0)
+    labelmap = a_segmentation_node.GetBinaryLabelmapInternalRepresentation(lesion)
+    vtk_to_numpy(labelmap.GetPointData().GetScalars())[0] = 2
+    labelmap.Modified()
+    now = segmentationSnapshot(a_segmentation_node, a_volume_node)
+    place = tuple(int(axis.min()) for axis in np.nonzero(a_label))  # where the labelmap begins
+    assert (now.label()[0][place], again.label()[0][place]) == (2, a_label[place]) == (2, 1)
+    assert now.changedVoxels(first) == 1
+
+
+@pytest.mark.parametrize("size", [(5, 7, 3), (8, 8, 4)])
+@pytest.mark.parametrize("kind", [np.uint8, np.int16, np.int32])
+def test_only_the_box_that_holds_something_is_copied(size, kind):
+    from DALESegmentLib.mrml.labelmap_snapshot import filledBox
+
+    random = np.random.default_rng(0)
+    for count in (0, 1, 2, 3, 30):
+        voxels = np.zeros(size[::-1], kind)
+        for place in zip(*(random.integers(0, n, count) for n in voxels.shape), strict=True):
+            voxels[place] = random.integers(1, 100)
+        where = np.nonzero(voxels)
+        box = tuple(slice(int(w.min()), int(w.max()) + 1) if len(w) else slice(0, 0) for w in where)
+        assert filledBox(voxels) == box

@@ -69,3 +69,44 @@ def test_a_segment_can_vanish(drawn):
     after = drawn[3].copy()
     after[after == 1] = 0
     assert np.array_equal(written(drawn, after, BOX), after)
+
+
+def test_a_segment_counts_its_voxels_as_before(drawn):
+    """Else Slicer resamples all of it at each box."""
+    import slicer
+    import vtk
+
+    image, node, _geometry, label = drawn
+    mask = (label == 1).astype(np.uint8)
+    slicer.util.updateSegmentBinaryLabelmapFromArray(mask, node, node.GetSegmentation().GetNthSegmentID(0), image)
+    matrices = []
+    for wanted in (label, np.where(label == 1, 0, label)):
+        wanted = wanted.copy()
+        wanted[9:12, 15:22, 6:12] = 1
+        assert np.array_equal(written(drawn, wanted, BOX), wanted)
+        matrices.append(vtk.vtkMatrix4x4())
+        labelmap = node.GetBinaryLabelmapInternalRepresentation(node.GetSegmentation().GetNthSegmentID(0))
+        labelmap.GetImageToWorldMatrix(matrices[-1])
+        drawn[3][:] = wanted
+    whole = vtk.vtkMatrix4x4()
+    image.GetIJKToRASMatrix(whole)
+    for matrix in matrices:
+        np.testing.assert_allclose(slicer.util.arrayFromVTKMatrix(matrix), slicer.util.arrayFromVTKMatrix(whole))
+
+
+@pytest.mark.parametrize("moved", [(0.3, 0.0, 0.0), (-4.0, 3.0, 2.0)])
+def test_a_segment_on_other_voxels_takes_the_box_too(drawn, moved):
+    """Between the image's voxels it is resampled; whole voxels away it is only counted otherwise."""
+    from DALESegmentLib.mrml.segmentations import addSegmentation, labelFromSegmentation, updateSegmentsWithin
+
+    image, _node, geometry, label = drawn
+    shift = np.reshape(geometry.direction, (3, 3)) @ np.multiply(moved, geometry.spacing)
+    there = type(geometry)(geometry.size, geometry.spacing, tuple(geometry.origin + shift), geometry.direction)
+    node = addSegmentation(label, there, {1: "one", 2: "two"}, image, "Elsewhere")
+    ids = {n: node.GetSegmentation().GetNthSegmentID(n - 1) for n in (1, 2)}
+    before = labelFromSegmentation(node, image)[0]
+    after = before.copy()
+    after[5:9, 6:14, 6:28] = 1
+    after[9:11] = 0
+    updateSegmentsWithin(node, before, after, (0, 0, 0), geometry, ids)
+    assert np.array_equal(labelFromSegmentation(node, image)[0], after)

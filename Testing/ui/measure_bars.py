@@ -110,6 +110,7 @@ def measure(minutes: float) -> dict[str, Any]:
             "ui_thread_blocked_ms": dict(blocked),
             "ui_thread_blocked_ms_idle": idle,
             "correction_left_to_region_shown_s": round(shown[0] - started, 2) if shown else None,
+            "correction_left_to_region_learned_s": round(shown[1] - started, 2) if len(shown) > 1 else None,
             "correction_left_to_refreshed_s": refresh,
             "killed_engine_noticed_s": seconds_to_notice(widget),
             "case": "practice case, 80 x 80 x 28 voxels",
@@ -122,7 +123,7 @@ def measure(minutes: float) -> dict[str, Any]:
 
 @contextmanager
 def region_shown() -> Iterator[list[float]]:
-    """When the heat map of a corrected region was renewed, before the rest of its image."""
+    """When the heat map of a corrected region was renewed: before the model learned, and after, before the rest."""
     from DALESegmentLib.ui.region_preview import RegionPreview
 
     times: list[float] = []
@@ -253,6 +254,22 @@ def large(widget: Any, watched: Any, blocked: dict[str, Any], size: tuple[int, i
     return dict(blocked)
 
 
+def missed(found: dict[str, Any]) -> dict[str, dict[str, float]]:
+    """The goals that were not reached, the farthest first: by the thread's own computing, and in seconds."""
+    limits = {"": 50.0, "_large": 50.0, "_largest": 100.0}
+    rows = {
+        f"{step}, ms{size.replace('_', ', ')}": (limit, one["computed"])
+        for size, limit in limits.items()
+        for step, one in found[f"ui_thread_blocked_ms{size}"].items()
+    }
+    rows["correction left to region shown, s"] = 2.0, found["correction_left_to_region_shown_s"] or float("inf")
+    rows["correction left to all refreshed, s"] = 5.0, found["correction_left_to_refreshed_s"]
+    rows["keys of the practice case"] = 10, found["practice_case_by_keys"]["keys"]
+    rows["start of Slicer, ms"] = 60.0, found["start_of_slicer_ms"]["computed"]
+    order = sorted(rows, key=lambda name: -rows[name][1] / rows[name][0])
+    return {name: {"goal": rows[name][0], "found": rows[name][1]} for name in order if rows[name][1] > rows[name][0]}
+
+
 def coverage() -> dict[str, Any]:
     """Per cent of the statements of the module and its layers that their tests run."""
     sources = ("DALESegmentLib/ui", "DALESegmentLib/mrml", "DALESegment")
@@ -327,8 +344,10 @@ def main() -> None:
     where = machine()
     before = json.loads(asked.out.read_text(encoding="utf-8")) if asked.out.is_file() else {}
     share = coverage() if asked.coverage else before.get("statements_covered_percent")
-    record = {"machine": where, "training_minutes": asked.minutes, **start_of_slicer(), **measure(asked.minutes)}
-    record["statements_covered_percent"] = share
+    found = {"training_minutes": asked.minutes, **start_of_slicer(), **measure(asked.minutes)}
+    found["statements_covered_percent"] = share
+    command = " ".join(["python Testing/ui/measure_bars.py", *sys.argv[1:]])
+    record = {"missed": missed(found), "command": command, "machine": where, **found}
     text = json.dumps(record, indent=1) + "\n"
     asked.out.parent.mkdir(parents=True, exist_ok=True)
     asked.out.write_text(text, encoding="utf-8")

@@ -247,16 +247,20 @@ def ras(geometry: dict) -> np.ndarray:
 
 def refresh(request: dict, parameters: dict) -> dict:
     out = Path(parameters["out"])
+    if parameters.get("region") is not None:
+        now = {**parameters, "out": str(out / "first")}
+        tell_region(request, now, confidence(request, now)["items"][0])
     answer = finetune(request, {**parameters, "out": str(out / "model")})
     learned = {**parameters, "model": answer["model"], "out": str(out / "maps")}
     item = confidence(request, learned)["items"][0] | predict(request, learned)["items"][0]
     if parameters.get("region") is not None:
-        region_first(request, parameters, item)
+        tell_region(request, parameters, item)
+        while (Path(parameters["model"]) / "stop-after-region").exists():  # a file beside the model
+            progress(request, 80.0, 1.0)
     return {**answer, "items": [item]}
 
 
-def region_first(request: dict, parameters: dict, item: dict) -> None:
-    """Tells of the region, and with a file beside the model goes no further."""
+def tell_region(request: dict, parameters: dict, item: dict) -> None:
     region = parameters["region"]
     assert region["case"] == item["name"]
     corners = zip(reversed(region["first_voxel"]), reversed(region["last_voxel"]), strict=True)
@@ -264,8 +268,6 @@ def region_first(request: dict, parameters: dict, item: dict) -> None:
     told = {**region, "shown": save(parameters["out"], "region_shown.npy", part)}
     line = {"percent": 80.0, "seconds_left": None, "stage": "writing", "message": "The corrected region is ready"}
     send(id=request["id"], event="progress", values={"region": told}, **line)
-    while (Path(parameters["model"]) / "stop-after-region").exists():
-        progress(request, 80.0, 1.0)
 
 
 def plan(request: dict, parameters: dict) -> dict:

@@ -179,8 +179,17 @@ def test_the_corrected_region_is_coloured_before_the_rest_and_as_before_where_th
     before = slicer.util.arrayFromVolume(heat_map).copy()  # what was corrected is drawn as trusted already
     assert not (before[place] == 1).all(), "the region's box has other voxels, too"
 
+    told = []
+    inform = workflow.onProgress
+
+    def informed(event: dict) -> None:
+        inform(event)
+        told.extend([event["values"]["region"]] if "region" in event.get("values", {}) else [])
+
+    workflow.onProgress = informed
+
     def coloured() -> bool:
-        return not np.array_equal(slicer.util.arrayFromVolume(heat_map)[place], before[place])
+        return len(told) == 2 and not np.array_equal(slicer.util.arrayFromVolume(heat_map)[place], before[place])
 
     assert wait_until(coloured)
     now = slicer.util.arrayFromVolume(heat_map)

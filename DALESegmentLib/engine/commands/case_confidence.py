@@ -145,26 +145,23 @@ class PreparedInput:
 
     source: CaseSource
     case: Case
-    image: MetaTensor
+    image: MetaTensor | None
+    """For the model; None where files hold its answer."""
     disagreement: LabelDisagreement | None
-    recalibration: Recalibration
-    predictor: Predictor
+    label_source: LabelSource | None
+    judge: Judge
     progress: Progress
+    position: str
+
+    @property
+    def unseen(self) -> bool:
+        """Whether the model did not learn from this case."""
+        return self.source.name not in self.judge.labels
 
 
-def case_confidences(
-    asked: ModelParameters,
-    progress: Progress,
-    first: Callable[[PreparedInput], None] | None = None,
-    looked: Suitability | None = None,
-) -> Iterator[CaseConfidence]:
+def prepared_inputs(asked: ModelParameters, progress: Progress, looked: Suitability) -> Iterator[PreparedInput]:
     """One case after the other, without those that have no label. Cases the model was trained on bring what training
-    remembered of their label.
-
-    first: is called with every case before the model looks at the whole of it. looked: gets what was found out about
-    the cases before the work.
-    """
-    looked = Suitability() if looked is None else looked
+    remembered of their label. looked: gets what was found out about the cases before the work."""
     files = asked.probabilities if isinstance(asked, ConfidenceParameters) else None
     judge = Judge.of_model(asked.model, choose_device(asked.device)) if files is None else None
     labelled = labelled_alone(asked.cases.find(), progress, looked)
@@ -172,7 +169,7 @@ def case_confidences(
     sources = find_labelled(asked.cases, progress, labelled, known)
     if judge is None:
         judge = Judge.of_files(cast(Path, files), sources, progress)
-    predictor, plan, labels, recalibration = judge.predictor, judge.predictor.plan, judge.labels, judge.recalibration
+    plan = judge.predictor.plan
     check_apart(asked.out, sources)
     if len(sources) > 1:
         examine(sources, plan, progress.part(0, 5), looked, labelled=True, out=asked.out, maps=1)
@@ -187,35 +184,49 @@ def case_confidences(
         if len(sources) == 1:
             looked.unlike[case.name] = check_case(case, plan, source.image_names)
             tell_unlike(looked, part)
-        image = predictor.prepare(case, part)
+        image = judge.predictor.prepare(case, part)
         part.check()
-        disagreement, label_source = _native(labels.get(source.name), case, plan, part)
+        disagreement, label_source = _native(judge.labels.get(source.name), case, plan, part)
         label_source = label_source or source_of_case(case)
         part.check()
-        if first is not None and isinstance(predictor, Predictor) and image is not None:
-            first(PreparedInput(source, case, image, disagreement, recalibration, predictor, part))
-        probabilities = predictor.probabilities(case, part, image=image)
+        yield PreparedInput(source, case, image, disagreement, label_source, judge, part, message)
+        del case, image, disagreement, label_source  # before the next takes as much again
+
+
+def case_confidences(
+    asked: ModelParameters,
+    progress: Progress,
+    first: Callable[[PreparedInput], None] | None = None,
+    looked: Suitability | None = None,
+) -> Iterator[CaseConfidence]:
+    """Of the cases of `prepared_inputs`. first: is called with every case before the model looks at the whole of it."""
+    looked = Suitability() if looked is None else looked
+    for ready in prepared_inputs(asked, progress, looked):
+        case, part, judge = ready.case, ready.progress, ready.judge
+        plan, recalibration = judge.predictor.plan, judge.recalibration
+        if first is not None:
+            first(ready)
+        probabilities = judge.predictor.probabilities(case, part, image=ready.image)
         part.check()
-        part.report(40, "confidence", message)
-        confidence = confidence_map(case, plan, probabilities, disagreement, recalibration=recalibration)
+        part.report(40, "confidence", ready.position)
+        confidence = confidence_map(case, plan, probabilities, ready.disagreement, recalibration=recalibration)
         part.check()
-        part.report(60, "confidence", message)
-        unseen = source.name not in labels
+        part.report(60, "confidence", ready.position)
         yield CaseConfidence(
-            source,
+            ready.source,
             case,
             plan,
             probabilities,
             confidence,
             judge.calibrations if looked.intervals_hold(case.name) else {},
-            unseen,
+            ready.unseen,
             judge.agreed,
             recalibration,
-            label_source,
+            ready.label_source,
             part,
-            message.lower(),
+            ready.position.lower(),
         )
-        del case, image, disagreement, probabilities, confidence, label_source  # before the next takes as much again
+        del ready, case, probabilities, confidence  # before the next takes as much again
 
 
 def confidence_map(

@@ -1,6 +1,7 @@
 """The command refresh: a short fine-tune on a correction, then new confidence and a new segmentation.
 
-The corrected region is predicted first, and reported before the rest of its image.
+The corrected region is answered first, by the model in use and with the new label, before anything is learned; then by
+the model that learned from it, before the rest of its image.
 """
 
 from __future__ import annotations
@@ -19,14 +20,15 @@ from ..dale.candidates import BOUNDARY_BAND_MM, shown_confidence
 from ..dale.quality import RegionContext
 from ..geometry.distance import Box, scaled_mm
 from ..geometry.objects import object_radius
-from ..inference.predictor import label_values, predict_region
+from ..inference.predictor import Predictor, label_values, predict_region
 from ..io.case import Case
 from ..planning.plan import LARGEST_SEED, Plan
 from ..planning.preprocessing import label_classes
 from . import finetune
-from .case_confidence import PreparedInput, case_confidences, confidence_map, summary
+from .case_confidence import PreparedInput, case_confidences, confidence_map, prepared_inputs, summary
 from .parameters import CasesParameter, ModelParameters, Parameters
 from .result_files import ResultFiles, write_map
+from .suitability import Suitability
 
 
 class RefreshParameters(Parameters):
@@ -40,21 +42,26 @@ class RefreshParameters(Parameters):
 
 
 def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
-    """A fine-tune of `seconds` into out/model, then the maps of its model beside it; those of `region` are told of as
-    soon as they are there, before the whole image is looked at, unless there are objections to the model."""
+    """A fine-tune of `seconds` into out/model, then the maps of its model beside it. Those of `region` are told of
+    twice, as soon as they are there: before the model learns, and before it looks at the whole image, unless there are
+    objections to what it learned."""
     asked = RefreshParameters.model_validate(parameters)
     shared = {"cases": asked.cases, "device": asked.device}
     learning = finetune.FinetuneParameters(
         **shared, model=asked.model, out=asked.out / "model", seconds=asked.seconds, seed=asked.seed
     )
-    answer = finetune.run(learning.model_dump(), progress.part(0, 70))
+    if asked.region is not None:
+        now = ModelParameters(**shared, model=asked.model, out=asked.out / "first")
+        for ready in prepared_inputs(now, progress.part(0, 5), Suitability()):
+            if asked.region.case == ready.source.name:
+                _tell(answer_region(asked.region, ready, now.out), ready)
+                break
+    answer = finetune.run(learning.model_dump(), progress.part(5, 70))
     looking = ModelParameters(**shared, model=asked.out / "model" / BUNDLE_FOLDER, out=asked.out / "maps")
 
     def first(ready: PreparedInput) -> None:
         if answer["accepted"] and asked.region is not None and asked.region.case == ready.source.name:
-            region = answer_region(asked.region, ready, looking.out)
-            # a stage of its own: the last report of a stage is always sent
-            ready.progress.report(10, "writing", "The corrected region is ready", region=region)
+            _tell(answer_region(asked.region, ready, looking.out), ready)
 
     items = []
     for doubt in case_confidences(looking, progress.part(70, 100), first):
@@ -65,6 +72,11 @@ def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
         items.append(item)
         del doubt, segmentation  # before the next case takes as much again
     return {**answer, "items": items}
+
+
+def _tell(region: dict[str, Any], ready: PreparedInput) -> None:
+    # a stage of its own: the last report of a stage is always sent
+    ready.progress.report(10, "writing", "The corrected region is ready", region=region)
 
 
 Voxel = tuple[int, ...]
@@ -94,15 +106,18 @@ class RegionParameter(Parameters):
 def answer_region(region: RegionParameter, ready: PreparedInput, out: Path) -> dict[str, Any]:
     """Confidence and segmentation of the box alone, as region_*: the values that the whole maps get there, but for what
     the network may hold against the label just outside."""
-    case, plan, progress = ready.case, ready.predictor.plan, ready.progress
+    case, predictor, progress = ready.case, ready.judge.predictor, ready.progress
+    assert isinstance(predictor, Predictor)  # a refresh has a model
+    assert ready.image is not None
+    plan = predictor.plan
     first, last = region.within(case)
     box, geometry = _slices(first, last), case.geometry.part(first, last)
-    probabilities = predict_region(ready.predictor, ready.image, geometry, progress)
+    probabilities = predict_region(predictor, ready.image, geometry, progress)
     part = _cut(case, first, last)
     disagreement = None if ready.disagreement is None else ready.disagreement.part(box)
     around = _around(case, plan, first, last)
     confidence = confidence_map(
-        part, plan, probabilities, disagreement, recalibration=ready.recalibration, around=around
+        part, plan, probabilities, disagreement, recalibration=ready.judge.recalibration, around=around
     )
     maps = {
         "segmentation": label_values(probabilities, plan),

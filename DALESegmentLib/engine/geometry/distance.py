@@ -44,6 +44,7 @@ def margin_voxels(reach_mm: float, spacing: Sequence[float]) -> tuple[int, ...]:
 
 
 FINEST_MM, COARSEST_MM = 0.1, 10.0
+MOST_SHIFTS = 200  # rows of a ball up to which a mask is grown row by row
 
 
 def scaled_mm(length_mm: float, spacing: Sequence[float]) -> float:
@@ -60,10 +61,43 @@ def grow_mm(mask: np.ndarray, spacing: Sequence[float], reach_mm: float) -> np.n
     box = bounding_box(mask, margin_voxels(reach_mm, spacing))
     if box is None:
         return grown
+    reach = reach_mm * (1 + 1e-6)
+    ball = _half_lengths(spacing, reach)
+    if len(ball) <= MOST_SHIFTS:
+        grown[box] = _grow_by(mask[box], ball)
+        return grown
     with needed_by("Growing a mask"):
         from scipy import ndimage
     far = ndimage.distance_transform_edt(~mask[box], spacing) if not mask[box].all() else np.zeros(1)
-    grown[box] = far <= reach_mm * (1 + 1e-6)
+    grown[box] = far <= reach
+    return grown
+
+
+def _half_lengths(spacing: Sequence[float], reach: float) -> dict[tuple[int, ...], int]:
+    """Of the rows of voxels that make up a ball, {place of the row: how far it reaches to either side}, in voxels."""
+    sides = [int(reach / step) for step in spacing[:-1]]
+    rows = {}
+    for place in np.ndindex(*(2 * side + 1 for side in sides)):
+        shift = tuple(int(p) - side for p, side in zip(place, sides, strict=True))
+        left = reach**2 - sum((n * step) ** 2 for n, step in zip(shift, spacing, strict=False))
+        if left >= 0:
+            rows[shift] = int(math.sqrt(left) / spacing[-1])
+    return rows
+
+
+def _grow_by(mask: np.ndarray, ball: dict[tuple[int, ...], int]) -> np.ndarray:
+    """A dilation: rows first grow along themselves, then they are laid over their neighbours. For few rows it is ten
+    times faster than distances."""
+    grown, wide, reached = np.zeros(mask.shape, bool), mask.copy(), 0
+    for shift, half in sorted(ball.items(), key=lambda row: row[1]):
+        while reached < half:
+            reached += 1
+            if reached < mask.shape[-1]:
+                wide[..., reached:] |= mask[..., :-reached]
+                wide[..., :-reached] |= mask[..., reached:]
+        if all(abs(n) < size for n, size in zip(shift, mask.shape, strict=False)):
+            here, there = (tuple(slice(max(s * n, 0), s * n if s * n < 0 else None) for n in shift) for s in (1, -1))
+            grown[here] |= wide[there]
     return grown
 
 

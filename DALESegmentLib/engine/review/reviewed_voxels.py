@@ -26,7 +26,9 @@ def reviewed_mask(
     with the finest spacing, so that it stays within the slice where slices are thick. Returns (*grid) bool.
     """
     spacing = (1.0,) * region_map.ndim if spacing is None else spacing
-    return grow_mm(np.isin(region_map, list(region_ids)), spacing, REVIEWED_MARGIN * min(spacing))
+    ids = list(region_ids)
+    reviewed = region_map == ids[0] if len(ids) == 1 else np.isin(region_map, ids)  # of one, several times faster
+    return grow_mm(reviewed, spacing, REVIEWED_MARGIN * min(spacing))
 
 
 def trusted_from_edit(

@@ -188,3 +188,21 @@ def test_growing_is_measured_in_mm():
     np.testing.assert_array_equal(np.argwhere(grown), [[2, i] for i in range(2, 7)])
     assert grow_mm(np.ones((2, 2), bool), (1, 1), 1).all()
     assert not grow_mm(np.zeros((2, 2), bool), (1, 1), 1).any()
+
+
+@pytest.mark.parametrize(
+    ("shape", "spacing"), [((9, 14, 11), (2.5, 0.8, 0.8)), ((20, 25), (1.0, 0.3)), ((6, 9, 9), (1, 1, 1))]
+)
+@pytest.mark.parametrize("reach", [0.0, 1.0, 2.0, 5.0, 14.0])
+def test_a_mask_grows_by_a_ball(shape, spacing, reach):
+    """Against the distances between all centres; the largest reach takes another way."""
+    random = np.random.default_rng(int(reach))
+    for share in (0.01, 0.3, 1.0):
+        mask = random.random(shape) < share
+        centres = np.argwhere(np.ones(shape, bool)) * spacing
+        own = centres[mask.ravel()]
+        wanted = np.zeros(mask.size, bool)
+        if len(own):
+            far = np.sqrt(((centres[:, None] - own[None]) ** 2).sum(axis=2)).min(axis=1)
+            wanted = far <= reach * (1 + 1e-6)
+        np.testing.assert_array_equal(grow_mm(mask, spacing, reach).ravel(), wanted)

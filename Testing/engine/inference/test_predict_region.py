@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from DALESegmentLib.engine.commands import refresh, train
+from DALESegmentLib.engine.commands import confidence, refresh, train
 from DALESegmentLib.engine.commands.refresh import RegionParameter
 from DALESegmentLib.engine.core.errors import EngineError
 from DALESegmentLib.engine.core.progress import Progress
@@ -44,7 +44,7 @@ def test_a_region_is_answered_as_the_whole_image_is(spacing, box):
     assert network.windows < windows / 2
 
 
-def test_the_corrected_region_comes_before_the_rest(tmp_path):
+def test_the_corrected_region_comes_before_learning_and_before_the_rest(tmp_path):
     case = ball_case()
     case.trusted = case.label > 0
     save_array_case(case, tmp_path / "a")
@@ -55,14 +55,22 @@ def test_the_corrected_region_comes_before_the_rest(tmp_path):
     region = {"case": case.name, "first_voxel": [4, 5, 3], "last_voxel": [9, 12, 8]}
     asked = {"model": trained["model"], "cases": cases, "out": str(tmp_path / "new"), "region": region, "seconds": 0.2}
     (item,) = refresh.run({**asked, "device": "cpu"}, Progress(said.append))["items"]
-    (told,) = [report["values"]["region"] for report in said if "region" in report["values"]]
-    assert (told["name"], told["first_voxel"], told["last_voxel"]) == (case.name, [4, 5, 3], [9, 12, 8])
-    for name in ("confidence", "segmentation", "shown"):
-        whole, first = np.load(item[name])[3:9, 5:13, 4:10], np.load(told[name])
-        if name != "segmentation":  # at the rim the whole map knows of contradictions just outside
-            assert (first >= whole - 1e-4).all()
-            whole, first = whole[2:-2, 2:-2, 2:-2], first[2:-2, 2:-2, 2:-2]
-        np.testing.assert_allclose(first, whole, atol=1e-4, err_msg=name)
+    first, last = [n for n, report in enumerate(said) if "region" in report["values"]]
+    assert first < min(n for n, report in enumerate(said) if report["stage"] == "training") < last
+    asked_of_old = {"model": trained["model"], "cases": cases, "out": str(tmp_path / "old"), "device": "cpu"}
+    (unlearned,) = confidence.run(asked_of_old, Progress())["items"]
+    for number, item_then, names in (
+        (first, unlearned, ("confidence", "shown")),
+        (last, item, ("confidence", "segmentation", "shown")),
+    ):
+        told = said[number]["values"]["region"]
+        assert (told["name"], told["first_voxel"], told["last_voxel"]) == (case.name, [4, 5, 3], [9, 12, 8])
+        for name in names:
+            whole, found = np.load(item_then[name])[3:9, 5:13, 4:10], np.load(told[name])
+            if name != "segmentation":  # at the rim the whole map knows of contradictions just outside
+                assert (found >= whole - 1e-4).all()
+                whole, found = whole[2:-2, 2:-2, 2:-2], found[2:-2, 2:-2, 2:-2]
+            np.testing.assert_allclose(found, whole, atol=1e-4, err_msg=name)
     # the model stays loaded until its files change
     kept = cached_predictor(tmp_path / "new" / "model", CPU)
     assert cached_predictor(tmp_path / "new" / "model", CPU) is kept
