@@ -151,9 +151,9 @@ def _checkpoint(model: Path, **changes: Any) -> None:
 
 
 def _json(path: Path, change: Callable[[dict[str, Any]], object]) -> None:
-    stored = json.loads(path.read_text())
+    stored = json.loads(path.read_text(encoding="utf-8"))
     change(stored)
-    path.write_text(json.dumps(stored))
+    path.write_text(json.dumps(stored), encoding="utf-8")
 
 
 def _plans(model: Path, **changes: Any) -> None:
