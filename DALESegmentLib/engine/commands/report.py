@@ -66,7 +66,7 @@ def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
         "bad": sum(not log["holds"] for log in told["logs"]),
         "cases": len(told["cases"]),
         "readers": [reader["name"] for reader in told["readers"]],
-        "decisions": len(told["history"]),
+        "decisions": sum(reader["decisions"] for reader in told["readers"]),
         "models": len(told["models"]),
     }
 
@@ -93,6 +93,7 @@ class Found:
 
     def told(self, *, pages: bool) -> dict[str, Any]:
         histories = list(self._histories.values())
+        entries = [e for path, history in self._histories.items() for e in self._entries(path, history)]
         return {
             "format": "dalesegment-report",
             "version": 1,
@@ -103,12 +104,12 @@ class Found:
             "logs": [log.as_dict() for log in self._logs.values()],
             "limits": LIMITS,
             "reviews": [self._review(folder, rows) for folder, rows in self.lists.items()],
-            "readers": [_reader(name, histories) for name in readers_in(histories)],
+            "readers": [_reader(name, histories, entries) for name in readers_in(histories)],
             "cases": [case for folder, rows in self.lists.items() for case in self._cases(folder, rows)],
             "agreements": [self._agreement(path) for path in sorted(self.folder.rglob(AGREEMENT))],
             "audits": [self._audit(path) for path in sorted(self.folder.rglob(AUDIT_FILE))],
             "models": [self._model(p.parents[1]) for p in sorted(self.folder.rglob("configs/metadata.json"))],
-            "history": [e for path, history in self._histories.items() for e in self._entries(path, history)],
+            "history": entries,
         }
 
     def of(self, results: Path) -> list[History]:
@@ -193,8 +194,10 @@ class Found:
             "made": lineage.get("made", ""),
             "parents": [parent["weights"] for parent in lineage.get("parents", [])],
             "learned_from": f"{used['training']} cases, {used['validation']} to validate on, "
-            f"{used['replay']} learned again",
-            "confirmed": f"{voxels}, {decided.get('corrected_voxels', 0):,} of them corrected",
+            f"{used['replay']} learned again"
+            if lineage
+            else "",
+            "confirmed": f"{voxels}, {decided.get('corrected_voxels', 0):,} of them corrected" if lineage else "",
             "reviewed_here": sorted(about),
             "figures": lineage.get("figures", []),
             "lineage": lineage,
@@ -208,7 +211,8 @@ def _rows_of(path: Path) -> list[Region]:
         return []
 
 
-def _reader(name: str, histories: Sequence[History]) -> dict[str, Any]:
+def _reader(name: str, histories: Sequence[History], told: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """told: the entries of the report, in which a decision about a row of several pieces is one."""
     decided = [d for h in histories for d in h.decided.values() if d.annotator == name]
     signed = [s for h in histories for s in h.sign_offs.values() if s.annotator == name]
     entries: list[Decision | SignOff] = [*decided, *signed]
@@ -217,7 +221,7 @@ def _reader(name: str, histories: Sequence[History]) -> dict[str, Any]:
         "name": name,
         "roles": sorted({entry.role for entry in entries} - {""}),
         "instructions": sorted({entry.instruction for entry in entries} - {""}),
-        "decisions": len(decided),
+        "decisions": sum(entry["who"] == name and "voxels" in entry for entry in told),
         "sign_offs": sum(s.score is not None for s in signed),
         "first": times[0],
         "last": times[-1],

@@ -104,14 +104,14 @@ def _sentences(found: Sequence[Told]) -> str:
 def _model(model: Told) -> str:
     facts: dict[str, Any] = {
         "Weights (hash)": model["weights"],
-        "Made": f"{_time(model['made'])} UTC by {model['program']}"
-        if model["made"]
-        else "by a version that kept no lineage",
+        "Made": f"{_time(model['made'])} UTC by {model['program']}",
         "Comes from": ", ".join(model["parents"]) or "random weights",
         "Learned from": model["learned_from"],
         "Confirmed by readers": model["confirmed"],
         "Of these reviews": ", ".join(model["reviewed_here"]) or "no case that was decided about here",
     }
+    if not model["made"]:
+        facts = {"Weights (hash)": model["weights"], "Lineage": "not known: this model came without one"}
     if model["problem"]:
         facts = {"Problem": model["problem"]}
     rows = [*facts.items(), *(("Found", sentence) for sentence in model["figures"])]

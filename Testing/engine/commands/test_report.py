@@ -110,6 +110,28 @@ def test_it_has_the_models_and_what_they_learned_from(folder):
     assert made(folder, overwrite=True)[1]["models"][0]["reviewed_here"] == ["case0"]
 
 
+def test_of_a_model_without_a_lineage_nothing_is_claimed(folder):
+    (folder / "run" / "bundle" / "docs" / "lineage.json").unlink()
+    page, told = made(folder)
+    assert "not known" in page.words
+    for words in ("random weights", "0 cases"):
+        assert words not in page.words
+        assert words not in json.dumps(told["models"])
+
+
+def test_a_decision_about_a_row_of_several_pieces_counts_once(folder):
+    rows = json.loads((folder / "review" / "regions.json").read_text(encoding="utf-8"))
+    pieces = [replace(region(n), rank=n, case="case1") for n in (7, 8)]
+    row = replace(pieces[0], rank=1, pieces=tuple(pieces))
+    write_regions_json([row], folder / "review" / "regions.json", made_by=rows["made_by"])
+    with open_log(reader_log(folder / "review", "Ben")) as log:
+        for piece in pieces:
+            log.decide(piece, "confirmed", "Ben", voxels(1))
+    _, told = made(folder)
+    (ben,) = (reader for reader in told["readers"] if reader["name"] == "Ben")
+    assert ben["decisions"] == 1
+
+
 def test_nothing_that_somebody_typed_is_taken_for_html(folder):
     page, _ = made(folder)
     allowed = {"html", "head", "meta", "title", "style", "body", "h1", "h2", "h3", "p", "a"}
