@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .summaries import Result, counts, grid, label_values, notes
+from .summaries import Result, counts, grid, label_values, notes, raters
 from .tables import MOST_ROWS, console, print_table
 
 ACROSS = {"mean": "mean", "median": "median", "quartile_1": "first quartile", "quartile_3": "third quartile"}
@@ -46,6 +46,12 @@ def evaluation(result: Result) -> None:
         console.print(f"Table: {result['csv']}")
     if "errors_left" in result:
         console.print(f"Audit: {result['errors_left']['sentence']}")
+
+
+def raters_compared(result: Result) -> None:
+    raters(result)
+    if result["one_rater"]:
+        console.print(f"Cases that one rater alone labelled: {result['one_rater']}, not compared")
 
 
 def _tolerance(item: dict[str, Any]) -> str:

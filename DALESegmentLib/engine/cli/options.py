@@ -93,7 +93,12 @@ RaterSeed = Annotated[
 
 Rater = Annotated[
     str | None,
-    typer.Option("--rater", help="Of several labels a case: number or name.", show_default=False, rich_help_panel=DATA),
+    typer.Option(
+        "--rater",
+        help="Of several labels a case: number or name; all, or some with commas or *: each of them.",
+        show_default=False,
+        rich_help_panel=DATA,
+    ),
 ]
 IgnoreLabel = Annotated[
     list[int] | None,

@@ -59,8 +59,42 @@ def training(result: Result) -> None:
             f"In {cases} case{'' if cases == 1 else 's'} an object was found that the label has none of, and learned "
             "(the labels stay as they are; the review list says where)"
         )
+    raters(result)
     console.print("No validation cases" if score is None else f"Validation Dice {score:.3f}")
     too_weak(result)
+
+
+def raters(result: Result) -> None:
+    """A row each, where several raters' labels were learned from or compared."""
+    rows = result.get("raters", [])
+    if not rows:
+        return
+    unit = "mm" if "bias_mm" in rows[0] else "px"
+    table = [
+        (
+            row["rater"],
+            row["cases"],
+            _signed(row[f"bias_{unit}"]),
+            f"{_signed(row[f'low_{unit}'])} to {_signed(row[f'high_{unit}'])}",
+            _number(row[f"noise_{unit}"]),
+            _number(row["dice"], 3),
+            row["left_out"],
+            row["drawn_alone"],
+            _number(row["confidence"]),
+        )
+        for row in rows
+    ]
+    head = ("Rater", "Cases", f"Bias ({unit})", "95 % interval", f"Noise ({unit})", "Dice", "Left out", "Alone")
+    print_table((*head, "Confidence"), table, "--json")
+    console.print(f"Bias: + is larger than the consensus. {result['consensus']}")
+
+
+def _signed(value: float | None) -> str:
+    return "-" if value is None else f"{value:+.2f}"
+
+
+def _number(value: float | None, digits: int = 2) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"
 
 
 def too_weak(result: Result) -> None:

@@ -245,11 +245,18 @@ def simulate(
     perform("simulate", parameters, as_json, data_summaries.simulation, quiet)
 
 
+@on_cases()
+def raters(chosen: CaseChoice, quiet: Quiet = False, as_json: Json = False) -> None:
+    """Compare several raters' labels of the same cases: bias, noise and Dice of each, without training."""
+    perform("raters", {"cases": chosen.parameter()}, as_json, data_summaries.raters_compared, quiet)
+
+
 def add_data_commands(app: typer.Typer) -> None:
     """Commands that look at data."""
     for command, example in (
         (inspect, "inspect --data cases"),
         (evaluate, "evaluate --data cases --predictions segmented -o scores"),
+        (raters, "raters --data cases --rater all"),
         (simulate, "simulate --data cases --kind walk --amount 2 -o spoiled"),
     ):
         app.command(rich_help_panel="Look at data", epilog=f"Example: dalesegment {example}")(command)

@@ -26,7 +26,7 @@ from ..dale.label_state import UNSEEN, LabelDisagreement, LabelState
 from ..dale.quality import Recalibration, RegionContext, quality_of
 from ..inference.measurements import Calibrations, load_agreement, load_calibration, measurements_of_label
 from ..inference.predictor import Predictor, cached_predictor
-from ..io.case import Case, CaseSource
+from ..io.case import BY_RATER, Case, CaseSource
 from ..planning.imported import seen
 from ..planning.plan import Plan
 from ..planning.preprocessing import label_classes, native_disagreement, prepare_label
@@ -156,7 +156,8 @@ class PreparedInput:
     @property
     def unseen(self) -> bool:
         """Whether the model did not learn from this case."""
-        return self.source.name not in self.judge.labels
+        known = {*self.judge.labels, *(name.rpartition(BY_RATER)[0] for name in self.judge.labels)}
+        return not {self.source.name, self.source.of_case or self.source.name} & known
 
 
 def prepared_inputs(asked: ModelParameters, progress: Progress, looked: Suitability) -> Iterator[PreparedInput]:
@@ -186,7 +187,8 @@ def prepared_inputs(asked: ModelParameters, progress: Progress, looked: Suitabil
             tell_unlike(looked, part)
         image = judge.predictor.prepare(case, part)
         part.check()
-        disagreement, label_source = _native(judge.labels.get(source.name), case, plan, part)
+        learned = judge.labels.get(source.name) or judge.labels.get(source.rater_name)
+        disagreement, label_source = _native(learned, case, plan, part)
         label_source = label_source or source_of_case(case)
         part.check()
         yield PreparedInput(source, case, image, disagreement, label_source, judge, part, message)

@@ -31,19 +31,21 @@ from ..dale.correctors.annotator_bias import Bias, correct_bias
 from ..dale.label_state import LabelState
 from ..inference.measurements import inherit_calibration
 from ..inference.predictor import Predictor
-from ..io.case import CaseSource, hash_inputs, patient_of
+from ..io.case import CaseSource, patient_of
 from ..io.checks import check_foreground
 from ..planning.data_shift import ImageStatistics, widened
 from ..planning.plan import LARGEST_SEED, Plan, TrainSettings
 from ..planning.preprocessing import CaseCache, PreparedCase, prepare_case
 from ..training.build_trainer import finetuning
 from ..training.checkpoint import Checkpoint, load_labels
+from ..training.rater_labels import with_consensus
 from ..training.trainer import Trainer
 from ..training.validation import load_held_out, load_recalibration, save_recalibration, validation_dice, with_outcome
 from .dataset import check_image_order, find_labelled, read_labelled, report_held_out_for_test
 from .model_acceptance import ReviewedCase, compare_scores, score_reviewed
 from .parameters import CasesParameter, Parameters
-from .training_run import ENCODING, Run, check_fits, describe_accepted, prepare_source, train_and_record
+from .prepared_cases import check_fits, of_source, prepare_source
+from .training_run import ENCODING, Run, describe_accepted, train_and_record
 
 TRUSTED_SHARE = 0.5
 """Of the cross-entropy of a batch that holds trusted voxels, about so much is theirs at least."""
@@ -103,7 +105,7 @@ def _finetune(asked: FinetuneParameters, progress: Progress) -> dict[str, Any]:
     read = _read([*training, *validation], plan, cache, progress.part(0, 8))
     seen = [read[s.name].statistics for s in training]
     plan = plan.model_copy(update={"trained_on": widened(plan.trained_on, seen)})
-    cases, kept = [read[s.name].case for s in training], [read[s.name].case for s in validation]
+    cases, kept = [read[s.name].case for s in training], with_consensus([read[s.name].case for s in validation])
     # where a clinician says so, nothing may be there
     check_foreground(
         {case.name: bool((case.labels.target() > 0).any() or case.labels.reviewed.any()) for case in cases}
@@ -207,7 +209,8 @@ class _ReadCase:
 
 def _read(sources: list[CaseSource], plan: Plan, cache: CaseCache, progress: Progress) -> dict[str, _ReadCase]:
     """Each once, by name. Raises EngineError for the first that does not fit the model."""
-    read = {}
+    read: dict[str, _ReadCase] = {}
+    prepared: PreparedCase | None = None
     for i, source in enumerate(sources):
         progress.check()
         progress.report(100.0 * i / len(sources), "reading", f"Preparing case {i + 1} of {len(sources)}")
@@ -215,7 +218,8 @@ def _read(sources: list[CaseSource], plan: Plan, cache: CaseCache, progress: Pro
         case = read_labelled(source, plan.class_names)
         check_fits(case, plan)
         progress.check()
-        prepared = cache.keep(replace(prepare_case(case, plan), inputs=hash_inputs(case)))
+        like = prepared if source.of_case and prepared is not None and prepared.of_case == source.of_case else None
+        prepared = cache.keep(of_source(prepare_case(case, plan, like), source, case), like)
         read[source.name] = _ReadCase(prepared, ReviewedCase.of(case, prepared), ImageStatistics.of(case))
     return read
 

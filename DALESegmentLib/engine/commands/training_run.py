@@ -20,24 +20,33 @@ from ..core.progress import Progress
 from ..dale.agreement import Agreements, weak_classes
 from ..dale.label_state import LabelState
 from ..inference.measurements import save_calibration
-from ..inference.predictor import check_channels
-from ..io.case import Case, CaseSource, hash_inputs, patient_of
+from ..io.case import CaseSource
 from ..io.label_encoding import AS_STORED, LabelEncoding
 from ..planning.plan import Plan, TrainSettings
-from ..planning.preprocessing import CaseCache, PreparedCase, label_classes, prepare_case
+from ..planning.preprocessing import CaseCache, PreparedCase
 from ..review.reviewed_voxels import followed
 from ..training.callbacks import RunOutputs
 from ..training.cross_fitting import CrossFitting
 from ..training.early_stopping import EarlyStopping
+from ..training.rater_labels import (
+    by_case,
+    note_other_raters,
+    rater_findings,
+    rater_sentences,
+    with_consensus,
+    without_names,
+)
 from ..training.trainer import Trainer
 from ..training.validation import HeldOut, save_held_out
 from ..training.volume_calibration import VolumeCalibration
-from .dataset import read_labelled
 from .parameters import CasesParameter
+from .prepared_cases import prepare_all
 from .suitability import enumerated
 
 ENCODING = TypeAdapter(LabelEncoding)
 """As run.json has it."""
+RATERS = Path("docs") / "raters.json"
+"""In the bundle: what was found out about each of several raters."""
 
 
 @dataclass
@@ -82,7 +91,7 @@ class Run:
                 "validation": [s.name for s in self.validation],
                 "validation_share": self.validation_share,
                 "label_encoding": ENCODING.dump_python(self.encoding, mode="json"),
-                "held_out": sorted(self.held_out.names | {s.name for s in self.validation}),
+                "held_out": sorted(self.held_out.names | {s.name for s in self.validation} | _rated(self.validation)),
                 "earlier": self.earlier,
                 "inputs": self.inputs,
                 "history": history,
@@ -96,28 +105,6 @@ def validation_count(share: float, patients: int) -> int:
     return round(share * patients) if patients >= 5 else 0
 
 
-def prepare_all(sources: Sequence[CaseSource], plan: Plan, cache: CaseCache, progress: Progress) -> list[PreparedCase]:
-    cases = []
-    for i, source in enumerate(sources):
-        progress.report(100.0 * i / len(sources), "reading", f"Preparing case {i + 1} of {len(sources)}")
-        cases.append(cache.keep(prepare_source(source, plan, progress)))
-    return cases
-
-
-def prepare_source(source: CaseSource, plan: Plan, progress: Progress) -> PreparedCase:
-    progress.check()
-    case = read_labelled(source, plan.class_names)
-    check_fits(case, plan)
-    progress.check()
-    return replace(prepare_case(case, plan), patient=patient_of(source), inputs=hash_inputs(case))
-
-
-def check_fits(case: Case, plan: Plan) -> None:
-    """Raises EngineError for a class, dimensions or a number of channels that the plan does not have."""
-    label_classes(case, plan)
-    check_channels(case, plan)
-
-
 Prepared = tuple[list[PreparedCase], list[PreparedCase]]
 """The cases to learn from, and to validate on."""
 
@@ -125,11 +112,11 @@ Prepared = tuple[list[PreparedCase], list[PreparedCase]]
 def prepare_run(run: Run, progress: Progress) -> Prepared:
     """This rank's cases."""
     ranks = current()
-    _check_enough(len(run.training), ranks)
+    _check_enough(run.training, ranks)
     cache = CaseCache(run.folder)
     return (
         prepare_all(ranks.shard(run.training), run.plan, cache, progress.part(0, 80)),
-        prepare_all(ranks.shard(run.validation), run.plan, cache, progress.part(80, 100)),
+        with_consensus(prepare_all(ranks.shard(run.validation), run.plan, cache, progress.part(80, 100))),
     )
 
 
@@ -159,6 +146,7 @@ def train_and_record(
     run = replace(run, inputs=hashes)
     held_out = run.held_out.with_images(ranks.all_gather([(c.name, c.fingerprint) for c in validation]))
     held_out.check_unseen(cases)
+    note_other_raters(cases)
     for case in cases:
         resume_labels(case.labels, (earlier or {}).get(case.name))
     ranks.check(progress)
@@ -174,6 +162,7 @@ def train_and_record(
         run.write("training", trainer.history)
     learned = learned_cases(run, cases, validation, ranks)
     agreements: Agreements = {}
+    found: dict[str, Any] | None = None
     try:
         with errors_on_all_ranks():
             if not trainer.history:
@@ -184,13 +173,14 @@ def train_and_record(
                 bundle, predictor = run.folder / BUNDLE_FOLDER, trainer.predictor
                 own = cases if earlier is None else ()  # a fine-tune inherits what is known of its model
                 agreements = save_calibration(bundle, validation, run.plan, predictor, progress, ranks, own)
+            found = rater_findings(cases, trainer.predictor, progress, "pixel" if run.plan.planar else "mm")
     except EngineError as error:
         if ranks.is_main:
             run.write("cancelled" if error.code == "cancelled" else "failed", trainer.history)
             record_lineage(run, learned, ["The training was stopped before its end."])
         raise
     if ranks.is_main:
-        run.write("finished", history, _decided(trainer) | _calibrated(trainer))
+        run.write("finished", history, _decided(trainer) | _calibrated(trainer) | (found or {}))
     scores = [row["validation_dice"] for row in history if row.get("validation_dice") is not None]
     result = {
         "model": str(run.folder / BUNDLE_FOLDER),
@@ -206,10 +196,19 @@ def train_and_record(
         **_learned_otherwise(cases, ranks),
         **_decided(trainer),
         **_calibrated(trainer),
+        **(found or {}),
     }
     if ranks.is_main:
-        record_lineage(run, learned, figures(result, len(run.validation)))
+        if found:
+            rows = without_names(found["raters"])
+            write_json(run.folder / BUNDLE_FOLDER / RATERS, {**found, "raters": rows})
+        record_lineage(run, learned, figures(result, validated_images(run)))
     return result
+
+
+def validated_images(run: Run) -> int:
+    """How many there are; several raters' labels of one count once."""
+    return len({source.of_case or source.name for source in run.validation})
 
 
 def learned_cases(
@@ -223,7 +222,10 @@ def learned_cases(
         reviewed = sources["reviewed"] + sources["corrected"]
         return LearnedCase(case.fingerprint, use, case.inputs.get("label", ""), reviewed, sources["corrected"])
 
-    own = [told(case, "training" if case.name in asked else "replay") for case in cases]
+    own = [told(case, "training" if case.name in asked else "replay") for case in cases if not case.of_case]
+    for raters in by_case(cases).values():  # one image, and the labels of all
+        each = [told(case, "training" if case.name in asked else "replay") for case in raters]
+        own.append(replace(each[0], label=" ".join(one.label for one in each)))
     return ranks.all_gather([*own, *(told(case, "validation") for case in validation)])
 
 
@@ -237,7 +239,7 @@ def record_lineage(run: Run, learned: Sequence[LearnedCase], sentences: Sequence
 def describe_accepted(run: Run, result: Mapping[str, Any]) -> None:
     """Write the model card of a fine-tune anew, with what is known once it was compared with the model before it."""
     bundle = run.folder / BUNDLE_FOLDER
-    write_lineage(bundle, read_lineage(bundle), run.plan, figures(result, len(run.validation)))
+    write_lineage(bundle, read_lineage(bundle), run.plan, figures(result, validated_images(run)))
 
 
 def figures(result: Mapping[str, Any], validation: int) -> list[str]:
@@ -251,6 +253,7 @@ def figures(result: Mapping[str, Any], validation: int) -> list[str]:
     else:
         said.append("No validation case was among those it was given, so that no Dice is known.")
     said += [weak["sentence"] for weak in result["too_weak"]]
+    said += rater_sentences(result)
     if result.get("confirmed_voxels"):
         said.append(f"It follows {followed(result['confirmed_voxels'], result['confirmed_violated'])}.")
     if "accepted" in result:
@@ -280,13 +283,23 @@ def _learned_otherwise(cases: list[PreparedCase], ranks: Ranks) -> dict[str, int
     own = []
     for case in cases:
         sources = case.labels.source_counts()
-        empty = not set(case.labels.class_counts(case.labels.initial)) - {0}
+        empty = not set(case.labels.class_counts(case.labels.initial)) - {0} and not case.labels.drawn_by_others
         own.append((empty, sources["image_evidence"] > 0, sources["missed_objects"] > 0))
     counts = (sum(each) for each in zip(*ranks.all_gather(own), strict=True))
     return dict(zip(("empty_labels", "refined", "completed"), counts, strict=True))
 
 
-def _check_enough(cases: int, ranks: Ranks) -> None:
+def _rated(sources: Sequence[CaseSource]) -> set[str]:
+    """The cases of which several raters' labels are among these."""
+    return {source.of_case for source in sources} - {""}
+
+
+def _check_enough(sources: Sequence[CaseSource], ranks: Ranks) -> None:
+    cases = len(sources)
+    if ranks.size > 1 and _rated(sources):
+        raise EngineError(
+            "raters-on-ranks", "Several raters' labels are learned together in one process; start it without torchrun."
+        )
     if ranks.size > cases:
         few = f"{cases} case{'' if cases == 1 else 's'}"
         raise EngineError(

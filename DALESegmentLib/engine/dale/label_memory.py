@@ -153,7 +153,7 @@ class LabelMemory(Mapping[CaseName, LabelState]):
             len(patches),
             max(self._classes.get(index.case, 0) for index in patches),
             list(zip(states, patches, strict=True)),
-            torch.tensor([state.is_empty for state in states], device=device),
+            torch.tensor([state.is_empty and not state.drawn_by_others for state in states], device=device),
         )
 
     def disagreement_by_class(self, num_classes: int) -> list[np.ndarray]:
@@ -242,7 +242,8 @@ def label_correctors(
     cases that are learned slice by slice. `AnnotatorBias` is not among them: it needs no network, and works before a
     training, see `correct_bias`."""
     ranks = current()
-    drawn = ranks.all_gather([set(case.labels.class_counts(case.labels.initial)) for case in memory.cases])
+    labels = [case.labels for case in memory.cases]
+    drawn = ranks.all_gather([set(each.class_counts(each.initial)) | each.drawn_by_others for each in labels])
 
     def gather(value: Any) -> list[Any]:
         return ranks.all_gather([value])

@@ -67,7 +67,8 @@ def in_memory(shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
 class LabelState:
     """given: (*grid) whole numbers, network classes as they were read, IGNORED where nobody labelled, of which no
     corrector makes anything else; reviewed: (*grid) bool, none by default;
-    allocate: makes the arrays that are added later, e.g. in files.
+    allocate: makes the arrays that are added later, e.g. in files. drawn_by_others: classes that other raters drew in
+    this image; that this label lacks one of them is disagreement, and nothing that was overlooked.
 
     `corrected` is None as long as it is not known what reviewed voxels were before their review; `given` then holds
     what the review made of them. `version` grows with every change, `target_version` with those of the target.
@@ -82,6 +83,7 @@ class LabelState:
         self.disagreement = torch.full(self.shape, UNSEEN, dtype=torch.float16)
         self.seen = torch.zeros(self.shape, dtype=torch.bool)
         self.version = self.target_version = 0
+        self.drawn_by_others: frozenset[int] = frozenset()
         self.allocate = allocate
         self._before: Tensor | None = None
         self._empty: tuple[int, bool] | None = None  # of which version of the target
@@ -90,7 +92,7 @@ class LabelState:
         """The same label, of which nothing was learned yet: what is given, reviewed and known before a training is
         shared, disagreement is new."""
         state = LabelState(self.given, self.reviewed, self.allocate)
-        state.corrected = self.corrected
+        state.corrected, state.drawn_by_others = self.corrected, self.drawn_by_others
         state.proposals = {name: values for name, values in self.proposals.items() if name in BEFORE_TRAINING}
         state.clear_reviewed()
         return state
@@ -267,7 +269,7 @@ class LabelState:
         """On these very arrays. Raises ValueError or KeyError where they do not fit together."""
         made = LabelState.__new__(LabelState)
         made.given, made.shape = state["given"], tuple(state["given"].shape)
-        made.version = made.target_version = 0
+        made.version, made.target_version, made.drawn_by_others = 0, 0, frozenset()
         made.allocate, made._before, made._empty, made.corrected = allocate, None, None, state.get("corrected")
         made.reviewed, made.disagreement, made.seen = (state[n] for n in ("reviewed", "disagreement", "seen"))
         made.proposals = {n.removeprefix(_PROPOSAL): p for n, p in state.items() if n.startswith(_PROPOSAL)}

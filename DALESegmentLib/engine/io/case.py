@@ -47,6 +47,10 @@ class Case:
         return int(self.image.shape[0])
 
 
+BY_RATER = "@"
+"""Between the name of a case and that of the rater whose label of it is meant."""
+
+
 @dataclass(frozen=True)
 class CaseSource:
     """The files of one case.
@@ -59,7 +63,8 @@ class CaseSource:
     class_files: a mask a class, by name, in place of a label. candidates: short names of files that may be its label,
     where it has none. layout: in words. encoding: what the values of its label mean, as decided for the whole set, see
     `label_encoding`; None where it was not. image_names: the short names of its images, in order; () where a list or
-    the application names the images by their paths.
+    the application names the images by their paths. rater: the short name of its label, where that is one of several
+    raters'; of_case: where several of them are asked for, the case whose label by that rater this is.
     """
 
     name: str
@@ -78,11 +83,18 @@ class CaseSource:
     layout: str = ""
     encoding: LabelEncoding | None = None
     image_names: tuple[str, ...] = ()
+    rater: str = ""
+    of_case: str = ""
 
     @property
     def has_label(self) -> bool:
         """Of files; whether an array case has one stands in its folder."""
         return self.label is not None or bool(self.class_files)
+
+    @property
+    def rater_name(self) -> str:
+        """What the case is called where it is learned with its other raters' labels."""
+        return self.name if self.of_case or not self.rater else f"{self.name}{BY_RATER}{self.rater}"
 
     def without_label(self) -> CaseSource:
         """The images alone."""

@@ -6,12 +6,21 @@ import hashlib
 import re
 import shlex
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from fnmatch import fnmatchcase
 
 from ..core.errors import EngineError
-from .case import SEGMENTATION, CaseSource, extension_of
+from .case import BY_RATER, SEGMENTATION, CaseSource, extension_of, patient_of
 from .case_folder import FoundCase
-from .name_pairs import LABEL_WORDS, is_label_name, is_rater_name, numbered_last, rater_named, without_word
+from .name_pairs import (
+    LABEL_WORDS,
+    is_label_name,
+    is_rater_name,
+    numbered_last,
+    rater_named,
+    rater_names,
+    without_word,
+)
 
 LABEL, SUFFIXES = "label", ("_label", "_seg", "_mask")
 NEVER_IMAGES = (LABEL, "trusted", "confidence", "reference")
@@ -62,7 +71,66 @@ def give_roles(
         candidates=tuple(numbered_last(candidates)),
         layout=case.layout,
         image_names=images,
+        rater=label_name if rater or rater_names([label_name]) else "",
     )
+
+
+ALL_RATERS = "all"
+
+
+def give_raters(
+    case: FoundCase, image: Sequence[str], label: str, reference: str, seed: int, rater: str
+) -> list[CaseSource]:
+    """As `give_roles`; where `rater` means several, a source for each of them that labelled the case.
+
+    rater: "all", or names with commas or `*`. The sources share the case's images and patient, and are called
+    `case@rater`. Raises EngineError("raters-unclear") with a `label`, and what `give_roles` raises.
+    """
+    if not means_several(rater) or case.arrays is not None:
+        return [give_roles(case, image, label, reference, seed, rater)]
+    if label:
+        raise EngineError(
+            "raters-unclear", "--rater names several labels a case and --label one; leave one of them out."
+        )
+    taken = (*_image_names(case, image), _threshold(reference)[0], *case.images, "trusted", "confidence", "reference")
+    others = [name for name in case.files if name not in taken and _may_be_rater(case, name)]
+    named = rater_names(others) if rater == ALL_RATERS else _raters_named(others, rater)
+    if not named:
+        raise _absent(case, "label", f"of {'several raters' if rater == ALL_RATERS else f'raters {rater}'}")
+    sources = [give_roles(case, image, name, reference, seed) for name in named]
+    patient = patient_of(sources[0])
+    return [
+        replace(s, name=f"{case.name}{BY_RATER}{name}", of_case=case.name, rater=name, patient=patient)
+        for s, name in zip(sources, named, strict=True)
+    ]
+
+
+def means_several(rater: str) -> bool:
+    return rater == ALL_RATERS or "," in rater or "*" in rater
+
+
+def rater_parts(rater: str) -> list[str]:
+    """The names, numbers and patterns that `rater` lists."""
+    return [part.strip() for part in rater.split(",") if part.strip()]
+
+
+def is_meant(rater: str, part: str) -> bool:
+    """Whether a part of `rater_parts` means this rater."""
+    return rater_named([rater], part) is not None or ("*" in part and fnmatchcase(rater, part))
+
+
+def _raters_named(names: Sequence[str], rater: str) -> list[str]:
+    """Without parts that mean none of them: a rater may have labelled some cases alone."""
+    found: list[str] = []
+    for part in rater_parts(rater):
+        exact = rater_named(names, part)
+        some = [exact] if exact is not None else [name for name in names if "*" in part and fnmatchcase(name, part)]
+        found += [name for name in numbered_last(some) if name not in found]
+    return found
+
+
+def _may_be_rater(case: FoundCase, name: str) -> bool:
+    return name != case.label and (_may_be_label(case, name) or bool(rater_names([name])))
 
 
 def check_reference(reference: str) -> None:

@@ -13,7 +13,7 @@ from .case import CaseSource, UnusableCase
 from .case_files import naming
 from .case_folder import FoundCase, check_names
 from .checks import check_exists
-from .file_roles import check_reference, give_roles, share
+from .file_roles import ALL_RATERS, check_reference, give_raters, is_meant, means_several, rater_parts, share
 from .folders import cases_of
 from .lists import cases_in_list, cases_of_items
 
@@ -35,7 +35,7 @@ def find_cases(
 
     Exactly one of folder, list and items is given. Nothing is read but names and lists. split: "train", "test",
     "all", or "learn": the cases called train or, where none is, all that are not called test. exclude: names of
-    cases to leave out, `*` stands for any letters.
+    cases to leave out, `*` stands for any letters. rater: where it means several (`give_raters`), each gives a source.
 
     Raises EngineError("cases-unnamed", "no-cases", "unknown-case", "bad-name", "duplicate-case", "missing-file")
     and the codes of `folders`, `lists` and `file_roles`.
@@ -81,7 +81,19 @@ def find_each(
         drawn = sorted(share(rater_seed, "limit " + case.name) for case in chosen)[:limit]
         chosen = [case for case in chosen if share(rater_seed, "limit " + case.name) in drawn]
     roles = _Roles(wanted, label or "", reference or "", rater_seed, rater or "")
-    return [_source(case, roles) for case in chosen]
+    sources = [source for case in chosen for source in _sources(case, roles)]
+    _check_raters(sources, roles.rater)
+    return sources
+
+
+def _check_raters(sources: Sequence[CaseSource | UnusableCase], rater: str) -> None:
+    """Raises EngineError("no-label") for one of several raters that no case has a label of."""
+    there = {source.rater for source in sources if isinstance(source, CaseSource)} - {""}
+    if rater == ALL_RATERS or not means_several(rater) or not there:
+        return
+    for part in rater_parts(rater):
+        if not any(is_meant(name, part) for name in there):
+            raise EngineError("no-label", f"No case has a label of rater {part}; there are {', '.join(sorted(there))}.")
 
 
 def held_out_for_test(
@@ -146,7 +158,7 @@ def _found(
 
 
 class _Roles(NamedTuple):
-    """As `give_roles` takes them."""
+    """As `give_raters` takes them."""
 
     image: Sequence[str]
     label: str
@@ -155,14 +167,17 @@ class _Roles(NamedTuple):
     rater: str
 
 
-def _source(case: FoundCase, roles: _Roles) -> CaseSource | UnusableCase:
+def _sources(case: FoundCase, roles: _Roles) -> Sequence[CaseSource | UnusableCase]:
     try:
         with naming(case.name):
-            source = give_roles(case, *roles)
-            _check_files(source)
+            sources = give_raters(case, *roles)
+            for source in sources:
+                _check_files(source)
     except EngineError as problem:
-        return UnusableCase(case.name, case.split, problem)
-    return source
+        if problem.code == "raters-unclear":
+            raise
+        return [UnusableCase(case.name, case.split, problem)]
+    return sources
 
 
 def _check_files(source: CaseSource) -> None:

@@ -17,6 +17,8 @@ RATER = re.compile(
     re.I,
 )
 
+_RATER_AND_MORE = re.compile(rf"(?:{RATER.pattern})[-_ ]\w+", re.I)
+
 
 def without_word(name: str, words: str) -> str | None:
     """The name without the word for what it is; None where it has none, or is nothing else."""
@@ -39,6 +41,11 @@ def is_label_name(name: str) -> bool:
 def is_rater_name(name: str) -> bool:
     """Whether the name is that of one of several raters' labels: `r1`, `rater_2`, `label_1`."""
     return RATER.fullmatch(name) is not None
+
+
+def rater_names(names: Iterable[str]) -> list[str]:
+    """Those of several raters' labels, numbers by their value; also with a word after that (`r1_Amira`)."""
+    return numbered_last(name for name in names if is_rater_name(name) or _RATER_AND_MORE.fullmatch(name))
 
 
 def rater_named(names: Iterable[str], rater: str) -> str | None:

@@ -47,6 +47,9 @@ class PreparedCase:
     """Whose cases stay together; empty where each case is another's."""
     inputs: dict[str, str] = field(default_factory=dict)
     """Hashes of what the case was made from, see `hash_inputs`."""
+    of_case: str = ""
+    """Where it holds one of several raters' labels: the case that these are of, and whose image they share."""
+    rater: str = ""
 
     @property
     def spacing(self) -> tuple[float, ...]:
@@ -65,11 +68,11 @@ def prepare_image(case: Case, plan: Plan) -> MetaTensor:
     return _normalise(image, plan)
 
 
-def prepare_case(case: Case, plan: Plan) -> PreparedCase:
+def prepare_case(case: Case, plan: Plan, like: PreparedCase | None = None) -> PreparedCase:
     """Image, label and trusted mask on one grid. Labels are resampled by nearest neighbour, so that every
-    prepared voxel keeps the label some clinician gave."""
+    prepared voxel keeps the label some clinician gave. like: of the same image, which is then taken from there."""
     assert case.label is not None
-    image = prepare_image(case, plan)
+    image = prepare_image(case, plan) if like is None else MetaTensor(like.image, affine=like.affine)
     checkpoint()
     label, _ = prepare_label(case, plan, image)
     checkpoint()
@@ -79,7 +82,7 @@ def prepare_case(case: Case, plan: Plan) -> PreparedCase:
         case.name,
         seen(case.geometry, plan.imported),
         image.affine,
-        image.as_tensor().contiguous(),
+        image.as_tensor().contiguous() if like is None else like.image,
         LabelState(label, reviewed),
         image_fingerprint(case.image),
     )
@@ -194,15 +197,16 @@ class CaseCache:
         self._folder = folder
         self._kept_free = KEPT_FREE * available_memory()
 
-    def keep(self, case: PreparedCase) -> PreparedCase:
+    def keep(self, case: PreparedCase, like: PreparedCase | None = None) -> PreparedCase:
         """The same case, to be used instead of this one; what is written to its voxels stays as in memory. Where there
-        is no room for files either, it stays in memory."""
+        is no room for files either, it stays in memory. like: one that was kept, and has the same image."""
         if available_memory() >= self._kept_free:
             return case
         try:
             arrays = {name: self._in_a_file(values) for name, values in case.labels.state_dict().items()}
             labels = LabelState.from_state_dict(arrays, self._new)
-            return replace(case, image=self._in_a_file(case.image), labels=labels)
+            image = self._in_a_file(case.image) if like is None else like.image
+            return replace(case, image=image, labels=labels)
         except OSError:
             return case
 

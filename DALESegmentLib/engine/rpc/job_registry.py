@@ -11,7 +11,10 @@ from ..core.progress import Progress
 
 Job = Callable[[dict[str, Any], Progress], dict[str, Any]]
 
-COMMANDS = ("inspect", "plan", "train", "finetune", "predict", "confidence", "review", "evaluate", "simulate", "export")
+COMMANDS = (
+    *("inspect", "plan", "train", "finetune", "predict", "confidence", "review", "evaluate", "raters", "simulate"),
+    "export",
+)
 INTERACTIVE = ("refresh", "prompt")
 """Asked for by the application alone, between two clicks; the command line has the steps it is made of."""
 

@@ -40,11 +40,13 @@ AHEAD = 3
 @dataclass(frozen=True)
 class Outline:
     """What drawing a patch takes to know of a case, also of another rank's: its size, and how many points it has, a
-    list each, to centre patches on. partly: whether some of it is not annotated; its last list is of what is."""
+    list each, to centre patches on. partly: whether some of it is not annotated; its last list is of what is. of_case:
+    where it holds one of several raters' labels, the case that these are of."""
 
     size: tuple[int, int, int]
     points: tuple[int, ...]
     partly: bool = False
+    of_case: str = ""
 
 
 @dataclass
@@ -81,6 +83,7 @@ class PatchSampler:
     """Draws batches; seeded anew for each epoch, so that a resumed training sees what it would have seen.
 
     Every other patch is centred near a labelled voxel (each class as often), in fine-tuning near a trusted one.
+    An image with several raters' labels is drawn as often as any other, with the label of one of them, by chance.
     cases: the rank's own. memory: of their labels, by the cases' numbers among those of all ranks.
     """
 
@@ -112,10 +115,11 @@ class PatchSampler:
         self.points = [[*own, *some] for own, some in zip(self.points, drawn, strict=True)]
         self.outlines = self.ranks.all_gather(
             [
-                Outline(_triple(case.labels.shape), tuple(len(p) for p in points), bool(some))
+                Outline(_triple(case.labels.shape), tuple(len(p) for p in points), bool(some), case.of_case)
                 for case, points, some in zip(self.cases, self.points, drawn, strict=True)
             ]
         )
+        self.images = _by_image(self.outlines)
 
     @property
     def numbers(self) -> list[int]:
@@ -202,8 +206,9 @@ class PatchSampler:
 
     def _patch(self) -> DrawnPatch:
         if not self.order:
-            self.order = list(self.random.permutation(len(self.outlines)))
-        case = int(self.order.pop())
+            self.order = list(self.random.permutation(len(self.images)))
+        raters = self.images[int(self.order.pop())]
+        case = raters[0] if len(raters) == 1 else raters[int(self.random.integers(len(raters)))]
         lists = self._points_of(case)
         annotated = [lists.pop()] if self.outlines[case].partly else []
         lists = [points for points in lists if len(points)]
@@ -272,6 +277,14 @@ def _plain_tensors() -> Iterator[None]:
         yield
     finally:
         set_track_meta(was)
+
+
+def _by_image(outlines: Sequence[Outline]) -> list[list[int]]:
+    """The numbers of the cases, those of one image together."""
+    found: dict[object, list[int]] = {}
+    for number, outline in enumerate(outlines):
+        found.setdefault(outline.of_case or number, []).append(number)
+    return list(found.values())
 
 
 def _triple(values: Sequence[int]) -> tuple[int, int, int]:

@@ -88,6 +88,7 @@ EVERYTHING = {
     "export": "--data d --image a --label b --split all --limit 2 --results r --decisions j.json --reviewer x -m model "
     "--format dicom -o out",
     "evaluate": f"{CASES} --reference r --predictions p --confidence c --audit a.csv -o scores.json",
+    "raters": CASES,
     "simulate": f"{CASES} --kind walk --amount 2 --relative --share 0.5 --seed 3 -o out",
 }
 

@@ -340,3 +340,17 @@ def test_excluded_cases_are_left_out_by_name_and_by_pattern(tmp_path, refused):
 def test_an_excluded_case_may_be_broken(tmp_path):
     lay(tmp_path, "a/image.nii.gz", "a/label.nii.gz", "b/label.nii.gz")
     assert names(find_cases(tmp_path, exclude="b")) == ["a"]
+
+
+def test_several_raters_give_a_case_each(tmp_path, refused):
+    raters(tmp_path, 3)
+    found = find_cases(tmp_path, rater="all")
+    assert [s.name for s in found[:4]] == [f"{found[0].of_case}@rater{n}" for n in range(1, 5)]
+    assert len(found) == 12
+    assert all(s.label.name == f"{s.rater}.nii.gz" and s.patient == s.of_case for s in found)
+    assert {s.rater for s in find_cases(tmp_path, rater="4,rater2")} == {"rater2", "rater4"}
+    assert len(find_cases(tmp_path, rater="all", limit=2)) == 8
+    with refused("no-label", "rater 9", "rater1"):
+        find_cases(tmp_path, rater="rater1,9")
+    with refused("raters-unclear", "--label"):
+        find_cases(tmp_path, rater="all", label="rater1")

@@ -56,7 +56,8 @@ class MissedObjects:
         found = []
         for case in cases:
             label, network = case.labels.initial().numpy(), predictions.classes(case)
-            found += [match_objects(label, network, value) for value in open_classes]
+            some = open_classes - case.labels.drawn_by_others | set(np.unique(label)) & open_classes
+            found += [match_objects(label, network, value) for value in sorted(some)]
         every = [matches for own in self._gather(found) for matches in own]
         for value in open_classes:
             size = min_credible_size([matches for matches in every if matches.value == value], self.config)
@@ -65,7 +66,8 @@ class MissedObjects:
 
     def propose(self, case: LabelledImage, predictions: Predictions) -> np.ndarray | None:
         """(*grid) classes where an object is added, NO_PROPOSAL elsewhere; None where the label lacks no class."""
-        lacking = set(self.min_sizes) - set(case.labels.class_counts(case.labels.initial))
+        drawn = set(case.labels.class_counts(case.labels.initial)) | case.labels.drawn_by_others
+        lacking = set(self.min_sizes) - drawn
         if not lacking:
             return None
         initial, network = case.labels.initial().numpy(), predictions.classes(case)
