@@ -224,7 +224,7 @@ def learned_cases(
         return LearnedCase(case.fingerprint, use, case.inputs.get("label", ""), reviewed, sources["corrected"])
 
     own = [told(case, "training" if case.name in asked else "replay") for case in cases]
-    return ranks.all_gather([*own, *(told(case, "validation") for case in validation)])
+    return ranks.all_gather(own) + ranks.all_gather([told(case, "validation") for case in validation])
 
 
 def record_lineage(run: Run, learned: Sequence[LearnedCase], sentences: Sequence[str]) -> None:
