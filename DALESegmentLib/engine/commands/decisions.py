@@ -142,10 +142,13 @@ def _write(asked: DecisionsParameters, rows: Sequence[Region], wanted: Sequence[
     the first."""
     history = read_history(asked.log)
     signed = asked.signature(history)
-    check_cases_open(asked.results, dict.fromkeys(each.row.case for each in wanted))
+    undone_case = [history.decided[asked.undo].case] if asked.undo in history.decided else []
+    check_cases_open(asked.results, [*undone_case, *(each.row.case for each in wanted)])
     voxels, edits = _vouched(asked, rows, list(wanted), progress)
     wanted = [*wanted, *(each for each in voxels if each not in wanted)]
-    for case in dict.fromkeys([*(each.row.case for each in wanted), *edits]):
+    cases = dict.fromkeys([*(each.row.case for each in wanted), *edits])
+    check_cases_open(asked.results, cases)
+    for case in cases:
         check_open(history.signed().get(case))
     standing = {region_key(d): d for d in history.state().standing.values()}
     for each in wanted:
@@ -210,7 +213,6 @@ def _vouched(
                     voxels[each][piece.region_id] = TrustedVoxels.of(mask, after, reviewed.fingerprint)
                 rest &= ~mask
         if rest.any():
-            check_cases_open(asked.results, [reviewed.name])
             edits[reviewed.name] = TrustedVoxels.of(rest, after, reviewed.fingerprint)
     if missing := sorted(named - seen):
         raise EngineError(
