@@ -6,6 +6,7 @@ are holes, be they contours of their own or keyholes; DICOM PS3.3, C.8.8.6. Copi
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -20,6 +21,7 @@ from ..geometry.stack import Stack
 from .checks import unreadable
 from .contour_slices import BETWEEN, slices_of
 from .dicom_kind import read_header
+from .integrity import check_size
 from .other_grid import onto_other_grid, tell_other_frame
 from .segments import GREY, Segment, Segmentation, from_masks
 
@@ -48,6 +50,7 @@ class Contours(Segmentation):
             return None
         own = self._own_slices(geometry)
         if own is not None:
+            check_size(Path(name), math.prod(own.size), math.prod(own.size), packed=True)
             layers = self._drawn(own, name, grid_name)
             slices = Stack(own, np.zeros((own.size[2], 2)))
             return onto_other_grid(self.segments, layers, slices, geometry, name, grid_name, "slices")
