@@ -13,6 +13,8 @@ from .case import stem_of
 ENDINGS = (".ctbl", ".label", ".txt", ".csv", ".tsv")
 _ABOUT = re.compile(r"label|lut|colou?r|class|segment|structure", re.I)
 _LARGEST = 4 << 20
+_MOST_DIGITS = 9
+"""Of a label value."""
 _COLOURS = re.compile(r"\s*(\d+)\s+(\S+(?:\s\S+)*?)((?:\s+\d+){3,4})\s*")
 _ITK_SNAP = re.compile(r'\s*(\d+)(?:\s+[\d.]+){6}\s+"(.*)"\s*')
 _VALUES = ("labelvalue", "value", "labelid", "id", "index", "number", "intensity", "label")
@@ -85,11 +87,13 @@ def _of_columns(lines: list[str]) -> dict[int, str]:
         name = next((columns[n] for n in _NAMES if n in columns and n != value), None)
         called = [(row.get(name) or "").strip() for row in rows] if name is not None else []
         distinct = [len(set(column)) == len(rows) for column in (numbers, called)]
-        if all(number.isdigit() for number in numbers) and all(distinct):  # else it is a list of cases
+        if all(number.isdecimal() for number in numbers) and all(distinct):  # else it is a list of cases
             return _named(list(zip(numbers, called, strict=True)))
     return {}
 
 
 def _named(pairs: list[tuple[str, str]]) -> dict[int, str]:
+    if any(len(value) > _MOST_DIGITS for value, _ in pairs):
+        return {}
     names = {int(value): name.strip() for value, name in pairs}
     return {value: name for value, name in names.items() if name and name.casefold() not in _NO_NAME}
