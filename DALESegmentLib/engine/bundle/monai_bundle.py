@@ -33,10 +33,6 @@ MOST_BYTES = 4 << 20
 DEEPEST = 12
 
 
-def is_monai(bundle: Path) -> bool:
-    return inference_file(bundle) is not None and (bundle / METADATA).is_file()
-
-
 def inference_file(bundle: Path) -> Path | None:
     return next((bundle / "configs" / n for n in INFERENCE if (bundle / "configs" / n).is_file()), None)
 
@@ -262,7 +258,7 @@ def _activation(config: _Config, outputs: int) -> tuple[str, bool]:
         name = _undictionary(_target(step, config, "postprocessing"))
         names.append(name)
         if name == "Activations":
-            kind = "sigmoid" if step.get("sigmoid") is True else "softmax"
+            kind = "sigmoid" if config.plain(step.get("sigmoid"), "Activations") is True else "softmax"
     if kind == "sigmoid" and outputs > 1:
         raise config.refused(f"its {outputs} outputs with a sigmoid", "they may overlap")
     if kind == "softmax" and outputs < 2:
