@@ -1,7 +1,8 @@
 """What one reader decided about the rows of a review list: told, and added to. Nothing of other readers is shown.
 
 Decisions come one by one (`rank` and `verdict`), as a table (`verdicts`), or with corrected labels (`corrected`). With
-the cases at hand a decision also vouches for voxels: those of the region and what is seen around it.
+the cases at hand a decision also vouches for voxels: those of the region and what is seen around it. One that says that
+the label was changed does so only with a label that was.
 """
 
 from __future__ import annotations
@@ -206,12 +207,14 @@ def _vouched(
         own += _implied(reviewed, rows, own, changed, asked.reason)
         rest = changed.copy()
         for each in own:
-            voxels[each] = {}
+            pieces, drawn_there = {}, False
             for piece in each.row.leaves:
                 mask = reviewed_mask(reviewed.region_map, [piece.region_id], reviewed.spacing)
-                if each.verdict in ("confirmed", *CHANGED):
-                    voxels[each][piece.region_id] = TrustedVoxels.of(mask, after, reviewed.fingerprint)
+                pieces[piece.region_id] = TrustedVoxels.of(mask, after, reviewed.fingerprint)
+                drawn_there = drawn_there or bool(changed[mask].any())
                 rest &= ~mask
+            vouches = each.verdict == "confirmed" or (each.verdict in CHANGED and drawn_there)
+            voxels[each] = pieces if vouches else {}
         if rest.any():
             edits[reviewed.name] = TrustedVoxels.of(rest, after, reviewed.fingerprint)
     if missing := sorted(named - seen):

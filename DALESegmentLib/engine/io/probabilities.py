@@ -78,7 +78,8 @@ def read_probabilities(path: Path, geometry: Geometry, image_name: str, classes:
             "write those after the softmax, with the background as the first class.",
         )
     np.clip(values, 0, 1, out=values)
-    return values / values.sum(0)
+    values /= values.sum(0)
+    return values
 
 
 def _is_npz(path: Path) -> bool:

@@ -1,4 +1,4 @@
-"""A case that one reader locked for all is locked, however another one would change what was decided about it."""
+"""Decisions of readers: a case that is locked for all stays as it is, and a label is vouched for where it was seen."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from DALESegmentLib.engine.core.progress import Progress
 from DALESegmentLib.engine.geometry.grid import Geometry
 from DALESegmentLib.engine.io.images import write_image
 from DALESegmentLib.engine.review.decisions import write_regions_json
+from DALESegmentLib.engine.review.log import read_log
 from DALESegmentLib.engine.review.readers import reader_log
 
 GRID = Geometry((12, 10, 8), (1.0, 1.0, 1.0), (0.0, 0.0, 0.0), (1.0, 0, 0, 0, 1.0, 0, 0, 0, 1.0))
@@ -48,3 +49,17 @@ def test_it_is_locked_for_every_reader(results, asked):
     with pytest.raises(EngineError, match=r"case0 was signed off by Ben .* locked for all readers"):
         decisions.run({"results": str(results), "reader": "Anna", "reason": "seen again", **asked}, Progress())
     assert reader_log(results, "Anna").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("verdict", "drawn"),
+    [("confirmed", False), ("accepted", False), ("corrected", False), ("accepted", True), ("corrected", True)],
+)
+def test_a_label_is_vouched_for_as_it_was_given_only_where_it_is_confirmed(results, verdict, drawn):
+    root = results.parent
+    asked = {"results": str(results), "cases": {"folder": str(root / "cases")}, "rank": 1, "verdict": verdict}
+    sign_off.run({"results": str(results), "reader": "Ben", "case": "case0", "reopen": True, "reason": "x"}, Progress())
+    more = {"corrected": str(root / "anna")} if drawn else {}
+    decisions.run({**asked, **more, **SIGNED, "reader": "Carla"}, Progress())
+    (decision,) = read_log(reader_log(results, "Carla")).standing.values()
+    assert (decision.voxels is not None) == (drawn or verdict == "confirmed")
