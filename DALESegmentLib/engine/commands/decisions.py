@@ -135,6 +135,9 @@ def read_verdicts(path: Path) -> list[tuple[int, Verdict, str]]:
                 f"Row {rank} of {path.name} has the verdict {verdict[:20]!r}; write confirmed, accepted, corrected, "
                 "unsure or open.",
             )
+    ranks = [rank for rank, *_ in found]
+    if twice := next((rank for rank in ranks if ranks.count(rank) > 1), None):
+        raise EngineError("bad-verdicts", f"Row {twice} has several verdicts in {path.name}; leave one of them.")
     return found  # type: ignore[return-value]
 
 

@@ -63,3 +63,10 @@ def test_a_label_is_vouched_for_as_it_was_given_only_where_it_is_confirmed(resul
     decisions.run({**asked, **more, **SIGNED, "reader": "Carla"}, Progress())
     (decision,) = read_log(reader_log(results, "Carla")).standing.values()
     assert (decision.voxels is not None) == (drawn or verdict == "confirmed")
+
+
+def test_two_verdicts_of_one_row_in_a_table_are_refused(results):
+    table = results.parent / "mine.csv"
+    table.write_text("rank,verdict,reason\n1,confirmed,\n1,unsure,\n")
+    with pytest.raises(EngineError, match=r"Row 1 has several verdicts in mine\.csv"):
+        decisions.run({"results": str(results), "reader": "Carla", **SIGNED, "verdicts": str(table)}, Progress())
