@@ -8,7 +8,6 @@ the label was changed does so only with a label that was.
 from __future__ import annotations
 
 import csv
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from pydantic import Field
 from ..core.errors import EngineError
 from ..core.progress import Progress
 from ..dale.issues import Region
+from ..review.audit import read_rows
 from ..review.decisions import Decision, History, Verdict
 from ..review.dicom_review import Key, region_key
 from ..review.log import ReviewLog, open_log, read_history
@@ -28,7 +28,6 @@ from ..review.reviewed_voxels import TrustedVoxels, reviewed_mask
 from .parameters import CasesParameter, Parameters
 from .reviewed_cases import ReviewedCase, check_cases_open, decision_about, listed_regions, reviewed_cases
 
-LARGEST_TABLE = 1 << 24
 CHANGED = ("corrected", "accepted")
 """Verdicts under which a label is another one than before."""
 
@@ -111,14 +110,8 @@ def _wanted(asked: DecisionsParameters, rows: Sequence[Region]) -> list[Asked]:
 def read_verdicts(path: Path) -> list[tuple[int, Verdict, str]]:
     """Rank, verdict and reason of the rows that have a verdict, of a CSV with these columns; `state` counts as verdict,
     as Slicer exports it. Raises EngineError("missing-file", "bad-verdicts", "bad-verdict")."""
-    if not path.is_file():
-        raise EngineError("missing-file", f"{path.name} is not there; check its name and place.")
     try:
-        if path.stat().st_size > LARGEST_TABLE:
-            raise ValueError("too large")
-        text = path.read_text(encoding="utf-8-sig")
-        delimiter = ";" if ";" in text.partition("\n")[0] else ","
-        rows = list(csv.DictReader(io.StringIO(text), delimiter=delimiter))
+        rows = read_rows(path)
         named = [((row.get("verdict") or row.get("state") or "").strip().lower(), row) for row in rows]
         found = [(int(row["rank"]), verdict, (row.get("reason") or "").strip()) for verdict, row in named if verdict]
         if not rows or not {"verdict", "state"} & set(rows[0]):

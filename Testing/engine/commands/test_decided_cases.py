@@ -70,3 +70,12 @@ def test_two_verdicts_of_one_row_in_a_table_are_refused(results):
     table.write_text("rank,verdict,reason\n1,confirmed,\n1,unsure,\n")
     with pytest.raises(EngineError, match=r"Row 1 has several verdicts in mine\.csv"):
         decisions.run({"results": str(results), "reader": "Carla", **SIGNED, "verdicts": str(table)}, Progress())
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "cp1252"])
+@pytest.mark.parametrize("separator", [",", ";"])
+def test_verdicts_are_read_as_spreadsheets_save_them(tmp_path, encoding, separator):
+    table = tmp_path / "mine.csv"
+    rows = ("rank", "verdict", "reason"), ("3", "Unsure", "Größe „unklar“")
+    table.write_bytes("\r\n".join(separator.join(row) for row in rows).encode(encoding))
+    assert decisions.read_verdicts(table) == [(3, "unsure", rows[1][2])]
