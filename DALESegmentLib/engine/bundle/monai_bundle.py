@@ -257,6 +257,9 @@ def _activation(config: _Config, outputs: int) -> tuple[str, bool]:
     for step in _transforms(config.part("postprocessing", "post_transforms"), config, "postprocessing"):
         name = _undictionary(_target(step, config, "postprocessing"))
         names.append(name)
+        threshold = config.plain(step.get("threshold"), "AsDiscrete") if name == "AsDiscrete" else None
+        if threshold not in (None, 0.5):
+            raise config.refused(f"the threshold {str(threshold)[:20]}", "the label is the most probable class")
         if name == "Activations":
             kind = "sigmoid" if config.plain(step.get("sigmoid"), "Activations") is True else "softmax"
     if kind == "sigmoid" and outputs > 1:

@@ -41,6 +41,7 @@ SEGRESNET = {
 }
 CONSTANT = {"_target_": "SlidingWindowInferer", "roi_size": [24, 16, 16], "sw_batch_size": 1, "overlap": 0.25}
 ONE_OUTPUT = [{"_target_": "Activationsd", "keys": "pred", "sigmoid": True}, SOFTMAX[1]]
+THRESHOLD = {"_target_": "AsDiscreted", "keys": "pred", "threshold": 0.3}
 
 BUNDLES = {
     "spleen": configuration(),
@@ -127,6 +128,7 @@ def test_yaml_is_read_as_well(tmp_path):
         ({"inferer": {"_target_": "SimpleInferer"}}, "SimpleInferer"),
         ({"network_def": {**SEGRESNET, "_target_": "FlexibleUNet"}}, "FlexibleUNet"),
         ({"postprocessing": {"_target_": "Compose", "transforms": ONE_OUTPUT}}, "may overlap"),
+        ({"postprocessing": {"_target_": "Compose", "transforms": [THRESHOLD]}}, "threshold 0.3"),
     ],
 )
 def test_what_is_not_known_is_named(changes, words, tmp_path):
