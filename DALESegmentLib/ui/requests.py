@@ -91,6 +91,8 @@ class Requests:
         """Nothing is to come any more."""
         self._background.forget()
         self._parts = iter(())
+        if self.running == SHOWING:
+            self.running, self.applying = None, False
         self.engine.stop()
 
     def request(

@@ -69,3 +69,20 @@ def test_an_error_beside_is_a_sentence_and_the_panel_stays_usable(widget, monkey
     assert "the log says more" in widget.ui.statusLabel.text
     assert "nobody thought of" in caplog.text
     assert widget.ui.trainButton.enabled
+
+
+def test_nothing_of_an_answer_is_shown_once_the_module_is_closed(widget):
+    workflow, told = widget.logic.workflow, []
+
+    def parts(_answer):
+        workflow.close()
+        told.append("closed")
+        workflow.onChanged = lambda: told.append("shown")
+        yield
+        told.append("shown")
+
+    workflow.beside(lambda: None, parts)
+    assert wait_until(lambda: told, 5)
+    wait_until(lambda: False, 0.1)
+    assert told == ["closed"]
+    assert not workflow.busy

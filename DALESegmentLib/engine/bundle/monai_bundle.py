@@ -33,10 +33,6 @@ MOST_BYTES = 4 << 20
 DEEPEST = 12
 
 
-def is_monai(bundle: Path) -> bool:
-    return inference_file(bundle) is not None and (bundle / METADATA).is_file()
-
-
 def inference_file(bundle: Path) -> Path | None:
     return next((bundle / "configs" / n for n in INFERENCE if (bundle / "configs" / n).is_file()), None)
 
@@ -261,8 +257,11 @@ def _activation(config: _Config, outputs: int) -> tuple[str, bool]:
     for step in _transforms(config.part("postprocessing", "post_transforms"), config, "postprocessing"):
         name = _undictionary(_target(step, config, "postprocessing"))
         names.append(name)
+        threshold = config.plain(step.get("threshold"), "AsDiscrete") if name == "AsDiscrete" else None
+        if threshold not in (None, 0.5):
+            raise config.refused(f"the threshold {str(threshold)[:20]}", "the label is the most probable class")
         if name == "Activations":
-            kind = "sigmoid" if step.get("sigmoid") is True else "softmax"
+            kind = "sigmoid" if config.plain(step.get("sigmoid"), "Activations") is True else "softmax"
     if kind == "sigmoid" and outputs > 1:
         raise config.refused(f"its {outputs} outputs with a sigmoid", "they may overlap")
     if kind == "softmax" and outputs < 2:

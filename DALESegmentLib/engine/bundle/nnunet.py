@@ -34,12 +34,10 @@ SCHEMES: dict[str, str] = {
 RESAMPLING = "resample_data_or_seg_to_shape"
 OVERLAP = 0.5
 MOST_FOLDS = 20
+_KEPT = ("network_weights", "trainer_name", "init_args", "inference_allowed_mirroring_axes")
+"""Of a checkpoint; the state of its optimizer is as large as its weights."""
 HALF = True
 """Whether windows are summed in half precision: that is what nnU-Net does."""
-
-
-def is_nnunet(folder: Path) -> bool:
-    return all((folder / name).is_file() for name in (PLANS, DATASET))
 
 
 def checkpoints_of(folder: Path, fold: str = "") -> list[Path]:
@@ -130,7 +128,7 @@ def _checkpoint(path: Path, name: str) -> dict[str, Any]:
     stored = load_plain(path, name, _harmless())
     if not isinstance(stored, Mapping) or not isinstance(stored.get("network_weights"), Mapping):
         raise unusable(name, f"its {path.name} holds no weights of nnU-Net")
-    return dict(stored)
+    return {key: stored[key] for key in _KEPT if key in stored}
 
 
 def _configuration_name(checkpoint: Mapping[str, Any], folder: str) -> str:

@@ -85,7 +85,8 @@ def files_of(model: Path) -> list[Path]:
     bundle = find_bundle(model)
     if kind_of(bundle) == "nnunet":
         return [bundle / nnunet.PLANS, bundle / nnunet.DATASET, *nnunet.checkpoints_of(bundle, fold_of(model))]
-    return [bundle / WEIGHTS, bundle / METADATA, bundle / "configs" / "inference.json"]
+    config = monai_bundle.inference_file(bundle)
+    return [bundle / WEIGHTS, bundle / METADATA, *([] if config is None else [config])]
 
 
 def files_of_folds(model: Path) -> list[Path]:

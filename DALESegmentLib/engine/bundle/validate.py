@@ -88,6 +88,11 @@ def load_plain(path: Path, name: str, harmless: Sequence[Any] = ()) -> Any:
                 raise unusable(name, "its weights are packed")
         if not harmless:
             return torch.load(path, map_location="cpu", weights_only=True)
+        if not hasattr(torch.serialization, "safe_globals"):
+            raise EngineError(
+                "package-missing",
+                f"{name[:100]} needs torch 2.6 or newer to be read without running it; type pip install -U torch.",
+            )
         with torch.serialization.safe_globals(list(harmless)):
             return torch.load(path, map_location="cpu", weights_only=True)
     except EngineError:

@@ -1,13 +1,13 @@
 """What one reader decided about the rows of a review list: told, and added to. Nothing of other readers is shown.
 
 Decisions come one by one (`rank` and `verdict`), as a table (`verdicts`), or with corrected labels (`corrected`). With
-the cases at hand a decision also vouches for voxels: those of the region and what is seen around it.
+the cases at hand a decision also vouches for voxels: those of the region and what is seen around it. One that says that
+the label was changed does so only with a label that was.
 """
 
 from __future__ import annotations
 
 import csv
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,7 @@ from pydantic import Field
 from ..core.errors import EngineError
 from ..core.progress import Progress
 from ..dale.issues import Region
+from ..review.audit import read_rows
 from ..review.decisions import Decision, History, Verdict
 from ..review.dicom_review import Key, region_key
 from ..review.log import ReviewLog, open_log, read_history
@@ -27,7 +28,6 @@ from ..review.reviewed_voxels import TrustedVoxels, reviewed_mask
 from .parameters import CasesParameter, Parameters
 from .reviewed_cases import ReviewedCase, check_cases_open, decision_about, listed_regions, reviewed_cases
 
-LARGEST_TABLE = 1 << 24
 CHANGED = ("corrected", "accepted")
 """Verdicts under which a label is another one than before."""
 
@@ -110,14 +110,8 @@ def _wanted(asked: DecisionsParameters, rows: Sequence[Region]) -> list[Asked]:
 def read_verdicts(path: Path) -> list[tuple[int, Verdict, str]]:
     """Rank, verdict and reason of the rows that have a verdict, of a CSV with these columns; `state` counts as verdict,
     as Slicer exports it. Raises EngineError("missing-file", "bad-verdicts", "bad-verdict")."""
-    if not path.is_file():
-        raise EngineError("missing-file", f"{path.name} is not there; check its name and place.")
     try:
-        if path.stat().st_size > LARGEST_TABLE:
-            raise ValueError("too large")
-        text = path.read_text(encoding="utf-8-sig")
-        delimiter = ";" if ";" in text.partition("\n")[0] else ","
-        rows = list(csv.DictReader(io.StringIO(text), delimiter=delimiter))
+        rows = read_rows(path)
         named = [((row.get("verdict") or row.get("state") or "").strip().lower(), row) for row in rows]
         found = [(int(row["rank"]), verdict, (row.get("reason") or "").strip()) for verdict, row in named if verdict]
         if not rows or not {"verdict", "state"} & set(rows[0]):
@@ -134,6 +128,9 @@ def read_verdicts(path: Path) -> list[tuple[int, Verdict, str]]:
                 f"Row {rank} of {path.name} has the verdict {verdict[:20]!r}; write confirmed, accepted, corrected, "
                 "unsure or open.",
             )
+    ranks = [rank for rank, *_ in found]
+    if twice := next((rank for rank in ranks if ranks.count(rank) > 1), None):
+        raise EngineError("bad-verdicts", f"Row {twice} has several verdicts in {path.name}; leave one of them.")
     return found  # type: ignore[return-value]
 
 
@@ -142,10 +139,13 @@ def _write(asked: DecisionsParameters, rows: Sequence[Region], wanted: Sequence[
     the first."""
     history = read_history(asked.log)
     signed = asked.signature(history)
-    check_cases_open(asked.results, dict.fromkeys(each.row.case for each in wanted))
+    undone_case = [history.decided[asked.undo].case] if asked.undo in history.decided else []
+    check_cases_open(asked.results, [*undone_case, *(each.row.case for each in wanted)])
     voxels, edits = _vouched(asked, rows, list(wanted), progress)
     wanted = [*wanted, *(each for each in voxels if each not in wanted)]
-    for case in dict.fromkeys([*(each.row.case for each in wanted), *edits]):
+    cases = dict.fromkeys([*(each.row.case for each in wanted), *edits])
+    check_cases_open(asked.results, cases)
+    for case in cases:
         check_open(history.signed().get(case))
     standing = {region_key(d): d for d in history.state().standing.values()}
     for each in wanted:
@@ -203,14 +203,15 @@ def _vouched(
         own += _implied(reviewed, rows, own, changed, asked.reason)
         rest = changed.copy()
         for each in own:
-            voxels[each] = {}
+            pieces, drawn_there = {}, False
             for piece in each.row.leaves:
                 mask = reviewed_mask(reviewed.region_map, [piece.region_id], reviewed.spacing)
-                if each.verdict in ("confirmed", *CHANGED):
-                    voxels[each][piece.region_id] = TrustedVoxels.of(mask, after, reviewed.fingerprint)
+                pieces[piece.region_id] = TrustedVoxels.of(mask, after, reviewed.fingerprint)
+                drawn_there = drawn_there or bool(changed[mask].any())
                 rest &= ~mask
+            vouches = each.verdict == "confirmed" or (each.verdict in CHANGED and drawn_there)
+            voxels[each] = pieces if vouches else {}
         if rest.any():
-            check_cases_open(asked.results, [reviewed.name])
             edits[reviewed.name] = TrustedVoxels.of(rest, after, reviewed.fingerprint)
     if missing := sorted(named - seen):
         raise EngineError(

@@ -13,7 +13,9 @@ from typing import Any
 import numpy as np
 from pydantic import Field
 
+from ..bundle.open_model import open_plan
 from ..bundle.run_folder import BUNDLE_FOLDER
+from ..bundle.validate import check_trainable
 from ..core.errors import EngineError
 from ..core.progress import Progress
 from ..dale.candidates import BOUNDARY_BAND_MM, shown_confidence
@@ -50,6 +52,7 @@ def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
     learning = finetune.FinetuneParameters(
         **shared, model=asked.model, out=asked.out / "model", seconds=asked.seconds, seed=asked.seed
     )
+    check_trainable(open_plan(asked.model), asked.model.name)
     if asked.region is not None:
         now = ModelParameters(**shared, model=asked.model, out=asked.out / "first")
         for ready in prepared_inputs(now, progress.part(0, 5), Suitability()):

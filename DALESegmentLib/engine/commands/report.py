@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timezone
@@ -23,7 +22,7 @@ from ..review.decisions import Decision, History, read_regions_json
 from ..review.dicom_review import Key, region_key
 from ..review.log import read_history
 from ..review.page import PAGE
-from ..review.readers import SCORES, SignOff
+from ..review.readers import SCORES, SignOff, file_stem
 from ..review.report_page import report_page
 from ..review.verify import LIMITS, Verified, find_logs, verify_log
 from .agreement import AGREEMENT, decisions_by_row, readers_in, state_of
@@ -280,8 +279,8 @@ def _dicom(asked: ReportParameters, cases: CasesParameter, out: Path, progress: 
                 decided = {region_key(d): d for d in standing if d.case == source.name and d.verdict != "open"}
                 if not decided:
                     continue
-                folder = out / DICOM / (re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-") or "reader")
-                files = ResultFiles(folder, "dicom", replace(UNKNOWN, reviewer=name))
+                folder = out / DICOM / (found.name(results) if len(found.lists) > 1 else "")
+                files = ResultFiles(folder / file_stem(name), "dicom", replace(UNKNOWN, reviewer=name))
                 written = write_regions(files, source, region_map, case.geometry, listed, decided)
                 items.append({"name": source.name, "reader": name, **written})
     return items

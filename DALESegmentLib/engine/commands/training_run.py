@@ -226,7 +226,7 @@ def learned_cases(
     for raters in by_case(cases).values():  # one image, and the labels of all
         each = [told(case, "training" if case.name in asked else "replay") for case in raters]
         own.append(replace(each[0], label=" ".join(one.label for one in each)))
-    return ranks.all_gather([*own, *(told(case, "validation") for case in validation)])
+    return ranks.all_gather(own) + ranks.all_gather([told(case, "validation") for case in validation])
 
 
 def record_lineage(run: Run, learned: Sequence[LearnedCase], sentences: Sequence[str]) -> None:

@@ -33,7 +33,7 @@ def earlier_counts(path: Path) -> dict[str, Count]:
         found = {str(log["file"]): Count(int(log["lines"]), str(log["checksum"])) for log in logs}
         if any(Path(name).is_absolute() or ".." in Path(name).parts for name in found):
             raise ValueError("a place elsewhere")
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise EngineError(
             "bad-json", f"{path.name} is not what verify --json or report wrote; give one of these to --against."
         ) from error

@@ -113,8 +113,13 @@ class Predictor:
         full, where = padded(image.as_tensor(), self.plan.patch_size, self.plan.tiling)
         windows = windows_of(tuple(full.shape[1:]), self.plan.patch_size, tiling=self.plan.tiling)
         keep = partial(OutputWriter, where, windows.axis, self.plan.outputs)
-        outputs = torch.stack([s.run(full, windows, keep, progress, message, partial=False) for s in self._folds])
-        outputs = (outputs.half() if self.plan.tiling.half else outputs).sum(0) / len(outputs)
+        outputs = None
+        for sweep in self._folds:
+            of_fold = sweep.run(full, windows, keep, progress, message, partial=False)
+            of_fold = of_fold.half() if self.plan.tiling.half else of_fold
+            outputs = of_fold if outputs is None else outputs + of_fold
+        assert outputs is not None
+        outputs = outputs / len(self._folds)
         progress.check()
         grid = seen(case.geometry, how)
         if isinstance(how, MonaiPreparation):

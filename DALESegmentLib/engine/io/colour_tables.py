@@ -13,6 +13,8 @@ from .case import stem_of
 ENDINGS = (".ctbl", ".label", ".txt", ".csv", ".tsv")
 _ABOUT = re.compile(r"label|lut|colou?r|class|segment|structure", re.I)
 _LARGEST = 4 << 20
+_MOST_DIGITS = 9
+"""Of a label value."""
 _COLOURS = re.compile(r"\s*(\d+)\s+(\S+(?:\s\S+)*?)((?:\s+\d+){3,4})\s*")
 _ITK_SNAP = re.compile(r'\s*(\d+)(?:\s+[\d.]+){6}\s+"(.*)"\s*')
 _VALUES = ("labelvalue", "value", "labelid", "id", "index", "number", "intensity", "label")
@@ -29,7 +31,7 @@ def names_beside(label_path: Path) -> dict[int, str]:
             if own.is_file() and (names := read_table(own)):
                 return names
         try:
-            found = _tables_in(folder, folder.stat().st_mtime_ns)
+            found = _tables_in(folder)
         except OSError:
             continue
         called = [names for stem, names in found if stem == "labels"] or [names for _, names in found]
@@ -38,16 +40,27 @@ def names_beside(label_path: Path) -> dict[int, str]:
     return {}
 
 
-@lru_cache(maxsize=256)
-def _tables_in(folder: Path, _changed: int) -> tuple[tuple[str, dict[int, str]], ...]:
+def _tables_in(folder: Path) -> list[tuple[str, dict[int, str]]]:
     """(stem, {value: name}) of the files of a folder whose names have to do with labels."""
+    likely = _likely_tables(folder, folder.stat().st_mtime_ns)
+    found = ((path, path.stat()) for path in likely)
+    read = ((path.stem.casefold(), _read_once(path, about.st_mtime_ns, about.st_size)) for path, about in found)
+    return [(stem, names) for stem, names in read if names]
+
+
+@lru_cache(maxsize=256)
+def _likely_tables(folder: Path, _changed: int) -> tuple[Path, ...]:
     files = [
         path
         for path in sorted(folder.iterdir())
         if path.suffix.lower() in ENDINGS and not path.name.startswith(".") and path.is_file()
     ]
-    likely = [path for path in files if path.suffix.lower() == ".ctbl" or _ABOUT.search(path.stem)]
-    return tuple((path.stem.casefold(), names) for path in likely if (names := read_table(path)))
+    return tuple(path for path in files if path.suffix.lower() == ".ctbl" or _ABOUT.search(path.stem))
+
+
+@lru_cache(maxsize=256)
+def _read_once(path: Path, _changed: int, _size: int) -> dict[int, str]:
+    return read_table(path)
 
 
 def read_table(path: Path) -> dict[int, str]:
@@ -85,11 +98,13 @@ def _of_columns(lines: list[str]) -> dict[int, str]:
         name = next((columns[n] for n in _NAMES if n in columns and n != value), None)
         called = [(row.get(name) or "").strip() for row in rows] if name is not None else []
         distinct = [len(set(column)) == len(rows) for column in (numbers, called)]
-        if all(number.isdigit() for number in numbers) and all(distinct):  # else it is a list of cases
+        if all(number.isdecimal() for number in numbers) and all(distinct):  # else it is a list of cases
             return _named(list(zip(numbers, called, strict=True)))
     return {}
 
 
 def _named(pairs: list[tuple[str, str]]) -> dict[int, str]:
+    if any(len(value) > _MOST_DIGITS for value, _ in pairs):
+        return {}
     names = {int(value): name.strip() for value, name in pairs}
     return {value: name for value, name in names.items() if name and name.casefold() not in _NO_NAME}

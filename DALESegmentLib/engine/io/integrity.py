@@ -271,7 +271,7 @@ def check_size(path: Path, promised: int, voxels: int, packed: bool = False) -> 
 
     Raises EngineError("file-too-large") where they cannot come out of a file of its size, or do not fit into memory.
     """
-    if promised > _LARGE and promised > _DENSE * path.stat().st_size and not packed:
+    if not packed and promised > _LARGE and promised > _DENSE * path.stat().st_size:
         raise EngineError(
             "file-too-large",
             f"{path.name} says that it unpacks to {promised / 1e9:.1f} GB, more than a file of its size holds; "

@@ -51,7 +51,8 @@ def onto_other_grid(
     if silent:
         said += f", placed by their positions alone, since {silent[-1]} does not say its frame of reference"
     said += f"; outside it and left over: voxels {', '.join(outside.values())}" if outside else "; none lies outside it"
-    note(f"{said}{f'; too small to have a voxel: {chr(44).join(lost)}' if lost else ''}.")
+    said += f"; too small to have a voxel: {', '.join(lost)}" if lost else ""
+    note(f"{said}.")
     return out
 
 

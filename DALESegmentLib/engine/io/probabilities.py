@@ -21,13 +21,15 @@ MOST_CLASSES = 256
 
 
 def find_probabilities(folder: Path, case: str) -> Path:
-    """<folder>/<case>.npz, an image of that name, or <folder>/<case>/probabilities.*, as `predict` writes it.
+    """<folder>/<case>.npz, else an image of that name, or <folder>/<case>/probabilities.*, as `predict` writes it.
+
+    Beside an .npz an image of its name is the segmentation that nnU-Net writes with it.
 
     Raises EngineError("no-probabilities", "several-results").
     """
     beside = [path for path in _files(folder) if _stem(path) == case]
     below = [path for path in _files(folder / case) if _stem(path) == "probabilities"]
-    found = beside + below
+    found = ([path for path in beside if _is_npz(path)] or beside) + below
     if not found:
         raise EngineError(
             "no-probabilities",
@@ -76,7 +78,8 @@ def read_probabilities(path: Path, geometry: Geometry, image_name: str, classes:
             "write those after the softmax, with the background as the first class.",
         )
     np.clip(values, 0, 1, out=values)
-    return values / values.sum(0)
+    values /= values.sum(0)
+    return values
 
 
 def _is_npz(path: Path) -> bool:

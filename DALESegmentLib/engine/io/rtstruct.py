@@ -6,7 +6,8 @@ are holes, be they contours of their own or keyholes; DICOM PS3.3, C.8.8.6. Copi
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -18,11 +19,17 @@ from ..core.notes import note, quiet
 from ..geometry.grid import LPS_TO_RAS, Geometry
 from ..geometry.stack import Stack
 from .checks import unreadable
-from .contour_slices import BETWEEN, slices_of
 from .dicom_kind import read_header
+from .integrity import check_size
 from .other_grid import onto_other_grid, tell_other_frame
 from .segments import GREY, Segment, Segmentation, from_masks
 
+_BETWEEN = 0.1
+"""Slices that a contour may lie off its slice: positions are rounded in headers."""
+_SAME = 0.05
+"""mm between slices that are one."""
+_PARALLEL = 0.999
+"""The cosine of axes that are taken for parallel."""
 _DIGITS = 4
 """Of a place in voxels: contours come from decimal numbers in mm."""
 _WITHIN = 1
@@ -48,6 +55,7 @@ class Contours(Segmentation):
             return None
         own = self._own_slices(geometry)
         if own is not None:
+            check_size(Path(name), math.prod(own.size), math.prod(own.size), packed=True)
             layers = self._drawn(own, name, grid_name)
             slices = Stack(own, np.zeros((own.size[2], 2)))
             return onto_other_grid(self.segments, layers, slices, geometry, name, grid_name, "slices")
@@ -64,13 +72,13 @@ class Contours(Segmentation):
         index = np.linalg.inv(geometry.ijk_to_ras())
         axes = np.array(geometry.direction).reshape(3, 3)
         places = [_plane(_indices(points, index)) for points in contours]
-        on_slices = all(np.isfinite(at) and abs(at - round(at)) <= BETWEEN for _, at in places)
+        on_slices = all(np.isfinite(at) and abs(at - round(at)) <= _BETWEEN for _, at in places)
         elsewhere = bool(geometry.series and self.series) and geometry.series not in self.series
         if on_slices and not elsewhere:
             return None
-        grid = slices_of(contours, axes, geometry)
+        grid = _slices_of(contours, axes, geometry)
         usual = geometry.spacing[places[0][0]]
-        if grid is None or (on_slices and grid.spacing[2] <= (1 + BETWEEN) * usual):
+        if grid is None or (on_slices and grid.spacing[2] <= (1 + _BETWEEN) * usual):
             return None
         return replace(grid, frame_of_reference=self.geometry.frame_of_reference)
 
@@ -79,6 +87,61 @@ class Contours(Segmentation):
         placed = [[_indices(points, index) for points in contours] for contours in self.contours]
         _check_places(placed, self.segments, geometry, name, grid_name)
         return from_masks(_masks(placed, geometry), self.segments, geometry).layers
+
+
+def _slices_of(contours: Sequence[np.ndarray], axes: np.ndarray, near: Geometry) -> Geometry | None:
+    """The grid of parallel, evenly spaced slices that the contours lie in; None where they lie in none.
+
+    contours: (points, 3) LPS mm. axes: columns to choose the axes of the slices from, as far as they fit. near: with
+    its voxels in the slices, and in their place where it has the same axes.
+    """
+    normal = _normal_of(contours, axes, min(near.spacing))
+    if normal is None:
+        return None
+    depths = np.array([float((points @ normal).mean()) for points in contours])
+    along = np.abs(normal @ axes)
+    distance = _slice_distance(depths, near.spacing[int(along.argmax())] if along.max() > _PARALLEL else 0.0)
+    if not distance:
+        return None
+    across = [n for n in np.argsort(along) if n != int(along.argmax())]
+    row = axes[:, min(across)] - (axes[:, min(across)] @ normal) * normal
+    row = row / np.linalg.norm(row)
+    column = np.cross(normal, row)
+    spacing = near.spacing[min(across)], near.spacing[max(across)]
+    own = np.stack([row, column, normal], axis=1)
+    points = np.concatenate(list(contours)) @ own - np.array(near.origin) @ own
+    first = np.floor(points[:, :2].min(axis=0) / spacing) - 1
+    last = np.ceil(points[:, :2].max(axis=0) / spacing) + 1
+    origin = own @ [*(first * spacing), 0] + np.array(near.origin)
+    origin = origin + (depths.min() - origin @ normal) * normal
+    return Geometry(
+        (*(int(n) + 1 for n in last - first), round(float(np.ptp(depths)) / distance) + 1),
+        (*spacing, distance),
+        tuple(float(x) for x in origin),
+        tuple(float(x) for x in own.ravel()),
+    )
+
+
+def _slice_distance(depths: np.ndarray, default: float) -> float:
+    """mm between the slices of all contours; default: of a single one. 0 where they are not evenly spaced."""
+    gaps = np.diff(np.unique(np.round(depths, 2)))
+    gaps = gaps[gaps > _SAME]
+    if not len(gaps):
+        return default
+    distance = float(np.ptp(depths)) / round(float(np.ptp(depths) / gaps.min()))
+    steps = (depths - depths.min()) / distance
+    return distance if np.abs(steps - np.rint(steps)).max() <= _BETWEEN else 0.0
+
+
+def _normal_of(contours: Sequence[np.ndarray], axes: np.ndarray, spacing: float) -> np.ndarray | None:
+    """The unit vector at right angles to all contours: one of the axes, the last first, or that of the widest contour;
+    None where there is none."""
+    widest = max(contours, key=lambda points: float(np.ptp(points, axis=0).max()))
+    found = np.linalg.svd(widest - widest.mean(axis=0), full_matrices=False)[2]
+    for normal in (*axes.T[::-1], *found[-1:]):
+        if all(np.ptp(points @ normal) <= _BETWEEN * spacing for points in contours):
+            return np.asarray(normal)
+    return None
 
 
 @quiet()
@@ -168,8 +231,8 @@ def _indices(points: np.ndarray, index: np.ndarray) -> np.ndarray:
 def _plane(points: np.ndarray) -> tuple[int, float]:
     """The axis along which a contour does not move most, and where on it. Slices (k) come first."""
     spread = np.ptp(points, axis=0)
-    axis = 2 if spread[2] <= 2 * BETWEEN else int(spread.argmin())
-    return axis, float(points[:, axis].mean()) if spread[axis] <= 2 * BETWEEN else np.nan
+    axis = 2 if spread[2] <= 2 * _BETWEEN else int(spread.argmin())
+    return axis, float(points[:, axis].mean()) if spread[axis] <= 2 * _BETWEEN else np.nan
 
 
 def _check_places(
@@ -178,7 +241,7 @@ def _check_places(
     outside = total = 0
     for contours, segment in zip(placed, segments, strict=True):
         places = [_plane(points) for points in contours]
-        between = sum(not abs(at - round(at)) <= BETWEEN if np.isfinite(at) else True for _, at in places)
+        between = sum(not abs(at - round(at)) <= _BETWEEN if np.isfinite(at) else True for _, at in places)
         if between:
             raise EngineError(
                 "contours-between-slices",

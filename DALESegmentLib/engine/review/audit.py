@@ -198,16 +198,26 @@ def write_audit(places: Iterable[Place], path: Path) -> None:
         temporary.write_text(text.getvalue(), encoding="utf-8", newline="")
 
 
-def read_audit(path: Path) -> list[Place]:
-    """Also as a spreadsheet may have saved it, with semicolons. Raises EngineError("missing-file"), ("bad-verdict"),
-    and ("bad-audit-file") where the file is damaged or something else."""
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """The rows of a CSV, also as a spreadsheet may have saved it: with semicolons, or in the encoding of Windows.
+
+    Raises EngineError("missing-file"); OSError, ValueError or csv.Error for what is no such table."""
+    check_exists(path)
+    if path.stat().st_size > LARGEST:
+        raise ValueError("too large")
+    raw = path.read_bytes()
     try:
-        check_exists(path)
-        if path.stat().st_size > LARGEST:
-            raise ValueError("too large")
-        text = path.read_text(encoding="utf-8-sig")
-        delimiter = ";" if ";" in text.partition("\n")[0] else ","
-        found = [_read(row) for row in csv.DictReader(io.StringIO(text), delimiter=delimiter)]
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        text = raw.decode("cp1252")
+    delimiter = ";" if ";" in text.partition("\n")[0] else ","
+    return list(csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter))
+
+
+def read_audit(path: Path) -> list[Place]:
+    """Raises EngineError("missing-file"), ("bad-verdict"), ("bad-audit-file") where it is damaged or something else."""
+    try:
+        found = [_read(row) for row in read_rows(path)]
         if not found or len({place.drawn_from_mm3 for place in found}) > 1:
             raise ValueError("no audit")
     except (OSError, ValueError, KeyError, TypeError, AttributeError, csv.Error) as reason:

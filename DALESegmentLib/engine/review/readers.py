@@ -88,6 +88,12 @@ def check_open(signed: SignOff | None) -> None:
 
 
 def reader_log(results: Path, name: str) -> Path:
-    """The log of a reader in a folder of results. The file's name tells readers apart whose letters are the same."""
+    """The log of a reader in a folder of results."""
+    return results / LOGS / f"{file_stem(name)}.log"
+
+
+def file_stem(name: str) -> str:
+    """What files of a reader are called: letters that every system takes, and a hash that tells readers apart whose
+    letters are the same."""
     letters = re.sub(r"[^a-z0-9]+", "-", name.strip().lower()).strip("-")[:40] or "reader"
-    return results / LOGS / f"{letters}-{hashlib.blake2b(name.strip().encode(), digest_size=4).hexdigest()}.log"
+    return f"{letters}-{hashlib.blake2b(name.strip().encode(), digest_size=4).hexdigest()}"

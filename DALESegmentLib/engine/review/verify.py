@@ -96,6 +96,8 @@ def verify_log(path: Path, name: str = "", earlier: Count | None = None) -> Veri
         bad_count = ""
     except DamagedLog:
         count, bad_count = None, f"{count_file(path).name} beside it, which counts its lines, is not as it was written"
+    except OSError as error:
+        return Verified(name, why=f"{count_file(path).name} beside it cannot be read ({error.strerror})")
     try:
         data = path.read_bytes()
     except FileNotFoundError:

@@ -12,8 +12,8 @@ import torch
 from monai.bundle import ConfigParser
 from monai.transforms import Compose
 
-from DALESegmentLib.engine.bundle.open_model import open_model
-from DALESegmentLib.engine.commands import finetune, predict
+from DALESegmentLib.engine.bundle.open_model import files_of, open_model
+from DALESegmentLib.engine.commands import finetune, predict, refresh
 from DALESegmentLib.engine.core.errors import EngineError
 from DALESegmentLib.engine.core.progress import Progress
 from DALESegmentLib.engine.geometry.grid import Geometry
@@ -41,6 +41,7 @@ SEGRESNET = {
 }
 CONSTANT = {"_target_": "SlidingWindowInferer", "roi_size": [24, 16, 16], "sw_batch_size": 1, "overlap": 0.25}
 ONE_OUTPUT = [{"_target_": "Activationsd", "keys": "pred", "sigmoid": True}, SOFTMAX[1]]
+THRESHOLD = {"_target_": "AsDiscreted", "keys": "pred", "threshold": 0.3}
 
 BUNDLES = {
     "spleen": configuration(),
@@ -116,6 +117,7 @@ def test_yaml_is_read_as_well(tmp_path):
     (bundle / "configs" / "inference.yaml").write_text(yaml.safe_dump(json.loads(json.dumps(configuration()))))
     _, plan = open_model(bundle, CPU)
     assert plan.network == "UNet"
+    assert bundle / "configs" / "inference.yaml" in files_of(bundle)
 
 
 @pytest.mark.parametrize(
@@ -126,6 +128,7 @@ def test_yaml_is_read_as_well(tmp_path):
         ({"inferer": {"_target_": "SimpleInferer"}}, "SimpleInferer"),
         ({"network_def": {**SEGRESNET, "_target_": "FlexibleUNet"}}, "FlexibleUNet"),
         ({"postprocessing": {"_target_": "Compose", "transforms": ONE_OUTPUT}}, "may overlap"),
+        ({"postprocessing": {"_target_": "Compose", "transforms": [THRESHOLD]}}, "threshold 0.3"),
     ],
 )
 def test_what_is_not_known_is_named(changes, words, tmp_path):
@@ -153,3 +156,19 @@ def test_a_fine_tune_goes_back_into_monai(image, tmp_path):
     theirs = as_monai_does(Path(told["written_back"]), image)
     assert np.abs(ours - theirs).max() <= 1e-3
     assert np.abs(untuned - theirs).max() > 0.01
+
+
+def test_a_model_that_is_not_trained_answers_no_corrected_region(image, tmp_path):
+    bundle = write_bundle(tmp_path / "one", copy.deepcopy(BUNDLES["one_output"]))
+    values, geometry = read_image(image)
+    for name in ("label", "trusted"):
+        write_image(tmp_path / f"{name}.nii.gz", (values[0] > 100).astype(np.uint8), geometry)
+    item = {"name": "case", "images": [str(image)]} | {k: str(tmp_path / f"{k}.nii.gz") for k in ("label", "trusted")}
+    box = {"case": "case", "first_voxel": [4, 4, 4], "last_voxel": [9, 9, 9]}
+    asked = {"model": str(bundle), "cases": {"items": [item]}, "out": str(tmp_path / "out"), "device": "cpu"}
+    told: list = []
+    progress = Progress(told.append)
+    with pytest.raises(EngineError, match="is not trained here"):
+        refresh.run({**asked, "region": box}, progress)
+    progress.close()
+    assert not [report for report in told if "region" in json.dumps(report, default=vars)]

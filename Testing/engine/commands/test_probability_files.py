@@ -182,3 +182,11 @@ def test_sitk_reads_back_what_is_judged(folder):
     stored = sitk.GetArrayFromImage(sitk.ReadImage(str(folder / "softmax" / "b.nrrd")))
     found = read_probabilities(folder / "softmax" / "b.nrrd", GRID, "b", 3)
     assert np.abs(np.moveaxis(stored, -1, 0) - found).max() < 1e-6
+
+
+def test_the_segmentation_that_nnunet_writes_beside_its_probabilities_is_none_of_them(folder):
+    for name in ("a", "b"):
+        write_npz(folder, **{name: softmax_of(truth())})
+        write_image(folder / "softmax" / f"{name}.nii.gz", truth(), GRID)
+        (folder / "softmax" / f"{name}.pkl").write_bytes(b"")
+    assert len(confidence.run(parameters(folder), Progress())["items"]) == 2

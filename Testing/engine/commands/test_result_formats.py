@@ -281,11 +281,11 @@ def test_decisions_are_exported_with_who_made_them(kind, folder, model, reviewed
 def test_a_report_has_a_dicom_one_of_each_reader(folder, reviewed, tmp_path):
     root = shutil.copytree(reviewed, tmp_path / "all" / "review").parent
     rows = [row for row in read_regions_json(reviewed / "regions.json") if row.case == "p0"]
-    for name, verdict in (("Anna", "corrected"), ("Ben", "confirmed")):
+    for name, verdict in (("Möller", "corrected"), ("Müller", "confirmed")):
         with open_log(reader_log(root / "review", name)) as log:
             log.decide(rows[0], verdict, Reader(name, "radiologist", "1.2"), reason="seen twice")
     items = report.run({"folder": str(root), "cases": {"folder": str(folder)}}, Progress())["items"]
-    assert [(item["name"], item["reader"]) for item in items] == [("p0", "Anna"), ("p0", "Ben")]
+    assert [(item["name"], item["reader"]) for item in items] == [("p0", "Möller"), ("p0", "Müller")]
     for item, words in zip(items, ("Label corrected by hand", "Label confirmed as it is"), strict=True):
         groups = highdicom.sr.srread(item["report"]).content.get_volumetric_roi_measurement_groups()
         told = str(groups[0])
@@ -293,6 +293,9 @@ def test_a_report_has_a_dicom_one_of_each_reader(folder, reviewed, tmp_path):
         whole = pydicom.dcmread(item["report"]).to_json()
         assert "Role: radiologist; Instruction: 1.2; Reason: seen twice" in whole
         assert item["reader"] in told
+    shutil.copytree(root / "review", root / "again")
+    twice = report.run({"folder": str(root), "cases": {"folder": str(folder)}, "overwrite": True}, Progress())["items"]
+    assert len({item["report"] for item in twice}) == 4
 
 
 def test_results_of_other_cases_are_no_results(folder, tmp_path):

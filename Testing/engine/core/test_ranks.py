@@ -128,6 +128,18 @@ def status(run: Path) -> str:
     return json.loads((run / RUN_FILE).read_text())["status"]
 
 
+def test_the_lineage_names_the_cases_of_all_ranks(launch, tmp_path):
+    """Three to learn from and three to validate on: the first rank has two more than the second."""
+    for n in range(6):
+        save_array_case(ball_case(f"case{n}", seed=n), tmp_path / "data" / f"case{n}")
+    short = ["--epochs=1", "--steps-per-epoch=1", "--batch-size=2", "--validation=0.5", "--device=cpu"]
+    line = ["train", "--data", str(tmp_path / "data"), *short]
+    assert launch(*[[*line, "-o", str(tmp_path / "run")]] * 2).codes() == [0, 0]
+    lineage = json.loads((tmp_path / "run" / "bundle" / "docs" / "lineage.json").read_text())
+    assert sorted(case["use"] for case in lineage["cases"]) == ["training"] * 3 + ["validation"] * 3
+    assert len({case["image"] for case in lineage["cases"]}) == 6
+
+
 def test_cancelled_on_one_rank_and_resumed_by_another_number_of_them(launch, asked, alone, tmp_path):
     out = str(tmp_path / "run")
     both = launch(*[[*asked, "-o", out]] * 2)

@@ -373,6 +373,8 @@ def test_contours_of_no_slices_or_outside_are_refused(tmp_path, refused):
     slanted[:2, 2] += 3
     with refused("contours-between-slices"):
         drawn(tmp_path / "a.dcm", {"liver": [slanted]})
+    with refused("file-too-large", "GB of memory"):
+        drawn(tmp_path / "a.dcm", {"liver": [square(1, 5, k) for k in (0.4, 1.4, 1e8 + 0.4)]})
     with noting() as notes:
         label, _ = drawn(tmp_path / "a.dcm", {"liver": [square(1.5, 5.5, 2), square(1.5, 5.5, 9)]})
     assert label.sum() == 16

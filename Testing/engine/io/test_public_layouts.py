@@ -15,6 +15,7 @@ from grids import grid
 
 from DALESegmentLib.engine.io.case_files import read_case
 from DALESegmentLib.engine.io.class_names import names_for
+from DALESegmentLib.engine.io.colour_tables import names_beside, read_table
 from DALESegmentLib.engine.io.find_cases import find_cases
 from DALESegmentLib.engine.io.images import write_image
 
@@ -387,6 +388,14 @@ def test_tables_that_disagree_or_are_none_name_nothing(tmp_path):
     (tmp_path / "classes of cases.csv").write_text("id,class\n1,benign\n2,malignant\n3,benign\n")
     (tmp_path / "label notes.txt").write_text("1 is the kidney, drawn by hand\n")
     assert names_for(values, tmp_path / "a.png") == {1: "class 1"}
+    for name, text in (("labels.ctbl", f"{'9' * 5000} kidney 1 2 3 255\n"), ("labels.csv", "value,name\n²,kidney\n")):
+        (tmp_path / name).write_text(text, encoding="utf-8")
+        assert read_table(tmp_path / name) == {}
+        (tmp_path / name).unlink()
+    for called in ({1: "kidney"}, {1: "spleen"}):  # also where it was changed in place
+        (tmp_path / "labels.csv").write_text(f"value,name\n1,{called[1]}\n")
+        assert names_beside(tmp_path / "a.nii.gz") == called
+    (tmp_path / "labels.csv").unlink()
     (tmp_path / "one.ctbl").write_text("1 kidney 1 2 3 255\n")
     assert names_for(values, tmp_path / "a.png") == {1: "kidney"}
     (tmp_path / "two.ctbl").write_text("1 liver 1 2 3 255\n")

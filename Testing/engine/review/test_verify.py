@@ -84,6 +84,16 @@ def test_a_count_that_is_gone_or_changed_is_found(what, tmp_path):
     assert len(read_log(path).standing) == 3
 
 
+def test_a_count_that_cannot_be_read_is_said(tmp_path):
+    path = tmp_path / "a.log"
+    with open_log(path) as log:
+        log.decide(region(1), "confirmed", ANNA)
+    count = path.with_name("a.log.count")
+    count.unlink()
+    count.mkdir()
+    assert "does not hold: a.log.count beside it cannot be read (" in verify_log(path).sentence
+
+
 def test_a_log_that_is_gone_altogether_is_found_by_its_count(tmp_path):
     written(tmp_path / "deep" / "review.log").unlink()
     (told,) = verify_folder(tmp_path)
