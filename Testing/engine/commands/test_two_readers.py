@@ -196,7 +196,7 @@ def test_a_signed_off_case_is_locked_until_it_is_reopened_with_a_reason(read):
     before = read.log("Ben").read_bytes()
     said = run("decisions", read.results, "--rank", row.rank, "--verdict", "confirmed", *BEN[:2], fails=True)
     assert f"{row.case} was signed off by Ben" in said
-    assert "reopen it with dalesegment sign-off" in said
+    assert f"reopen it with dalesegment sign-off {row.case} --results ... --reader Ben --reopen" in said
     assert read.log("Ben").read_bytes() == before
     read.decide(ANNA[:2], **deciding)  # who reads for herself
 
