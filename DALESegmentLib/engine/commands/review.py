@@ -33,6 +33,7 @@ from ..review.pictures import RegionViews, first_pieces, look_at
 from .case_confidence import CaseConfidence, case_confidences, summary
 from .dataset import labels_said, left_over_said
 from .measurement_table import write_measurements
+from .probability_files import unlike_labels
 from .result_files import ConfidenceParameters, ResultFiles, SparseMap, write_map, write_regions
 from .results_folder import results_folder
 from .suitability import Suitability, weak_since_training
@@ -136,13 +137,15 @@ def _review(asked: ReviewParameters, progress: Progress) -> dict[str, Any]:
     write_regions_json(made.regions, json, made_by=by, **made.about())
     result = {"regions": [r.as_dict() for r in made.regions], "csv": str(csv), "json": str(json), "items": items}
     weak = weak_since_training(agreed, known_names, made.too_weak)
+    if asked.probabilities is not None:
+        weak |= unlike_labels({i["name"]: of.agreement for i, of in zip(items, found, strict=True)})
     result |= made.about() | weak | looked.about() | beside | labels_said([source for source, *_ in maps])
     result["extents_csv"] = write_measurements(items, asked.out)
     if any(source.arrays is None for source, _, _ in maps):
         sentences = [
             made.about()["expected_real"]["sentence"],
             *(each["sentence"] for each in made.about()["too_weak"]),
-            *weak.get("weak_since_training", ()),
+            *(sentence for told in weak.values() for sentence in told),
         ]
         result["html"] = write_page(
             made.regions, views, asked.out, {i["name"]: linked_files(i) for i in items}, sentences
