@@ -64,7 +64,7 @@ def read_probabilities(path: Path, geometry: Geometry, image_name: str, classes:
             values = values.reshape(wanted)
     else:
         values, grid = read_image(path)
-        check_same_grid(geometry, image_name, grid, path.name)
+        check_same_grid(geometry, image_name, grid, path.name, "give the probabilities of this image")
         _check_shape(path, values.shape, wanted)
     values = np.ascontiguousarray(values, np.float32)
     total = values.sum(0)
