@@ -108,6 +108,16 @@ def find_bundle(model: Path) -> Path:
         )
     if below:
         return below[0]
+    if not model.exists():
+        raise EngineError("no-model", f"{model.name} is not there; check the name and place of the model.")
+    if model.is_file():
+        raise EngineError("no-model", f"{model.name} is a file; name the folder of the model that it belongs to.")
+    deeper = next((folder for folder in sorted(model.glob("*/*")) if kind_of(folder)), None)
+    if deeper is not None:
+        raise EngineError(
+            "no-model",
+            f"{model.name} is no model, but holds {deeper.relative_to(model).as_posix()}; name the one that is meant.",
+        )
     raise EngineError(
         "no-model",
         f"{model.name} holds no finished model; name a run folder, a bundle with configs and models, or a "

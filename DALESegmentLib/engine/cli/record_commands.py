@@ -46,6 +46,11 @@ def _decided(result: Result) -> None:
         console.print(f"{signed['case']} is signed off with {signed['score']}")
     if result["written"]:
         console.print(f"Written for {result['reader']}: {result['written']}; in {result['log']}")
+    if result["first"]:
+        console.print(
+            f"These are the first decisions of a reader {result['reader']} here; whoever decided before under another "
+            "spelling is taken for somebody else: take them back with --undo, and write the name as then."
+        )
     console.print(f"{result['open']} of {len(rows)} rows are open")
 
 

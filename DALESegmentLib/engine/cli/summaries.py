@@ -98,8 +98,9 @@ def _number(value: float | None, digits: int = 2) -> str:
 
 
 def too_weak(result: Result) -> None:
-    """Which labels the model cannot judge."""
-    for sentence in [*(weak["sentence"] for weak in result["too_weak"]), *result.get("weak_since_training", ())]:
+    """Which labels the model cannot judge, and whose probabilities hardly are theirs."""
+    others = (result.get(key, ()) for key in ("weak_since_training", "unlike_labels"))
+    for sentence in [*(weak["sentence"] for weak in result["too_weak"]), *(one for told in others for one in told)]:
         console.print(sentence)
 
 
@@ -176,7 +177,11 @@ def regions(result: Result) -> None:
     ]
     pixels = found and all(row.unit == "pixel" for row in found)
     centre = "Centre i, j" if pixels else "Centre R, A, S"
-    print_table(("Rank", "Case", "Class", "Suspected", "Size", "Confidence", "Pieces", centre), rows, "regions.csv")
+    columns = ("Rank", "Case", "Class", "Suspected", "Size", "Confidence", "Pieces", centre)
+    if rows:
+        print_table(columns, rows, "regions.csv")
+    else:
+        console.print("No place is listed")
     for row in found[:MOST_ROWS]:
         if row.note or reason(row):
             console.print(f"Rank {row.rank}: {'; '.join(text for text in (row.note, reason(row)) if text)}")

@@ -29,6 +29,8 @@ AGREEMENT, ADJUDICATION = "agreement.json", "adjudication.csv"
 DIFFERENT_DICE = 0.95
 """Below it, around a region, outlines are said to differ."""
 DIFFERENT_SCORE = 2
+FORMULA = ("=", "+", "-", "@")
+"""Text that begins so would be worked out by a spreadsheet; it is written after an apostrophe."""
 COLUMNS = (
     *("rank", "case", "class_name", "suspicion", "r_mm", "a_mm", "s_mm"),
     *("reader_1", "verdict_1", "reason_1", "reader_2", "verdict_2", "reason_2"),
@@ -263,4 +265,6 @@ def _write_list(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
 def _cell(value: Any) -> Any:
     if value is None:
         return ""
+    if isinstance(value, str) and value.startswith(FORMULA):
+        return f"'{value}"
     return f"{value:.4g}" if isinstance(value, float) else value

@@ -9,6 +9,7 @@ from ..dale.agreement import Agreements, pooled_agreement, weak_classes
 from .case_confidence import case_confidences, summary
 from .dataset import labels_said, left_over_said
 from .measurement_table import write_measurements
+from .probability_files import unlike_labels
 from .result_files import ConfidenceParameters, ResultFiles
 from .results_folder import results_folder
 from .suitability import Suitability, weak_since_training
@@ -40,6 +41,8 @@ def _confidence(asked: ConfidenceParameters, progress: Progress) -> dict[str, An
         names |= {**doubt.plan.class_names, **doubt.case.class_names}
         del doubt  # which holds the case and its maps, before the next is made
     weak = weak_classes(pooled_agreement(agreements, agreed), names, agreed)
-    extents_csv = write_measurements(items, asked.out)
     told = {"too_weak": [each.as_dict() for each in weak], **weak_since_training(agreed, names, weak)}
+    if asked.probabilities is not None:
+        told |= unlike_labels({item["name"]: of for item, of in zip(items, agreements, strict=True)})
+    extents_csv = write_measurements(items, asked.out)
     return {"items": items, **told, "extents_csv": extents_csv, **looked.about(), **labels, **beside}

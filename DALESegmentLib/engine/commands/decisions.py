@@ -86,10 +86,11 @@ def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
     asked = DecisionsParameters.model_validate(parameters)
     rows = listed_regions(asked.results)
     wanted = _wanted(asked, rows)
-    written = 0
+    written, is_first = 0, not asked.log.exists()
     if asked.undo is not None or wanted or asked.corrected is not None:
         written = _write(asked, rows, wanted, progress)
-    return {"reader": asked.reader, "log": str(asked.log), "written": written, **_told(asked, rows)}
+    told = {"reader": asked.reader, "log": str(asked.log), "written": written, "first": bool(written) and is_first}
+    return {**told, **_told(asked, rows)}
 
 
 def _wanted(asked: DecisionsParameters, rows: Sequence[Region]) -> list[Asked]:
@@ -113,7 +114,9 @@ def read_verdicts(path: Path) -> list[tuple[int, Verdict, str]]:
     try:
         rows = read_rows(path)
         named = [((row.get("verdict") or row.get("state") or "").strip().lower(), row) for row in rows]
-        found = [(int(row["rank"]), verdict, (row.get("reason") or "").strip()) for verdict, row in named if verdict]
+        found = [
+            (_rank(row["rank"], path), verdict, (row.get("reason") or "").strip()) for verdict, row in named if verdict
+        ]
         if not rows or not {"verdict", "state"} & set(rows[0]):
             raise ValueError("no verdicts")
     except (OSError, ValueError, KeyError, TypeError, AttributeError, csv.Error) as reason:
@@ -132,6 +135,15 @@ def read_verdicts(path: Path) -> list[tuple[int, Verdict, str]]:
     if twice := next((rank for rank in ranks if ranks.count(rank) > 1), None):
         raise EngineError("bad-verdicts", f"Row {twice} has several verdicts in {path.name}; leave one of them.")
     return found  # type: ignore[return-value]
+
+
+def _rank(text: str, path: Path) -> int:
+    """Raises EngineError("bad-verdicts")."""
+    if not text.strip().isdecimal():
+        raise EngineError(
+            "bad-verdicts", f"{path.name} has the rank {text[:20]!r}; write the whole number that the review list has."
+        )
+    return int(text)
 
 
 def _write(asked: DecisionsParameters, rows: Sequence[Region], wanted: Sequence[Asked], progress: Progress) -> int:

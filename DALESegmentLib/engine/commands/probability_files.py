@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +10,15 @@ from monai.data import MetaTensor
 
 from ..core.errors import EngineError
 from ..core.progress import Progress
+from ..dale.agreement import ClassAgreement
 from ..inference.predictor import Mode
 from ..io.case import Case, CaseSource
 from ..io.probabilities import count_classes, find_probabilities, read_probabilities
 from ..planning.plan import Plan
 from .dataset import read_labelled
+
+UNLIKE = 0.3
+"""Mean Dice over the classes below which probabilities and label hardly are of one case, in one order of axes."""
 
 
 class ProbabilityFiles:
@@ -61,6 +65,24 @@ class ProbabilityFiles:
         """(K, *geometry.array_shape) float32. Raises as `read_probabilities`."""
         path = find_probabilities(self.folder, case.name)
         return read_probabilities(path, case.geometry, case.name, self.plan.classes)
+
+
+def unlike_labels(agreements: Mapping[str, Mapping[int, ClassAgreement]]) -> dict[str, list[str]]:
+    """For an answer: a sentence about the cases whose probabilities hardly overlap their labels, or nothing.
+
+    agreements: by name of the case, then by label value.
+    """
+    dice = {name: [one.dice for one in of.values() if one.labelled] for name, of in agreements.items()}
+    names = [name for name, found in dice.items() if found and sum(found) / len(found) < UNLIKE]
+    if not names:
+        return {}
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    sentence = (
+        f"The probabilities of {', '.join(names[:3])}{more} overlap the labels by a Dice below {UNLIKE}; check that "
+        "they are of the same case, that their classes come in the order of the label values, and that their axes are "
+        "slice, row, column, as in the image's file."
+    )
+    return {"unlike_labels": [sentence]}
 
 
 def _class_values(in_labels: Sequence[int], named: Sequence[int], channels: int, file: str) -> list[int]:

@@ -28,9 +28,9 @@ from ..review.verify import LIMITS, Verified, find_logs, verify_log
 from .agreement import AGREEMENT, decisions_by_row, readers_in, state_of
 from .parameters import CasesParameter, Parameters
 from .result_files import UNKNOWN, ResultFiles, find_result, write_regions
+from .reviewed_cases import REGIONS
 
 REPORT_PAGE, REPORT_JSON, DICOM = "report.html", "report.json", "dicom"
-REGIONS = "regions.json"
 SAME = ("rank", "case", "who", "verdict", "reason", "state")
 """Of the pieces of a row that were decided together."""
 
@@ -54,6 +54,10 @@ def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
             "results-exist", f"{out.name} holds a report; choose another folder with --out, or give --overwrite."
         )
     told = Found(asked.folder, progress).told(pages=asked.out is None)
+    if not any(told[part] for part in ("logs", "reviews", "agreements", "audits", "models")):
+        raise EngineError(
+            "no-records", f"{asked.folder.name} holds no review, log or model; name the folder that holds the reviews."
+        )
     items = [] if asked.cases is None else _dicom(asked, asked.cases, out, progress)
     with replacing(page) as temporary:
         temporary.write_text(report_page(told), encoding="utf-8", newline="\n")

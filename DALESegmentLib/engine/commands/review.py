@@ -23,7 +23,7 @@ from ..dale.review_list import find_surroundings, make_review_list, without_weak
 from ..dale.review_rows import PIECES_A_ROW, as_rows, number_errors
 from ..dale.suggestions import suggest_for_rows
 from ..geometry.runs import runs_of
-from ..io.case import is_picture
+from ..io.case import is_picture, label_fingerprint
 from ..planning.plan import LARGEST_SEED
 from ..planning.preprocessing import label_classes
 from ..review.audit import AUDIT_FILE, AuditDraw, check_not_begun, write_audit
@@ -33,6 +33,7 @@ from ..review.pictures import RegionViews, first_pieces, look_at
 from .case_confidence import CaseConfidence, case_confidences, summary
 from .dataset import labels_said, left_over_said
 from .measurement_table import write_measurements
+from .probability_files import unlike_labels
 from .result_files import ConfidenceParameters, ResultFiles, SparseMap, write_map, write_regions
 from .results_folder import results_folder
 from .suitability import Suitability, weak_since_training
@@ -56,6 +57,7 @@ def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
 def _review(asked: ReviewParameters, progress: Progress) -> dict[str, Any]:
     looked, beside = Suitability(), left_over_said(asked.cases, progress)
     items, found, maps = [], [], []
+    reviewed: dict[str, str] = {}
     files, views = ResultFiles.of(asked), RegionViews()
     if files.has_conditions:
         files.check(asked.cases.find())
@@ -111,6 +113,7 @@ def _review(asked: ReviewParameters, progress: Progress) -> dict[str, Any]:
             item["probabilities"] = _write_probabilities(doubt, asked.out)
             item["suggestions"] = _write_suggestions(doubt, label, regions, region_map, asked.out)
             item["classes"] = {str(value): names.get(value, f"Class {value}") for value in plan.class_values if value}
+        reviewed[case.name] = label_fingerprint(np.asarray(case.label))
         item["extents"] = doubt.extents()
         progress.check()
         if doubt.source.arrays is None:
@@ -133,16 +136,18 @@ def _review(asked: ReviewParameters, progress: Progress) -> dict[str, Any]:
     write_regions_csv(made.regions, csv)
     weights = "" if asked.model is None else weights_hash(find_bundle(asked.model))
     by = {"program": f"DALESegment {__version__}", "weights": weights}
-    write_regions_json(made.regions, json, made_by=by, **made.about())
+    write_regions_json(made.regions, json, made_by=by, labels=reviewed, **made.about())
     result = {"regions": [r.as_dict() for r in made.regions], "csv": str(csv), "json": str(json), "items": items}
     weak = weak_since_training(agreed, known_names, made.too_weak)
+    if asked.probabilities is not None:
+        weak |= unlike_labels({i["name"]: of.agreement for i, of in zip(items, found, strict=True)})
     result |= made.about() | weak | looked.about() | beside | labels_said([source for source, *_ in maps])
     result["extents_csv"] = write_measurements(items, asked.out)
     if any(source.arrays is None for source, _, _ in maps):
         sentences = [
             made.about()["expected_real"]["sentence"],
             *(each["sentence"] for each in made.about()["too_weak"]),
-            *weak.get("weak_since_training", ()),
+            *(sentence for told in weak.values() for sentence in told),
         ]
         result["html"] = write_page(
             made.regions, views, asked.out, {i["name"]: linked_files(i) for i in items}, sentences

@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from ..core.errors import EngineError
+from ..core.files import read_json
 from ..core.progress import Progress
 from ..dale.issues import Region
-from ..io.case import Case, CaseSource, image_fingerprint
+from ..io.case import Case, CaseSource, image_fingerprint, label_fingerprint
 from ..io.case_files import read_case, read_label_result
 from ..io.class_names import names_in_folder
 from ..review.decisions import Decision, History, ReviewState, read_regions_json
@@ -23,6 +24,7 @@ from .dataset import find_labelled, names_of_all
 from .parameters import CasesParameter
 from .result_files import find_named, find_result
 
+REGIONS = "regions.json"
 CORRECTED = ("reviewed", "label", "segmentation", "corrected")
 """Names that a corrected label may have in the folder of its case."""
 
@@ -63,7 +65,7 @@ class ReviewedCase:
 
 def listed_regions(results: Path) -> list[Region]:
     """The rows of the review list. Raises EngineError("no-results", "bad-regions-file")."""
-    path = results / "regions.json"
+    path = results / REGIONS
     if not path.is_file():
         raise EngineError(
             "no-results", f"{results.name} holds no review list; give the folder that dalesegment review wrote."
@@ -74,7 +76,9 @@ def listed_regions(results: Path) -> list[Region]:
 def reviewed_cases(
     asked: CasesParameter, results: Path, rows: Sequence[Region], progress: Progress, wanted: Collection[str]
 ) -> Iterator[ReviewedCase]:
-    """Of the cases `wanted` those that have a label and a map of regions, one after the other."""
+    """Of the cases `wanted` those that have a label and a map of regions, one after the other. Raises
+    EngineError("other-label") where a label is not the one that was reviewed."""
+    reviewed = read_json(results / REGIONS).get("labels", {})
     known = {row.label_value: row.class_name for row in rows if row.label_value} | names_in_folder(results)
     sources = [source for source in find_labelled(asked, progress, asked.find(), known) if source.name in wanted]
     names = names_of_all(sources, known)
@@ -86,6 +90,12 @@ def reviewed_cases(
         if case.label is None or path is None:
             continue
         label, region_map = np.asarray(case.label), np.asarray(read_label_result(path, case))
+        if reviewed.get(source.name, now := label_fingerprint(label)) != now:
+            raise EngineError(
+                "other-label",
+                f"The label of {source.name} is not the one that was reviewed; give the reviewed labels by --data, and "
+                "changed ones by --corrected.",
+            )
         called = {**names, **case.class_names}
         yield ReviewedCase(source, case, label, region_map, called, image_fingerprint(case.image))
 

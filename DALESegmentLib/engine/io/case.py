@@ -126,6 +126,11 @@ def image_fingerprint(image: np.ndarray) -> str:
     return hashlib.blake2b(first.tobytes(), digest_size=16).hexdigest()
 
 
+def label_fingerprint(label: np.ndarray) -> str:
+    """BLAKE2b (128 bits, hex) of the label values; label: (*grid)."""
+    return hashlib.blake2b(np.ascontiguousarray(label, np.int32).data, digest_size=16).hexdigest()
+
+
 def hash_inputs(case: Case) -> dict[str, str]:
     """BLAKE2b (128 bits, hex) of the whole image, and of label, trusted and annotated voxels with the names of the
     classes."""

@@ -178,7 +178,7 @@ def _read_channels(paths: tuple[Path, ...]) -> tuple[np.ndarray, Geometry]:
         check_geometry(geometry, path.name)
         check_image(image, path.name)
         if images:
-            check_same_grid(images[0][1], paths[0].name, geometry, path.name)
+            check_same_grid(images[0][1], paths[0].name, geometry, path.name, "name the channels to use by --image")
         images.append((image, geometry))
     return (np.concatenate([image for image, _ in images]) if len(images) > 1 else images[0][0]), images[0][1]
 

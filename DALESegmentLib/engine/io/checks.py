@@ -78,14 +78,20 @@ def not_finite(name: str, voxels: int) -> EngineError:
     )
 
 
-def check_same_grid(geometry: Geometry, name: str, other: Geometry, other_name: str) -> None:
-    """Raises EngineError("geometry-mismatch") with both names and the first difference."""
+def check_same_grid(
+    geometry: Geometry,
+    name: str,
+    other: Geometry,
+    other_name: str,
+    instead: str = "choose the label that belongs to this image",
+) -> None:
+    """Raises EngineError("geometry-mismatch") with both names and the first difference, and what else helps."""
     difference = geometry.difference(other)
     if difference:
         raise EngineError(
             "geometry-mismatch",
             f"{name} and {other_name} do not lie on the same voxels ({difference}); "
-            f"resample {other_name} to {name} or choose the label that belongs to this image.",
+            f"resample {other_name} to {name} or {instead}.",
         )
 
 

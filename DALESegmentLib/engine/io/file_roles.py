@@ -168,10 +168,12 @@ def _image_names(case: FoundCase, wanted: Sequence[str]) -> tuple[str, ...]:
             f"{case.name} holds {', '.join(case.files)} but no image of a known kind; add it, or say with --image "
             "which file it is.",
         )
+    # HECKTOR's <id> is the label of <id>__CT
+    images = [n for n in unlabelled or plain if not any(other.startswith(f"{n}__") for other in plain)]
     raise EngineError(
         "image-unclear",
         f"{case.name} holds {', '.join(case.files)}; say with --image which of them are images, for instance "
-        f"--image {shlex.quote(','.join(unlabelled or plain))}.",
+        f"--image {shlex.quote(','.join(images))}.",
     )
 
 

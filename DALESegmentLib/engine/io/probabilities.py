@@ -34,7 +34,7 @@ def find_probabilities(folder: Path, case: str) -> Path:
         raise EngineError(
             "no-probabilities",
             f"There are no probabilities of {case[:100]} in {folder.name}; put {case[:100]}.npz, .nii.gz or .nrrd "
-            "there, with one channel a class.",
+            "there, with one channel a class, or leave the case out with --exclude.",
         )
     if len(found) > 1:
         raise EngineError(
@@ -66,7 +66,7 @@ def read_probabilities(path: Path, geometry: Geometry, image_name: str, classes:
             values = values.reshape(wanted)
     else:
         values, grid = read_image(path)
-        check_same_grid(geometry, image_name, grid, path.name)
+        check_same_grid(geometry, image_name, grid, path.name, "give the probabilities of this image")
         _check_shape(path, values.shape, wanted)
     values = np.ascontiguousarray(values, np.float32)
     total = values.sum(0)
@@ -116,6 +116,11 @@ def _npz_shape(path: Path) -> tuple[int, ...]:
             read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
             shape, _, kind = read(member)
             size = archive.getinfo(member.name).file_size
+        if kind.kind in "iub":
+            raise EngineError(
+                "probabilities-type",
+                f"{path.name} holds whole numbers; write the probabilities as floats, one channel a class.",
+            )
         if kind.kind != "f" or not 2 <= len(shape) <= 4 or math.prod(shape) * kind.itemsize > size:
             raise ValueError("no array of floats of that size")
     except EngineError:

@@ -199,7 +199,7 @@ def write_audit(places: Iterable[Place], path: Path) -> None:
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
-    """The rows of a CSV, also as a spreadsheet may have saved it: with semicolons, or in the encoding of Windows.
+    """The rows of a CSV, also as a spreadsheet may have saved it: with semicolons or tabs, in the encoding of Windows.
 
     Raises EngineError("missing-file"); OSError, ValueError or csv.Error for what is no such table."""
     check_exists(path)
@@ -210,7 +210,7 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError:
         text = raw.decode("cp1252")
-    delimiter = ";" if ";" in text.partition("\n")[0] else ","
+    delimiter = next((mark for mark in ";\t" if mark in text.partition("\n")[0]), ",")
     return list(csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter))
 
 

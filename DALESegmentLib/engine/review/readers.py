@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import shlex
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -83,7 +84,8 @@ def check_open(signed: SignOff | None) -> None:
             "case-signed-off",
             f"{signed.case} was signed off by {signed.annotator} at {signed.at} and is locked"
             f"{' for all readers' if signed.for_all else ''}; "
-            f"reopen it with dalesegment sign-off {signed.case} --reopen --reason ... as {signed.annotator} first.",
+            f"reopen it with dalesegment sign-off {shlex.quote(signed.case)} --results ... "
+            f"--reader {shlex.quote(signed.annotator)} --reopen --reason ... first.",
         )
 
 

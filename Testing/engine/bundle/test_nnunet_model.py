@@ -41,6 +41,20 @@ def parameters(model: Path, out: Path, **case: str) -> dict:
     return {"model": str(model), "cases": {"items": items}, "out": str(out), "device": "cpu"}
 
 
+@pytest.mark.parametrize(
+    ("named", "words"),
+    [
+        (SAMPLE.parent, f"kept is no model, but holds nnunet/{NAME}; name the one that is meant"),
+        (SAMPLE / NAME / "plans.json", "plans.json is a file; name the folder of the model"),
+        (SAMPLE / NAME / "fold_0" / "checkpoint_final.pth", "checkpoint_final.pth is a file; name the folder"),
+        (SAMPLE / "fold_1", "fold_1 is not there; check the name"),
+    ],
+)
+def test_a_path_beside_the_model_is_told_where_to_go(named, words):
+    with pytest.raises(EngineError, match=words):
+        open_plan(named)
+
+
 @has_networks
 @pytest.mark.slow
 @pytest.mark.parametrize("named", [NAME, f"{NAME}/fold_0", "."])

@@ -112,7 +112,11 @@ def test_the_channels_of_labels_0_3_9_are_in_their_order(folder):
         (lambda p: p * 3, "probabilities-sum", "sum to 1"),
         (lambda p: np.where(p > 0.9, np.nan, p), "probabilities-sum", "sum to 1"),
         (lambda p: np.log(p), "probabilities-sum", "after the softmax"),
-        (lambda p: p.argmax(0).astype(np.uint8), "unreadable-file", "damaged"),
+        (
+            lambda p: p.argmax(0).astype(np.uint8),
+            "probabilities-type",
+            "whole numbers; write the probabilities as floats",
+        ),
     ],
 )
 def test_what_does_not_fit_is_refused_in_a_sentence(change, code, words, folder):
@@ -190,3 +194,16 @@ def test_the_segmentation_that_nnunet_writes_beside_its_probabilities_is_none_of
         write_image(folder / "softmax" / f"{name}.nii.gz", truth(), GRID)
         (folder / "softmax" / f"{name}.pkl").write_bytes(b"")
     assert len(confidence.run(parameters(folder), Progress())["items"]) == 2
+
+
+@pytest.mark.parametrize("command", [confidence, review])
+def test_probabilities_of_another_orientation_or_order_are_told_of(command, folder):
+    right = softmax_of(truth())
+    write_npz(folder, a=right, b=right[:, ::-1, ::-1, ::-1])
+    (said,) = command.run(parameters(folder), Progress())["unlike_labels"]
+    assert said.startswith("The probabilities of b overlap the labels by a Dice below 0.3; check")
+    write_npz(folder, a=right[[0, 2, 1]], b=right)
+    (said,) = command.run(parameters(folder, overwrite=True), Progress())["unlike_labels"]
+    assert said.startswith("The probabilities of a overlap")
+    write_npz(folder, a=right, b=right)
+    assert "unlike_labels" not in command.run(parameters(folder, overwrite=True), Progress())

@@ -190,7 +190,7 @@ def test_an_earlier_report_is_replaced_only_where_that_is_asked_for(folder, tmp_
         made(tmp_path / "none")
 
 
-def test_an_empty_folder_has_an_empty_report(tmp_path):
-    page, told = made(tmp_path)
-    assert page.words.count("None in this folder.") == 8
-    assert told["history"] == []
+def test_a_folder_without_records_gets_no_report(tmp_path):
+    with pytest.raises(EngineError, match="holds no review, log or model"):
+        made(tmp_path)
+    assert not list(tmp_path.iterdir())

@@ -196,7 +196,7 @@ def test_a_signed_off_case_is_locked_until_it_is_reopened_with_a_reason(read):
     before = read.log("Ben").read_bytes()
     said = run("decisions", read.results, "--rank", row.rank, "--verdict", "confirmed", *BEN[:2], fails=True)
     assert f"{row.case} was signed off by Ben" in said
-    assert "reopen it with dalesegment sign-off" in said
+    assert f"reopen it with dalesegment sign-off {row.case} --results ... --reader Ben --reopen" in said
     assert read.log("Ben").read_bytes() == before
     read.decide(ANNA[:2], **deciding)  # who reads for herself
 
@@ -265,3 +265,15 @@ def test_folders_that_are_no_review_are_refused(read, tmp_path):
     asked = {"results": str(read.results), "case": "hippocampus_001", "reader": ANNA[1]}
     with pytest.raises(EngineError, match="Give the case a verdict with --score: 1 unusable"):
         sign_off.run(asked, Progress())
+
+
+def test_a_decision_vouches_for_no_other_label_than_the_reviewed_one(reviewed, tmp_path):
+    other = tmp_path / "cases"
+    shutil.copytree(reviewed.cases, other)
+    first = read_regions_json(reviewed.results / "regions.json")[0]
+    path = other / first.case / "label.nii.gz"
+    label, geometry = read_label(path)
+    write_image(path, np.zeros_like(label), geometry)
+    with pytest.raises(EngineError, match=f"The label of {first.case} is not the one that was reviewed"):
+        Readings(other, reviewed.results).decide(("--reader", "Cleo", *ANNA[2:]), rank=first.rank, verdict="confirmed")
+    assert not reviewed.log("Cleo").exists()

@@ -13,6 +13,7 @@ import pytest
 from folder_layouts import lay, names
 from grids import grid
 
+from DALESegmentLib.engine.core.errors import EngineError
 from DALESegmentLib.engine.io.case_files import read_case
 from DALESegmentLib.engine.io.class_names import names_for
 from DALESegmentLib.engine.io.colour_tables import names_beside, read_table
@@ -424,3 +425,19 @@ def test_scenes_that_slicer_packed_are_named_with_what_unpacks_them(tmp_path, re
     assert files(find_cases(scenes)) == {
         name: (["CT.nrrd"], "Segmentation.seg.nrrd") for name in ("first one", "second")
     }
+
+
+def test_where_a_channel_is_missing_the_label_is_not_proposed_as_an_image(tmp_path):
+    lay(tmp_path, "A/A__CT.nii.gz", "A/A__PT.nii.gz", "A/A.nii.gz", "B/B__CT.nii.gz", "B/B.nii.gz")
+    with pytest.raises(EngineError, match="for instance --image B__CT\\."):
+        find_cases(tmp_path)
+
+
+def test_channels_on_other_voxels_are_not_called_a_label(tmp_path):
+    lay(tmp_path, "imagesTr/a__CT.nii.gz", "imagesTr/a__PT.nii.gz", "labelsTr/a.nii.gz")
+    for name, size in (("CT", 4), ("PT", 2)):
+        path = tmp_path / "imagesTr" / f"a__{name}.nii.gz"
+        write_image(path, np.arange(size**3, dtype=np.float32).reshape((size,) * 3), grid((size,) * 3))
+    (source,) = find_cases(tmp_path)
+    with pytest.raises(EngineError, match=r"resample a__PT\S+ to a__CT\S+ or name the channels to use by --image"):
+        read_case(source)
