@@ -1,5 +1,5 @@
-"""Keep a small result folder of nnU-Net, an image, and what nnU-Net itself predicts for it, in Testing/kept/nnunet:
-`python -m Testing.extras.keep_nnunet_sample TRAINED`, TRAINED being the folder of `nnunet_training`.
+"""Keep a small result folder of nnU-Net, a made-up image, and what nnU-Net itself predicts for it, in
+Testing/kept/nnunet: `python -m Testing.extras.keep_nnunet_sample TRAINED`, of what `nnunet_training` made.
 
 The optimiser's state is left out of the checkpoint; all else is as nnU-Net wrote it.
 """
@@ -13,9 +13,18 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 import torch
+from scipy.ndimage import gaussian_filter
 
 SAMPLE = Path(__file__).parents[1] / "kept" / "nnunet"
 NAME = "nnUNetTrainer__nnUNetPlans__3d_fullres"
+
+
+def made_up_image() -> np.ndarray:
+    """(k, j, i) int16: smooth noise of about the intensities that the network was trained on, with a brighter ball."""
+    size = (20, 24, 20)
+    noise = gaussian_filter(np.random.default_rng(0).normal(size=size), 2.0)
+    away = sum(((axis - n / 2) / (n / 4)) ** 2 for axis, n in zip(np.indices(size), size, strict=True))
+    return np.round(-160 + 60 * noise / noise.std() + 90 * np.exp(-away)).astype(np.int16)
 
 
 def main(trained: Path) -> None:
@@ -31,9 +40,7 @@ def main(trained: Path) -> None:
     checkpoint = torch.load(source / "fold_0" / "checkpoint_final.pth", weights_only=False)
     torch.save({**checkpoint, "optimizer_state": {}}, SAMPLE / NAME / "fold_0" / "checkpoint_final.pth")
 
-    image = sitk.ReadImage(str(trained / "raw" / "Dataset002_Thick" / "imagesTr" / "case_1_0000.nii.gz"))
-    array = np.round(sitk.GetArrayFromImage(image)[:20, 8:32, 6:26]).astype(np.int16)
-    small = sitk.GetImageFromArray(array)
+    small = sitk.GetImageFromArray(made_up_image())
     small.SetSpacing((4.0, 1.2, 1.0))
     small.SetDirection((-1.0, 0, 0, 0, -1.0, 0, 0, 0, 1.0))
     sitk.WriteImage(small, str(SAMPLE / "image.nii.gz"), useCompression=True)
