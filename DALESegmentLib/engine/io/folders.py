@@ -21,7 +21,16 @@ from .dicom_tree import dicom_cases
 from .file_roles import LABEL
 from .loose_files import PACKED, RESULTS, apart, case_of_file, in_parts, one_case_each, packed_in, unpack
 from .name_pairs import LABEL_WORDS, common_word, is_label_name, is_rater_name, owners
-from .public_layouts import bids_cases, in_channels, is_bids, is_nnunet, nnunet_cases, read_description
+from .public_layouts import (
+    bids_cases,
+    in_channels,
+    is_bids,
+    is_nnunet,
+    is_nnunet_part,
+    nnunet_cases,
+    nnunet_part,
+    read_description,
+)
 
 KNOWN = (
     "one folder a case with image and label files; images and masks (or labels) side by side; "
@@ -71,6 +80,8 @@ def cases_of(folder: Path, image: Sequence[str] = ()) -> list[FoundCase]:
 def _cases_in(folder: Path, image: set[str], deep: int) -> list[FoundCase]:
     if is_nnunet(folder) or "dataset" in read_description(folder):
         return nnunet_cases(folder)
+    if is_nnunet_part(folder):
+        return nnunet_part(folder)
     if is_bids(folder):
         return bids_cases(folder)
     cases = _side_by_side(folder) or dicom_cases(folder) or _case_folders(folder, image)

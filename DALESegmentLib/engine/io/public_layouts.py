@@ -31,8 +31,24 @@ def is_nnunet(folder: Path) -> bool:
     return (folder / "imagesTr").is_dir() or (folder / "imagesTs").is_dir()
 
 
-def nnunet_cases(folder: Path) -> list[FoundCase]:
+def is_nnunet_part(folder: Path) -> bool:
+    """Whether it is one of the folders of images of an nnU-Net data set."""
+    beside = folder.parent
+    named = any(folder.name == images for images, _, _ in PARTS)
+    return named and ((beside / DESCRIPTION).is_file() or any((beside / labels).is_dir() for _, labels, _ in PARTS))
+
+
+def nnunet_part(folder: Path) -> list[FoundCase]:
+    """The cases of such a folder, with their labels from beside it, whatever split they belong to. Raises as
+    `nnunet_cases` does."""
+    found = nnunet_cases(folder.parent, folder.name)
+    own = [case for case in found if all(case.files[name].parent == folder for name in case.images)]
+    return [replace(case, split="") for case in own]
+
+
+def nnunet_cases(folder: Path, only: str = "") -> list[FoundCase]:
     """imagesTr/<id>_0000.* (one file a channel) or <id>.*, labelsTr/<id>.*; imagesVa and imagesTs: the test split.
+    only: of one of these folders.
 
     Whether four digits at the end are a channel follows from the labels and from dataset.json, for all cases alike.
     Raises EngineError("no-cases", "channel-count", "duplicate-file", "bad-json").
@@ -51,7 +67,9 @@ def nnunet_cases(folder: Path) -> list[FoundCase]:
         return _by_modality(found)
     numbered = _are_channels(found.values(), expected)
     cases = []
-    for (_, _, split), (images, masks) in found.items():
+    for (part, _, split), (images, masks) in found.items():
+        if only not in ("", part):
+            continue
         grouped = _by_channel(images, numbered)
         belongs = {owner: label for label, (owner, _) in owners(masks, grouped).items()}
         for name, channels in grouped.items():
@@ -64,7 +82,7 @@ def nnunet_cases(folder: Path) -> list[FoundCase]:
             label = {"label": masks[belongs[name]]} if name in belongs else {}
             cases.append(FoundCase(name, files | label, tuple(files), split, layout="nnU-Net (imagesTr, labelsTr)"))
     if not cases:
-        raise EngineError("no-cases", f"{folder.name} has a folder imagesTr, but no images in it; add them.")
+        raise EngineError("no-cases", f"{folder.name}/{only or 'imagesTr'} holds no images; add them.")
     return cases
 
 

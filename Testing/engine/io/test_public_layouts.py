@@ -62,6 +62,20 @@ def test_channel_names_decide_where_there_are_no_labels(tmp_path):
     assert len(find_cases(tmp_path)) == 1
 
 
+def test_a_folder_of_images_of_nnunet_is_read_as_a_part_of_its_data_set(tmp_path, refused):
+    lay(tmp_path, *(f"imagesTr/a_{n:04}.png" for n in (0, 1)), "labelsTr/a.png")
+    lay(tmp_path, *(f"imagesTs/{case}_{n:04}.png" for case in "bc" for n in (0, 1)))
+    describe(tmp_path, channel_names={"0": "T1", "1": "T2"}, labels={"background": 0, "lesion": 1})
+    found = find_cases(tmp_path / "imagesTs")
+    assert files(found) == {case: ([f"{case}_0000.png", f"{case}_0001.png"], None) for case in "bc"}
+    learned = find_cases(tmp_path / "imagesTr", split="learn")
+    assert files(learned) == {"a": (["a_0000.png", "a_0001.png"], "a.png")}
+    (tmp_path / "imagesTr" / "a_0001.png").unlink()  # which is no matter of the other part
+    assert len(find_cases(tmp_path / "imagesTs")) == 2
+    with refused("channel-count", "a has 1 of the 2 channels"):
+        find_cases(tmp_path / "imagesTr")
+
+
 def test_the_dictionary_dataset_of_nnunet(tmp_path, refused):
     lay(tmp_path, "data/a.png", "data/a2.png", "masks/a_mask.png", "data/b.png", "data/b2.png")
     describe(
