@@ -45,6 +45,7 @@ $(VENV)/ready: pyproject.toml constraints-cpu.txt
 	@$(PYTHON) -m venv $(VENV)
 	@echo "== Installing PyTorch" && $(PIP) torch
 	@echo "== Installing the engine, its tests and the demonstration" && $(PIP) -e '.[bundle,demo,test]'
+	@echo "== Installing nnU-Net's networks, without what its other networks need" && $(PIP) --no-deps 'dynamic-network-architectures>=0.4'
 	@echo "== Installing Slicer's own scene and view classes" && $(PIP) -e '.[viewer]' \
 		|| echo "   They are not available for this Python; pictures by Slicer's views and their tests are left out."
 	@touch $@

@@ -90,7 +90,7 @@ def _build_dynamic(name: str, arguments: dict[str, Any]) -> nn.Module:
         raise EngineError(
             "package-missing",
             "A network of nnU-Net needs the Python package dynamic-network-architectures; install it with "
-            "pip install dynamic-network-architectures.",
+            "pip install --no-deps dynamic-network-architectures.",
         ) from missing
     layers = {
         key: None if arguments.get(key) is None else getattr(nn, _known_layer(arguments[key]))

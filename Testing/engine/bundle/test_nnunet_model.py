@@ -28,7 +28,7 @@ NAME = "nnUNetTrainer__nnUNetPlans__3d_fullres"
 CPU = torch.device("cpu")
 has_networks = pytest.mark.skipif(
     importlib.util.find_spec("dynamic_network_architectures") is None,
-    reason="dynamic-network-architectures is not installed; pip install dynamic-network-architectures",
+    reason="dynamic-network-architectures is not installed; pip install --no-deps dynamic-network-architectures",
 )
 
 
@@ -88,7 +88,7 @@ def test_it_judges_labels(tmp_path):
 
 def test_without_the_package_a_sentence_says_what_to_install(monkeypatch, tmp_path):
     monkeypatch.setitem(__import__("sys").modules, "dynamic_network_architectures.architectures", None)
-    with pytest.raises(EngineError, match="pip install dynamic-network-architectures"):
+    with pytest.raises(EngineError, match="pip install --no-deps dynamic-network-architectures"):
         open_model(SAMPLE / NAME, CPU)
 
 

@@ -78,9 +78,8 @@ def test_a_cancel_before_training_leaves_the_earlier_run(asked):
     given = {"cases": asked["cases"], "out": asked["out"], "device": "cpu", "epochs": 1, "steps_per_epoch": 1}
     looks = Looks()
     train.run({**given, "out": f"{run}-other"}, looks)
-    preparing = len(looks.modules) - looks.modules[::-1].index(
-        "training_run"
-    )  # the last look before the folder is taken
+    # the last look before the folder is taken
+    preparing = len(looks.modules) - looks.modules[::-1].index("prepared_cases")
     with pytest.raises(Cancelled):
         train.run({**given, "overwrite": True}, Looks(stop_at=preparing))
     assert (run / "run.json").read_bytes() == before

@@ -98,7 +98,7 @@ def test_a_fine_tune_of_a_fine_tune_still_finds_them_and_passes_over_what_has_go
 
 def test_no_case_is_read_twice(corrected, tmp_path, monkeypatch):
     read, original = [], finetune.read_labelled
-    for module in ("finetune", "training_run"):
+    for module in ("finetune", "prepared_cases"):
         name = f"DALESegmentLib.engine.commands.{module}.read_labelled"
         monkeypatch.setattr(name, lambda source, *a: read.append(source.name) or original(source, *a))
     tune(corrected, tmp_path / "run", epochs=1, steps_per_epoch=1)
