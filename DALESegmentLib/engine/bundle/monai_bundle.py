@@ -18,9 +18,9 @@ from torch import Tensor, nn
 
 from ..core.errors import EngineError
 from ..core.files import read_json, replacing, write_atomically
-from ..planning.imported import STEPS, MonaiPreparation, Tiling
 from ..planning.networks import MONAI_NETWORKS
 from ..planning.plan import Plan
+from ..planning.preparation import STEPS, MonaiPreparation, Tiling
 from .validate import check_plan, inside, load_plain, read_tensors, unusable
 
 METADATA = Path("configs") / "metadata.json"

@@ -17,9 +17,9 @@ from torch import Tensor, nn
 
 from ..core.errors import EngineError
 from ..core.files import read_json, replacing, write_json
-from ..planning.imported import Intensities, NnunetPreparation, Tiling
 from ..planning.networks import DYNAMIC_NETWORKS
 from ..planning.plan import Plan
+from ..planning.preparation import Intensities, NnunetPreparation, Tiling
 from .validate import check_plan, inside, load_plain, read_tensors, unusable
 
 PLANS, DATASET = "plans.json", "dataset.json"

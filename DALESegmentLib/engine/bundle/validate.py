@@ -15,8 +15,8 @@ from torch import Tensor
 
 from ..core.errors import EngineError
 from ..io.checks import LARGEST_LABEL_VALUE, MOST_LABEL_VALUES
-from ..planning.imported import NnunetPreparation
 from ..planning.plan import Plan
+from ..planning.preparation import NnunetPreparation
 
 MOST_CHANNELS = 512
 LONGEST_PATCH = 4096

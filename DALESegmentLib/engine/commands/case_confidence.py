@@ -27,8 +27,8 @@ from ..dale.quality import Recalibration, RegionContext, quality_of
 from ..inference.measurements import Calibrations, load_agreement, load_calibration, measurements_of_label
 from ..inference.predictor import Predictor, cached_predictor
 from ..io.case import BY_RATER, Case, CaseSource
-from ..planning.imported import seen
 from ..planning.plan import Plan
+from ..planning.preparation import in_own_orientation
 from ..planning.preprocessing import label_classes, native_disagreement, prepare_label
 from ..training.checkpoint import load_labels
 from ..training.validation import load_recalibration
@@ -277,7 +277,7 @@ def _native(
     known = labels.disagreement_of(label)
     if known is None:
         return None, None
-    grid = seen(case.geometry, plan.imported)
+    grid = in_own_orientation(case.geometry, plan.imported)
     source = native_source(labels, affine, grid)
     progress.check()
     return native_disagreement(known, affine, grid), source

@@ -93,7 +93,8 @@ def pooled_agreement(
 
 @dataclass(frozen=True)
 class WeakClass:
-    """A class whose labels a model cannot judge. dice, expected_dice: medians over so many cases."""
+    """A class whose labels a model cannot judge. cases: labels that it was compared with, those stored with the model
+    included; dice, expected_dice: medians over these."""
 
     label_value: int
     class_name: str
@@ -107,7 +108,7 @@ class WeakClass:
 
     @property
     def sentence(self) -> str:
-        where = "" if self.cases == 1 else f"on half of {self.cases} cases "
+        where = "" if self.cases == 1 else f"in half of {self.cases} comparisons "
         low = f"is {self.dice:.2f}" if self.cases == 1 else f"is below {max(self.dice, 0.01):.2f}"
         name = self.class_name if self.class_name.startswith("class ") else f"class {self.class_name}"
         unsure = ", and it is unsure of its own outlines" if self.unsure else ""

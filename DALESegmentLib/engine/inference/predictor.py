@@ -27,8 +27,8 @@ from ..geometry.grid import Geometry
 from ..geometry.orientation import from_canonical
 from ..io.case import Case
 from ..planning import monai_preparation, nnunet_preparation
-from ..planning.imported import MonaiPreparation, seen
 from ..planning.plan import Plan
+from ..planning.preparation import MonaiPreparation, in_own_orientation
 from ..planning.preprocessing import prepare_image, to_native
 from ..planning.windows import Windows, padded, windows_of
 from .slab import OutputWriter, SlabWriter
@@ -121,7 +121,7 @@ class Predictor:
         assert outputs is not None
         outputs = outputs / len(self._folds)
         progress.check()
-        grid = seen(case.geometry, how)
+        grid = in_own_orientation(case.geometry, how)
         if isinstance(how, MonaiPreparation):
             return monai_preparation.finish(outputs, image, grid, how)
         assert how is not None
@@ -237,8 +237,8 @@ def predict_region(predictor: Predictor, image: MetaTensor, box: Geometry, progr
     image: (C, x, y, z) prepared, with its affine; box: a part of the image's own grid (`Geometry.part`).
     """
     plan = predictor.plan
-    first, last = _prepared_box(seen(box, plan.imported), image.affine.numpy(), image.shape[1:])
-    box = seen(box, plan.imported)
+    first, last = _prepared_box(in_own_orientation(box, plan.imported), image.affine.numpy(), image.shape[1:])
+    box = in_own_orientation(box, plan.imported)
     full, where = padded(image.as_tensor(), plan.patch_size, plan.tiling)
     before = np.array([w.start for w in where])
     every = windows_of(tuple(full.shape[1:]), plan.patch_size, tiling=plan.tiling)

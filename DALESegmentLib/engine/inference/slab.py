@@ -116,20 +116,18 @@ class SlabWriter:
 
     def take(self, first: int, sums: Tensor, weights: Tensor | None) -> None:
         """Of the padded image; see `slab.TakeRows`."""
-        rows = self._where[self._axis]
-        low, high = max(first, rows.start), min(first + sums.shape[self._axis + 1], rows.stop)
-        if low >= high:
+        own = _rows_of(self._where, self._axis, first, sums.shape[self._axis + 1])
+        if own is None:
             return
-        inside = list(self._where)
-        inside[self._axis] = slice(low - first, high - first)
-        sums = sums[np.index_exp[:] + tuple(inside)]
-        weights = None if weights is None else weights[tuple(inside)]
+        row, inside = own
+        sums = sums[np.index_exp[:] + inside]
+        weights = None if weights is None else weights[inside]
         if self._native is None and self._decide:
-            self._keep(low - rows.start, _decided(sums, weights))
+            self._keep(row, _decided(sums, weights))
             return
         probabilities = _probabilities(sums, weights)
         if self._native is None:
-            self._keep(low - rows.start, probabilities)
+            self._keep(row, probabilities)
             return
         found = self._native.take(probabilities)
         if found is not None:
@@ -153,14 +151,21 @@ class OutputWriter:
     def take(self, first: int, sums: Tensor, weights: Tensor | None) -> None:
         """Of the padded image; see `slab.TakeRows`."""
         assert weights is not None
-        rows = self._where[self._axis]
-        low, high = max(first, rows.start), min(first + sums.shape[self._axis + 1], rows.stop)
-        if low >= high:
-            return
-        inside = list(self._where)
-        inside[self._axis] = slice(low - first, high - first)
-        here = sums[np.index_exp[:] + tuple(inside)] / weights[tuple(inside)]
-        self.values.narrow(self._axis + 1, low - rows.start, high - low).copy_(here)
+        own = _rows_of(self._where, self._axis, first, sums.shape[self._axis + 1])
+        if own is not None:
+            row, inside = own
+            here = sums[np.index_exp[:] + inside] / weights[inside]
+            self.values.narrow(self._axis + 1, row, here.shape[self._axis + 1]).copy_(here)
+
+
+def _rows_of(where: tuple[slice, ...], axis: int, first: int, count: int) -> tuple[int, tuple[slice, ...]] | None:
+    """Of so many rows of the padded image, from `first` on, those of the image: which row of it the first of them is,
+    and where they lie in the rows given; None where there is none."""
+    rows = where[axis]
+    low, high = max(first, rows.start), min(first + count, rows.stop)
+    if low >= high:
+        return None
+    return low - rows.start, (*where[:axis], slice(low - first, high - first), *where[axis + 1 :])
 
 
 def _decided(sums: Tensor, weights: Tensor | None) -> Tensor:

@@ -14,11 +14,12 @@ from torch import Tensor
 
 from ..core.errors import checkpoint
 from ..geometry.grid import Geometry
-from .imported import MonaiPreparation
+from .preparation import MonaiPreparation
 
 
 def prepare(image: np.ndarray, geometry: Geometry, how: MonaiPreparation) -> MetaTensor:
-    """(C, *geometry.array_shape), its seen grid, to (C, x, y, z) float32 as the bundle's network takes it."""
+    """(C, *geometry.array_shape), the grid of `in_own_orientation`, to (C, x, y, z) float32 as the bundle's network
+    takes it."""
     ijk = np.ascontiguousarray(np.moveaxis(np.transpose(np.asarray(image, np.float32)), -1, 0))
     if geometry.dims == 2:
         ijk = ijk[..., None]

@@ -18,7 +18,7 @@ from skimage.transform import resize
 from ..core.errors import checkpoint
 from ..geometry.grid import Geometry
 from ..geometry.orientation import canonical_affine, canonical_size, canonical_spacing, to_canonical
-from .imported import Intensities, NnunetPreparation
+from .preparation import Intensities, NnunetPreparation
 
 COARSE = 3.0
 """nnU-Net's ANISO_THRESHOLD: an axis this many times coarser than the finest one is resampled by itself."""
@@ -36,7 +36,7 @@ class CroppedGrid:
 
 
 def prepare(image: np.ndarray, geometry: Geometry, how: NnunetPreparation) -> MetaTensor:
-    """(C, *geometry.array_shape), its seen grid, to (C, x, y, z) float32 as nnU-Net's network takes it."""
+    """(C, *geometry.array_shape) of `in_own_orientation`, to (C, x, y, z) float32 as nnU-Net's network takes it."""
     turned = to_canonical(np.asarray(image, np.float32), geometry)
     inside = _filled(turned)
     grid = _grid_of(inside, geometry, how)

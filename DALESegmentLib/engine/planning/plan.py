@@ -18,8 +18,8 @@ from ..geometry.orientation import canonical_size, canonical_spacing
 from ..io.case import Case
 from ..io.checks import MOST_LABEL_VALUES
 from .data_shift import ImageStatistics, TrainingRange, training_range
-from .imported import MonaiPreparation, NnunetPreparation, Tiling
 from .networks import NETWORKS, design
+from .preparation import MonaiPreparation, NnunetPreparation, Tiling
 
 VOXELS_A_PATCH = {("cpu", 2): 128**2, ("cuda", 2): 320**2, ("cpu", 3): 36_000, ("cuda", 3): 112**3}
 VOXELS_A_BATCH = {("cpu", 2): 2**16, ("cuda", 2): 2**21, ("cpu", 3): 2**17, ("cuda", 3): 2 * 112**3}

@@ -7,6 +7,7 @@ leaves nothing behind.
 
 from __future__ import annotations
 
+import math
 import tempfile
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -26,8 +27,8 @@ from ..geometry.grid import Geometry
 from ..geometry.orientation import canonical_affine, canonical_size, from_canonical, to_canonical
 from ..io.case import Case, image_fingerprint
 from . import monai_preparation, nnunet_preparation
-from .imported import MonaiPreparation, NnunetPreparation, seen
 from .plan import Plan
+from .preparation import MonaiPreparation, NnunetPreparation, in_own_orientation
 
 _UNKNOWN = -1
 
@@ -58,14 +59,31 @@ class PreparedCase:
 
 
 def prepare_image(case: Case, plan: Plan) -> MetaTensor:
-    """(C, x, y, z) float32: turned, resampled and normalised as the plan says."""
+    """(C, x, y, z) float32: turned, resampled and normalised as the plan says. Raises EngineError("file-too-large")
+    where that does not fit into memory."""
+    _check_room(case, plan)
     if isinstance(plan.imported, NnunetPreparation):
-        return nnunet_preparation.prepare(case.image, seen(case.geometry, plan.imported), plan.imported)
+        return nnunet_preparation.prepare(case.image, in_own_orientation(case.geometry, plan.imported), plan.imported)
     if isinstance(plan.imported, MonaiPreparation):
-        return monai_preparation.prepare(case.image, seen(case.geometry, plan.imported), plan.imported)
+        return monai_preparation.prepare(case.image, in_own_orientation(case.geometry, plan.imported), plan.imported)
     image = _on_plan_grid(case.image, case.geometry, plan, "bilinear")
     checkpoint()
     return _normalise(image, plan)
+
+
+def _check_room(case: Case, plan: Plan) -> None:
+    """The voxels are those of the spacing that the model's files say, be it ever so fine."""
+    spacing = (plan.spacing or ()) if plan.imported is None else plan.imported.resampled_to
+    coarsest = sorted(case.geometry.spacing, reverse=True)[: len(spacing)]
+    finer = math.prod(coarsest) / math.prod(spacing[: len(coarsest)])
+    needed, free = case.image.size * finer * np.dtype(np.float32).itemsize, available_memory()
+    if needed > free:
+        raise EngineError(
+            "file-too-large",
+            f"{case.name} takes {needed / 1e9:.3g} GB of memory at the voxel size of the model "
+            f"({' × '.join(f'{mm:.3g}' for mm in spacing)} mm), but {free / 1e9:.1f} GB are free; crop it first, or "
+            "use a model of larger voxels.",
+        )
 
 
 def prepare_case(case: Case, plan: Plan, like: PreparedCase | None = None) -> PreparedCase:
@@ -80,7 +98,7 @@ def prepare_case(case: Case, plan: Plan, like: PreparedCase | None = None) -> Pr
     reviewed = _like_image(trusted[None], case, plan, image)[0].bool().contiguous()
     return PreparedCase(
         case.name,
-        seen(case.geometry, plan.imported),
+        in_own_orientation(case.geometry, plan.imported),
         image.affine,
         image.as_tensor().contiguous() if like is None else like.image,
         LabelState(label, reviewed),
@@ -105,7 +123,7 @@ def _like_image(array: np.ndarray, case: Case, plan: Plan, image: MetaTensor) ->
     """(C, *geometry.array_shape) on the grid of the prepared image, by nearest neighbour."""
     if plan.imported is None:
         return _on_plan_grid(array, case.geometry, plan, "nearest").as_tensor()
-    grid = seen(case.geometry, plan.imported)
+    grid = in_own_orientation(case.geometry, plan.imported)
     affine = torch.from_numpy(canonical_affine(grid))
     turned = MetaTensor(torch.from_numpy(to_canonical(np.asarray(array, np.float32), grid)), affine=affine)
     resample = SpatialResample(mode="nearest", padding_mode="border", dtype=np.float32)

@@ -10,7 +10,7 @@ from monai.data.utils import compute_importance_map, dense_patch_slices
 from scipy import ndimage
 from torch import Tensor
 
-from .imported import Tiling
+from .preparation import Tiling
 
 OWN = Tiling()
 OVERLAP = OWN.overlap

@@ -140,6 +140,14 @@ def test_what_is_not_known_is_named(changes, words, tmp_path):
     assert "review --probabilities" in refused.value.sentence
 
 
+@pytest.mark.parametrize("pixdim", [[1e-9, 1e-9, 1e-9], 0.001])
+def test_voxels_too_fine_for_the_memory_are_refused(pixdim, image, tmp_path):
+    config = configuration(preprocessing=steps({**SPACING, "pixdim": pixdim}))
+    with pytest.raises(EngineError, match="GB of memory at the voxel size of the model") as refused:
+        as_we_do(write_bundle(tmp_path / "spleen", config), image, tmp_path / "out")
+    assert refused.value.code == "file-too-large"
+
+
 @pytest.mark.slow
 def test_a_fine_tune_goes_back_into_monai(image, tmp_path):
     source = write_bundle(tmp_path / "spleen", configuration())

@@ -20,8 +20,8 @@ from DALESegmentLib.engine.commands import confidence, predict
 from DALESegmentLib.engine.core.errors import EngineError
 from DALESegmentLib.engine.core.progress import Progress
 from DALESegmentLib.engine.io.images import read_image, write_image
-from DALESegmentLib.engine.planning.imported import NnunetPreparation
 from DALESegmentLib.engine.planning.nnunet_preparation import class_probabilities, decide_regions
+from DALESegmentLib.engine.planning.preparation import NnunetPreparation
 
 SAMPLE = Path(__file__).parents[2] / "kept" / "nnunet"
 NAME = "nnUNetTrainer__nnUNetPlans__3d_fullres"

@@ -59,8 +59,8 @@ def test_what_neither_has_is_left_out_and_what_is_not_labelled_is_marked():
 def test_a_model_that_agrees_with_few_labels_is_too_weak_and_says_how_little():
     (found,) = weak(agreements([0.2, 0.41, 0.3, 0.8, 0.43, 0.9]))
     assert found.as_dict()["sentence"] == (
-        "The model is too weak to judge labels of class lesion: on half of 6 cases its Dice with the given labels is "
-        "below 0.42; train longer or with more cases."
+        "The model is too weak to judge labels of class lesion: in half of 6 comparisons its Dice with the given "
+        "labels is below 0.42; train longer or with more cases."
     )
     assert (found.label_value, found.cases) == (1, 6)
 

@@ -4,7 +4,7 @@ The description is data: it is read from that program's files, checked, and kept
 such a network goes on with it. What is done with it stands in `nnunet_preparation` and `monai_preparation`.
 
 Axes are those of the plan. Where the other program does not turn images to R, A, S, the plan's axes are the ones of its
-own orientation, and grids are seen as if that were R, A, S: see `seen`.
+own orientation, and grids are turned as if that were R, A, S: see `in_own_orientation`.
 """
 
 from __future__ import annotations
@@ -62,6 +62,11 @@ class Preparation(BaseModel):
     tiling: Tiling = Tiling()
     mirrored: tuple[int, ...] = ()
 
+    @property
+    def resampled_to(self) -> tuple[float, ...]:
+        """mm along the axes that images are resampled along; empty where they keep their voxels."""
+        return ()
+
     @field_validator("mirrored")
     @classmethod
     def _each_once(cls, axes: tuple[int, ...]) -> tuple[int, ...]:
@@ -88,6 +93,10 @@ class NnunetPreparation(Preparation):
         """Of a run, where its model is written in its program's own form."""
         return "nnunet"
 
+    @property
+    def resampled_to(self) -> tuple[float, ...]:
+        return self.spacing
+
     @model_validator(mode="after")
     def _check(self) -> NnunetPreparation:
         spacing = all(np.isfinite(mm) and 1e-3 < mm < 1e3 for mm in self.spacing) and len(self.spacing) in (2, 3)
@@ -111,6 +120,12 @@ class MonaiPreparation(Preparation):
         """Of a run, where its model is written in its program's own form."""
         return "monai"
 
+    @property
+    def resampled_to(self) -> tuple[float, ...]:
+        pixdim = next((arguments["pixdim"] for name, arguments in self.steps if name == "Spacing"), ())
+        each = pixdim if isinstance(pixdim, list | tuple) else [pixdim] * 3
+        return tuple(float(mm) for mm in each if mm is not None and mm > 0)
+
     @model_validator(mode="after")
     def _check(self) -> MonaiPreparation:
         for name, arguments in self.steps:
@@ -131,10 +146,10 @@ STEPS: dict[str, tuple[str, ...]] = {
 """MONAI's transforms that are known, with the arguments that are."""
 
 
-def seen(geometry: Geometry, preparation: Preparation | None) -> Geometry:
+def in_own_orientation(geometry: Geometry, preparation: Preparation | None) -> Geometry:
     """The grid with the world turned so that the preparation's orientation is R, A, S there.
 
-    A linear map of the world, so that a part of the seen grid is the grid seen of a part.
+    A linear map of the world, so that a part of the turned grid is the turned grid of a part.
     """
     if preparation is None or geometry.dims == 2 or preparation.orientation == "RAS":
         return geometry
