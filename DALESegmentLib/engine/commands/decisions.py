@@ -19,7 +19,7 @@ from pydantic import Field
 from ..core.errors import EngineError
 from ..core.progress import Progress
 from ..dale.issues import Region
-from ..review.audit import read_rows
+from ..io.csv_files import read_csv
 from ..review.decisions import Decision, History, Verdict
 from ..review.dicom_review import Key, region_key
 from ..review.log import ReviewLog, open_log, read_history
@@ -112,7 +112,7 @@ def read_verdicts(path: Path) -> list[tuple[int, Verdict, str]]:
     """Rank, verdict and reason of the rows that have a verdict, of a CSV with these columns; `state` counts as verdict,
     as Slicer exports it. Raises EngineError("missing-file", "bad-verdicts", "bad-verdict")."""
     try:
-        rows = read_rows(path)
+        rows = read_csv(path)
         named = [((row.get("verdict") or row.get("state") or "").strip().lower(), row) for row in rows]
         found = [
             (_rank(row["rank"], path), verdict, (row.get("reason") or "").strip()) for verdict, row in named if verdict

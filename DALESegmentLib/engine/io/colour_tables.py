@@ -9,6 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from .case import stem_of
+from .csv_files import decode_text, parse_csv
 
 ENDINGS = (".ctbl", ".label", ".txt", ".csv", ".tsv")
 _ABOUT = re.compile(r"label|lut|colou?r|class|segment|structure", re.I)
@@ -71,10 +72,7 @@ def read_table(path: Path) -> dict[int, str]:
         raw = path.read_bytes()
     except OSError:
         return {}
-    try:
-        text = raw.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        text = raw.decode("latin-1")
+    text = decode_text(raw)
     lines = [line for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
     for pattern in (_ITK_SNAP, _COLOURS):
         rows = [pattern.fullmatch(line) for line in lines]
@@ -87,10 +85,9 @@ def _of_columns(lines: list[str]) -> dict[int, str]:
     """Of a CSV with a column of whole numbers and one of names."""
     if len(lines) < 2 or "\0" in lines[0]:
         return {}
-    separator = max(",;\t", key=lines[0].count)
     try:
-        rows = list(csv.DictReader(lines, delimiter=separator))
-    except csv.Error:
+        rows = parse_csv("\n".join(lines))
+    except (ValueError, csv.Error):
         return {}
     columns = {re.sub(r"[\W_]", "", str(column)).casefold(): str(column) for column in rows[0]}
     for value in _VALUES:

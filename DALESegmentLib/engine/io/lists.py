@@ -14,6 +14,7 @@ from .case import stem_of
 from .case_folder import FoundCase
 from .checks import check_exists
 from .class_names import names_with_ignored, read_json
+from .csv_files import read_csv
 
 IMAGE_COLUMN = re.compile(r"image\d*$")
 NEAR_NAMES = {
@@ -85,10 +86,8 @@ def _below(base: Path, path: str | Path) -> Path:
 def _table(path: Path) -> list[FoundCase]:
     """A CSV with the columns name, image, image2, ..., label, trusted, confidence, reference, split, patient."""
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            text = file.read()
-        rows = list(csv.DictReader(text.splitlines(), dialect=_dialect(text.partition("\n")[0])))
-    except (UnicodeDecodeError, csv.Error) as error:
+        rows = read_csv(path)
+    except (ValueError, csv.Error) as error:
         raise EngineError("bad-list", f"{path.name} is not a readable CSV; save it again as CSV UTF-8.") from error
     _check_count(len(rows), path)
     cases = []
@@ -134,13 +133,6 @@ def _columns(names: Sequence[str], path: Path) -> dict[str, str]:
 def _check_count(cases: int, path: Path) -> None:
     if cases > MOST_CASES:
         raise EngineError("bad-list", f"{path.name} lists {cases} cases; make lists of at most {MOST_CASES}.")
-
-
-def _dialect(first_line: str) -> type[csv.Dialect]:
-    try:
-        return csv.Sniffer().sniff(first_line, ",;\t")
-    except csv.Error:  # a single column, or nothing
-        return csv.excel
 
 
 def _column_number(column: str) -> int:

@@ -3,7 +3,6 @@ dictionary `dataset` of dataset.json), and BIDS (`sub-01/anat/sub-01_T1w.nii.gz`
 
 from __future__ import annotations
 
-import csv
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
@@ -15,6 +14,7 @@ from .bids import is_own_derivative
 from .case import stem_of
 from .case_folder import FoundCase, images_in, subfolders
 from .class_names import DESCRIPTION, names_with_ignored, read_json
+from .csv_files import read_csv
 from .name_pairs import owners
 
 PARTS = (
@@ -265,8 +265,7 @@ def _table_beside(path: Path) -> dict[int, str]:
     root = next((p for p in path.parents if p.parent.name == "derivatives"), path.parent)
     for table in (path.parent / f"{stem_of(path)}.tsv", *sorted(root.glob("*dseg.tsv"))):
         if table.is_file():
-            with table.open(encoding="utf-8-sig", newline="") as file:
-                rows = list(csv.DictReader(file, delimiter="\t"))
+            rows = read_csv(table)
             pairs = [(row.get("index") or "", row.get("name") or "") for row in rows]
             return {int(index): name for index, name in pairs if index.strip().isdigit() and name and int(index)}
     return {}

@@ -25,7 +25,7 @@ from ..core.errors import EngineError
 from ..core.files import replacing
 from ..geometry.distance import boundary_distance, scaled_mm
 from ..geometry.grid import Geometry, Unit
-from ..io.checks import check_exists
+from ..io.csv_files import read_csv
 
 BAND_MM = 10.0
 """From an outline, `scaled_mm`; errors farther away are whole objects, which the ranked list is there for."""
@@ -92,8 +92,6 @@ def share_wrong(wrong: int, looked: int, level: float = 0.95) -> tuple[float, fl
 
 VERDICTS = ("right", "wrong", "unsure")
 LEVEL = 0.95
-LARGEST = 1 << 24
-"""Bytes of a list that is still read."""
 
 
 @dataclass(frozen=True)
@@ -198,26 +196,10 @@ def write_audit(places: Iterable[Place], path: Path) -> None:
         temporary.write_text(text.getvalue(), encoding="utf-8", newline="")
 
 
-def read_rows(path: Path) -> list[dict[str, Any]]:
-    """The rows of a CSV, also as a spreadsheet may have saved it: with semicolons or tabs, in the encoding of Windows.
-
-    Raises EngineError("missing-file"); OSError, ValueError or csv.Error for what is no such table."""
-    check_exists(path)
-    if path.stat().st_size > LARGEST:
-        raise ValueError("too large")
-    raw = path.read_bytes()
-    try:
-        text = raw.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        text = raw.decode("cp1252")
-    delimiter = next((mark for mark in ";\t" if mark in text.partition("\n")[0]), ",")
-    return list(csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter))
-
-
 def read_audit(path: Path) -> list[Place]:
     """Raises EngineError("missing-file"), ("bad-verdict"), ("bad-audit-file") where it is damaged or something else."""
     try:
-        found = [_read(row) for row in read_rows(path)]
+        found = [_read(row) for row in read_csv(path)]
         if not found or len({place.drawn_from_mm3 for place in found}) > 1:
             raise ValueError("no audit")
     except (OSError, ValueError, KeyError, TypeError, AttributeError, csv.Error) as reason:
