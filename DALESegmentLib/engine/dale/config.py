@@ -117,9 +117,9 @@ class AnnotatorBiasConfig(CheckedConfig):
     __pydantic_config__: ClassVar = STRICT
 
     min_agreement: float = 0.8
-    """Share of the places moved one way, by the lower end of its interval: 16 places, if all are."""
+    """Share of the places moved one way, by the lower end of its interval: 14 places, if all are."""
     interval: float = bounded(0.95, gt=0.0, lt=1.0)
-    """Level of that interval (Wilson's); the usual one."""
+    """Level of that interval (one-sided, exact, Clopper and Pearson's); the usual one."""
     reach: float = 1.5
     """Radii from an object within which its outline can have been misdrawn: further away lies another object."""
     quantile: float = bounded(0.25, ge=0.0, le=1.0)

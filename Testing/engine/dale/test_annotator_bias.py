@@ -77,8 +77,8 @@ def test_places_that_do_not_agree_say_nothing(mm_of):
 
 def test_few_places_say_nothing():
     assert estimate_bias([]) is None
-    assert estimate_bias(many(lambda n: 3.0, places=15)) is None
-    assert estimate_bias(many(lambda n: 3.0, places=16)) is not None
+    assert estimate_bias(many(lambda n: 3.0, places=13)) is None
+    assert estimate_bias(many(lambda n: 3.0, places=14)) is not None
 
 
 def test_objects_that_were_missed_or_invented_are_no_evidence_of_an_outline():

@@ -138,7 +138,8 @@ def estimate_bias(reviewed: Iterable[ReviewedLabel], config: AnnotatorBiasConfig
     directions = [shift.direction for shift in shifts]
     direction = 1 if directions.count(1) >= directions.count(-1) else -1
     agreeing = directions.count(direction)
-    lower = stats.binomtest(agreeing, len(shifts)).proportion_ci(config.interval, method="wilson").low
+    test = stats.binomtest(agreeing, len(shifts), alternative="greater")
+    lower = test.proportion_ci(config.interval, method="exact").low
     if lower < config.min_agreement:
         return None
     moved: dict[Unit, np.ndarray] = {
