@@ -12,6 +12,7 @@ import typer
 from . import data_summaries, summaries
 from .options import (
     RESULT,
+    Backend,
     CaseChoice,
     Device,
     Format,
@@ -52,6 +53,7 @@ def predict(
     ] = None,
     result_format: ResultFormat = None,
     device: Device = None,
+    backend: Backend = None,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
     as_json: Json = False,
@@ -65,6 +67,7 @@ def predict(
         mode=mode and mode.value,
         format=result_format and result_format.value,
         device=device,
+        backend=backend and backend.value,
         overwrite=overwrite or None,
     )
     perform("predict", parameters, as_json, summaries.predictions, quiet)
@@ -78,13 +81,14 @@ def confidence(
     probabilities: ProbabilityFolder = None,
     result_format: ResultFormat = None,
     device: Device = None,
+    backend: Backend = None,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
     """Write a map of label confidence for every labelled case."""
     written = result_format and result_format.value
-    settings = given(format=written, device=device, overwrite=overwrite or None)
+    settings = given(format=written, device=device, backend=backend and backend.value, overwrite=overwrite or None)
     judge = given(model=model, probabilities=probabilities)
     parameters = judge | given(cases=chosen.parameter(), out=out) | settings
     perform("confidence", parameters, as_json, summaries.confidences, quiet)
@@ -106,13 +110,22 @@ def review(
     seed: Seed = None,
     result_format: ResultFormat = None,
     device: Device = None,
+    backend: Backend = None,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
     """List the probable errors of labels, worst first."""
     written = result_format and result_format.value
-    settings = given(format=written, device=device, limit=regions, audit=audit, seed=seed, overwrite=overwrite or None)
+    settings = given(
+        format=written,
+        device=device,
+        backend=backend and backend.value,
+        limit=regions,
+        audit=audit,
+        seed=seed,
+        overwrite=overwrite or None,
+    )
     judge = given(model=model, probabilities=probabilities)
     parameters = judge | given(cases=chosen.parameter(), out=out) | settings
     perform("review", parameters, as_json, summaries.regions, quiet)
