@@ -8,6 +8,7 @@ sentence says so.
 
 from __future__ import annotations
 
+import hashlib
 import importlib.metadata
 import importlib.util
 import platform
@@ -25,7 +26,7 @@ from ..bundle.open_model import FoldAverage, Mirrored
 from ..core.errors import EngineError
 from ..planning.plan import Plan
 from . import graph_cache
-from .graph import CompiledGraph, Graph, Weights, export_graph
+from .graph import CompiledGraph, Graph, Precision, Weights, export_graph
 
 BackendName = Literal["auto", "torch", "openvino"]
 INSTALL = "pip install openvino"
@@ -38,6 +39,8 @@ FASTER = 0.9
 MEASURED_SECONDS = 0.5
 TOLERANCE = 1e-3
 """The largest difference from torch's answer, of the largest value in it: of a random network on noise it is 3e-4."""
+SAME_LABEL = 0.9999
+"""Dice, from which on half precision is as good as single precision."""
 VERSION = 1
 """Of what is cached."""
 Tell = Callable[[str], object]
@@ -99,6 +102,8 @@ class BackendNetwork(nn.Module):
         self._plan = plan
         self._wanted = wanted
         self._graph: CompiledGraph | None = None
+        self.precision: Precision = "f32"
+        """Of the graph that is compiled next."""
         self._decided = False
         self._left = 0
         self._tell: Tell = print
@@ -119,7 +124,8 @@ class BackendNetwork(nn.Module):
         ):
             self._decided = True
         elif self._wanted:
-            self._decide()
+            self.decide()
+        self._halve_where_known()
 
     def forward(self, windows: Tensor) -> Tensor:
         """(B, C, *patch) to (B, K, *patch)."""
@@ -130,7 +136,7 @@ class BackendNetwork(nn.Module):
             each = (time.perf_counter() - started) / len(windows)
             if each * (self._left - PAYS_WINDOWS) < PAYS_SECONDS:
                 return answer
-            self._decide()  # and this window again, so that one backend answers the whole image
+            self.decide()  # and this window again, so that one backend answers the whole image
         if self._graph is None:
             return self.network(windows)  # type: ignore[no-any-return]
         try:
@@ -141,7 +147,14 @@ class BackendNetwork(nn.Module):
             return self.network(windows)  # type: ignore[no-any-return]
         return torch.from_numpy(found[0].copy() if len(found) == 1 else np.concatenate(found))
 
-    def _decide(self) -> None:
+    def prepare(self) -> None:
+        """Have a graph ready and the choice made, whatever work there is."""
+        if not self._decided:
+            self.expect(0, lambda said: None)
+        if not self._decided:
+            self.decide()
+
+    def decide(self) -> None:
         """Export where there is no graph yet, compare with torch's answer, measure both, remember the faster."""
         self._decided = True
         example = _example(self._shape)
@@ -155,6 +168,11 @@ class BackendNetwork(nn.Module):
             self._tell("OpenVINO does not know this network: torch computes it")
         elif not faster and not self._wanted:
             self._graph = None
+        self._halve_where_known()
+
+    def _halve_where_known(self) -> None:
+        if self._graph is not None and self.half_precision_dice() >= SAME_LABEL:
+            self.compile("bf16")
 
     def _checked(self, example: np.ndarray, expected: np.ndarray) -> float | None:
         """Seconds that the graph, the one that is kept or a new one, takes for the example; None where there is none,
@@ -188,8 +206,25 @@ class BackendNetwork(nn.Module):
             return False
         return True
 
+    def compile(self, precision: Precision) -> None:
+        """Have the graph, if there is one, answer in this precision from now on."""
+        if self._graph is not None and precision != self.precision:
+            self.precision = precision
+            self._load()
+
+    def half_precision_dice(self) -> float:
+        """Of labels in half precision with those in single precision, on cases held out from the training of these very
+        weights; 0 where that was not measured, or where half precision is no faster."""
+        known = graph_cache.load_json(f"{self._half_key}.json") or {}
+        dice = known.get("dice", 0.0)
+        return float(dice) if isinstance(dice, (int, float)) else 0.0
+
+    def keep_half_precision_dice(self, dice: float) -> None:
+        """For `half_precision_dice` of later processes."""
+        graph_cache.save_json(f"{self._half_key}.json", {"dice": dice})
+
     def _compiled(self, graph: Graph) -> CompiledGraph:
-        return CompiledGraph(graph, weights_of(self.network), torch.get_num_threads())
+        return CompiledGraph(graph, weights_of(self.network), torch.get_num_threads(), self.precision)
 
     @property
     def _shape(self) -> tuple[int, ...]:
@@ -198,6 +233,13 @@ class BackendNetwork(nn.Module):
     @cached_property
     def _graph_key(self) -> str:
         return architecture_key(self._plan)
+
+    @cached_property
+    def _half_key(self) -> str:
+        digest = hashlib.sha256()
+        for name, values in sorted(weights_of(self.network).items()):
+            digest.update(name.encode() + values.tobytes())
+        return graph_cache.key_of("half precision", self._choice_key, digest.hexdigest())
 
     @property
     def _choice_key(self) -> str:

@@ -87,6 +87,16 @@ class CompiledGraph:
         return found
 
 
+def has_half_precision() -> bool:
+    """Whether this processor computes with bfloat16 itself."""
+    import openvino
+
+    try:
+        return "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    except RuntimeError:
+        return False
+
+
 def export_graph(network: nn.Module, shape: Sequence[int]) -> Graph:
     """The graph of a network for inputs of this shape, (1, C, *patch). The network is left as it is.
 

@@ -10,17 +10,19 @@ import pytest
 import torch
 from torch import nn
 
+from DALESegmentLib.engine.bundle.bundle import load_bundle, save_bundle
 from DALESegmentLib.engine.bundle.open_model import FoldAverage, Mirrored
 from DALESegmentLib.engine.core.errors import EngineError
 from DALESegmentLib.engine.core.progress import Progress
 from DALESegmentLib.engine.inference import backend as backends
-from DALESegmentLib.engine.inference import graph_cache
+from DALESegmentLib.engine.inference import graph_cache, readiness
 from DALESegmentLib.engine.inference.backend import BackendNetwork, check_backend, with_backend
-from DALESegmentLib.engine.inference.graph import Graph, export_graph
+from DALESegmentLib.engine.inference.graph import Graph, export_graph, has_half_precision
 from DALESegmentLib.engine.inference.predictor import Predictor
 from DALESegmentLib.engine.inference.torch_network import optimize_for_inference
 from DALESegmentLib.engine.planning.networks import build, design
 from DALESegmentLib.engine.planning.plan import CaseFingerprint, make_plan
+from DALESegmentLib.engine.planning.preprocessing import prepare_case
 from Testing.phantoms import ball_case
 
 pytest.importorskip("openvino", reason="the extra openvino is not installed")
@@ -282,3 +284,37 @@ def test_what_is_kept_is_whole():
     again = Graph.from_bytes(graph.to_bytes())
     assert (again.xml, again.places) == (graph.xml, graph.places)
     np.testing.assert_array_equal(again.constants, graph.constants)
+
+
+@pytest.mark.slow
+def test_half_precision_answers_only_where_it_was_seen_to_keep_the_labels():
+    """As on a processor that has it: elsewhere OpenVINO computes in single precision whatever is asked for."""
+    plan, network = plan_and_network()
+    assert on_openvino(plan, network).precision == "f32"
+    on_openvino(plan, network).keep_half_precision_dice(0.9998)
+    assert on_openvino(plan, network).precision == "f32"
+    on_openvino(plan, network).keep_half_precision_dice(0.99995)
+    found, windows = on_openvino(plan, network), windows_for(plan)
+    assert found.precision == "bf16"
+    np.testing.assert_allclose(answers(found, windows), answers(network, windows), atol=0.5)
+    _, other = plan_and_network(seed=1)
+    assert on_openvino(plan, other).precision == "f32"
+
+
+@pytest.mark.slow
+def test_a_long_training_leaves_its_model_ready(cache, tmp_path, monkeypatch):
+    plan, network = plan_and_network()
+    plan = plan.model_copy(update={"network": "UNet"})
+    (tmp_path / "run").mkdir()
+    bundle = save_bundle(tmp_path / "run", network, plan, {})
+    case = prepare_case(ball_case(size=(40, 36, 32)), plan)
+    readiness.get_ready(bundle, [case], readiness.LONG_ENOUGH - 1, Progress())
+    assert not cache.exists()
+    monkeypatch.setattr(backends, "FASTER", 100.0)
+    readiness.get_ready(bundle, [case], 1000.0, Progress())
+    assert len(list(cache.glob("*.graph"))) == 1
+    loaded = BackendNetwork(load_bundle(bundle, CPU)[0], plan, wanted=False).eval()
+    loaded.expect(1, print)
+    assert loaded.backend == "openvino"
+    known = graph_cache.load_json(f"{loaded._half_key}.json")
+    assert (known is not None) == has_half_precision()
