@@ -28,7 +28,7 @@ from DALESegmentLib.engine.planning.windows import OVERLAP, PADDING
 SIDES = ("monai", "exact", "foreground")
 """The last two are ours, as a user gets them. Others name a backend: torch, openvino, or bf16, which is OpenVINO in
 half precision, whether or not it keeps the label."""
-SMALL = 16
+SMALL = 32
 
 
 def main(side: str, model: str, image: str, out: str, device_name: str) -> None:

@@ -157,6 +157,20 @@ def export(
     perform("export", parameters, as_json, summaries.exported, quiet)
 
 
+def export_onnx(
+    model: Model,
+    out: Annotated[Path, typer.Option("--out", "-o", help="The file, NAME.onnx.", rich_help_panel=RESULT)],
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace the file if it is there.", rich_help_panel=RESULT)
+    ] = False,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Write a model's network as an ONNX file, checked against torch's answer."""
+    parameters = given(model=model, out=out, overwrite=overwrite or None)
+    perform("export_onnx", parameters, as_json, summaries.exported_network, quiet)
+
+
 def add_model_commands(app: typer.Typer) -> None:
     """Commands that use a model."""
     for command, example in (
@@ -164,6 +178,7 @@ def add_model_commands(app: typer.Typer) -> None:
         (confidence, "confidence -m runs/first --data cases -o maps"),
         (review, "review -m runs/first --data cases --regions 5 -o review"),
         (export, "export --data cases --results review --decisions review.log --format dicom -o dicom"),
+        (export_onnx, "export-onnx -m runs/first -o liver.onnx"),
     ):
         app.command(rich_help_panel="Use a model", epilog=f"Example: dalesegment {example}")(command)
 

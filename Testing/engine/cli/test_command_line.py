@@ -22,7 +22,7 @@ from typer.testing import CliRunner
 
 from DALESegmentLib.engine.cli import data_summaries, summaries, train_commands, use_commands
 from DALESegmentLib.engine.cli.app import app
-from DALESegmentLib.engine.rpc.job_registry import COMMANDS, RECORDS
+from DALESegmentLib.engine.rpc.job_registry import COMMANDS, MODELS, RECORDS
 
 DALESEGMENT = (sys.executable, "-m", "DALESegmentLib.engine")
 
@@ -46,7 +46,7 @@ def two_cases(tmp_path_factory) -> Path:
     return folder
 
 
-RECORDED = tuple(name.replace("_", "-") for name in RECORDS)
+RECORDED = tuple(name.replace("_", "-") for name in (*MODELS, *RECORDS))
 
 
 @pytest.mark.parametrize("command", [None, *COMMANDS, *RECORDED, "doctor", "serve"])
