@@ -79,6 +79,15 @@ def load_json(name: str) -> dict[str, Any] | None:
     return found if isinstance(found, dict) else None
 
 
+def load_all_json() -> list[dict[str, Any]]:
+    """What was measured and is still kept, in no order."""
+    try:
+        names = [path.name for path in cache_folder().glob("*.json")]
+    except (OSError, RuntimeError):
+        return []
+    return [found for name in names if (found := load_json(name)) is not None and "backend" in found]
+
+
 def save_json(name: str, value: dict[str, Any]) -> bool:
     return save(name, json.dumps(value).encode())
 
