@@ -30,6 +30,18 @@ def lean_processes():
         os.environ["PYTHONPATH"] = before
 
 
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory):
+    """Graphs of networks that tests make do not go to the user's cache, and none that lie there are used."""
+    before = os.environ.get("DALESEGMENT_CACHE")
+    os.environ["DALESEGMENT_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+    yield
+    if before is None:
+        del os.environ["DALESEGMENT_CACHE"]
+    else:
+        os.environ["DALESEGMENT_CACHE"] = before
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Files with slow tests first, so that no worker begins a long one when the others have nothing left."""

@@ -83,7 +83,7 @@ class LearnPanel:
     def _showInstallation(self, answer: dict) -> None:
         wrong = [check for check in answer["checks"] if not check["ok"]]
         lines = [f"{check['name']}: {check['value']}. {check['advice']}" for check in wrong]
-        shown = ("GPU", "Memory", "Processor cores", "torch", "monai")
+        shown = ("GPU", "OpenVINO", "Memory", "Processor cores", "torch", "monai")
         lines += [
             f"{check['name']}: {check['value']}. {check['advice']}".strip()
             for check in answer["checks"]

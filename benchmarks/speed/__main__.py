@@ -20,10 +20,12 @@ from dataclasses import asdict
 from pathlib import Path
 
 from DALESegmentLib.engine.core.device import choose_device
+from DALESegmentLib.engine.inference.graph_cache import CACHE_VARIABLE
 
 from ..cell import ROOT
 from ..machine import machine
 from ..published import Row, publish
+from .backends import measure as backends
 from .big_volume import measure as big_volume
 from .finetune import measure as finetune
 from .large_training import measure as large_training
@@ -43,6 +45,7 @@ PARTS: dict[str, Callable[[Given], Found]] = {
     "reading": reading,
     "region": region,
     "volumes": volumes,
+    "backends": backends,
     "big_volume": big_volume,
     "large_training": large_training,
     "ranks": ranks,
@@ -58,6 +61,7 @@ def main() -> int:
     warnings.filterwarnings("ignore")
     given = Given(asked.data, asked.work, choose_device(asked.device), asked.quick)
     given.work.mkdir(parents=True, exist_ok=True)
+    os.environ.setdefault(CACHE_VARIABLE, str(given.work.resolve() / "cache"))
     rows: dict[str, Row] = {}
     for part in asked.only:
         started = time.monotonic()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+import numpy as np
 import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
@@ -21,6 +22,29 @@ def operations(network: nn.Module, plan: Plan) -> float:
     with torch.inference_mode(), FlopCounterMode(display=False) as counter:
         network(window)
     return float(counter.get_total_flops())
+
+
+def graph_rate() -> float:
+    """As `sustained_rate`, in float32, of OpenVINO with torch's number of threads."""
+    import openvino
+    import openvino.opset13 as ops
+
+    channels, edge = _CHANNELS["cpu"], _EDGE["cpu"]
+    shape = [1, channels, edge, edge, edge]
+    random = np.random.default_rng(0)
+    weight = ops.constant(random.standard_normal((channels, channels, 3, 3, 3), np.float32))
+    values = ops.parameter(shape, np.float32)
+    layer = ops.convolution(values, weight, [1] * 3, [1] * 3, [1] * 3, [1] * 3)
+    settings = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": torch.get_num_threads()}
+    compiled = openvino.Core().compile_model(openvino.Model([layer], [values]), "CPU", settings)
+    request, image = compiled.create_infer_request(), random.standard_normal(shape, np.float32)
+    request.infer({0: image})
+    best, end = 0.0, time.perf_counter() + _SECONDS
+    while time.perf_counter() < end:
+        started = time.perf_counter()
+        request.infer({0: image}, share_inputs=True, share_outputs=True)
+        best = max(best, 2 * 27 * channels**2 * edge**3 / (time.perf_counter() - started))
+    return best
 
 
 def sustained_rate(device: torch.device) -> float:

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import shutil
+import time
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import torch
+from monai.losses import DiceCELoss
+from torch import nn
 
+from DALESegmentLib.engine.bundle.bundle import load_bundle, save_bundle
 from DALESegmentLib.engine.bundle.run_folder import BUNDLE_FOLDER
 from DALESegmentLib.engine.commands import train
 from DALESegmentLib.engine.core.progress import Progress
@@ -16,6 +21,9 @@ from DALESegmentLib.engine.io.array_cases import save_array_case
 from DALESegmentLib.engine.io.case import Case
 from DALESegmentLib.engine.io.case_files import read_case
 from DALESegmentLib.engine.io.find_cases import find_cases
+from DALESegmentLib.engine.planning.networks import build, design
+from DALESegmentLib.engine.planning.plan import CaseFingerprint, Plan, make_plan
+from DALESegmentLib.engine.planning.preprocessing import PreparedCase, prepare_case
 
 STS = {"image": "mr_t1", "label": "mr_t1_label"}
 SECONDS = 150.0
@@ -68,6 +76,44 @@ def ball_model(work: Path) -> Path:
         save_array_case(case, work / "balls" / case.name)
         items.append({"name": case.name, "arrays": str(work / "balls" / case.name)})
     return _trained(work / "ball", {"cases": {"items": items}, "dims": 3, "seconds": 10.0, "device": "cpu"})
+
+
+WINDOW = 96
+LEARNT = (48, 48, 48)
+"""Voxels of a patch that `window_model` learns from, so that it takes half a minute."""
+
+
+def window_model(name: str, work: Path, *, quick: bool) -> tuple[Path, nn.Module, Plan]:
+    """A network as it is planned for windows of 96x96x96 voxels, taught by a plain loop to find balls as `ball` has
+    them; its bundle, the network and its plan."""
+    run = work / (f"window-{name}" + ("-quick" if quick else ""))
+    case = ball("learnt", (96, 96, 96), 6, seed=0)
+    made = make_plan([CaseFingerprint.of(case)], network=name, dims=3, device="cpu")
+    patch, arguments = design(name, np.full(3, WINDOW), np.ones(3), 1, made.classes, large=False)
+    plan = made.model_copy(update={"network_arguments": arguments, "patch_size": patch})
+    if not (run / BUNDLE_FOLDER).is_dir():
+        seconds = 5.0 if quick else 30.0
+        print(f"training {run.name}, {seconds:.0f} s, once", flush=True)
+        torch.manual_seed(0)
+        network = build(name, arguments)
+        _teach(network, prepare_case(case, plan), seconds)
+        run.mkdir(parents=True, exist_ok=True)
+        save_bundle(run, network.eval(), plan, {})
+    network, plan = load_bundle(run, torch.device("cpu"))
+    return run / BUNDLE_FOLDER, network, plan
+
+
+def _teach(network: nn.Module, case: PreparedCase, seconds: float) -> None:
+    """Adam on random patches, Dice and cross-entropy."""
+    loss, optimiser = DiceCELoss(softmax=True, to_onehot_y=True), torch.optim.Adam(network.parameters(), 2e-3)
+    random, end = np.random.default_rng(0), time.monotonic() + seconds
+    label = case.labels.target()
+    while time.monotonic() < end:
+        first = [int(random.integers(n - edge + 1)) for n, edge in zip(label.shape, LEARNT, strict=True)]
+        box = tuple(slice(a, a + edge) for a, edge in zip(first, LEARNT, strict=True))
+        optimiser.zero_grad()
+        loss(network(case.image[np.index_exp[:] + box][None]), label[box][None, None].long()).backward()
+        optimiser.step()
 
 
 def ball(name: str, size: tuple[int, int, int], count: int, seed: int) -> Case:

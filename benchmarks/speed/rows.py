@@ -40,6 +40,24 @@ class Measured:
 Found = dict[str, Measured]
 """By the key of BARS. A key that is left out was not measured."""
 
+BACKEND_GOALS = {"UNet": (0.30, 0.25), "DynUNet": (0.35, 0.20), "SegResNet": (0.62, 0.30)}
+"""Of MONAI's time, in float32 and in bfloat16."""
+
+
+def _backend_bars() -> dict[str, Row]:
+    bars = {}
+    for name, goals in BACKEND_GOALS.items():
+        what = f"whole volume, 16 windows of 96x96x96, {name}, CPU, OpenVINO"
+        for side, precision, goal, dice in zip(
+            ("openvino", "bf16"), ("float32", "bfloat16"), goals, (">= 0.99995", ">= 0.9999"), strict=True
+        ):
+            bars[f"{name}_{side}_time"] = Row(f"{what}, {precision}: time", "of MONAI's", f"<= {goal}")
+            bars[f"{name}_{side}_dice"] = Row(f"{what}, {precision}: Dice with MONAI's label", "", dice)
+        bars[f"{name}_memory"] = Row(f"{what}, float32: peak memory", "of MONAI's", "<= 0.5")
+        bars[f"{name}_floor"] = Row(f"{what}, float32: time over the arithmetic floor", "times", "<= 1.6")
+    return bars
+
+
 BARS = {
     "sts_exact_time": Row("whole volume, sts_sarcoma, CPU, exact: time", "of MONAI's", "<= 0.5"),
     "sts_exact_memory": Row("whole volume, sts_sarcoma, CPU, exact: peak memory", "of MONAI's", "<= 0.5"),
@@ -56,6 +74,9 @@ BARS = {
     "gpu_time": Row("whole volume, 512x512x400, GPU, exact: time", "of MONAI's", "<= 0.5"),
     "gpu_floor": Row("whole volume, 512x512x400, GPU, exact: time over the arithmetic floor", "times", "<= 2"),
     "region_cpu": Row("one region refreshed, CPU: 96x96x96 window, default network", "s", "<= 2"),
+    "region_backend": Row(
+        "one region refreshed, CPU: 96x96x96 window, default network, OpenVINO", "of torch's time", "<= 0.35"
+    ),
     "region_gpu": Row("one region refreshed, GPU: 96x96x96 window, default network", "s", "<= 0.3"),
     "step_time": Row("DALE training step: time", "of a plain step's", "<= 1.10"),
     "step_memory": Row("DALE training step: memory", "of a plain step's", "<= 1.10"),
@@ -78,4 +99,5 @@ BARS = {
         "the next checkpoint where one of 8 cases changed: bytes written", "of a whole checkpoint's", "<= 0.25"
     ),
     "ranks": Row("two ranks against one, same global batch: largest difference", "of the stated tolerance", "<= 1"),
+    **_backend_bars(),
 }

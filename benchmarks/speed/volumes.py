@@ -68,7 +68,7 @@ def _compared(
     taken: dict[str, list[dict[str, float]]] = {side: [] for side in sides}
     for n in range(times):
         for side in sides if n % 2 else reversed(sides):
-            taken[side].append(_child(side, model, path, given))
+            taken[side].append(measured_side(side, model, path, given))
     windows = len(windows_of(image.shape[1:], plan.patch_size))
     rate = sustained_rate(given.device)
     floor = flops * windows / rate
@@ -106,7 +106,8 @@ def _memory(ours: list[dict[str, float]], theirs: list[dict[str, float]]) -> Mea
     return Measured(ratio, ratio <= MOST, words)
 
 
-def _child(side: str, model: Path, image: Path, given: Given) -> dict[str, float]:
+def measured_side(side: str, model: Path, image: Path, given: Given) -> dict[str, float]:
+    """Seconds and bytes of a side, in a process of its own, see `volume_child`."""
     command = [sys.executable, "-m", "benchmarks.speed.volume_child", side, str(model), str(image)]
     command += [str(_label(image, side)), str(given.device)]
     done = subprocess.run(command, check=True, capture_output=True, encoding="utf-8", cwd=ROOT)

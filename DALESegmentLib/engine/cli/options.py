@@ -28,6 +28,12 @@ class Format(str, Enum):
     bids = "bids"
 
 
+class BackendChoice(str, Enum):
+    auto = "auto"
+    torch = "torch"
+    openvino = "openvino"
+
+
 Data = Annotated[
     Path | None,
     typer.Option("--data", help="Folder of cases, one case, or one image.", show_default=False, rich_help_panel=DATA),
@@ -171,6 +177,15 @@ Device = Annotated[
     str | None,
     typer.Option(
         "--device", help="auto, cpu, cuda, cuda:N or mps (auto).", show_default=False, rich_help_panel=COMPUTING
+    ),
+]
+Backend = Annotated[
+    BackendChoice | None,
+    typer.Option(
+        "--backend",
+        help="What computes on a processor: the faster one, which is measured once (auto), torch, or OpenVINO.",
+        show_default="auto",
+        rich_help_panel=COMPUTING,
     ),
 ]
 Seed = Annotated[

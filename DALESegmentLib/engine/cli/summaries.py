@@ -218,6 +218,17 @@ def exported(result: Result) -> None:
     print_table(("Case", "Written", "Reviewed by"), rows)
 
 
+def exported_network(result: Result) -> None:
+    console.print(f"Written: {result['onnx']}", markup=False)
+    for what in ("input", "output"):
+        shape = " x ".join(map(str, result[what]["shape"]))
+        console.print(f"{what.capitalize()} {result[what]['name']}: {shape}, float32")
+    console.print(
+        f"Its answer differs from torch's by {result['largest_difference']:.1g} at most, as {result['checked_with']} "
+        "computes it."
+    )
+
+
 def learned_otherwise(result: Result) -> None:
     """Over all cases; nothing where every voxel was learned as it was given."""
     counts: Counter[str] = Counter()

@@ -12,6 +12,7 @@ import typer
 from . import data_summaries, summaries
 from .options import (
     RESULT,
+    Backend,
     CaseChoice,
     Device,
     Format,
@@ -52,6 +53,7 @@ def predict(
     ] = None,
     result_format: ResultFormat = None,
     device: Device = None,
+    backend: Backend = None,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
     as_json: Json = False,
@@ -65,6 +67,7 @@ def predict(
         mode=mode and mode.value,
         format=result_format and result_format.value,
         device=device,
+        backend=backend and backend.value,
         overwrite=overwrite or None,
     )
     perform("predict", parameters, as_json, summaries.predictions, quiet)
@@ -78,13 +81,14 @@ def confidence(
     probabilities: ProbabilityFolder = None,
     result_format: ResultFormat = None,
     device: Device = None,
+    backend: Backend = None,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
     """Write a map of label confidence for every labelled case."""
     written = result_format and result_format.value
-    settings = given(format=written, device=device, overwrite=overwrite or None)
+    settings = given(format=written, device=device, backend=backend and backend.value, overwrite=overwrite or None)
     judge = given(model=model, probabilities=probabilities)
     parameters = judge | given(cases=chosen.parameter(), out=out) | settings
     perform("confidence", parameters, as_json, summaries.confidences, quiet)
@@ -106,13 +110,22 @@ def review(
     seed: Seed = None,
     result_format: ResultFormat = None,
     device: Device = None,
+    backend: Backend = None,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
     """List the probable errors of labels, worst first."""
     written = result_format and result_format.value
-    settings = given(format=written, device=device, limit=regions, audit=audit, seed=seed, overwrite=overwrite or None)
+    settings = given(
+        format=written,
+        device=device,
+        backend=backend and backend.value,
+        limit=regions,
+        audit=audit,
+        seed=seed,
+        overwrite=overwrite or None,
+    )
     judge = given(model=model, probabilities=probabilities)
     parameters = judge | given(cases=chosen.parameter(), out=out) | settings
     perform("review", parameters, as_json, summaries.regions, quiet)
@@ -144,6 +157,20 @@ def export(
     perform("export", parameters, as_json, summaries.exported, quiet)
 
 
+def export_onnx(
+    model: Model,
+    out: Annotated[Path, typer.Option("--out", "-o", help="The file, NAME.onnx.", rich_help_panel=RESULT)],
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace the file if it is there.", rich_help_panel=RESULT)
+    ] = False,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Write a model's network as an ONNX file, checked against torch's answer."""
+    parameters = given(model=model, out=out, overwrite=overwrite or None)
+    perform("export_onnx", parameters, as_json, summaries.exported_network, quiet)
+
+
 def add_model_commands(app: typer.Typer) -> None:
     """Commands that use a model."""
     for command, example in (
@@ -151,6 +178,7 @@ def add_model_commands(app: typer.Typer) -> None:
         (confidence, "confidence -m runs/first --data cases -o maps"),
         (review, "review -m runs/first --data cases --regions 5 -o review"),
         (export, "export --data cases --results review --decisions review.log --format dicom -o dicom"),
+        (export_onnx, "export-onnx -m runs/first -o liver.onnx"),
     ):
         app.command(rich_help_panel="Use a model", epilog=f"Example: dalesegment {example}")(command)
 

@@ -24,6 +24,7 @@ from ..dale.agreement import Agreements, ClassAgreement, class_agreement
 from ..dale.candidates import shown_confidence
 from ..dale.label_state import UNSEEN, LabelDisagreement, LabelState
 from ..dale.quality import Recalibration, RegionContext, quality_of
+from ..inference.backend import BackendName
 from ..inference.measurements import Calibrations, load_agreement, load_calibration, measurements_of_label
 from ..inference.predictor import Predictor, cached_predictor
 from ..io.case import BY_RATER, Case, CaseSource
@@ -123,10 +124,10 @@ class Judge:
     recalibration: Recalibration
 
     @staticmethod
-    def of_model(model: Path, device: torch.device) -> Judge:
+    def of_model(model: Path, device: torch.device, backend: BackendName = "auto") -> Judge:
         bundle = find_bundle(model)
         return Judge(
-            cached_predictor(model, device),
+            cached_predictor(model, device, backend),
             load_calibration(bundle),
             load_agreement(bundle),
             load_labels(run_of(bundle)),
@@ -164,7 +165,7 @@ def prepared_inputs(asked: ModelParameters, progress: Progress, looked: Suitabil
     """One case after the other, without those that have no label. Cases the model was trained on bring what training
     remembered of their label. looked: gets what was found out about the cases before the work."""
     files = asked.probabilities if isinstance(asked, ConfidenceParameters) else None
-    judge = Judge.of_model(asked.model, choose_device(asked.device)) if files is None else None
+    judge = Judge.of_model(asked.model, choose_device(asked.device), asked.backend) if files is None else None
     labelled = labelled_alone(asked.cases.find(), progress, looked)
     known = None if judge is None else judge.predictor.plan.class_names
     sources = find_labelled(asked.cases, progress, labelled, known)

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from ..inference.backend import BackendName
 from ..io.case import CaseSource, UnusableCase
 from ..io.find_cases import find_cases, find_each, held_out_for_test
 from ..io.label_decision import LabelOptions
@@ -93,5 +94,6 @@ class ModelParameters(Parameters):
     cases: CasesParameter
     out: Path
     device: str = "auto"
+    backend: BackendName = "auto"
     overwrite: bool = False
     """Replace what an earlier call wrote there; what was changed since is kept beside it."""

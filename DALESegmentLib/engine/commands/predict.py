@@ -34,7 +34,7 @@ def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
 
 def _predict(asked: PredictParameters, progress: Progress) -> dict[str, Any]:
     device = choose_device(asked.device)
-    predictor = cached_predictor(asked.model, device)
+    predictor = cached_predictor(asked.model, device, asked.backend)
     bundle = find_bundle(asked.model)
     plan, calibrations, files = predictor.plan, load_calibration(bundle), ResultFiles.of(asked)
     # a label beside the image is of no use here, and must not keep it from being segmented

@@ -15,6 +15,7 @@ from ..core.progress import Progress
 from ..dale.interactive import corrected_by_strokes, segment_strokes, stroke_box
 from ..geometry.distance import Box
 from ..geometry.runs import runs_of
+from ..inference.backend import BackendName
 from ..inference.predictor import cached_predictor, predict_region
 from ..io.array_cases import load_array_case
 from ..io.case import Case
@@ -36,6 +37,7 @@ class PromptParameters(Parameters):
     model: Path | None = None
     probabilities: Path | None = None
     device: str = "auto"
+    backend: BackendName = "auto"
 
 
 def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
@@ -97,7 +99,7 @@ def _probability(asked: PromptParameters, case: Case, box: Box, progress: Progre
     """Of the wanted class in the box; None without a model that knows it."""
     if asked.model is None or asked.value is None:
         return None
-    predictor = cached_predictor(asked.model, choose_device(asked.device))
+    predictor = cached_predictor(asked.model, choose_device(asked.device), asked.backend)
     if asked.value not in predictor.plan.class_values:
         return None
     index = predictor.plan.class_values.index(asked.value)

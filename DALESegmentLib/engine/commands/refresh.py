@@ -22,6 +22,7 @@ from ..dale.candidates import BOUNDARY_BAND_MM, shown_confidence
 from ..dale.quality import RegionContext
 from ..geometry.distance import Box, scaled_mm
 from ..geometry.objects import object_radius
+from ..inference.backend import BackendName
 from ..inference.predictor import Predictor, label_values, predict_region
 from ..io.case import Case
 from ..planning.plan import LARGEST_SEED, Plan
@@ -40,6 +41,7 @@ class RefreshParameters(Parameters):
     seconds: float = Field(3.0, gt=0)
     seed: int = Field(0, ge=0, le=LARGEST_SEED)
     device: str = "auto"
+    backend: BackendName = "auto"
     region: RegionParameter | None = None
 
 
@@ -54,13 +56,14 @@ def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
     )
     check_trainable(open_plan(asked.model), asked.model.name)
     if asked.region is not None:
-        now = ModelParameters(**shared, model=asked.model, out=asked.out / "first")
+        now = ModelParameters(**shared, backend=asked.backend, model=asked.model, out=asked.out / "first")
         for ready in prepared_inputs(now, progress.part(0, 5), Suitability()):
             if asked.region.case == ready.source.name:
                 _tell(answer_region(asked.region, ready, now.out), ready)
                 break
     answer = finetune.run(learning.model_dump(), progress.part(5, 70))
-    looking = ModelParameters(**shared, model=asked.out / "model" / BUNDLE_FOLDER, out=asked.out / "maps")
+    learned = asked.out / "model" / BUNDLE_FOLDER
+    looking = ModelParameters(**shared, backend=asked.backend, model=learned, out=asked.out / "maps")
 
     def first(ready: PreparedInput) -> None:
         if answer["accepted"] and asked.region is not None and asked.region.case == ready.source.name:

@@ -20,6 +20,7 @@ from ..core.progress import Progress
 from ..dale.agreement import Agreements, weak_classes
 from ..dale.label_state import LabelState
 from ..inference.measurements import save_calibration
+from ..inference.readiness import get_ready
 from ..io.case import CaseSource
 from ..io.label_encoding import AS_STORED, LabelEncoding
 from ..planning.plan import Plan, TrainSettings
@@ -168,11 +169,15 @@ def train_and_record(
             if not trainer.history:
                 ranks.broadcast(None)  # the folder is this training's now
                 outputs.checkpoint.begin(cases)
+            started = time.monotonic()
             history = trainer.fit()
+            took = time.monotonic() - started
             if extents:
                 bundle, predictor = run.folder / BUNDLE_FOLDER, trainer.predictor
                 own = cases if earlier is None else ()  # a fine-tune inherits what is known of its model
                 agreements = save_calibration(bundle, validation, run.plan, predictor, progress, ranks, own)
+            if ranks.is_main and trainer.device.type == "cpu":
+                get_ready(run.folder / BUNDLE_FOLDER, validation, took, progress)
             found = rater_findings(cases, trainer.predictor, progress, "pixel" if run.plan.planar else "mm")
     except EngineError as error:
         if ranks.is_main:

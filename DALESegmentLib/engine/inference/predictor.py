@@ -31,8 +31,10 @@ from ..planning.plan import Plan
 from ..planning.preparation import MonaiPreparation, in_own_orientation
 from ..planning.preprocessing import prepare_image, to_native
 from ..planning.windows import Windows, padded, windows_of
+from .backend import BackendName, check_backend, with_backend
 from .slab import OutputWriter, SlabWriter
 from .sliding_window import SlidingWindowRunner
+from .torch_network import optimize_for_inference
 
 Mode = Literal["exact", "foreground"]
 Grid = tuple[Tensor, Geometry]
@@ -272,16 +274,18 @@ _kept: dict[tuple, Predictor] = {}
 """At most one."""
 
 
-def cached_predictor(model: Path, device: torch.device) -> Predictor:
+def cached_predictor(model: Path, device: torch.device, backend: BackendName = "auto") -> Predictor:
     """A predictor for inference only: a training loads its own network. Reloads the model if its files changed.
 
-    Raises the errors of `open_model`."""
+    Raises the errors of `open_model` and `check_backend`."""
     find_bundle(model)
-    key = (model.resolve(), str(device), *((path, _state(path)) for path in files_of(model)))
+    check_backend(backend, device)
+    key = (model.resolve(), str(device), backend, *((path, _state(path)) for path in files_of(model)))
     if key not in _kept:
         _kept.clear()  # first: two models may not fit
         network, plan = open_model(model, device)
-        _kept[key] = Predictor(optimize_for_inference(network, plan, device), plan, device)
+        network = with_backend(optimize_for_inference(network, plan, device), plan, device, backend)
+        _kept[key] = Predictor(network, plan, device)
     return _kept[key]
 
 
@@ -291,27 +295,3 @@ def _state(path: Path) -> tuple[int, int] | None:
     except OSError:
         return None  # open_model says what is wrong
     return found.st_mtime_ns, found.st_size
-
-
-CHANNELS_LAST = ("SegResNet",)
-"""Networks that gain from it: wide layers over windows that leave the cache. UNet loses."""
-
-
-class OneDnnConv3d(nn.Conv3d):
-    """Always oneDNN's convolution. torch itself chooses a far slower one where a single window is small."""
-
-    def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        padding = [int(n) for n in self.padding]
-        return torch.mkldnn_convolution(input, weight, bias, padding, self.stride, self.dilation, self.groups)
-
-
-def optimize_for_inference(network: nn.Module, plan: Plan, device: torch.device) -> nn.Module:
-    """The network itself, changed. Its answers differ by rounding alone. It is not to be trained afterwards."""
-    if device.type != "cpu" or plan.dims != 3 or not torch.backends.mkldnn.is_available():
-        return network
-    for layer in network.modules():
-        if type(layer) is nn.Conv3d and layer.padding_mode == "zeros" and not isinstance(layer.padding, str):
-            layer.__class__ = OneDnnConv3d
-    if plan.network in CHANNELS_LAST:
-        network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
-    return network

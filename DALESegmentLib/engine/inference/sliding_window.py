@@ -15,6 +15,7 @@ from ..core.memory import available_memory
 from ..core.progress import Progress
 from ..planning.plan import Plan
 from ..planning.windows import Windows
+from .backend import expect_windows
 from .slab import OutputWriter, Slab, SlabWriter
 
 SMALLER = "Memory is short: going on in smaller steps, which takes a little longer"
@@ -45,6 +46,7 @@ class SlidingWindowRunner:
         self._network.eval()
         try:
             with torch.inference_mode():
+                expect_windows(self._network, len(windows), lambda said: progress.report(0, "predicting", said))
                 try:
                     return self._run(self._network, self._device, image, windows, keep(), progress, message, partial)
                 except RuntimeError as error:

@@ -21,6 +21,9 @@ INTERACTIVE = ("refresh", "prompt")
 RECORDS = ("verify", "decisions", "sign_off", "agreement", "report")
 """Of what readers decided; they work on the records in a folder of results, on the machine where it is."""
 
+MODELS = ("export_onnx",)
+"""Of a model alone, without cases."""
+
 WARM = (
     "numpy",
     "SimpleITK",
@@ -52,6 +55,7 @@ PATHS: dict[str, tuple[str, ...]] = {
     "decisions": ("log",),
     "agreement": ("json", "csv"),
     "report": ("html", "json", "items.report"),
+    "export_onnx": ("onnx",),
     "refresh": ("model", "run", "items.confidence", "items.shown", "items.label_source", "items.segmentation"),
 }
 """Where the result of a job holds paths, all below its `out`: names of values, "items.x" for x of each of the items.
@@ -69,5 +73,6 @@ class LateJob:
 
 
 JOBS: dict[str, Job] = {
-    command: LateJob(f"DALESegmentLib.engine.commands.{command}") for command in (*COMMANDS, *INTERACTIVE, *RECORDS)
+    command: LateJob(f"DALESegmentLib.engine.commands.{command}")
+    for command in (*COMMANDS, *MODELS, *INTERACTIVE, *RECORDS)
 }

@@ -22,7 +22,7 @@ from typer.testing import CliRunner
 
 from DALESegmentLib.engine.cli import data_summaries, summaries, train_commands, use_commands
 from DALESegmentLib.engine.cli.app import app
-from DALESegmentLib.engine.rpc.job_registry import COMMANDS, RECORDS
+from DALESegmentLib.engine.rpc.job_registry import COMMANDS, MODELS, RECORDS
 
 DALESEGMENT = (sys.executable, "-m", "DALESegmentLib.engine")
 
@@ -46,7 +46,7 @@ def two_cases(tmp_path_factory) -> Path:
     return folder
 
 
-RECORDED = tuple(name.replace("_", "-") for name in RECORDS)
+RECORDED = tuple(name.replace("_", "-") for name in (*MODELS, *RECORDS))
 
 
 @pytest.mark.parametrize("command", [None, *COMMANDS, *RECORDED, "doctor", "serve"])
@@ -82,9 +82,9 @@ EVERYTHING = {
     "--validation 0.1 --partition --no-confidence --no-alternation --no-alignment",
     "finetune": f"{CASES} {LEARN} -m model",
     "predict": "--data d --image a --split all --limit 2 -m model -o out --probabilities --mode exact --format bids "
-    "--device cpu",
-    "confidence": f"{CASES} -m model -o out --format seg.nrrd --device cpu",
-    "review": f"{CASES} -m model -o out --regions 7 --audit 9 --seed 2 --format dicom --device cpu",
+    "--device cpu --backend torch",
+    "confidence": f"{CASES} -m model -o out --format seg.nrrd --device cpu --backend openvino",
+    "review": f"{CASES} -m model -o out --regions 7 --audit 9 --seed 2 --format dicom --device cpu --backend auto",
     "export": "--data d --image a --label b --split all --limit 2 --results r --decisions j.json --reviewer x -m model "
     "--format dicom -o out",
     "evaluate": f"{CASES} --reference r --predictions p --confidence c --audit a.csv -o scores.json",

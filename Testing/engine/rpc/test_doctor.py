@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from DALESegmentLib.engine.commands import doctor
+from DALESegmentLib.engine.inference import graph_cache
 from DALESegmentLib.engine.rpc.client import EngineClient
 
 pytestmark = pytest.mark.slow
@@ -23,6 +25,7 @@ NAMES = {
     "scikit-image",
     "Memory",
     "Disk",
+    "OpenVINO",
     "3D Slicer",
 }
 WITHOUT = """
@@ -68,3 +71,30 @@ def test_the_doctor_needs_no_patient():
         assert found[name]["advice"].startswith(f"Install {name}")
     assert not found["GPU"]["ok"]
     assert found["numpy"]["ok"]
+
+
+def test_the_doctor_says_whether_openvino_would_help(tmp_path, monkeypatch):
+    """With its size where it is missing; how often it was the faster one where something was measured."""
+    real = doctor.importlib.metadata.version
+
+    def without(name):
+        if name == "openvino":
+            raise doctor.importlib.metadata.PackageNotFoundError(name)
+        return real(name)
+
+    def check():
+        (found,) = [one for one in doctor.examine() if one["name"] == "OpenVINO"]
+        return found
+
+    monkeypatch.setenv(graph_cache.CACHE_VARIABLE, str(tmp_path))
+    monkeypatch.setattr(doctor.importlib.metadata, "version", without)
+    monkeypatch.setattr(doctor, "_has_vectors", lambda: True)
+    assert "60 MB" in check()["advice"]
+    monkeypatch.setattr(
+        doctor.importlib.metadata, "version", lambda name: "2026.4" if name == "openvino" else real(name)
+    )
+    assert "measured against torch when" in check()["value"]
+    graph_cache.save_json("a.json", {"backend": "openvino"})
+    graph_cache.save_json("b.json", {"backend": "torch"})
+    graph_cache.save_json("c.json", {"dice": 1.0})
+    assert check()["value"] == "2026.4, faster than torch for 1 of 2 networks measured here"
