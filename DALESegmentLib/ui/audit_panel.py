@@ -7,7 +7,8 @@ from typing import Any
 
 from slicer.i18n import tr as _
 
-from ..mrml.regions import OPEN, PARTLY
+from ..engine.dale.issues import Region
+from ..mrml.regions import OPEN, PARTLY, rowState
 from .audit import Audit
 from .signals import connect
 from .workflow import Workflow
@@ -18,6 +19,7 @@ UNDECIDED = (OPEN, PARTLY)
 class AuditPanel:
     def __init__(self, ui: Any, workflow: Workflow) -> None:
         self._ui, self._workflow = ui, workflow
+        self._counted: tuple[Any, list[Region]] = None, []  # states and rows that the progress is about
         connect(ui.auditButton, "clicked()", self._start)
         connect(ui.auditRightButton, "clicked()", lambda: self._judge(True))
         connect(ui.auditWrongButton, "clicked()", lambda: self._judge(False))
@@ -33,9 +35,11 @@ class AuditPanel:
         self._showProgress()
 
     def _showProgress(self) -> None:
-        review = self._workflow.review
-        rows = review.rows()
-        listed, waiting = [row for row, *_rest in rows], [row for row, state, _pieces in rows if state in UNDECIDED]
+        listed, states = self._workflow.review.regions(), self._workflow.review.decisions()
+        if states is self._counted[0] and listed == self._counted[1]:
+            return
+        self._counted = states, listed
+        waiting = [row for row in listed if rowState(row, states) in UNDECIDED]
         text = _("{done} of {count} regions decided. The model expects about {voxels:.0f} wrong voxels in the rest.")
         self._ui.progressLabel.setText(
             text.format(
