@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 MOST = 32
+_WHITE = frozenset(" \t\n\r")
 
 
 @dataclass(frozen=True)
@@ -49,3 +51,30 @@ def keptParsed(node: Any, name: Hashable) -> Any:
     """What was kept last, whatever changed since; None without anything."""
     kept = _kept.get((node.GetAddressAsString(""), name))
     return None if kept is None else kept.value
+
+
+def jsonItems(text: str) -> Iterator[tuple[str, Any]]:
+    """The keys and values of a JSON object, read one by one: other threads run in between, which json.loads holds up
+    until it is done. Raises ValueError where it is none."""
+    decoder, at = json.JSONDecoder(), _after(text, 0, "{")
+    while text[at : at + 1] != "}":
+        key, at = decoder.raw_decode(text, at)
+        value, at = decoder.raw_decode(text, _after(text, at, ":"))
+        yield key, value
+        at = _past(text, at)
+        if text[at : at + 1] != "}":
+            at = _after(text, at, ",")
+
+
+def _after(text: str, at: int, sign: str) -> int:
+    at = _past(text, at)
+    if text[at : at + 1] != sign:
+        raise ValueError(f"{sign} is missing at {at}")
+    return _past(text, at + 1)
+
+
+def _past(text: str, at: int) -> int:
+    """Beyond white space."""
+    while text[at : at + 1] in _WHITE:
+        at += 1
+    return at

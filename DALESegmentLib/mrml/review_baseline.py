@@ -12,7 +12,7 @@ from ..engine.geometry.grid import Geometry
 from ..engine.geometry.runs import mask_of
 from ..engine.io.case import Case
 from .hidden_volumes import hiddenArray, hiddenGeometry, hiddenView, setHiddenImage
-from .parsed_attributes import keepParsed, parsedAttribute
+from .parsed_attributes import jsonItems, keepParsed, parsedAttribute
 from .scene import currentScene
 from .volumes import vtkImage
 
@@ -104,7 +104,7 @@ def changesIn(suggestions: str) -> Changes | None:
     if not suggestions:
         return None
     found = {}
-    for number, one in json.loads(suggestions).items():
+    for number, one in jsonItems(suggestions):
         corners = zip(reversed(one["first_voxel"]), reversed(one["last_voxel"]), strict=True)
         box = tuple(slice(a, b + 1) for a, b in corners)
         shape = [part.stop - part.start for part in box]
