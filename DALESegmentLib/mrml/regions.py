@@ -29,6 +29,8 @@ ROWS = "DALESegment.Rows"
 LIST_NOTES = "DALESegment.ListNotes"
 STATE_COLUMN, WHO_COLUMN, WHEN_COLUMN = NOTES = ("state", "who", "when")
 OPEN, PARTLY = "open", "partly"
+Note = tuple[str, str, str]
+UNDECIDED: Note = (OPEN, "", "")
 
 FRAME = 4.0  # field of view, as a multiple of the region's box
 SMALLEST_FRAME_MM = 30.0
@@ -88,22 +90,29 @@ class _Regions:
 
     @cached_property
     def places(self) -> dict[tuple, int]:
-        return {identity: n for n, identity in reversed(list(enumerate(self.identities)))}
+        found: dict[tuple, int] = {}
+        for n, identity in enumerate(self.identities):
+            found.setdefault(identity, n)
+        return found
 
     @staticmethod
     def read(text: str) -> _Regions | None:
         return _Regions([Region.from_dict(data) for data in json.loads(text)]) if text else None
 
 
+NO_REGIONS = _Regions([])
+
+
 @dataclass(frozen=True)
 class PreparedList:
     """A list of regions as a table node keeps it. rows: in rank order; regions: in the rows, each can be decided about;
-    columns: of the table; texts: {attribute: JSON}."""
+    columns: of the table; texts: {attribute: JSON}; notes: of each region, that nothing is decided."""
 
     rows: _Regions
     regions: _Regions
     columns: tuple[Any, ...]
     texts: dict[str, str]
+    notes: dict[tuple, Note]
 
     @staticmethod
     def of(regions: Sequence[Region]) -> PreparedList:
@@ -112,7 +121,11 @@ class PreparedList:
         pieces = [leaf for row in rows for leaf in row.leaves]
         columns = tuple(_column(name, kind, [value(one) for one in pieces]) for name, kind, value in COLUMNS)
         texts = {REGIONS: _asText(pieces), ROWS: _asText(rows)}
-        return PreparedList(_Regions(rows), _Regions(pieces), columns, texts)
+        columns += tuple(
+            _column(name, vtk.vtkStringArray, [text] * len(pieces)) for name, text in zip(NOTES, UNDECIDED, strict=True)
+        )
+        listed = _Regions(pieces)
+        return PreparedList(_Regions(rows), listed, columns, texts, dict.fromkeys(listed.places, UNDECIDED))
 
 
 def updateRegionTable(regions: Sequence[Region] | PreparedList, tableNode: Any = None) -> Any:
@@ -123,14 +136,15 @@ def updateRegionTable(regions: Sequence[Region] | PreparedList, tableNode: Any =
     """
     node = tableNode or ensureNodeWithRole("vtkMRMLTableNode", TABLE, _("Doubtful regions"))
     made = regions if isinstance(regions, PreparedList) else PreparedList.of(regions)
-    known = regionNotes(node)
-    notes = [known.get(identity, (OPEN, "", "")) for identity in made.regions.identities]
+    earlier = {identity: note for identity, note in regionNotes(node).items() if note != UNDECIDED}
+    kept = {identity: note for identity, note in earlier.items() if identity in made.regions.places}
     modified = node.StartModify()
     node.RemoveAllColumns()
     for column in made.columns:
         node.AddColumn(column)
-    for name, texts in zip(NOTES, zip(*notes, strict=True) if notes else ((),) * len(NOTES), strict=True):
-        node.AddColumn(_column(name, vtk.vtkStringArray, texts))
+    for identity, note in kept.items():
+        for name, text in zip(NOTES, note, strict=True):
+            node.SetCellText(made.regions.places[identity], node.GetColumnIndex(name), text)
     for attribute, text in made.texts.items():
         node.SetAttribute(attribute, text)
     node.SetUseColumnTitleAsColumnHeader(True)
@@ -138,6 +152,8 @@ def updateRegionTable(regions: Sequence[Region] | PreparedList, tableNode: Any =
     node.EndModify(modified)
     for attribute, listed in ((REGIONS, made.regions), (ROWS, made.rows)):
         keepParsed(node, attribute, listed)
+    notes = {**made.notes, **kept}
+    keepParsed(node, NOTES, _Decided.of(_stamp(node), notes))
     return node
 
 
@@ -155,7 +171,7 @@ def _asText(regions: Sequence[Region]) -> str:
 
 
 def _listed(tableNode: Any) -> _Regions:
-    return parsedAttribute(tableNode, REGIONS, _Regions.read) or _Regions([])
+    return parsedAttribute(tableNode, REGIONS, _Regions.read) or NO_REGIONS
 
 
 def regionsFromTable(tableNode: Any) -> list[Region]:
@@ -172,6 +188,8 @@ def rowsFromTable(tableNode: Any) -> list[Region]:
 def rowState(row: Region, states: Mapping[tuple, str]) -> str:
     """What was decided about a row: of pieces that were decided differently, or not all, "partly". states: see
     `regionStates`."""
+    if not row.pieces:
+        return states.get(regionIdentity(row), OPEN)
     found = {states.get(regionIdentity(leaf), OPEN) for leaf in row.leaves}
     return found.pop() if len(found) == 1 else PARTLY
 
@@ -191,8 +209,12 @@ class _Decided:
     """stamp: what is another one once the columns were changed."""
 
     stamp: tuple
-    notes: dict[tuple, tuple[str, str, str]]
+    notes: dict[tuple, Note]
     states: dict[tuple, str]
+
+    @staticmethod
+    def of(stamp: tuple, notes: dict[tuple, Note]) -> _Decided:
+        return _Decided(stamp, notes, {identity: note[0] for identity, note in notes.items()})
 
 
 def regionStates(tableNode: Any) -> Mapping[tuple, str]:
@@ -213,7 +235,7 @@ def setRegionState(tableNode: Any, region: Region, state: str, who: str = "", wh
     keepParsed(tableNode, NOTES, _Decided(_stamp(tableNode), notes, states))
 
 
-def regionNotes(tableNode: Any) -> Mapping[tuple, tuple[str, str, str]]:
+def regionNotes(tableNode: Any) -> Mapping[tuple, Note]:
     """State, who and when of each region of the table; a table of an earlier version has the state alone."""
     return _decided(tableNode).notes
 
@@ -227,14 +249,15 @@ def _decided(tableNode: Any) -> _Decided:
     regions = regionsFromTable(tableNode) if columns[0] is not None else ()
     texts = [[column.GetValue(n) for n in range(len(regions))] if column else [""] * len(regions) for column in columns]
     notes = dict(zip(_listed(tableNode).identities, zip(*texts, strict=True), strict=True)) if regions else {}
-    found = _Decided(stamp, notes, {identity: note[0] for identity, note in notes.items()})
+    found = _Decided.of(stamp, notes)
     keepParsed(tableNode, NOTES, found)
     return found
 
 
 def _stamp(tableNode: Any) -> tuple:
-    columns = [tableNode.GetTable().GetColumnByName(name) for name in NOTES]
-    return (tableNode.GetMTime(), tableNode.GetTable().GetMTime(), *(c.GetMTime() for c in columns if c is not None))
+    table = tableNode.GetTable()
+    columns = [table.GetColumnByName(name) for name in NOTES]
+    return id(_listed(tableNode)), table.GetMTime(), *(c.GetMTime() for c in columns if c is not None)
 
 
 def updateRegionMarkups(regions: Sequence[Region], markupsNode: Any = None) -> Any:

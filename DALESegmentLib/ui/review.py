@@ -159,7 +159,7 @@ class Review:
         table.SetAttribute(FINGERPRINT, taken.fingerprint)
         review_baseline.setBaseline(table, images, taken.geometry, taken.case().class_names)
         state.regionTable = table
-        state.regionMarkups = regions.updateRegionMarkups(found.rows.all, state.regionMarkups)
+        state.regionMarkups = regions.updateRegionMarkups(found.rows.all[: regions.MOST_TICKS], state.regionMarkups)
         state.regionMarkups.SetDisplayVisibility(self.fits(table))
 
     def regions(self) -> list[Region]:

@@ -70,5 +70,5 @@ def test_items_are_those_of_the_object(value, indent):
 def test_what_is_no_object_is_refused(text):
     from DALESegmentLib.mrml.parsed_attributes import jsonItems
 
-    with pytest.raises(ValueError, match="."):
+    with pytest.raises(ValueError, match=r"."):
         list(jsonItems(text))
