@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from ..engine.geometry.grid import Geometry
 from ..engine.geometry.runs import mask_of
 from ..engine.io.case import Case
 from .hidden_volumes import hiddenArray, hiddenGeometry, hiddenView, setHiddenImage
+from .parsed_attributes import jsonItems, keepParsed, parsedAttribute
 from .scene import currentScene
 from .volumes import vtkImage
 
@@ -95,30 +95,37 @@ def labelView(tableNode: Any) -> np.ndarray:
     return hiddenView(tableNode.GetNodeReference(LABEL))
 
 
-def setModelAnswer(tableNode: Any, classNames: dict[int, str], probabilities: str, suggestions: str) -> None:
-    """The names of the model's label values, where the engine keeps its probabilities of this case for prompts, and
-    what it suggests to change, as its text says it."""
-    tableNode.SetAttribute(MODEL_NAMES, json.dumps(classNames))
-    tableNode.SetAttribute(PROBABILITIES, probabilities)
-    tableNode.SetAttribute(SUGGESTIONS, suggestions)
+Changes = dict[int, SuggestedChange]
+"""By region_id."""
 
 
-def suggestedChanges(tableNode: Any) -> dict[int, SuggestedChange] | None:
-    """By region_id; None where they are not in the scene."""
-    text = tableNode.GetAttribute(SUGGESTIONS)
-    return _changesIn(text) if text else None
-
-
-@lru_cache(maxsize=4)
-def _changesIn(text: str) -> dict[int, SuggestedChange]:
-    """Read once: the panel asks many times for the same list."""
+def changesIn(suggestions: str) -> Changes | None:
+    """What the engine's text suggests to change, on any thread; None where it says nothing."""
+    if not suggestions:
+        return None
     found = {}
-    for number, one in json.loads(text).items():
+    for number, one in jsonItems(suggestions):
         corners = zip(reversed(one["first_voxel"]), reversed(one["last_voxel"]), strict=True)
         box = tuple(slice(a, b + 1) for a, b in corners)
         shape = [part.stop - part.start for part in box]
         found[int(number)] = SuggestedChange(box, mask_of(one["sure"], shape), mask_of(one["likely"], shape))
     return found
+
+
+def setModelAnswer(
+    tableNode: Any, classNames: dict[int, str], probabilities: str, suggestions: str, changes: Changes | None
+) -> None:
+    """The names of the model's label values, where the engine keeps its probabilities of this case for prompts, and
+    what it suggests to change, as its text says it and as `changesIn` read that."""
+    tableNode.SetAttribute(MODEL_NAMES, json.dumps(classNames))
+    tableNode.SetAttribute(PROBABILITIES, probabilities)
+    tableNode.SetAttribute(SUGGESTIONS, suggestions)
+    keepParsed(tableNode, SUGGESTIONS, changes)
+
+
+def suggestedChanges(tableNode: Any) -> Changes | None:
+    """None where they are not in the scene."""
+    return parsedAttribute(tableNode, SUGGESTIONS, changesIn)
 
 
 def modelClassNames(tableNode: Any) -> dict[int, str]:

@@ -7,7 +7,8 @@ from typing import Any
 
 from slicer.i18n import tr as _
 
-from ..mrml.regions import OPEN, PARTLY
+from ..engine.dale.issues import Region
+from ..mrml.regions import OPEN, PARTLY, regionIdentity, rowState
 from .audit import Audit
 from .signals import connect
 from .workflow import Workflow
@@ -18,6 +19,10 @@ UNDECIDED = (OPEN, PARTLY)
 class AuditPanel:
     def __init__(self, ui: Any, workflow: Workflow) -> None:
         self._ui, self._workflow = ui, workflow
+        self._listed: list[Region] = []  # rows that the progress is about
+        self._rows: dict[tuple, int] = {}  # where they are, by their and their pieces' identity
+        self._expected = 0.0  # wrong voxels in all of them
+        self._states: Any = None
         connect(ui.auditButton, "clicked()", self._start)
         connect(ui.auditRightButton, "clicked()", lambda: self._judge(True))
         connect(ui.auditWrongButton, "clicked()", lambda: self._judge(False))
@@ -33,13 +38,22 @@ class AuditPanel:
         self._showProgress()
 
     def _showProgress(self) -> None:
-        review = self._workflow.review
-        rows = review.rows()
-        listed, waiting = [row for row, *_rest in rows], [row for row, state, _pieces in rows if state in UNDECIDED]
+        listed, states = self._workflow.review.regions(), self._workflow.review.decisions()
+        if listed != self._listed:
+            self._listed, self._states = listed, None
+            self._rows = {regionIdentity(leaf): n for n, row in enumerate(listed) for leaf in row.leaves}
+            self._expected = sum(row.expected_wrong for row in listed)
+        if states is self._states:
+            return
+        self._states = states
+        touched = {self._rows.get(identity) for identity, state in states.items() if state != OPEN} - {None}
+        done = [listed[n] for n in touched if rowState(listed[n], states) not in UNDECIDED]
         text = _("{done} of {count} regions decided. The model expects about {voxels:.0f} wrong voxels in the rest.")
         self._ui.progressLabel.setText(
             text.format(
-                done=len(listed) - len(waiting), count=len(listed), voxels=sum(r.expected_wrong for r in waiting)
+                done=len(done),
+                count=len(listed),
+                voxels=self._expected - sum(row.expected_wrong for row in done),
             )
         )
         self._ui.progressLabel.visible = bool(listed)

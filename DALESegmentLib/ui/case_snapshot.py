@@ -54,12 +54,12 @@ class CaseSnapshot:
             if self._snapshot.drawn is not None:
                 self.overlap = overlapSentence(overlaps(self._snapshot.drawn, self.geometry.voxel_volume))
             if self._owner is not None:
-                self._case.trusted = loadTrusted(self._trustedFile, self._case)
+                self._case.trusted = loadTrusted(self._trustedFile, self._case, self.fingerprint)
         return self._case
 
     def storeTrusted(self) -> None:
         """Remember the case's trusted voxels for this segmentation, of this image."""
-        storeTrusted(self._trustedFile, self.case())
+        storeTrusted(self._trustedFile, self.case(), self.fingerprint)
 
     def writeCase(self) -> dict[str, Any]:
         """Write the case into a folder of its own for the engine; returns the request's `cases`.

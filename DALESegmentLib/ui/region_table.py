@@ -1,9 +1,13 @@
-"""The list of probable errors on screen: sorted, filtered, walked through, a row opened into its pieces."""
+"""The list of probable errors on screen: sorted, filtered, walked through, a row opened into its pieces.
+
+Which lines are shown in which order is found in Python; the table gets a row for each of them, and items for those in
+sight alone: making six items takes as long as sorting a thousand rows.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 import qt
@@ -11,7 +15,7 @@ from slicer.i18n import tr as _
 
 from ..engine.dale.issues import Region
 from ..engine.dale.review_rows import is_below_line
-from ..mrml.regions import regionIdentity
+from ..mrml.regions import OPEN, regionIdentity, rowState
 from .signals import connect
 
 STATES = {
@@ -23,12 +27,13 @@ STATES = {
     "unsure": _("unsure"),
 }
 HEADINGS = (_("#"), _("Segment"), _("Suspicion"), _("mm³"), _("Conf."), _("State"))
-SEGMENT, STATE = 1, len(HEADINGS) - 1
+RANK, SEGMENT, SUSPICION, SIZE, CONFIDENCE, STATE = range(len(HEADINGS))
 WIDTHS = (26, 60, 70, 40, 40, 68)  # pixels: all columns in a panel of 380, beside a scroll bar
 ROW_HEIGHT = 21
+PAGE = 24  # lines that get their items at a time: more than are ever in sight
 FAINT = (128, 128, 128)  # of pieces and of what is below the line, on light and on dark
-Rows = list[tuple[Region, str, list[tuple[Region, str]]]]
-"""Rows with their states, and their pieces with theirs."""
+Line = tuple[int, int]
+"""Which row of the list, and which of its pieces; 0 for the row itself."""
 
 
 class RegionTable:
@@ -36,7 +41,11 @@ class RegionTable:
 
     def __init__(self, table: Any, stateFilter: Any, textFilter: Any, onSelected: Callable[[], None]) -> None:
         self._table, self._stateFilter, self._textFilter = table, stateFilter, textFilter
-        self._rows: list[_Line] = []
+        self._onSelected = onSelected
+        self._listed = _Listed([])
+        self._states: Mapping[tuple, str] = {}
+        self._lines: list[Line] = []  # in the table, from top to bottom
+        self._filled: set[int] = set()  # those of them that have items
         self._opened: set[tuple] = set()
         self._prepare()
         stateFilter.addItem(_("All states"))
@@ -46,8 +55,10 @@ class RegionTable:
             (table, "itemSelectionChanged()", onSelected),
             (table, "cellClicked(int,int)", onSelected),
             (table, "cellDoubleClicked(int,int)", self.toggle),
-            (stateFilter, "currentIndexChanged(int)", self._filter),
-            (textFilter, "textChanged(QString)", self._filter),
+            (table.verticalScrollBar(), "valueChanged(int)", self._fillInSight),
+            (table.horizontalHeader(), "sectionClicked(int)", self._arrange),
+            (stateFilter, "currentIndexChanged(int)", self._arrange),
+            (textFilter, "textChanged(QString)", self._arrange),
         ):
             connect(sender, signal, slot)
 
@@ -62,142 +73,200 @@ class RegionTable:
         header = table.horizontalHeader()
         header.setMinimumSectionSize(24)
         header.setHighlightSections(False)
+        header.setSectionsClickable(True)
+        header.setSortIndicatorShown(True)
+        header.setSortIndicator(RANK, qt.Qt.AscendingOrder)
         for column, width in enumerate(WIDTHS):
             header.resizeSection(column, width)
         header.setSectionResizeMode(SEGMENT, qt.QHeaderView.Stretch)
+        header.setResizeContentsPrecision(0)  # as wide as what is in sight needs
         header.setSectionResizeMode(STATE, qt.QHeaderView.ResizeToContents)  # whatever font is in use
         table.verticalHeader().setDefaultSectionSize(ROW_HEIGHT)
         table.setMinimumHeight(5 * ROW_HEIGHT)
         table.setMaximumHeight(6 * ROW_HEIGHT)
 
-    def show(self, rows: Rows) -> None:
-        """Show rows with their states; what is chosen stays chosen while it is in the list."""
-        lines = [
-            line
-            for row, state, pieces in rows
-            for line in (
-                _Line(row, state),
-                *(_Line(piece, its, row, number) for number, (piece, its) in enumerate(pieces, start=1)),
-            )
-        ]
-        if lines == self._rows:
+    def show(self, rows: Sequence[Region], states: Mapping[tuple, str]) -> None:
+        """Show rows with their states, see `regionStates`; what is chosen stays chosen while it is in the list."""
+        sameRows = rows == self._listed.rows
+        if sameRows and states is self._states:
             return
         chosen = self._chosen()
-        sameList = [line.region for line in lines] == [line.region for line in self._rows]
-        self._rows = lines
-        wasBlocked = self._table.blockSignals(True)
-        if sameList:
-            self._renewStates()
+        if not sameRows:
+            self._listed = _Listed(rows)
+        self._states = states
+        if sameRows and self._stateFilter.currentIndex == 0 and self._sorted()[0] != STATE:
+            for at in self._filled:
+                self._table.item(at, STATE).setText(self._text(self._lines[at], STATE))
         else:
-            self._fill()
-        self._select(chosen.key if chosen is not None else None)
-        self._table.blockSignals(wasBlocked)
-        self._filter()
+            self._place(chosen)
 
     def toggle(self) -> None:
         """Open the chosen row, or that of the chosen piece, so that its pieces can be chosen; or close it."""
-        line = self._chosen()
-        if line is None or not (line.row or line.region).pieces:
+        line = self._lineAt(self._table.currentRow())
+        if line is None or not self._listed.rows[line[0]].pieces:
             return
-        row = line.row or line.region
-        self._opened ^= {regionIdentity(row)}
-        if line.row is not None:
-            self.goTo(row)
-        self._filter()
-
-    def _chosen(self) -> _Line | None:
-        row = self._table.currentRow()
-        return self._lineOf(row) if row >= 0 else None
+        self._opened ^= {self._listed.identities[line[0]]}
+        if line[1]:
+            self.goTo(self._listed.rows[line[0]])
+        self._arrange()
 
     def selected(self) -> Region | None:
         """The chosen region, if any."""
-        row = self._table.currentRow()
-        return self._regionOf(row) if row >= 0 else None
+        line = self._lineAt(self._table.currentRow())
+        return None if line is None else self._listed.region(line)
 
     def step(self, by: int) -> None:
-        """Choose the next (1) or the previous (-1) row that the filter leaves."""
-        row = self._table.currentRow() + by
-        while 0 <= row < self._table.rowCount:
-            if not self._table.isRowHidden(row):
-                self._table.setCurrentCell(row, 0)
-                return
-            row += by
+        """Choose the next (1) or the previous (-1) row."""
+        at = self._table.currentRow() + by
+        if 0 <= at < len(self._lines):
+            self._choose(at)
 
     def goTo(self, region: Region) -> None:
-        """Choose this region."""
-        for row in range(self._table.rowCount):
-            if self._regionOf(row) == region:
-                self._table.setCurrentCell(row, 0)
+        """Choose this region, or the row that it is a piece of where that is closed."""
+        line = self._listed.lineOf(regionIdentity(region), bool(region.pieces))
+        for wanted in () if line is None else (line, (line[0], 0)):
+            if wanted in self._lines:
+                self._choose(self._lines.index(wanted))
+                return
 
-    def _fill(self) -> None:
+    def _lineAt(self, at: int) -> Line | None:
+        return self._lines[at] if 0 <= at < len(self._lines) else None
+
+    def _chosen(self) -> tuple[tuple, bool] | None:
+        """Identity of the chosen region, and whether it is a row that has pieces."""
+        region = self.selected()
+        return None if region is None else (regionIdentity(region), bool(region.pieces))
+
+    def _choose(self, at: int) -> None:
+        self._table.setCurrentCell(at, 0)
+        self._fillInSight()
+
+    def _arrange(self) -> None:
+        """The reader sorts, filters, opens or closes."""
+        chosen = self._chosen()
+        self._place(chosen)
+        if self._chosen() != chosen:  # it is not in the list any more
+            self._onSelected()
+
+    def _place(self, chosen: tuple[tuple, bool] | None) -> None:
+        """Give every line that is to be shown its row, and choose the same region as before."""
         table = self._table
-        table.setSortingEnabled(False)  # else a row would move while it is written
-        table.clearSelection()
-        table.setRowCount(len(self._rows))
-        faint = qt.QBrush(qt.QColor(*FAINT))
-        for row, line in enumerate(self._rows):
-            region = line.region
-            values = (
-                region.rank if line.row is None else region.rank + line.number / 100,
-                f"{region.class_name} ({len(region.pieces)})" if region.pieces else region.class_name,
-                region.suspicion,
-                round(region.size_mm3) if region.size_mm3 >= 1 else float(f"{region.size_mm3:.2g}"),
-                round(region.mean_confidence, 2),
-                STATES.get(line.state, line.state),
-            )
-            inFaint = line.row is not None or is_below_line(region)
-            for column, value in enumerate(values):
-                item = qt.QTableWidgetItem()
-                item.setData(qt.Qt.DisplayRole, value)  # numbers as numbers, so that they sort as such
-                if column == 0:
-                    item.setData(qt.Qt.UserRole, row)
-                if inFaint:
-                    item.setForeground(faint)
-                table.setItem(row, column, item)
-        table.setSortingEnabled(True)
+        self._lines, self._filled = self._wanted(), set()
+        line = None if chosen is None else self._listed.lineOf(*chosen)
+        wasBlocked = table.blockSignals(True)
+        table.setRowCount(0)
+        table.setRowCount(len(self._lines))
+        table.setCurrentCell(self._lines.index(line) if line in self._lines else -1, 0)
+        table.blockSignals(wasBlocked)
+        self._fillInSight()
 
-    def _renewStates(self) -> None:
-        self._table.setSortingEnabled(False)
-        for row in range(self._table.rowCount):
-            state = self._lineOf(row).state
-            self._table.item(row, STATE).setText(STATES.get(state, state))
-        self._table.setSortingEnabled(True)
-
-    def _select(self, key: tuple | None) -> None:
-        rows = range(self._table.rowCount)
-        found = next((row for row in rows if self._lineOf(row).key == key), -1)
-        if found < 0:
-            self._table.clearSelection()
-        self._table.setCurrentCell(found, 0)
-
-    def _place(self, row: int) -> int:
-        return int(self._table.item(row, 0).data(qt.Qt.UserRole))
-
-    def _lineOf(self, row: int) -> _Line:
-        return self._rows[self._place(row)]
-
-    def _regionOf(self, row: int) -> Region:
-        return self._lineOf(row).region
-
-    def _filter(self) -> None:
-        state = (None, *STATES)[self._stateFilter.currentIndex]
+    def _wanted(self) -> list[Line]:
+        """The lines that the filters leave, sorted by the chosen column; the pieces of an open row stay below it."""
+        listed, (column, falling) = self._listed, self._sorted()
+        order = list(range(len(listed.rows)))
+        if (column, falling) != (RANK, False):
+            keys = self._keys(column)
+            order.sort(key=keys.__getitem__, reverse=falling)
+        lines = [(n, 0) for n in order]
+        if self._opened:
+            lines = [part for line in lines for part in (line, *self._piecesOf(line[0]))]
         text = self._textFilter.text.strip().lower()
-        for row in range(self._table.rowCount):
-            line = self._lineOf(row)
-            fits = text in f"{line.region.class_name} {line.region.suspicion}".lower() and state in (None, line.state)
-            closed = line.row is not None and regionIdentity(line.row) not in self._opened
-            self._table.setRowHidden(row, closed or not fits)
+        if text:
+            lines = [line for line in lines if text in listed.said[line[0]]]
+        state = (None, *STATES)[self._stateFilter.currentIndex]
+        return lines if state is None else [line for line in lines if self._stateOf(line) == state]
+
+    def _keys(self, column: int) -> list[Any]:
+        """By which the rows are sorted."""
+        rows = self._listed.rows
+        if column == STATE:
+            return [STATES.get(state, state) for state in (self._stateOf((n, 0)) for n in range(len(rows)))]
+        value = {
+            RANK: lambda row: row.rank,
+            SEGMENT: lambda row: row.class_name,
+            SUSPICION: lambda row: row.suspicion,
+            SIZE: lambda row: row.size_mm3,
+            CONFIDENCE: lambda row: row.mean_confidence,
+        }[column]
+        return list(map(value, rows))
+
+    def _piecesOf(self, n: int) -> list[Line]:
+        pieces = self._listed.rows[n].pieces
+        opened = bool(pieces) and self._listed.identities[n] in self._opened
+        return [(n, number) for number in range(1, len(pieces) + 1)] if opened else []
+
+    def _sorted(self) -> tuple[int, bool]:
+        """The column that the list is sorted by, and whether from large to small."""
+        header = self._table.horizontalHeader()
+        return header.sortIndicatorSection(), header.sortIndicatorOrder() != qt.Qt.AscendingOrder
+
+    def _stateOf(self, line: Line) -> str:
+        n, number = line
+        if number or self._listed.rows[n].pieces:
+            return rowState(self._listed.region(line), self._states)
+        return self._states.get(self._listed.identities[n], OPEN)
+
+    def _fillInSight(self) -> None:
+        """Make the items of the lines in sight, and of some beside them."""
+        table, faint = self._table, qt.QBrush(qt.QColor(*FAINT))
+        first = max(min(table.rowAt(0), len(self._lines) - PAGE), 0)
+        for at in range(first, min(first + PAGE, len(self._lines))):
+            if at not in self._filled:
+                self._fill(at, faint)
+                self._filled.add(at)
+
+    def _fill(self, at: int, faint: Any) -> None:
+        line = self._lines[at]
+        inFaint = bool(line[1]) or is_below_line(self._listed.region(line))
+        for column in range(len(HEADINGS)):
+            item = qt.QTableWidgetItem(self._text(line, column))
+            if inFaint:
+                item.setForeground(faint)
+            self._table.setItem(at, column, item)
+
+    def _text(self, line: Line, column: int) -> str:
+        region, number = self._listed.region(line), line[1]
+        if column == RANK:
+            return f"{region.rank + number / 100:.2f}" if number else str(region.rank)
+        if column == SEGMENT:
+            return f"{region.class_name} ({len(region.pieces)})" if region.pieces else region.class_name
+        if column == SUSPICION:
+            return region.suspicion
+        if column == SIZE:
+            return str(round(region.size_mm3)) if region.size_mm3 >= 1 else f"{region.size_mm3:.2g}"
+        if column == CONFIDENCE:
+            return f"{round(region.mean_confidence, 2):g}"
+        state = self._stateOf(line)
+        return STATES.get(state, state)
 
 
-@dataclass(frozen=True)
-class _Line:
-    """A row of the list, or a piece of one: row, and its number in it."""
+class _Listed:
+    """Rows, and what is looked up in them, found when it is first needed."""
 
-    region: Region
-    state: str
-    row: Region | None = None
-    number: int = 0
+    def __init__(self, rows: Sequence[Region]) -> None:
+        self.rows = rows
 
-    @property
-    def key(self) -> tuple:
-        return (*regionIdentity(self.region), self.row is not None)
+    def region(self, line: Line) -> Region:
+        row, number = self.rows[line[0]], line[1]
+        return row.pieces[number - 1] if number else row
+
+    def lineOf(self, identity: tuple, isRow: bool) -> Line | None:
+        """Of a region, or of a row that has pieces: their first one has the same identity."""
+        return self._lines.get((identity, isRow))
+
+    @cached_property
+    def identities(self) -> list[tuple]:
+        return [regionIdentity(row) for row in self.rows]
+
+    @cached_property
+    def said(self) -> list[str]:
+        """What the text filter looks at."""
+        return [f"{row.class_name} {row.suspicion}".lower() for row in self.rows]
+
+    @cached_property
+    def _lines(self) -> dict[tuple[tuple, bool], Line]:
+        found = {(identity, bool(self.rows[n].pieces)): (n, 0) for n, identity in enumerate(self.identities)}
+        for n, row in enumerate(self.rows):
+            for number, piece in enumerate(row.pieces, start=1):
+                found[regionIdentity(piece), False] = n, number
+        return found

@@ -144,7 +144,7 @@ class Review:
 
     def showRegions(
         self,
-        found: list[Region],
+        found: regions.PreparedList,
         images: dict[str, Any],
         taken: CaseSnapshot,
         sources: Sources,
@@ -159,7 +159,7 @@ class Review:
         table.SetAttribute(FINGERPRINT, taken.fingerprint)
         review_baseline.setBaseline(table, images, taken.geometry, taken.case().class_names)
         state.regionTable = table
-        state.regionMarkups = regions.updateRegionMarkups(found, state.regionMarkups)
+        state.regionMarkups = regions.updateRegionMarkups(found.rows.all[: regions.MOST_TICKS], state.regionMarkups)
         state.regionMarkups.SetDisplayVisibility(self.fits(table))
 
     def regions(self) -> list[Region]:
@@ -192,10 +192,9 @@ class Review:
         writer = self.logWriter() if self.fits(self.state.regionTable) else None
         if writer is None:
             return []
-        listed = regionsByIdentity(regions.regionsFromTable(self.state.regionTable))
-        return [
-            (listed[identity], number, one) for identity, number, one in writer.decisionsMissingFrom(self.decisions())
-        ]
+        missing = writer.decisionsMissingFrom(self.decisions())
+        listed = regionsByIdentity(regions.regionsFromTable(self.state.regionTable)) if missing else {}
+        return [(listed[identity], number, one) for identity, number, one in missing]
 
     def takeOver(self) -> int:
         """Put these into the list; how many there were."""
@@ -230,14 +229,6 @@ class Review:
         rows = regions.rowsFromTable(table)
         whole = next((row for row in rows if len(undone) > 1 and undone[-1] in row.leaves), undone[-1])
         return whole, decision
-
-    def rows(self) -> list[tuple[Region, str, list[tuple[Region, str]]]]:
-        """The rows with their states, and the same of their pieces."""
-        known = self.decisions()
-        return [
-            (row, regions.rowState(row, known), [(p, regions.rowState(p, known)) for p in row.pieces])
-            for row in self.regions()
-        ]
 
     def suggestedChanges(self) -> dict[int, review_baseline.SuggestedChange] | None:
         """By region_id, what is suggested to change; None where the scene does not know it."""

@@ -85,7 +85,7 @@ class ReviewPanel:
         ui.fineTuneButton.enabled = free and judgeable and review.fits(state.regionTable)
         self._showReviewedNodes()
         self._offerEarlier()
-        self.table.show(review.rows())
+        self.table.show(review.regions(), review.decisions())
         self._enableDecisions()
         self.atHand.show(self.table.selected())
         self._suggest()

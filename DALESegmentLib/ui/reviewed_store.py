@@ -14,8 +14,8 @@ from ..engine.geometry.grid import Geometry
 from ..engine.io.case import Case, image_fingerprint
 
 
-def storeTrusted(file: Path, case: Case) -> None:
-    """Write case.trusted with the label it is about, and the hash of its image.
+def storeTrusted(file: Path, case: Case, image: str = "") -> None:
+    """Write case.trusted with the label it is about, and the hash of its image: `image`, where it is known already.
 
     Raises EngineError "cannot-write" and "disk-full".
     """
@@ -27,20 +27,20 @@ def storeTrusted(file: Path, case: Case) -> None:
             label=np.where(trusted, case.label, 0),
             names=json.dumps(case.class_names),
             geometry=json.dumps(case.geometry.as_dict()),
-            image=image_fingerprint(case.image),
+            image=image or image_fingerprint(case.image),
         )
 
 
-def loadTrusted(file: Path, case: Case) -> np.ndarray | None:
+def loadTrusted(file: Path, case: Case, image: str = "") -> np.ndarray | None:
     """(k, j, i) bool as kept for this very image on these very voxels, where the label is still the one that was
-    trusted; else None."""
+    trusted; else None. image: its hash, where it is known already."""
     if not file.is_file():
         return None
     try:
         with np.load(file, allow_pickle=False) as kept:
             there = Geometry.from_dict(json.loads(str(kept["geometry"])))
-            same = not case.geometry.difference(there) and str(kept["image"]) == image_fingerprint(case.image)
-            if not same:
+            hashed = image or image_fingerprint(case.image)
+            if case.geometry.difference(there) or str(kept["image"]) != hashed:
                 return None
             names = {int(value): name for value, name in json.loads(str(kept["names"])).items()}
             return kept["trusted"] & (_withValuesOf(case, kept["label"], names) == case.label)

@@ -14,7 +14,8 @@ from ..engine.core.errors import EngineError
 from ..engine.dale.issues import Region
 from ..engine.geometry.grid import Geometry
 from ..mrml import charts, segmentations
-from ..mrml.review_baseline import baselineImages, setModelAnswer
+from ..mrml.regions import PreparedList
+from ..mrml.review_baseline import baselineImages, changesIn, setModelAnswer
 from ..mrml.scene import referencedNodes
 from ..mrml.segmentations import PreparedLabel
 from .case_snapshot import CaseSnapshot
@@ -174,13 +175,8 @@ class Workflow(Requests):
             found = [Region.from_dict(region) for region in answer["regions"]]
             suggestions = Path(item["suggestions"]).read_text(encoding="utf-8") if item.get("suggestions") else ""
             images = baselineImages(taken.case(), np.load(item["regions_map"]))
-            return (
-                found,
-                Maps.read(item, taken.geometry),
-                images,
-                {**item, "suggestions": suggestions},
-                listNotes(answer),
-            )
+            answered = {**item, "suggestions": suggestions, "changes": changesIn(suggestions)}
+            return PreparedList.of(found), Maps.read(item, taken.geometry), images, answered, listNotes(answer)
 
         def done(answered: tuple) -> Iterator[None]:
             found, maps, images, item, notes = answered
@@ -188,9 +184,11 @@ class Workflow(Requests):
             yield
             self.review.showRegions(found, images, taken, sources, notes)
             classes = {int(value): className for value, className in item.get("classes", {}).items()}
-            setModelAnswer(self.state.regionTable, classes, str(item.get("probabilities") or ""), item["suggestions"])
+            probabilities, texts = str(item.get("probabilities") or ""), (item["suggestions"], item["changes"])
+            setModelAnswer(self.state.regionTable, classes, probabilities, *texts)
             yield
-            count = _found(len(found)) if found or not notes else ""
+            many = len(found.rows.all)
+            count = _found(many) if many or not notes else ""
             self.onMessage(_lines(taken.overlap, count, *notes, learnedOtherwise(item), extents(item)))
 
         self.request("review", parameters, done, writeCase, read)

@@ -172,11 +172,35 @@ def review(request: dict, parameters: dict) -> dict:
     item |= {"suggestions": str(suggestions), "classes": {"1": "ball"}}
     if (Path(parameters["model"]) / "pieces").exists():
         regions = [row_of(regions[:3]), *regions[3:]]
+    many = Path(parameters["model"]) / "regions"
+    if many.exists():
+        regions = repeated(regions, int(many.read_text()), label.shape)
     if item["label_source"]:
         learned = {"label_source": "missed_objects", "learned_value": 1, "learned_class": "ball"}
         regions = [{**region, **learned, "learned_voxels": region["voxels"]} for region in regions]
     about = {"too_weak": too_weak(parameters), "expected_real": expected_real(regions)}
     return {"regions": regions, "csv": "", "json": "", "items": [item], **about}
+
+
+def repeated(regions: list[dict], count: int, shape: tuple[int, ...]) -> list[dict]:
+    """So many rows, each about a voxel of its own."""
+    voxels = np.unravel_index(np.arange(count) * (int(np.prod(shape)) // count), shape)
+    places = np.stack(voxels[::-1], axis=1).tolist()
+    names = ("too large", "too small", "missing", "extra")
+    return [
+        {
+            **regions[n % len(regions)],
+            "rank": n + 1,
+            "region_id": n + 1,
+            "suspicion": names[n % 4],
+            "voxels": 1 + n % 97,
+            "size_mm3": 2.0 * (1 + n % 97),
+            "centre_voxel": place,
+            "first_voxel": place,
+            "last_voxel": place,
+        }
+        for n, place in enumerate(places)
+    ]
 
 
 def change(mask: np.ndarray, wrong: np.ndarray, label: np.ndarray) -> dict:

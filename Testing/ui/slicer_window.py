@@ -94,6 +94,12 @@ def click_row(wrapped_table, row: int) -> None:
     QtTest.QTest.mouseClick(table.viewport(), QtCore.Qt.MouseButton.LeftButton, pos=place)
 
 
+def click_heading(wrapped_table, column: int) -> None:
+    header = standin.unwrap(wrapped_table).horizontalHeader()
+    place = QtCore.QPoint(header.sectionViewportPosition(column) + 8, header.height() // 2)
+    QtTest.QTest.mouseClick(header.viewport(), QtCore.Qt.MouseButton.LeftButton, pos=place)
+
+
 def wait_until(condition, seconds: float = 20) -> bool:
     """Let events be handled until condition() holds; whether it came to hold."""
     for _ in range(int(50 * seconds)):

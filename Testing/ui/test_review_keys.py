@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 
-from slicer_window import click, click_row, enter, leave, press, states
+from slicer_window import click, click_heading, click_row, enter, leave, press, states
 
 
 def test_one_key_confirms_and_is_at_the_next(reviewed):
@@ -110,10 +110,9 @@ def test_a_dialog_that_is_left_writes_nothing(reviewed, tmp_path, monkeypatch):
 
 def test_the_list_sorts_numbers_as_numbers(reviewed):
     import standin
-    from PySide6.QtCore import Qt
 
     table = standin.unwrap(reviewed.ui.regionsTable)
-    table.sortItems(3, Qt.SortOrder.AscendingOrder)
+    click_heading(reviewed.ui.regionsTable, 3)
     sizes = [int(table.item(row, 3).text()) for row in range(table.rowCount())]
     assert sizes == sorted(sizes)
     assert len({len(str(size)) for size in sizes}) > 1, "no test where texts and numbers sort alike"
@@ -128,15 +127,26 @@ def test_the_list_sorts_numbers_as_numbers(reviewed):
 
 def test_the_filter_leaves_one_state_and_the_keys_keep_to_it(reviewed):
     table, ui = reviewed.ui.regionsTable, reviewed.ui
+    all_rows = table.rowCount
     press(reviewed, "U")
     press(reviewed, "C")
     ui.stateFilterComboBox.currentIndex = 1  # open
-    shown = [row for row in range(table.rowCount) if not table.isRowHidden(row)]
-    assert shown == list(range(2, table.rowCount))
+    shown = [table.item(row, 0).text() for row in range(table.rowCount)]
+    assert shown == [str(rank) for rank in range(3, all_rows + 1)]
     press(reviewed, "C")  # the row leaves the filter, and the next one is chosen
-    assert table.currentRow() == 3
+    assert (table.item(table.currentRow(), 0).text(), table.rowCount) == ("4", all_rows - 3)
     ui.stateFilterComboBox.currentIndex = 0
     ui.filterEdit.text = "no such suspicion"
-    assert all(table.isRowHidden(row) for row in range(table.rowCount))
+    assert table.rowCount == 0
+    assert not ui.confirmButton.enabled, "no region is chosen that is not in sight"
     ui.filterEdit.text = "TOO lar"
-    assert not any(table.isRowHidden(row) for row in range(table.rowCount))
+    assert table.rowCount == all_rows
+
+
+def test_a_second_click_on_a_heading_turns_the_order_round(reviewed):
+    table = reviewed.ui.regionsTable
+    ranks = [table.item(row, 0).text() for row in range(table.rowCount)]
+    click_heading(table, 0)
+    assert [table.item(row, 0).text() for row in range(table.rowCount)] == ranks[::-1]
+    click_heading(table, 0)
+    assert [table.item(row, 0).text() for row in range(table.rowCount)] == ranks

@@ -122,8 +122,7 @@ def patient_of(source: CaseSource) -> str:
 
 def image_fingerprint(image: np.ndarray) -> str:
     """BLAKE2b (128 bits, hex) of the first channel of (C, *grid) as float32."""
-    first = np.ascontiguousarray(image[0], np.float32)
-    return hashlib.blake2b(first.tobytes(), digest_size=16).hexdigest()
+    return hashlib.blake2b(np.ascontiguousarray(image[0], np.float32).data, digest_size=16).hexdigest()
 
 
 def label_fingerprint(label: np.ndarray) -> str:
