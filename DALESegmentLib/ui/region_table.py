@@ -11,7 +11,7 @@ from slicer.i18n import tr as _
 
 from ..engine.dale.issues import Region
 from ..engine.dale.review_rows import is_below_line
-from ..mrml.regions import regionIdentity
+from ..mrml.regions import READERS_DISAGREE, regionIdentity
 from .signals import connect
 
 STATES = {
@@ -140,7 +140,7 @@ class RegionTable:
             values = (
                 region.rank if line.row is None else region.rank + line.number / 100,
                 f"{region.class_name} ({len(region.pieces)})" if region.pieces else region.class_name,
-                region.suspicion,
+                READERS_DISAGREE if region.note.startswith(READERS_DISAGREE) else region.suspicion,
                 round(region.size_mm3) if region.size_mm3 >= 1 else float(f"{region.size_mm3:.2g}"),
                 round(region.mean_confidence, 2),
                 STATES.get(line.state, line.state),

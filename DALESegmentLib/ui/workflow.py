@@ -24,6 +24,7 @@ from .measurements import extents
 from .region_preview import RegionPreview
 from .requests import Requests
 from .review import Maps, Review
+from .review_log_writer import keepList
 from .session import Session
 from .signals import showProblemSoon
 from .training_messages import assessment, isAccepted, listNotes, tooWeak, trained
@@ -38,6 +39,7 @@ class Workflow(Requests):
     def __init__(self, engine: EngineProcess, prepare: Callable[[], Any]) -> None:
         super().__init__(engine, prepare)
         self.review: Review | None = None
+        self.raters: list[dict[str, Any]] = []  # how each of several raters draws, where that was found out
         self.missingSentences: Callable[[], list[str]] = list  # sentences about what has to be installed first
 
     def open(self, parameterNode: Any) -> None:
@@ -86,12 +88,14 @@ class Workflow(Requests):
         taken = None if self.state.source.name == "folder" else self.session.takeScene()
 
         def done(answer: dict) -> None:
+            self.raters = answer.get("raters") or self.raters
             self.useModel(answer, "" if taken is None else taken.overlap)
 
         self.request("train", parameters, done, self._trainingCases(taken))
 
     def fineTune(self) -> None:
         """Go on training from what was corrected and confirmed in the region list."""
+        self.review.reading.checkOpen()
         parameters = {
             "model": self.model(),
             "out": str(self.session.newFolder("model")),
@@ -109,6 +113,7 @@ class Workflow(Requests):
     def refresh(self, region: Region | None = None) -> None:
         """Learn for a few seconds from what was decided; renew the heat map and our own result. The heat map of
         `region`, which was just corrected, is renewed before that of the rest."""
+        self.review.reading.checkOpen()
         model, taken, sources = self.model(), self.session.takeScene(), self.sources()
         parameters = {
             "model": model,
@@ -162,7 +167,10 @@ class Workflow(Requests):
 
     def listRegions(self) -> None:
         """Rank the places where the label is doubtful; corrections count from here on."""
+        if not self.review.isForOtherNodes:
+            self.review.reading.checkOpen()
         parameters, keepEarlier = self._applied("review"), self.keepDecisions()
+        records = self.review.reading.folder
         taken, sources = self.session.takeScene(), self.sources()
 
         def writeCase() -> dict:
@@ -174,6 +182,7 @@ class Workflow(Requests):
             found = [Region.from_dict(region) for region in answer["regions"]]
             suggestions = Path(item["suggestions"]).read_text(encoding="utf-8") if item.get("suggestions") else ""
             images = baselineImages(taken.case(), np.load(item["regions_map"]))
+            keepList(records, taken, found)
             return (
                 found,
                 Maps.read(item, taken.geometry),
@@ -225,6 +234,25 @@ class Workflow(Requests):
             raise EngineError("no-model", "Train a model, or choose one under Learn, first.")
         return self.state.model
 
+    def probabilities(self) -> str:
+        """The folder of class probabilities that stand in the model's place. Raises EngineError "no-folder"."""
+        folder = self.state.probabilities
+        if not Path(folder).is_dir():
+            raise EngineError("no-folder", "Choose the folder of the probabilities under Learn, or clear it.")
+        return folder
+
+    @property
+    def canJudge(self) -> bool:
+        """Whether there is a model, or probabilities in its place."""
+        return bool(self.state.model or self.state.probabilities)
+
+    def folderCases(self) -> dict[str, str]:
+        """The cases of the chosen folder, with the raters whose labels are meant. Raises EngineError "no-folder"."""
+        folder, raters = self.state.casesFolder, self.state.raters.strip()
+        if not Path(folder).is_dir() or not folder:
+            raise EngineError("no-folder", "Choose the folder of cases under Data first.")
+        return {"folder": folder, **({"rater": raters} if raters else {})}
+
     def sources(self) -> tuple[Any, Any]:
         """The image and the segmentation that a result of now is about."""
         return self.state.image, self.state.segmentation
@@ -266,8 +294,9 @@ class Workflow(Requests):
         return node
 
     def _applied(self, kind: str) -> dict[str, Any]:
-        """Parameters of a job that applies the model to a case."""
-        return {"model": self.model(), "out": str(self.session.newFolder(kind)), **self.device()}
+        """Parameters of a job that judges a label, by the model or by probabilities in files."""
+        by = {"probabilities": self.probabilities()} if self.state.probabilities else {"model": self.model()}
+        return {**by, "out": str(self.session.newFolder(kind)), **self.device()}
 
     def _decided(self, taken: CaseSnapshot) -> Callable[[], dict]:
         """A function that writes the scene's case for the engine with its trusted voxels, and stores these."""
@@ -311,10 +340,8 @@ class Workflow(Requests):
         """taken: of the scene, where it was taken already."""
         if self.state.source.name != "folder":
             return (taken or self.session.takeScene()).writeCase
-        folder = self.state.casesFolder
-        if not Path(folder).is_dir() or not folder:
-            raise EngineError("no-folder", "Choose the folder of cases under Data first.")
-        return lambda: {"folder": folder}  # the engine knows which of them are kept for tests
+        cases = self.folderCases()
+        return lambda: cases  # the engine knows which of them are kept for tests
 
 
 def _lines(*sentences: str) -> str:
