@@ -147,6 +147,7 @@ class DALESegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.worklistPanel = WorklistPanel(self.ui, workflow)
         self.reviewPanel.onKey = self.worklistPanel.countKey
         self.readersPanel = ReadersPanel(self.ui, workflow)
+        self.readersPanel.onSigned = self.worklistPanel.signed
         self._progress = ProgressPanel(self.ui, workflow)
         kinds = (DataPanel, RatersPanel, LearnPanel, HeatMapPanel, AuditPanel, ResultPanel, StepVisibility)
         panels = (kind(self.ui, workflow) for kind in kinds)

@@ -79,8 +79,8 @@ class Reading:
         return writer is not None and writer.ownSignOff(self.case) is not None
 
     def hiddenReader(self) -> str:
-        """The other reader who decided in the list of the chosen nodes, until this one has signed off; "" where there is
-        none. Nothing of it is shown then."""
+        """The other reader who decided in the list of the chosen nodes, "" where there is none or this one has signed
+        off. Nothing of the list is shown then."""
         table = self.state.regionTable
         if table is None or not self._isForChosen(table):
             return ""

@@ -18,11 +18,11 @@ from ..mrml.review_baseline import baselineImages, setModelAnswer
 from ..mrml.scene import referencedNodes
 from ..mrml.segmentations import PreparedLabel
 from .case_snapshot import CaseSnapshot
+from .chosen_inputs import ChosenInputs
 from .engine_process import EngineProcess
 from .learned_otherwise import learnedOtherwise
 from .measurements import extents
 from .region_preview import RegionPreview
-from .requests import Requests
 from .review import Maps, Review
 from .review_log_writer import keepList
 from .session import Session
@@ -33,7 +33,7 @@ REFRESH_SECONDS = 3.0  # of learning after each correction
 NOT_KEPT = "DALESegment: earlier decisions were not kept. %s"
 
 
-class Workflow(Requests):
+class Workflow(ChosenInputs):
     """Train, show the confidence, review, fine-tune, predict. One step at a time; none blocks."""
 
     def __init__(self, engine: EngineProcess, prepare: Callable[[], Any]) -> None:
@@ -150,7 +150,7 @@ class Workflow(Requests):
 
     def showConfidence(self) -> None:
         """Colour the slices by how far each voxel's label can be trusted."""
-        parameters, taken, sources = self._applied("confidence"), self.session.takeScene(), self.sources()
+        parameters, taken, sources = self.judging("confidence"), self.session.takeScene(), self.sources()
 
         def read(answer: dict) -> tuple:
             item = answer["items"][0]
@@ -169,7 +169,7 @@ class Workflow(Requests):
         """Rank the places where the label is doubtful; corrections count from here on."""
         if not self.review.isForOtherNodes:
             self.review.reading.checkOpen()
-        parameters, keepEarlier = self._applied("review"), self.keepDecisions()
+        parameters, keepEarlier = self.judging("review"), self.keepDecisions()
         records = self.review.reading.folder
         taken, sources = self.session.takeScene(), self.sources()
 
@@ -228,35 +228,6 @@ class Workflow(Requests):
             state.previousModel = ""
             self.onMessage(_("The new model is kept."))
 
-    def model(self) -> str:
-        """The model in use. Raises EngineError "no-model"."""
-        if not self.state.model or not Path(self.state.model).is_dir():
-            raise EngineError("no-model", "Train a model, or choose one under Learn, first.")
-        return self.state.model
-
-    def probabilities(self) -> str:
-        """The folder of class probabilities that stand in the model's place. Raises EngineError "no-folder"."""
-        folder = self.state.probabilities
-        if not Path(folder).is_dir():
-            raise EngineError("no-folder", "Choose the folder of the probabilities under Learn, or clear it.")
-        return folder
-
-    @property
-    def canJudge(self) -> bool:
-        """Whether there is a model, or probabilities in its place."""
-        return bool(self.state.model or self.state.probabilities)
-
-    def folderCases(self) -> dict[str, str]:
-        """The cases of the chosen folder, with the raters whose labels are meant. Raises EngineError "no-folder"."""
-        folder, raters = self.state.casesFolder, self.state.raters.strip()
-        if not Path(folder).is_dir() or not folder:
-            raise EngineError("no-folder", "Choose the folder of cases under Data first.")
-        return {"folder": folder, **({"rater": raters} if raters else {})}
-
-    def sources(self) -> tuple[Any, Any]:
-        """The image and the segmentation that a result of now is about."""
-        return self.state.image, self.state.segmentation
-
     def useModel(self, answer: dict, warning: str = "") -> None:
         """Take a trained model into use, and show a message about it, after the warning if there is one."""
         state = self.state
@@ -274,9 +245,6 @@ class Workflow(Requests):
         charts.updateCurves(answer["history"])
         self.onMessage(f"{trained(answer)}\n{self.state.comparison}")
 
-    def device(self) -> dict[str, str]:
-        return {"device": self.state.device.name}
-
     def showResult(
         self, label: PreparedLabel, item: dict, geometry: Geometry, sources: tuple, name: str, renew: bool = False
     ) -> Any:
@@ -292,11 +260,6 @@ class Workflow(Requests):
             segmentations.markRenewable(node)
         self.state.result = node
         return node
-
-    def _applied(self, kind: str) -> dict[str, Any]:
-        """Parameters of a job that judges a label, by the model or by probabilities in files."""
-        by = {"probabilities": self.probabilities()} if self.state.probabilities else {"model": self.model()}
-        return {**by, "out": str(self.session.newFolder(kind)), **self.device()}
 
     def _decided(self, taken: CaseSnapshot) -> Callable[[], dict]:
         """A function that writes the scene's case for the engine with its trusted voxels, and stores these."""
