@@ -73,7 +73,9 @@ class OwnReading:
         state = self._workflow.state
         other, (image, segmentation) = state.segmentation, referencedNodes(table)
         if other is not None and other.GetID() != segmentation.GetID():
-            other.SetDisplayVisibility(False)
+            for node in (other, state.result):  # which may have been learned from what the other reader drew
+                if node is not None and node.GetID() != segmentation.GetID():
+                    node.SetDisplayVisibility(False)
         segmentation.SetDisplayVisibility(True)
         state.regionTable = table
         state.image, state.segmentation, state.segment = image, segmentation, ""

@@ -9,7 +9,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from ..engine.core.errors import EngineError
-from ..engine.review.readers import SCORES, Reader, SignOff
+from ..engine.review.readers import SCORES, Reader, SignOff, reader_key
 from .own_reading import OwnReading
 from .reader import currentReader, savedReader, saveReader
 from .records import Records
@@ -34,11 +34,12 @@ class ReadersPanel:
         self.own = OwnReading(workflow)
         self._entered = False
         self._hidden = ""  # ID of a segmentation that was taken out of sight
+        self._shownTo = ("", "")  # reader and list
         self._given = False  # whether a reason for the next decision stands there
         self._said: list[str] = []  # what is wrong with other readers' logs
         self._pairs: list[tuple[str, str]] = []
         self.onSigned: Callable[[SignOff | None], None] = lambda signed: None  # a case was signed off, or opened again
-        ui.verdictComboBox.addItem(_("Verdict of the case"))
+        ui.verdictComboBox.addItem(_("none yet"))
         for score, words in WORDS.items():
             ui.verdictComboBox.addItem(f"{score} {words}")
         ui.recordScopeComboBox.addItem(_("This case"))
@@ -72,6 +73,7 @@ class ReadersPanel:
         hidden, signed, others = reading.hiddenReader(), reading.signed(), reading.others()
         listed = workflow.state.regionTable is not None and not workflow.review.isForOtherNodes
         self._matchOther(bool(hidden))
+        self._forget()
         ui.blindButton.visible = bool(hidden)
         ui.blindButton.enabled = free
         told = self._told() if listed else ""
@@ -85,11 +87,12 @@ class ReadersPanel:
         ui.signOffButton.enabled = free and open and signed is None
         ui.reopenButton.enabled = free and open and signed is not None
         ui.verdictComboBox.enabled = open and signed is None
-        if signed is not None and signed.score is not None:
+        if signed is not None and signed.score is not None and not hidden:
             ui.verdictComboBox.currentIndex = signed.score
         self._showPairs()
-        ui.agreementButton.enabled = free and open and bool(self._pairs)
-        ui.adjudicateButton.enabled = free and open and bool(self.records.disagreements)
+        third = listed and not self.records.hasDecided  # who decides where others differ
+        ui.agreementButton.enabled = free and (open or third) and bool(self._pairs)
+        ui.adjudicateButton.enabled = free and (open or third) and bool(self.records.disagreements)
         ui.reportButton.enabled = ui.verifyButton.enabled = free
         ui.pairComboBox.visible = len(self._pairs) > 1
         for problem in others.problems:
@@ -138,6 +141,16 @@ class ReadersPanel:
         elif not hidden and segmentation.GetID() == self._hidden:
             self._hidden = ""
             segmentation.SetDisplayVisibility(True)
+
+    def _forget(self) -> None:
+        """With another reader or list, the verdict and the answers that stand here are not theirs."""
+        table = self._workflow.state.regionTable
+        now = reader_key(self._workflow.state.reviewer), "" if table is None else table.GetID()
+        if now != self._shownTo:
+            self._shownTo = now
+            self._ui.verdictComboBox.currentIndex = 0
+            self._ui.recordLabel.setText("")
+            self._ui.recordLabel.visible = False
 
     def _matchKeys(self) -> None:
         self._keys.setEnabled(bool(self._entered and self._ui.keysCheckBox.checked))

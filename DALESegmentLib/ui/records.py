@@ -46,8 +46,7 @@ class Records:
         """Readers of the image that can be compared, those with the one at this computer first."""
         reading = self._workflow.review.reading
         name, others = reading.reader.name, list(reading.others().names)
-        own = self._workflow.state.regionTable is not None and self._decidedHere()
-        pairs = [(name, other) for other in others] if own else []
+        pairs = [(name, other) for other in others] if self.hasDecided else []
         return [*pairs, *combinations(others, 2)]
 
     def compare(self, pair: tuple[str, str], say: Say) -> None:
@@ -131,7 +130,9 @@ class Records:
             raise EngineError("no-records", _("Nothing was decided yet; decide about a row, then ask again."))
         return folder
 
-    def _decidedHere(self) -> bool:
+    @property
+    def hasDecided(self) -> bool:
+        """Whether this reader decided anything about the image."""
         writer = self._workflow.review.reading.logWriter()
         return writer is not None and writer.hasDecided()
 

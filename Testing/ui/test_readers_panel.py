@@ -217,6 +217,23 @@ def test_a_second_reader_sees_nothing_of_the_first(read_by_two, caplog):
     assert first.GetDisplayVisibility()
 
 
+def test_no_verdict_and_no_answer_of_the_first_stands_there_for_the_second(reviewed):
+    sign_in(reviewed, "Dr A")
+    press(reviewed, "C")
+    sign_off(reviewed, 2)
+    click(reviewed.ui.verifyButton)
+    assert wait_until(lambda: not reviewed.logic.workflow.busy)
+    assert "Dr A" in reviewed.ui.recordLabel.text
+    sign_in(reviewed, "Dr B", "resident")
+    assert reviewed.ui.verdictComboBox.currentIndex == 0
+    assert reviewed.ui.recordLabel.text == ""
+    read_blind(reviewed)
+    assert reviewed.ui.verdictComboBox.currentIndex == 0
+    assert "major" not in reviewed.ui.readerLabel.text
+    sign_in(reviewed, "Dr A")
+    assert reviewed.ui.verdictComboBox.currentIndex == 2
+
+
 def test_each_goes_on_with_their_own_reading(read_by_two):
     ui, workflow = read_by_two.ui, read_by_two.logic.workflow
     read_blind(read_by_two)
