@@ -124,6 +124,8 @@ class DALESegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         from DALESegmentLib.ui.heat_map_panel import HeatMapPanel
         from DALESegmentLib.ui.learn_panel import LearnPanel
         from DALESegmentLib.ui.progress_panel import ProgressPanel
+        from DALESegmentLib.ui.raters_panel import RatersPanel
+        from DALESegmentLib.ui.readers_panel import ReadersPanel
         from DALESegmentLib.ui.result_panel import ResultPanel
         from DALESegmentLib.ui.review_panel import ReviewPanel
         from DALESegmentLib.ui.scrolling import ScrollPlace
@@ -144,10 +146,13 @@ class DALESegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.reviewPanel.onJump = self._captions.refresh
         self.worklistPanel = WorklistPanel(self.ui, workflow)
         self.reviewPanel.onKey = self.worklistPanel.countKey
+        self.readersPanel = ReadersPanel(self.ui, workflow)
+        self.readersPanel.onSigned = self.worklistPanel.signed
         self._progress = ProgressPanel(self.ui, workflow)
-        kinds = (DataPanel, LearnPanel, HeatMapPanel, AuditPanel, ResultPanel, StepVisibility)
+        kinds = (DataPanel, RatersPanel, LearnPanel, HeatMapPanel, AuditPanel, ResultPanel, StepVisibility)
         panels = (kind(self.ui, workflow) for kind in kinds)
-        self._panels = [*panels, self._progress, self.reviewPanel, self.worklistPanel, self._captions]
+        lasting = (self._progress, self.reviewPanel, self.readersPanel, self.worklistPanel, self._captions)
+        self._panels = [*panels, *lasting]
         workflow.onChanged = self.refresh
         for event, method in (
             (slicer.mrmlScene.StartCloseEvent, self._onSceneStartClose),
@@ -168,6 +173,7 @@ class DALESegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         checkWhenIdle(resourceFile("requirements.txt"))
         self._follow(self.logic.getParameterNode())
         self.reviewPanel.entered()
+        self.readersPanel.entered()
         self.worklistPanel.entered()
         self._scrollPlace.restore()
 
@@ -176,11 +182,13 @@ class DALESegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._scrollPlace.keep()
         self._unbind()
         self.reviewPanel.left()
+        self.readersPanel.left()
         self.worklistPanel.left()
 
     def cleanup(self) -> None:
         if self.logic is not None:
             self.reviewPanel.close()
+            self.readersPanel.close()
             self.worklistPanel.close()
             self._captions.close()
             self._follow(None)
@@ -232,14 +240,16 @@ class DALESegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         if parameterNode is None:
             return
         from DALESegmentLib.mrml.volumes import imageOnScreen
+        from DALESegmentLib.ui.reader import savedReader
         from DALESegmentLib.ui.session import loginName
 
         if parameterNode.image is None:
             parameterNode.image = imageOnScreen()
         if parameterNode.segmentation is None:
             parameterNode.segmentation = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLSegmentationNode")
-        if not parameterNode.reviewer:
-            parameterNode.reviewer = loginName()
+        saved = savedReader().name  # not who last worked on this scene
+        if saved or not parameterNode.reviewer:
+            parameterNode.reviewer = saved or loginName()
         self._parameterNode = parameterNode
         self._guiTag = parameterNode.connectGui(self.ui)
         self.addObserver(parameterNode, vtk.vtkCommand.ModifiedEvent, self._onParameterNodeModified)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from datetime import datetime, timezone
+from functools import lru_cache
 from typing import Any
 
 from ..engine.dale.issues import Region
+from ..engine.review.readers import one_spelling
 from .regions import (
     OPEN,
     regionIdentity,
@@ -19,6 +21,7 @@ from .regions import (
 )
 
 LOG = "DALESegment.Decisions"
+OWNER = "DALESegment.Reader"
 
 Decision = dict[str, Any]
 """region (its identity), state, before (state, who, when), who, when; press: which key press it belongs to, where that
@@ -89,6 +92,23 @@ def canUndo(tableNode: Any) -> bool:
 def decisionLog(tableNode: Any) -> list[Decision]:
     """Every decision ever noted in this table, the oldest first; one that was taken back has the key "undone"."""
     return json.loads(tableNode.GetAttribute(LOG) or "[]")
+
+
+def readersOf(tableNode: Any) -> list[str]:
+    """Whose list it is, and who decided something in it; nobody where nothing was decided."""
+    owner, log = tableNode.GetAttribute(OWNER), tableNode.GetAttribute(LOG)
+    return one_spelling([name for name in (owner, *(_whoIn(log) if log else ())) if name])
+
+
+def setOwner(tableNode: Any, name: str) -> None:
+    """Whose list it is, before anything was decided in it."""
+    tableNode.SetAttribute(OWNER, name)
+
+
+@lru_cache(maxsize=8)
+def _whoIn(log: str) -> tuple[str, ...]:
+    """Read once: the panel asks at every change."""
+    return tuple(dict.fromkeys(entry["who"] for entry in json.loads(log) if "undone" not in entry))
 
 
 def decisionRows(tableNode: Any) -> list[dict[str, Any]]:

@@ -31,6 +31,8 @@ STATE_COLUMN, WHO_COLUMN, WHEN_COLUMN = NOTES = ("state", "who", "when")
 OPEN, PARTLY = "open", "partly"
 Note = tuple[str, str, str]
 UNDECIDED: Note = (OPEN, "", "")
+READERS_DISAGREE = _("Readers disagree")
+"""How the note of a row begins that is listed because two readers decided otherwise."""
 
 FRAME = 4.0  # field of view, as a multiple of the region's box
 SMALLEST_FRAME_MM = 30.0

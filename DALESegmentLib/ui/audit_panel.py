@@ -33,8 +33,9 @@ class AuditPanel:
         ui.auditButton.enabled = state.image is not None and state.segmentation is not None
         for button in (ui.auditRightButton, ui.auditWrongButton):
             button.enabled = audit.running
-        ui.auditLabel.setText(audit.sentence())
-        ui.auditLabel.visible = audit.fits()
+        told = "" if self._workflow.review.reading.hiddenReader() else audit.sentence()
+        ui.auditLabel.setText(told)
+        ui.auditLabel.visible = bool(told)
         self._showProgress()
 
     def _showProgress(self) -> None:

@@ -61,6 +61,11 @@ class Exporter:
         made = self._dicom(folder, stem, rows)
         workflow.onMessage(" ".join(filter(None, (written, made))))
 
+    def dicomReview(self, folder: Path, stem: str) -> str:
+        """This reader's decisions as DICOM; "" where the image came from elsewhere or there is no list."""
+        table = self._workflow.state.regionTable
+        return "" if table is None else self._dicom(folder, stem, decisionRows(table))
+
     def _dicom(self, folder: Path, stem: str, rows: list[dict[str, Any]]) -> str:
         """The review as DICOM, in the study of the image. Returns what is said of it, "" where the image came from
         elsewhere."""

@@ -30,7 +30,7 @@ class HeatMapPanel:
 
     def refresh(self) -> None:
         state, ui, review = self._workflow.state, self._ui, self._workflow.review
-        judgeable = bool(state.model) and state.image is not None and state.segmentation is not None
+        judgeable = self._workflow.canJudge and state.image is not None and state.segmentation is not None
         ui.confidenceButton.enabled = judgeable and not self._workflow.busy
         there = review.fits(state.heatMap)
         for control in (ui.opacitySlider, ui.thresholdSlider, ui.heatMapCheckBox, ui.surfaceCheckBox):

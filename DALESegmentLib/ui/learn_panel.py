@@ -19,6 +19,7 @@ class LearnPanel:
     def __init__(self, ui: Any, workflow: Workflow) -> None:
         self._ui, self._workflow = ui, workflow
         self._model = PathField(ui.modelEdit, workflow, "model")
+        self._probabilities = PathField(ui.probabilitiesEdit, workflow, "probabilities")
         self._described: str | None = None
         for label in (ui.planLabel, ui.installationLabel):
             label.visible = False
@@ -40,6 +41,7 @@ class LearnPanel:
     def refresh(self) -> None:
         state, ui = self._workflow.state, self._ui
         self._model.refresh()
+        self._probabilities.refresh()
         self._describeModel(state.model)
         scene = state.image is not None and state.segmentation is not None
         ready = bool(state.casesFolder) if state.source.name == "folder" else scene

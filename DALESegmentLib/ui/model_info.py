@@ -8,22 +8,30 @@ from typing import Any
 
 from slicer.i18n import tr as _
 
-from DALESegmentLib.engine.bundle.run_folder import RUN_FILE, find_bundle
+from DALESegmentLib.engine.bundle.run_folder import RUN_FILE, find_bundle, kind_of
 from DALESegmentLib.engine.core.errors import EngineError
 from DALESegmentLib.engine.core.files import read_json
 
+from .foreign_model import monaiInfo, nnunetInfo
+
 
 def modelInfo(model: str) -> str:
-    """Network, segments, date, training cases and validation Dice in a sentence each; "" without a model."""
+    """Network, segments, date, training cases and validation Dice in a sentence each; of another program's model what
+    it is, and what cannot be done with it; "" without a model."""
     if not model:
         return ""
     try:
         bundle = find_bundle(Path(model))
+        kind = kind_of(bundle)
+        if kind == "nnunet":
+            return nnunetInfo(bundle, Path(model))
+        if kind == "monai":
+            return monaiInfo(bundle)
         plan = read_json(bundle / "configs" / "metadata.json")["dalesegment"]["plan"]
     except EngineError as problem:
         return problem.sentence
-    except (OSError, ValueError, KeyError, TypeError):
-        return _("This is no model of DALESegment; choose a folder that DALESegment trained.")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return _("This is no model that is known here; choose one of DALESegment, nnU-Net v2 or MONAI.")
     parts = [
         _("{network} in {dims}D for {names}").format(
             network=plan["network"], dims=plan["dims"], names=", ".join(plan["class_names"].values())

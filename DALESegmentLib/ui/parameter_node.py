@@ -31,7 +31,9 @@ class DALESegmentParameterNode:
     method: TrainingMethod = TrainingMethod.dale
     device: Device = Device.auto
     minutes: Annotated[float, WithinRange(0.1, 240.0)] = 5.0
+    raters: str  # whose labels of the folder are learned from: "all", or names with commas
     model: str
+    probabilities: str  # a folder of class probabilities in place of the model
     previousModel: str
     candidate: str  # a fine-tuned model that waits for the reader to keep it
     heatMap: vtkMRMLScalarVolumeNode

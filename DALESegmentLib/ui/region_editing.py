@@ -123,6 +123,7 @@ class Correction:
         nothing is decided. Without a region the editor's undo takes it back. Raises EngineError as `Review.decide`, and
         nothing is drawn then."""
         workflow, segmentation = self._workflow, self._workflow.state.segmentation
+        workflow.review.reading.checkOpen()
         drawn = workflow.session.segmentationSnapshot()
         was, label = drawn.within(found.box), found.label
         changed = int((was != label).sum())

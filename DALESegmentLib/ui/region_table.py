@@ -15,7 +15,7 @@ from slicer.i18n import tr as _
 
 from ..engine.dale.issues import Region
 from ..engine.dale.review_rows import is_below_line
-from ..mrml.regions import OPEN, regionIdentity, rowState
+from ..mrml.regions import OPEN, READERS_DISAGREE, regionIdentity, rowState
 from .signals import connect
 
 STATES = {
@@ -184,7 +184,7 @@ class RegionTable:
         value = {
             RANK: lambda row: row.rank,
             SEGMENT: lambda row: row.class_name,
-            SUSPICION: lambda row: row.suspicion,
+            SUSPICION: _suspicionOf,
             SIZE: lambda row: row.size_mm3,
             CONFIDENCE: lambda row: row.mean_confidence,
         }[column]
@@ -231,7 +231,7 @@ class RegionTable:
         if column == SEGMENT:
             return f"{region.class_name} ({len(region.pieces)})" if region.pieces else region.class_name
         if column == SUSPICION:
-            return region.suspicion
+            return _suspicionOf(region)
         if column == SIZE:
             return str(round(region.size_mm3)) if region.size_mm3 >= 1 else f"{region.size_mm3:.2g}"
         if column == CONFIDENCE:
@@ -261,7 +261,7 @@ class _Listed:
     @cached_property
     def said(self) -> list[str]:
         """What the text filter looks at."""
-        return [f"{row.class_name} {row.suspicion}".lower() for row in self.rows]
+        return [f"{row.class_name} {_suspicionOf(row)}".lower() for row in self.rows]
 
     @cached_property
     def _lines(self) -> dict[tuple[tuple, bool], Line]:
@@ -270,3 +270,8 @@ class _Listed:
             for number, piece in enumerate(row.pieces, start=1):
                 found[regionIdentity(piece), False] = n, number
         return found
+
+
+def _suspicionOf(region: Region) -> str:
+    """What is said to be wrong with the label there."""
+    return READERS_DISAGREE if region.note.startswith(READERS_DISAGREE) else region.suspicion

@@ -20,7 +20,8 @@ from ..mrml.scene import FINGERPRINT, referencedNodes, setReferencedNodes
 from ..mrml.segmentations import segmentIdOf
 from ..mrml.volumes import geometryFromVolume, vtkImage
 from .case_snapshot import CaseSnapshot
-from .review_log_writer import ReviewLogWriter, regionsByIdentity, reviewLogFolder
+from .reading import CASE, Reading
+from .review_log_writer import ReviewLogWriter, regionsByIdentity
 from .reviewed_regions import trustedVoxels
 from .trusted_display import TrustedDisplay
 
@@ -54,34 +55,27 @@ class Review:
     def __init__(self, state: Any) -> None:
         self.state = state
         self._shown: tuple[bool, ...] | None = None  # heat map, list, label source: whether they were shown last
-        self._writer: ReviewLogWriter | None = None
+        self.reading = Reading(state)
         self.trusted = TrustedDisplay(self)
 
     def close(self) -> None:
         """The scene goes, or another review begins: let the log on disk go."""
-        if self._writer is not None:
-            self._writer.close()
-            self._writer = None
+        self.reading.close()
 
     def logWriter(self) -> ReviewLogWriter | None:
-        """The log on disk of the list's image; None where there is no list, or one of an earlier version."""
-        image = self.state.regionTable.GetAttribute(FINGERPRINT) if self.state.regionTable is not None else None
-        if not image:
-            return None
-        folder = reviewLogFolder(self.state)
-        if self._writer is None or self._writer.file != folder / f"{image}.log":
-            self.close()
-            self._writer = ReviewLogWriter(folder, image)
-        return self._writer
+        """See `Reading.logWriter`."""
+        return self.reading.logWriter()
 
     def fits(self, result: Any) -> bool:
-        """Whether a result (heat map, region table) is about the image and the segmentation now chosen."""
-        return _isFor(result, (self.state.image, self.state.segmentation))
+        """Whether a result (heat map, region table) is about the image and the segmentation now chosen, and may be seen
+        by this reader."""
+        return _isFor(result, (self.state.image, self.state.segmentation)) and not self.reading.hiddenReader()
 
     @property
     def isForOtherNodes(self) -> bool:
         """Whether there is a region list, and it is about other nodes than the chosen ones."""
-        return self.state.regionTable is not None and not self.fits(self.state.regionTable)
+        table = self.state.regionTable
+        return table is not None and not _isFor(table, (self.state.image, self.state.segmentation))
 
     @property
     def begun(self) -> bool:
@@ -157,6 +151,7 @@ class Review:
         regions.setListNotes(table, notes)
         setReferencedNodes(table, *sources)
         table.SetAttribute(FINGERPRINT, taken.fingerprint)
+        table.SetAttribute(CASE, taken.name)
         review_baseline.setBaseline(table, images, taken.geometry, taken.case().class_names)
         state.regionTable = table
         state.regionMarkups = regions.updateRegionMarkups(found.rows.all[: regions.MOST_TICKS], state.regionMarkups)
@@ -178,16 +173,22 @@ class Review:
         """Note a decision: "confirmed" (the label is right), "accepted" (the model's outline was taken), "unsure",
         "corrected"; of a row about all its pieces. On the disk before it counts.
 
-        Raises EngineError "disk-full", "cannot-write", and nothing more is decided then.
+        Raises EngineError "disk-full", "cannot-write", and nothing more is decided then; and as `Reading.checkOpen`.
         """
-        writer, who, table = self.logWriter(), self.state.reviewer, self.state.regionTable
+        self.reading.checkOpen()
+        writer, reader, table = self.logWriter(), self.reading.reader, self.state.regionTable
         press = len(decisions.decisionLog(table)) if len(region.leaves) > 1 else None
+        voxels = self.trusted.vouched(region.leaves, decision) if writer is not None else {}
         for leaf in region.leaves:
-            number = writer.record(leaf, decision, who) if writer is not None else None
-            decisions.decide(table, leaf, decision, who, number, press=press)
+            number = None
+            if writer is not None:
+                vouched, why = voxels.get(leaf.region_id), self.reading.reason
+                number = writer.record(leaf, decision, reader, vouched, why)
+            decisions.decide(table, leaf, decision, reader.name, number, press=press)
+        self.reading.reason = ""
         self.trusted.draw(region.leaves)
 
-    def earlier(self) -> list[tuple[Region, int, Decision]]:
+    def earlier(self) -> list[tuple[Region, int | None, Decision]]:
         """Decisions in the log on disk that this list does not know, because the scene was never saved with them."""
         writer = self.logWriter() if self.fits(self.state.regionTable) else None
         if writer is None:
@@ -197,7 +198,8 @@ class Review:
         return [(listed[identity], number, one) for identity, number, one in missing]
 
     def takeOver(self) -> int:
-        """Put these into the list; how many there were."""
+        """Put these into the list; how many there were. Raises EngineError as `Reading.checkOpen`."""
+        self.reading.checkOpen()
         found = self.earlier()
         for region, number, one in found:
             decisions.decide(self.state.regionTable, region, one.verdict, one.annotator, number, one.at)
@@ -211,7 +213,8 @@ class Review:
 
     def undo(self) -> tuple[Region, str] | None:
         """Take the last decision back, about a row all of it; returns its region or row and what it had been. On the
-        disk first, as `decide`."""
+        disk first, as `decide`. Raises EngineError as `Reading.checkOpen`."""
+        self.reading.checkOpen()
         table = self.state.regionTable
         press, undone, decision = decisions.lastPress(table), [], ""
         while (last := decisions.lastDecision(table)) is not None:

@@ -30,6 +30,9 @@ KEYS = {
     "reviseCase": ("X", ""),
     "nextCase": ("Shift+N", ""),
     "previousCase": ("Shift+P", ""),
+    **{f"verdict{score}": (f"Alt+{score}", "") for score in range(1, 6)},
+    "signOff": ("Shift+S", ""),
+    "reopen": ("Shift+R", ""),
 }
 
 
@@ -60,6 +63,11 @@ class ReviewKeys:
             shortcut.setEnabled(False)
             shortcut.deleteLater()
         self._shortcuts = []
+
+
+def signOffLegend() -> str:
+    """Of the keys for the case as a whole."""
+    return _("Alt+1 … Alt+5 verdict · Shift+S sign off · Shift+R open again")
 
 
 def legend() -> str:

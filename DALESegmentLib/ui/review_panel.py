@@ -80,9 +80,9 @@ class ReviewPanel:
             return
         state, ui, review = self._workflow.state, self._ui, self._workflow.review
         free = not self._workflow.busy
-        judgeable = bool(state.model) and state.image is not None and state.segmentation is not None
+        judgeable = self._workflow.canJudge and state.image is not None and state.segmentation is not None
         ui.regionsButton.enabled = free and judgeable
-        ui.fineTuneButton.enabled = free and judgeable and review.fits(state.regionTable)
+        ui.fineTuneButton.enabled = free and judgeable and bool(state.model) and review.fits(state.regionTable)
         self._showReviewedNodes()
         self._offerEarlier()
         self.table.show(review.regions(), review.decisions())
@@ -155,6 +155,8 @@ class ReviewPanel:
         self._journalProblem = problem
 
     def _takeOver(self) -> None:
+        if self._isLocked():
+            return
         count = self._workflow.review.takeOver()
         self._workflow.onMessage(_("{count} earlier decisions were taken over.").format(count=count))
         self._workflow.onChanged()
@@ -211,7 +213,16 @@ class ReviewPanel:
         if self._listing:
             self._workflow.onMessage(_("The list is being made anew; decide when it is there."))
             return None
-        return self.table.selected()
+        return None if self._isLocked() else self.table.selected()
+
+    def _isLocked(self) -> bool:
+        """Whether nothing may be decided or drawn now, which is said."""
+        try:
+            self._workflow.review.reading.checkOpen()
+        except EngineError as problem:
+            self._workflow.onMessage(problem.sentence)
+            return True
+        return False
 
     def _decide(self, decision: str) -> None:
         """Note the decision and go on to the next region."""
@@ -263,7 +274,7 @@ class ReviewPanel:
 
     def _segment(self) -> None:
         """Strokes for the chosen region or, where none is chosen, anywhere."""
-        if not self._listing:
+        if not self._listing and not self._isLocked():
             self.prompting.begin(self.table.selected())
 
     def _correct(self) -> None:
@@ -273,7 +284,9 @@ class ReviewPanel:
             self.left()
 
     def _undo(self) -> None:
-        undone = self._workflow.review.undo() if self._workflow.review.canUndo and not self._listing else None
+        if not self._workflow.review.canUndo or self._listing or self._isLocked():
+            return
+        undone = self._workflow.review.undo()
         if undone is None:
             return
         region, decision = undone

@@ -7,7 +7,7 @@ from typing import Any
 from .signals import connect
 from .workflow import Workflow
 
-ANSWERS = ("dataLabel", "planLabel", "installationLabel", "auditLabel", "comparisonLabel")
+ANSWERS = ("dataLabel", "planLabel", "installationLabel", "auditLabel", "comparisonLabel", "recordLabel")
 ALL = ("data", "learn", "review", "result")
 
 
@@ -22,6 +22,7 @@ class StepVisibility:
         for name in ALL:
             for kind in ("Collapsible", "Advanced"):
                 connect(getattr(ui, f"{name}{kind}Button"), "contentsCollapsed(bool)", self._opened)
+        connect(ui.readersCollapsibleButton, "contentsCollapsed(bool)", self._opened)
 
     def refresh(self) -> None:
         ui, state, review = self._ui, self._workflow.state, self._workflow.review

@@ -13,9 +13,11 @@ from ..engine.dale.issues import Region
 from ..mrml import heat_map, hidden_volumes, review_baseline
 from ..mrml.labelmap_snapshot import LabelmapSnapshot
 from ..mrml.regions import regionIdentity
+from ..mrml.scene import FINGERPRINT
 from ..mrml.segmentations import segmentationSnapshot
 
 if TYPE_CHECKING:
+    from ..engine.review.reviewed_voxels import TrustedVoxels
     from .review import Review
 
 MARGIN_MM = 8.0  # around a region: where it can be edited, and the voxels that are seen beside it
@@ -32,6 +34,7 @@ class TrustedDisplay:
     def __init__(self, review: Review) -> None:
         self._review = review
         self._seen: dict[int, tuple[Box, np.ndarray]] = {}  # by region_id, a box and what was seen in it
+        self._last: LabelmapSnapshot | None = None  # what does not change until the next one is not copied anew
         self._seenOf: tuple[str, int] | None = None  # the region map that these are about
 
     def draw(self, regions: Sequence[Region] | None = None) -> None:
@@ -56,6 +59,23 @@ class TrustedDisplay:
         confidence = hidden_volumes.hiddenView(self._review.state.confidence)[box]
         heat_map.fillPart(self._review.state.heatMap, box, mask, np.clip(confidence[mask], 0.0, 1.0))
         self.draw()
+
+    def vouched(self, regions: Sequence[Region], decision: str) -> dict[int, TrustedVoxels]:
+        """By region_id, the voxels with their label that a decision vouches for; nothing for one that leaves the label
+        in doubt, or where the scene does not know what was drawn when the list was made."""
+        from ..engine.review.reviewed_voxels import TrustedVoxels  # brings scipy
+
+        table = self._review.state.regionTable
+        if decision not in TRUSTED or not self._review.begun or (drawn := self._drawn()) is None:
+            return {}
+        if drawn.classNames != review_baseline.baselineClassNames(table):
+            return {}
+        self._last = drawn
+        image, found = table.GetAttribute(FINGERPRINT) or "", {}
+        for region in regions:
+            box, mask = self._trusted(region, None if decision == "confirmed" else drawn)
+            found[region.region_id] = TrustedVoxels.within(mask, drawn.within(box), box, drawn.shape, image)
+        return found
 
     def _canDraw(self) -> bool:
         review, state = self._review, self._review.state

@@ -19,12 +19,13 @@ from ..mrml.review_baseline import baselineImages, changesIn, setModelAnswer
 from ..mrml.scene import referencedNodes
 from ..mrml.segmentations import PreparedLabel
 from .case_snapshot import CaseSnapshot
+from .chosen_inputs import ChosenInputs
 from .engine_process import EngineProcess
 from .learned_otherwise import learnedOtherwise
 from .measurements import extents
 from .region_preview import RegionPreview
-from .requests import Requests
 from .review import Maps, Review
+from .review_log_writer import keepList
 from .session import Session
 from .signals import showProblemSoon
 from .training_messages import assessment, isAccepted, listNotes, tooWeak, trained
@@ -33,12 +34,13 @@ REFRESH_SECONDS = 3.0  # of learning after each correction
 NOT_KEPT = "DALESegment: earlier decisions were not kept. %s"
 
 
-class Workflow(Requests):
+class Workflow(ChosenInputs):
     """Train, show the confidence, review, fine-tune, predict. One step at a time; none blocks."""
 
     def __init__(self, engine: EngineProcess, prepare: Callable[[], Any]) -> None:
         super().__init__(engine, prepare)
         self.review: Review | None = None
+        self.raters: list[dict[str, Any]] = []  # how each of several raters draws, where that was found out
         self.missingSentences: Callable[[], list[str]] = list  # sentences about what has to be installed first
 
     def open(self, parameterNode: Any) -> None:
@@ -87,12 +89,14 @@ class Workflow(Requests):
         taken = None if self.state.source.name == "folder" else self.session.takeScene()
 
         def done(answer: dict) -> None:
+            self.raters = answer.get("raters") or self.raters
             self.useModel(answer, "" if taken is None else taken.overlap)
 
         self.request("train", parameters, done, self._trainingCases(taken))
 
     def fineTune(self) -> None:
         """Go on training from what was corrected and confirmed in the region list."""
+        self.review.reading.checkOpen()
         parameters = {
             "model": self.model(),
             "out": str(self.session.newFolder("model")),
@@ -110,6 +114,7 @@ class Workflow(Requests):
     def refresh(self, region: Region | None = None) -> None:
         """Learn for a few seconds from what was decided; renew the heat map and our own result. The heat map of
         `region`, which was just corrected, is renewed before that of the rest."""
+        self.review.reading.checkOpen()
         model, taken, sources = self.model(), self.session.takeScene(), self.sources()
         parameters = {
             "model": model,
@@ -146,7 +151,7 @@ class Workflow(Requests):
 
     def showConfidence(self) -> None:
         """Colour the slices by how far each voxel's label can be trusted."""
-        parameters, taken, sources = self._applied("confidence"), self.session.takeScene(), self.sources()
+        parameters, taken, sources = self.judging("confidence"), self.session.takeScene(), self.sources()
 
         def read(answer: dict) -> tuple:
             item = answer["items"][0]
@@ -163,7 +168,10 @@ class Workflow(Requests):
 
     def listRegions(self) -> None:
         """Rank the places where the label is doubtful; corrections count from here on."""
-        parameters, keepEarlier = self._applied("review"), self.keepDecisions()
+        if not self.review.isForOtherNodes:
+            self.review.reading.checkOpen()
+        parameters, keepEarlier = self.judging("review"), self.keepDecisions()
+        records = self.review.reading.folder
         taken, sources = self.session.takeScene(), self.sources()
 
         def writeCase() -> dict:
@@ -175,6 +183,7 @@ class Workflow(Requests):
             found = [Region.from_dict(region) for region in answer["regions"]]
             suggestions = Path(item["suggestions"]).read_text(encoding="utf-8") if item.get("suggestions") else ""
             images = baselineImages(taken.case(), np.load(item["regions_map"]))
+            keepList(records, taken, found)
             answered = {**item, "suggestions": suggestions, "changes": changesIn(suggestions)}
             return PreparedList.of(found), Maps.read(item, taken.geometry), images, answered, listNotes(answer)
 
@@ -217,16 +226,6 @@ class Workflow(Requests):
             state.previousModel = ""
             self.onMessage(_("The new model is kept."))
 
-    def model(self) -> str:
-        """The model in use. Raises EngineError "no-model"."""
-        if not self.state.model or not Path(self.state.model).is_dir():
-            raise EngineError("no-model", "Train a model, or choose one under Learn, first.")
-        return self.state.model
-
-    def sources(self) -> tuple[Any, Any]:
-        """The image and the segmentation that a result of now is about."""
-        return self.state.image, self.state.segmentation
-
     def useModel(self, answer: dict, warning: str = "") -> None:
         """Take a trained model into use, and show a message about it, after the warning if there is one."""
         state = self.state
@@ -244,9 +243,6 @@ class Workflow(Requests):
         charts.updateCurves(answer["history"])
         self.onMessage(f"{trained(answer)}\n{self.state.comparison}")
 
-    def device(self) -> dict[str, str]:
-        return {"device": self.state.device.name}
-
     def showResult(
         self, label: PreparedLabel, item: dict, geometry: Geometry, sources: tuple, name: str, renew: bool = False
     ) -> Any:
@@ -262,10 +258,6 @@ class Workflow(Requests):
             segmentations.markRenewable(node)
         self.state.result = node
         return node
-
-    def _applied(self, kind: str) -> dict[str, Any]:
-        """Parameters of a job that applies the model to a case."""
-        return {"model": self.model(), "out": str(self.session.newFolder(kind)), **self.device()}
 
     def _decided(self, taken: CaseSnapshot) -> Callable[[], dict]:
         """A function that writes the scene's case for the engine with its trusted voxels, and stores these."""
@@ -309,10 +301,8 @@ class Workflow(Requests):
         """taken: of the scene, where it was taken already."""
         if self.state.source.name != "folder":
             return (taken or self.session.takeScene()).writeCase
-        folder = self.state.casesFolder
-        if not Path(folder).is_dir() or not folder:
-            raise EngineError("no-folder", "Choose the folder of cases under Data first.")
-        return lambda: {"folder": folder}  # the engine knows which of them are kept for tests
+        cases = self.folderCases()
+        return lambda: cases  # the engine knows which of them are kept for tests
 
 
 def _lines(*sentences: str) -> str:

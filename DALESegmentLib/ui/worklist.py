@@ -2,19 +2,16 @@
 
 A folder's cases come into the scene one at a time. When one is left, its segmentation as it is now and a line of the
 log are written beside the folder, and it goes from the scene; the folder itself stays as it is. Images of the scene are
-chosen one after the other, and only the log is written.
+chosen one after the other, and only the log is written. Another reader begins with the labels of the folder, and their
+segmentations are written into a folder of their own.
 """
 
 from __future__ import annotations
 
-import csv
-import errno
 import hashlib
-import io
 import time
 from collections.abc import Callable
-from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -22,25 +19,28 @@ from typing import Any
 from slicer.i18n import tr as _
 
 from ..engine.core.errors import EngineError
-from ..engine.core.files import not_written, sync
+from ..engine.core.files import not_written
 from ..engine.io.case import Case, CaseSource, UnusableCase
+from ..engine.review.readers import file_stem, same_reader
 from ..mrml.cases import addCase, removeCase
 from ..mrml.labelmap_snapshot import LabelmapSnapshot
 from ..mrml.outlines import LINE
 from ..mrml.segmentations import segmentationSnapshot, userSegmentIds
 from ..mrml.views import showWholeImage
 from ..mrml.volumes import geometryFromVolume, imagesOfScene
+from .reader import currentReader
 from .workflow import Workflow
+from .worklist_log import COLUMNS, appendRow, readRows
 
 VERDICTS = {"accepted": _("accepted"), "revise": _("to be revised")}
-LOG = "worklist.csv"
-COLUMNS = ("case", "verdict", "reader", "shown", "seconds", "keys", "decisions", "model")
+LOG, OTHERS = "worklist.csv", "readers"
 
 
 @dataclass
 class WorklistCase:
     """source: the files of a folder's case; nodes: an image of the scene and its segmentation, or None for that.
-    verdict: a key of VERDICTS, "" while there is none; seconds, keys: that it took, all visits together."""
+    verdict: a key of VERDICTS, "" while there is none; seconds, keys: that it took, all visits together; score: of its
+    sign-off, 0 while it is not signed off; others: who else has read it, with their verdict and score."""
 
     name: str
     source: CaseSource | None = None
@@ -48,6 +48,12 @@ class WorklistCase:
     verdict: str = ""
     seconds: float = 0.0
     keys: int = 0
+    score: int = 0
+    others: dict[str, tuple[str, int]] = field(default_factory=dict)
+
+    @property
+    def isDone(self) -> bool:
+        return bool(self.verdict or self.score)
 
 
 class Worklist:
@@ -64,6 +70,8 @@ class Worklist:
         self._began = 0.0
         self._shown = ""
         self._keys = 0
+        self._owners: dict[str, str] = {}  # who read a case first
+        self.reader = ""  # who opened the list
 
     @property
     def case(self) -> WorklistCase | None:
@@ -88,6 +96,11 @@ class Worklist:
     def forget(self) -> None:
         """The scene goes. What was written stays, and the folder can be opened again."""
         self.cases, self.at, self._left, self._folder, self._loaded = [], None, None, None, None
+
+    def sign(self, score: int) -> None:
+        """The case at hand was signed off with this score, or opened again (0)."""
+        if self.case is not None:
+            self.case.score = score
 
     def countKey(self) -> None:
         """One more key of the review was pressed."""
@@ -151,7 +164,7 @@ class Worklist:
 
     def summary(self) -> str:
         """How far it is, in a line."""
-        done = [case for case in self.cases if case.verdict]
+        done = [case for case in self.cases if case.isDone]
         if not done:
             return _("{count} cases.").format(count=len(self.cases))
         each = sum(case.seconds for case in done) / len(done)
@@ -168,7 +181,7 @@ class Worklist:
         """The next case without a verdict after the one at hand, else the first; None where all have one."""
         start = 0 if self._left is None else self._left + 1
         order = [*range(start, len(self.cases)), *range(start)]
-        return next((n for n in order if not self.cases[n].verdict), None)
+        return next((n for n in order if not self.cases[n].isDone), None)
 
     def _show(self, n: int | None) -> None:
         if n is None:
@@ -229,11 +242,12 @@ class Worklist:
             keep()
             if drawn is not None:
                 _writeSegmentation(self._saved(case.name), *drawn)
-            _append(out / LOG, row)
+            appendRow(out / LOG, row)
 
         def written(nothing: None) -> None:
             if drawn is not None and drawn[0].changedVoxels(self._drawn(segmentation)[0]) != 0:
                 raise EngineError("changed", f"“{case.name}” was changed while it was saved; leave it again.")
+            self._owners.setdefault(case.name, row["reader"])
             case.verdict, case.seconds, case.keys = visited.verdict, visited.seconds, visited.keys
             self.at, self._left = None, self.at  # also where the next one cannot be read
             if self._loaded is not None:
@@ -250,12 +264,13 @@ class Worklist:
         values = (
             case.name,
             case.verdict,
-            state.reviewer,
+            self.reader,
             self._shown,
             f"{case.seconds:.1f}",
             case.keys,
             decided,
             Path(state.model).name,
+            case.score or "",
         )
         return dict(zip(COLUMNS, values, strict=True))
 
@@ -277,20 +292,32 @@ class Worklist:
         return segmentationSnapshot(segmentation, image, ids), geometryFromVolume(image), looks
 
     def _saved(self, name: str) -> Path:
-        return self.out / name / "segmentation.seg.nrrd"
+        """Whoever read a case first has the plain place, also with an earlier version; others one of their own."""
+        owner = self._owners.get(name)
+        own = self.out if not owner or same_reader(owner, self.reader) else self.out / OTHERS / file_stem(self.reader)
+        return own / name / "segmentation.seg.nrrd"
 
     def _lastingId(self, name: str) -> str:
         return hashlib.sha256(f"{self._folder}/{name}".encode()).hexdigest()[:32]
 
     def _recall(self) -> None:
-        """Take up verdicts, times and keys of earlier sittings; the last line about a case counts."""
-        self.at = None
-        known = _readLog(self.out / LOG)
-        for case in self.cases:
-            row = known.get(case.name)
-            if row is not None:
-                case.verdict = row["verdict"] if row["verdict"] in VERDICTS else ""
-                case.seconds, case.keys = float(row["seconds"]), int(row["keys"])
+        """Take up verdicts, times and keys of this reader's earlier sittings; the last line about a case counts."""
+        self.at, self.reader = None, currentReader(self._workflow.state).name
+        rows, cases = readRows(self.out / LOG), {case.name: case for case in self.cases}
+        self._owners = {}
+        for row in rows:
+            case = cases.get(row["case"])
+            self._owners.setdefault(row["case"], row["reader"])
+            if case is None:
+                continue
+            verdict = row["verdict"] if row["verdict"] in VERDICTS else ""
+            score = int(row["score"]) if (row.get("score") or "").isdecimal() else 0
+            if row["reader"] and not same_reader(row["reader"], self.reader):
+                case.others = {name: of for name, of in case.others.items() if not same_reader(name, row["reader"])}
+                case.others[row["reader"]] = verdict, score
+                continue
+            case.verdict, case.score = verdict, score
+            case.seconds, case.keys = float(row["seconds"]), int(row["keys"])
 
 
 def _drawnOn(image: Any) -> Any:
@@ -316,43 +343,3 @@ def _writeSegmentation(
     except OSError as error:
         raise not_written(path.name, path.parent, error) from error
     write_segmentation(path, from_masks(masks, segments, geometry))
-
-
-def _append(path: Path, row: dict[str, Any]) -> None:
-    """A whole line or nothing of it, to which the next one would be appended. Raises EngineError "cannot-write",
-    "disk-full"."""
-    text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("ab", buffering=0) as file:
-            size = file.tell()
-            if not size:
-                writer.writeheader()
-            writer.writerow(row)
-            line = text.getvalue().encode()
-            try:
-                if file.write(line) != len(line):
-                    raise OSError(errno.ENOSPC, "only a part was written")
-                sync(file)
-            except OSError:
-                with suppress(OSError):
-                    file.truncate(size)
-                raise
-    except OSError as error:
-        raise not_written(path.name, path.parent, error) from error
-
-
-def _readLog(path: Path) -> dict[str, dict[str, str]]:
-    """The last row of each case. Raises EngineError "unreadable-file"."""
-    if not path.is_file():
-        return {}
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file))
-        return {row["case"]: row for row in rows if float(row["seconds"]) >= 0 and int(row["keys"]) >= 0}
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise EngineError(
-            "unreadable-file",
-            f"“{path.name}” in “{path.parent.name}” is damaged; move it away and open the list again.",
-        ) from error

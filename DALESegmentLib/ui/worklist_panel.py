@@ -8,13 +8,15 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
+from ..engine.review.readers import SignOff, same_reader
 from . import folders
+from .reader import currentReader
 from .review_keys import ReviewKeys
 from .signals import connect
 from .workflow import Workflow
 from .worklist import VERDICTS, Worklist, WorklistCase
 
-HEADINGS = (_("Case"), _("Verdict"), _("Time"), _("Keys"))
+HEADINGS = (_("Case"), _("Verdict"), _("Time"), _("Keys"), _("Also read by"))
 ROW_HEIGHT = 22
 
 
@@ -58,6 +60,9 @@ class WorklistPanel:
         lines = [worklist.summary(), *worklist.unusable[:3]] if open else []
         if open and worklist.writesSegmentations:
             lines.append(_("Written into “{folder}”.").format(folder=worklist.out))
+        if open and not same_reader(worklist.reader, currentReader(self._workflow.state).name):
+            text = _("Opened by {name}; open the list again to read it yourself.")
+            lines.append(text.format(name=worklist.reader or "–"))
         if worklist.case is not None:
             lines.append(_("Y accept · X to be revised · Shift+N next · Shift+P previous"))
         ui.worklistLabel.setText("\n".join(lines))
@@ -75,6 +80,10 @@ class WorklistPanel:
     def close(self) -> None:
         """Slicer quits or the module is reloaded."""
         self._keys.remove()
+
+    def signed(self, signed: SignOff | None) -> None:
+        """The case at hand was signed off, or opened again."""
+        self.worklist.sign(0 if signed is None or signed.score is None else signed.score)
 
     def countKey(self) -> None:
         """A key of the review was pressed."""
@@ -108,5 +117,23 @@ class WorklistPanel:
 
 
 def _cells(case: WorklistCase, atHand: bool) -> tuple[str, ...]:
-    verdict = VERDICTS.get(case.verdict, _("at hand") if atHand else "")
-    return case.name, verdict, f"{case.seconds:.0f} s" if case.seconds else "", str(case.keys) if case.seconds else ""
+    """What others decided is told once the case is signed off."""
+    verdict = VERDICTS.get(case.verdict, _("at hand") if atHand and not case.score else "")
+    if case.score:
+        verdict = ", ".join(filter(None, (_("signed {score}").format(score=case.score), verdict)))
+    others = [
+        name if not case.score else f"{name} ({_told(*of)})" if _told(*of) else name
+        for name, of in sorted(case.others.items())
+    ]
+    visited = bool(case.seconds)
+    return (
+        case.name,
+        verdict,
+        f"{case.seconds:.0f} s" if visited else "",
+        str(case.keys) if visited else "",
+        ", ".join(others),
+    )
+
+
+def _told(verdict: str, score: int) -> str:
+    return ", ".join(filter(None, (VERDICTS.get(verdict, ""), str(score) if score else "")))

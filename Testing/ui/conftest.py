@@ -58,6 +58,7 @@ def widget(desktop, tmp_path):
     slicer.mrmlScene.Clear(True)
     slicer.app.temporaryPath = str(tmp_path)
     slicer.app.slicerUserSettingsFilePath = str(tmp_path / "settings" / "Slicer.ini")
+    settings_in(tmp_path / "settings")
     slicer.app.selected = []
     from slicer_window import close, open_module
 
@@ -73,6 +74,13 @@ def widget(desktop, tmp_path):
     yield widget
     close(widget)
     slicer.mrmlScene.Clear(True)
+
+
+def settings_in(folder: Path) -> None:
+    """What the user sets is kept there, not where the programs of this computer keep theirs."""
+    from PySide6.QtCore import QSettings
+
+    QSettings.setPath(QSettings.Format.NativeFormat, QSettings.Scope.UserScope, str(folder))
 
 
 @pytest.fixture

@@ -71,6 +71,64 @@ def draw(folder: Path, minutes: float) -> None:
         dark(widget, folder / "panel-dark.png")
 
 
+def drawReaders(folder: Path, minutes: float) -> None:
+    """A case that two readers sign off, the second one blind to the first, and their comparison."""
+    with practice_window() as widget:
+        ui, workflow = widget.ui, widget.logic.workflow
+        openViews(widget)
+        workflow.state.minutes, workflow.state.refreshAtOnce = minutes, False
+        step(widget, ui.trainButton)
+        step(widget, ui.regionsButton)
+        signIn(widget, "Anna Berg", "radiologist")
+        click_row(ui.regionsTable, 0)
+        for key in "ACCU":
+            press(widget, key)
+        ui.reasonEdit.text = "the rim was too wide"
+        signOff(widget, 4)
+        boxes(widget, folder / "sign-off.png", "review", "readers")
+        signIn(widget, "Ben Ost", "resident")
+        boxes(widget, folder / "read-blind.png", "review", "readers")
+        click(ui.blindButton)
+        finish(widget)
+        click_row(ui.regionsTable, 0)
+        for key in "CCUU":
+            press(widget, key)
+        signOff(widget, 3)
+        step(widget, ui.agreementButton)
+        boxes(widget, folder / "readers.png", "readers")
+
+
+def signIn(widget: Any, name: str, role: str) -> None:
+    import standin
+
+    ui = widget.ui
+    ui.readersCollapsibleButton.collapsed = False
+    ui.reviewerEdit.text, ui.roleEdit.text, ui.instructionEdit.text = name, role, "1.2"
+    standin.unwrap(ui.roleEdit).editingFinished.emit()
+
+
+def signOff(widget: Any, score: int) -> None:
+    widget.ui.verdictComboBox.currentIndex = score
+    click(widget.ui.signOffButton)
+
+
+def boxes(widget: Any, target: Path, *names: str) -> None:
+    """Steps of the panel below each other."""
+    import standin
+    from PySide6.QtGui import QImage, QPainter
+    from PySide6.QtTest import QTest
+
+    QTest.qWait(100)
+    parts = [standin.unwrap(getattr(widget.ui, f"{name}CollapsibleButton")).grab().toImage() for name in names]
+    whole = QImage(max(p.width() for p in parts), sum(p.height() for p in parts), QImage.Format.Format_RGB32)
+    painter, top = QPainter(whole), 0
+    for part in parts:
+        painter.drawImage(0, top, part)
+        top += part.height()
+    painter.end()
+    assert whole.save(str(target))
+
+
 def animate(target: Path, minutes: float) -> None:
     """A review from the heat map to the refreshed result, key by key."""
     from DALESegmentLib.engine.dale.review_rows import is_below_line
@@ -270,14 +328,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=0.6, help="time budget of the training")
     parser.add_argument("--out", type=Path, default=REPOSITORY / "Resources" / "Screenshots")
+    parser.add_argument("--readers", action="store_true", help="draw the pictures of several readers alone")
     parser.add_argument("--animation", action="store_true", help="draw review.gif alone")
     asked = parser.parse_args()
     if asked.animation:
         animate(asked.out / "review.gif", ANIMATED_MINUTES)
         return
+    if asked.readers:
+        drawReaders(asked.out, ANIMATED_MINUTES)
+        return
     draw(asked.out, asked.minutes)
     # in a process of its own: the views of this one still hold what was drawn in them
-    subprocess.run([sys.executable, __file__, "--animation", *sys.argv[1:]], check=True)
+    for part in ("--animation", "--readers"):
+        subprocess.run([sys.executable, __file__, part, *sys.argv[1:]], check=True)
     for file in sorted(asked.out.glob("*.*")):
         print(file.name)
 

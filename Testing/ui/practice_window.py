@@ -15,6 +15,7 @@ REPOSITORY = Path(__file__).parents[2]
 sys.path[:0] = [str(REPOSITORY), str(REPOSITORY / "DALESegment")]
 
 import standin  # noqa: E402
+from PySide6.QtCore import QSettings  # noqa: E402
 from slicer_window import click, close, open_module, wait_until  # noqa: E402
 
 LIMIT = 400  # seconds a step may take
@@ -31,6 +32,8 @@ def practice_window() -> Iterator[Any]:
         from DALESegmentLib.mrml.practice_case import addPracticeCase
 
         slicer.app.temporaryPath = folder
+        slicer.app.slicerUserSettingsFilePath = str(Path(folder) / "settings" / "Slicer.ini")
+        QSettings.setPath(QSettings.Format.NativeFormat, QSettings.Scope.UserScope, str(Path(folder) / "settings"))
         slicer.app.selected = []
         case = addPracticeCase()
         widget = open_module()

@@ -316,6 +316,18 @@ def predict(request: dict, parameters: dict) -> dict:
     return {"items": [{**item, "voxels": voxels, "seconds": 0.1, "extents": extents(voxels["1"])}]}
 
 
+def real(command: str):
+    """The engine's own job: those that take no model are quick themselves."""
+
+    def job(request: dict, parameters: dict) -> dict:
+        from DALESegmentLib.engine.core.progress import Progress
+        from DALESegmentLib.engine.rpc.job_registry import JOBS as OF_ENGINE
+
+        return OF_ENGINE[command](parameters, Progress())
+
+    return job
+
+
 def slow(request: dict, parameters: dict) -> dict:
     for step in range(200):
         progress(request, step / 2, (200 - step) / 20)
@@ -347,6 +359,7 @@ JOBS = {
     f.__name__: f
     for f in (inspect, train, finetune, confidence, review, refresh, plan, doctor, predict, prompt, slow, deaf, noise)
 }
+JOBS |= {command: real(command) for command in ("agreement", "report", "raters")}
 
 
 def work(request: dict) -> None:
@@ -358,6 +371,9 @@ def work(request: dict) -> None:
         send(id=request["id"], event="error", code="cancelled", sentence="Cancelled.")
     except KeyError:
         send(id=request["id"], event="error", code="bad-request", sentence="There is no such command.")
+    except Exception as problem:
+        sentence = getattr(problem, "sentence", repr(problem))
+        send(id=request["id"], event="error", code=getattr(problem, "code", "internal"), sentence=sentence)
 
 
 def main() -> None:

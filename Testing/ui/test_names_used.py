@@ -68,7 +68,7 @@ def test_the_ui_file_has_the_sections_in_order():
         w.findtext("property[@name='text']/string") for w in widgets() if w.get("class") == "ctkCollapsibleButton"
     ]
     first = [name for step in ("Data", "Learn", "Review") for name in (step, "Advanced")]
-    assert sections == [*first, "Cases", "Result", "Advanced"]
+    assert sections == [*first, "Readers", "Cases", "Result", "Advanced"]
     assert widgets()[0].get("class") == "qMRMLWidget"
 
 

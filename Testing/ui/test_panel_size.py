@@ -43,7 +43,7 @@ def test_with_a_list_the_controls_are_the_lists_own(reviewed):
         found
     )
     assert "trainButton" not in found
-    assert len(found) <= CONTROLS_AT_FIRST + 2, found  # the heat map's switch, strokes
+    assert len(found) <= CONTROLS_AT_FIRST + 3, found  # the heat map's switch, strokes, the heading of Readers
 
 
 @pytest.mark.parametrize("one", STEPS)

@@ -75,7 +75,7 @@ def test_a_new_list_of_the_same_image_offers_them_too(reviewed):
 def test_they_lie_beside_the_work_where_it_is_kept(reviewed, tmp_path):
     reviewed.logic.workflow.state.workFolder = str(tmp_path / "work")
     press(reviewed, "C")
-    assert len(list((tmp_path / "work" / "reviews").glob("*.log"))) == 1
+    assert len(list((tmp_path / "work" / "reviews").rglob("*.log"))) == 1
 
 
 def test_a_log_that_another_slicer_writes_is_said_and_the_review_goes_on(reviewed):

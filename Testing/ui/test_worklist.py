@@ -348,20 +348,20 @@ def test_a_full_disk_leaves_no_half_line(desktop, tmp_path):
     resource = pytest.importorskip("resource", reason="the disk is filled by a limit that Windows has not")
     import signal
 
-    from DALESegmentLib.ui.worklist import COLUMNS, _append
+    from DALESegmentLib.ui.worklist_log import COLUMNS, appendRow
 
     log, row = tmp_path / "worklist.csv", dict.fromkeys(COLUMNS, "x")
-    _append(log, row)
+    appendRow(log, row)
     before = log.read_bytes()
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) + 3, limits[1]))
     try:
         with pytest.raises(EngineError):
-            _append(log, row)
+            appendRow(log, row)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
         signal.signal(signal.SIGXFSZ, ignored)
     assert log.read_bytes() == before
-    _append(log, row)
+    appendRow(log, row)
     assert len(log.read_text(encoding="utf-8").splitlines()) == 3

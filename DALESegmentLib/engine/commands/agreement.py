@@ -21,7 +21,7 @@ from ..metrics.reader_agreement import figure, kappa, mean, outlines_around
 from ..metrics.segmentation import SHORT, mean_dice
 from ..review.decisions import Decision, History, ReviewState
 from ..review.dicom_review import Key, region_key
-from ..review.readers import SignOff
+from ..review.readers import SignOff, one_spelling, reader_key
 from .parameters import CasesParameter, Parameters
 from .reviewed_cases import ReviewedCase, decision_about, listed_regions, reader_histories, reviewed_cases
 
@@ -107,12 +107,13 @@ def decisions_by_row(rows: Sequence[Region], state: ReviewState) -> dict[Key, De
 
 def readers_in(histories: Sequence[History]) -> list[str]:
     names = [d.annotator for h in histories for d in h.decided.values()]
-    return sorted(dict.fromkeys([*names, *(s.annotator for h in histories for s in h.sign_offs.values())]))
+    return sorted(one_spelling([*names, *(s.annotator for h in histories for s in h.sign_offs.values())]))
 
 
 def _pair(asked: AgreementParameters, histories: Sequence[History]) -> tuple[str, str]:
     known = readers_in(histories)
-    chosen = asked.readers or known
+    spelled = {reader_key(name): name for name in known}
+    chosen = [spelled.get(reader_key(name), name) for name in asked.readers] or known
     if unknown := sorted(set(chosen) - set(known)):
         there = ", ".join(known) or "nobody"
         raise EngineError("unknown-reader", f"{unknown[0]} decided nothing in this folder, but {there} did.")

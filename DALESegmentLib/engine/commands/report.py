@@ -22,7 +22,7 @@ from ..review.decisions import Decision, History, read_regions_json
 from ..review.dicom_review import Key, region_key
 from ..review.log import read_history
 from ..review.page import PAGE
-from ..review.readers import SCORES, SignOff, file_stem
+from ..review.readers import SCORES, SignOff, file_stem, same_reader
 from ..review.report_page import report_page
 from ..review.verify import LIMITS, Verified, find_logs, verify_log
 from .agreement import AGREEMENT, decisions_by_row, readers_in, state_of
@@ -216,15 +216,15 @@ def _rows_of(path: Path) -> list[Region]:
 
 def _reader(name: str, histories: Sequence[History], told: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """told: the entries of the report, in which a decision about a row of several pieces is one."""
-    decided = [d for h in histories for d in h.decided.values() if d.annotator == name]
-    signed = [s for h in histories for s in h.sign_offs.values() if s.annotator == name]
+    decided = [d for h in histories for d in h.decided.values() if same_reader(d.annotator, name)]
+    signed = [s for h in histories for s in h.sign_offs.values() if same_reader(s.annotator, name)]
     entries: list[Decision | SignOff] = [*decided, *signed]
     times = sorted(entry.at for entry in entries)
     return {
         "name": name,
         "roles": sorted({entry.role for entry in entries} - {""}),
         "instructions": sorted({entry.instruction for entry in entries} - {""}),
-        "decisions": sum(entry["who"] == name and "voxels" in entry for entry in told),
+        "decisions": sum(same_reader(entry["who"], name) and "voxels" in entry for entry in told),
         "sign_offs": sum(s.score is not None for s in signed),
         "first": times[0],
         "last": times[-1],

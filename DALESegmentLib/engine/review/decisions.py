@@ -20,7 +20,7 @@ from ..core.files import replacing
 from ..dale.issues import Region
 from ..dale.reasons import reason
 from .audit import decimals
-from .readers import Reader, SignOff
+from .readers import Reader, SignOff, same_reader
 from .reviewed_voxels import TrustedVoxels
 
 Verdict = Literal["confirmed", "accepted", "corrected", "unsure", "open"]
@@ -160,13 +160,13 @@ class History:
         """annotator: as if this reader's decisions were the only ones."""
         last: dict[Key, int] = {}
         for number, decision in self.decided.items():
-            if number not in self.undone and annotator in (None, decision.annotator):
+            if number not in self.undone and (annotator is None or same_reader(annotator, decision.annotator)):
                 last[_key(number, decision)] = number
         return ReviewState({number: self.decided[number] for number in sorted(last.values())}, self.signed(annotator))
 
     def signed(self, annotator: str | None = None) -> dict[str, SignOff]:
         """Of the cases that are locked, or of those that this reader has locked."""
-        own = [signed for signed in self.sign_offs.values() if annotator in (None, signed.annotator)]
+        own = [s for s in self.sign_offs.values() if annotator is None or same_reader(annotator, s.annotator)]
         last = {signed.case: signed for signed in own}
         return {case: signed for case, signed in last.items() if signed.score is not None}
 

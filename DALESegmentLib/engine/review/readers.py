@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -89,13 +89,36 @@ def check_open(signed: SignOff | None) -> None:
         )
 
 
+def reader_key(name: str) -> str:
+    """What two spellings of one reader's name have in common: neither case nor spaces tell readers apart."""
+    return " ".join(name.split()).casefold()
+
+
+def same_reader(one: str, other: str) -> bool:
+    return reader_key(one) == reader_key(other)
+
+
+def one_spelling(names: Iterable[str]) -> list[str]:
+    """Each reader once, as the first of the names spells it."""
+    found: dict[str, str] = {}
+    for name in names:
+        found.setdefault(reader_key(name), name)
+    return list(found.values())
+
+
 def reader_log(results: Path, name: str) -> Path:
-    """The log of a reader in a folder of results."""
-    return results / LOGS / f"{file_stem(name)}.log"
+    """The log of a reader in a folder of results; where an earlier version began one, which told spellings apart, that
+    one."""
+    earlier = results / LOGS / f"{_stem(name, name.strip())}.log"
+    return earlier if earlier.exists() else results / LOGS / f"{file_stem(name)}.log"
 
 
 def file_stem(name: str) -> str:
     """What files of a reader are called: letters that every system takes, and a hash that tells readers apart whose
     letters are the same."""
+    return _stem(name, reader_key(name))
+
+
+def _stem(name: str, hashed: str) -> str:
     letters = re.sub(r"[^a-z0-9]+", "-", name.strip().lower()).strip("-")[:40] or "reader"
-    return f"{letters}-{hashlib.blake2b(name.strip().encode(), digest_size=4).hexdigest()}"
+    return f"{letters}-{hashlib.blake2b(hashed.encode(), digest_size=4).hexdigest()}"

@@ -12,6 +12,7 @@ from DALESegmentLib.engine.core.errors import EngineError
 from DALESegmentLib.engine.dale.issues import Region
 from DALESegmentLib.engine.review.decisions import COLUMNS, read_regions_json, write_regions_csv, write_regions_json
 from DALESegmentLib.engine.review.reviewed_voxels import (
+    TrustedVoxels,
     correct_from_reference,
     reviewed_mask,
     trusted_from_edit,
@@ -133,3 +134,18 @@ def test_a_failed_write_leaves_the_old_file(tmp_path):
         write_regions_json([region(2, name=object())], path)
     assert read_regions_json(path) == [region(1)]
     assert [p.name for p in tmp_path.iterdir()] == ["regions.json"]
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.int32])
+def test_runs_of_a_box_are_those_of_the_whole_image(kind):
+    rng = np.random.default_rng(3)
+    label = rng.integers(0, 3, (5, 6, 7)).astype(kind)
+    trusted = np.zeros(label.shape, bool)
+    box = (slice(1, 4), slice(2, 6), slice(3, 7))
+    trusted[box] = rng.random((3, 4, 4)) < 0.6
+    found = TrustedVoxels.within(trusted[box], label[box], box, label.shape, "image")
+    where, there = np.zeros(label.shape, bool), np.zeros(label.shape, np.int32)
+    found.put(where, there)
+    assert np.array_equal(where, trusted)
+    assert np.array_equal(there[trusted], label[trusted])
+    assert TrustedVoxels.from_dict(found.as_dict()) == found
