@@ -99,11 +99,21 @@ def write_model(source: Path, folder: Path, network: nn.Module, plan: Plan) -> P
         "optimizer_state": {},
     }
     (folder / "fold_0").mkdir(parents=True, exist_ok=True)
-    for part in (PLANS, DATASET):
-        write_json(folder / part, read_json(inside(source, Path(part))))
+    write_json(folder / PLANS, read_json(inside(source, Path(PLANS))))
+    dataset = read_json(inside(source, Path(DATASET)))
+    write_json(folder / DATASET, {**dataset, "labels": _with_new_classes(dataset["labels"], plan)})
     with replacing(folder / "fold_0" / CHECKPOINTS[0]) as temporary:
         torch.save(plain, temporary)
     return folder
+
+
+def _with_new_classes(labels: Mapping[str, Any], plan: Plan) -> dict[str, Any]:
+    """nnU-Net numbers classes by their outputs; the value of "ignore" comes after all of them."""
+    known = {key: value for key, value in labels.items() if key != "ignore"}
+    if plan.classes <= len(known) or plan.outputs != plan.classes:
+        return dict(labels)
+    named = {plan.class_names[value]: n for n, value in enumerate(plan.class_values) if n >= len(known)}
+    return {**known, **named, **({"ignore": plan.classes} if "ignore" in labels else {})}
 
 
 def turned(weights: Mapping[str, Tensor], order: Sequence[int]) -> dict[str, Tensor]:

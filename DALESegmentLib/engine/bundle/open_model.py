@@ -103,7 +103,8 @@ def weights_of(bundle: Path) -> list[Path]:
 def write_back(source: Path, folder: Path, network: nn.Module, plan: Plan) -> Path | None:
     """A training that started from a model of another program in that program's own form, in `folder`.
 
-    source: the model it started from, or a run that has such a folder itself. None where it is our own.
+    source: the model it started from, or a run that has such a folder itself. None where it is our own, and where
+    classes were added to a bundle of MONAI, whose configuration does not have them.
     """
     bundle = find_bundle(source)
     origin = next((f for f in (bundle, bundle.parent / folder.name) if kind_of(f) in ("nnunet", "monai")), None)
@@ -111,6 +112,8 @@ def write_back(source: Path, folder: Path, network: nn.Module, plan: Plan) -> Pa
         return None
     if plan.imported.program == "nnU-Net":
         return nnunet.write_model(origin, folder, network, plan)
+    if plan.classes != monai_bundle.read_model(origin)[0].classes:
+        return None
     return monai_bundle.write_model(origin, folder, network)
 
 

@@ -36,6 +36,8 @@ def left_over(result: Result) -> None:
 def training(result: Result) -> None:
     score = result["validation_dice"]
     console.print(f"Model: {result['model']}")
+    if result.get("written_back"):
+        console.print(f"For the program that the model came from: {result['written_back']}")
     console.print(f"{result['epochs']} epochs in {duration(result['seconds'])} on {result['device']}")
     if result["held_out_for_test"]:
         console.print(f"Cases held out for testing: {result['held_out_for_test']} (--split all learns from them, too)")
@@ -105,8 +107,6 @@ def too_weak(result: Result) -> None:
 
 
 def finetuning(result: Result) -> None:
-    if result.get("written_back"):
-        console.print(f"For the program that the model came from: {result['written_back']}")
     training(result)
     if result["bias"]:
         console.print(f"Systematic bias: {result['bias']}; undone in what nobody corrected")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import Enum
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -122,6 +123,16 @@ def plan(
 def train(
     out: Out,
     chosen: CaseChoice,
+    pretrained_weights: Annotated[
+        Path | None,
+        typer.Option(
+            "--pretrained-weights",
+            help="Start from this model: a run, a bundle, nnU-Net's result folder; classes new to it are added, its "
+            "others kept.",
+            show_default=False,
+            rich_help_panel=METHOD,
+        ),
+    ] = None,
     validation: Annotated[
         float | None,
         typer.Option(min=0.0, max=0.99, help="Share of the cases to validate on (0.2).", rich_help_panel=METHOD),
@@ -181,6 +192,7 @@ def train(
     parameters = given(
         cases=chosen.parameter(optional=resume) or None,
         out=out,
+        pretrained_weights=pretrained_weights,
         method=None if method is None else method.value,
         network=network,
         dims=dims,

@@ -11,6 +11,7 @@ import typer
 
 from . import data_summaries, summaries
 from .options import (
+    COMPUTING,
     RESULT,
     Backend,
     CaseChoice,
@@ -51,6 +52,10 @@ def predict(
             help="Run every window (exact), or first predict coarsely where something may be.", show_default="exact"
         ),
     ] = None,
+    part: Annotated[
+        str | None,
+        typer.Option(help="Of the cases, one of several parts: 2/4 is the second of four.", rich_help_panel=COMPUTING),
+    ] = None,
     result_format: ResultFormat = None,
     device: Device = None,
     backend: Backend = None,
@@ -65,6 +70,7 @@ def predict(
         out=out,
         probabilities=probabilities,
         mode=mode and mode.value,
+        part=part,
         format=result_format and result_format.value,
         device=device,
         backend=backend and backend.value,

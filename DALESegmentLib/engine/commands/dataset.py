@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
+import numpy as np
+
 from ..core.errors import Cancelled, EngineError
 from ..core.notes import noting
 from ..core.progress import Progress
@@ -16,11 +18,12 @@ from ..io.array_cases import names_in_case
 from ..io.case import Case, CaseSource, UnusableCase
 from ..io.case_files import read_case
 from ..io.checks import check_foreground, check_same_channels, check_same_classes
-from ..io.class_names import has_segments, means_not_annotated
-from ..io.label_facts import LabelsOfSet, labels_of
+from ..io.class_names import described_labels, has_segments, means_not_annotated, nameless
+from ..io.label_facts import LabelsOfSet, encoding_of, facts_of, labels_of
 from ..io.left_over import LeftOver, left_over
 from ..io.name_pairs import is_rater_name
 from ..io.segmentations import segment_values
+from ..planning.class_union import ClassUnion, unite_classes
 from ..planning.plan import CaseFingerprint, Plan
 from .parameters import CasesParameter
 
@@ -157,21 +160,23 @@ def left_over_said(cases: CasesParameter | None, progress: Progress) -> dict[str
     return {"left_over": sentence}
 
 
-def survey(sources: Sequence[CaseSource], progress: Progress) -> list[CaseFingerprint]:
-    """The facts that a plan is made of, from every case. Raises EngineError of the first case that cannot be learned
-    from, with what leaves it out."""
+def survey(
+    sources: Sequence[CaseSource], progress: Progress, known: Mapping[int, str] | None = None
+) -> list[CaseFingerprint]:
+    """The facts that a plan is made of, from every case. known: {value: name} of all classes, where a model says them.
+    Raises EngineError of the first case that cannot be learned from, with what leaves it out."""
     facts: list[CaseFingerprint] = []
     problems = {s.name: no_label(s) for s in sources if s.arrays is None and not s.has_label}
     if problems:
         raise first_of(problems, len(sources))
-    names = names_of_all(sources)
+    names = known or names_of_all(sources)
     notes: list[str] = []
     for i, source in enumerate(sources):
         progress.check()
         progress.report(100.0 * i / len(sources), "reading", f"Looking at case {i + 1} of {len(sources)}")
         try:
             with noting() as told:
-                case = read_labelled(source, names if names_itself(source) else None)
+                case = read_labelled(source, names if known or names_itself(source) else None)
         except Cancelled:
             raise
         except EngineError as problem:
@@ -222,6 +227,41 @@ def _with_names_of(source: CaseSource, known: Mapping[int, str]) -> dict[int, st
         if name not in names.values() and not means_not_annotated(name):
             names[max(names, default=0) + 1] = name
     return names
+
+
+def unite_with_model(sources: Sequence[CaseSource], model: Mapping[int, str]) -> ClassUnion:
+    """Find the classes of these labels among a model's; a class that no voxel has is not a new one. model: {value:
+    name}. Raises what `unite_classes` does, and EngineError for a label that cannot be read."""
+    named: list[str] = []
+    there: set[str] = set()
+    numbered: set[int] = set()
+    for source in sources:
+        if source.arrays is None and not source.has_label:
+            raise no_label(source)
+        if not (source.arrays is not None or source.class_files or names_itself(source)):
+            said, present = _described(source)
+            named += said.values()
+            there |= {name for value, name in said.items() if value in present}
+            numbered |= present - set(said)
+            continue
+        names = list(_with_names_of(source, {}).values())
+        named += names
+        if not names or not set(names) <= set(model.values()):
+            known = dict(enumerate(names, 1)) or None
+            values = {int(value) for value in np.unique(np.asarray(read_labelled(source, known).label))} - {0}
+            there |= {known[value] for value in values if known and value in known}
+            numbered |= set() if known else values
+    return unite_classes(model, [name for name in named if name in there or name in model.values()], numbered)
+
+
+def _described(source: CaseSource) -> tuple[dict[int, str], set[int]]:
+    """Of a label map: {value: name} where its values have names, all of them then; and the values that it has."""
+    assert source.label is not None
+    encoding = encoding_of(source)
+    said = {**described_labels(source.label).names, **encoding.names, **source.class_names}
+    said = {value: name for value, name in said.items() if not means_not_annotated(name)}
+    present = {value for facts in facts_of(replace(source, reference=None)) for value in facts.classes(encoding)} - {0}
+    return (said and {**{value: nameless(value) for value in present}, **said}), present
 
 
 def image_names_of(sources: Sequence[CaseSource]) -> tuple[str, ...]:

@@ -19,9 +19,8 @@ from pydantic import Field, ValidationError
 from torch import Tensor
 
 from ..bundle.lineage import ancestry_of
-from ..bundle.open_model import files_of_folds, open_model, write_back
+from ..bundle.open_model import files_of_folds, write_back
 from ..bundle.run_folder import RUN_FILE, find_bundle, run_folder, run_of
-from ..bundle.validate import check_trainable
 from ..core.device import choose_device
 from ..core.errors import EngineError
 from ..core.files import read_json
@@ -31,7 +30,7 @@ from ..dale.correctors.annotator_bias import Bias, correct_bias
 from ..dale.label_state import LabelState
 from ..inference.measurements import inherit_calibration
 from ..inference.predictor import Predictor
-from ..io.case import CaseSource, patient_of
+from ..io.case import CaseSource
 from ..io.checks import check_foreground
 from ..planning.data_shift import ImageStatistics, widened
 from ..planning.plan import LARGEST_SEED, Plan, TrainSettings
@@ -39,12 +38,14 @@ from ..planning.preprocessing import CaseCache, PreparedCase, prepare_case
 from ..training.build_trainer import finetuning
 from ..training.checkpoint import Checkpoint, load_labels
 from ..training.rater_labels import with_consensus
+from ..training.rehearsal import without_background
 from ..training.trainer import Trainer
 from ..training.validation import load_held_out, load_recalibration, save_recalibration, validation_dice, with_outcome
-from .dataset import check_image_order, find_labelled, read_labelled, report_held_out_for_test
+from .dataset import check_image_order, find_labelled, read_labelled, report_held_out_for_test, unite_with_model
 from .model_acceptance import ReviewedCase, compare_scores, score_reviewed
 from .parameters import CasesParameter, Parameters
 from .prepared_cases import check_fits, of_source, prepare_source
+from .pretrained import Pretrained, still_held_out
 from .training_run import ENCODING, Run, describe_accepted, train_and_record
 
 TRUSTED_SHARE = 0.5
@@ -90,8 +91,8 @@ def _finetune(asked: FinetuneParameters, progress: Progress) -> dict[str, Any]:
     started = time.monotonic()
     budget = Budget(started, asked.seconds)
     device = choose_device(asked.device)
-    network, plan = open_model(asked.model, device, to_train=True)
-    check_trainable(plan, asked.model.name)
+    start = Pretrained.open(asked.model, device)
+    plan = start.plan
     folds = len(files_of_folds(asked.model))
     if folds > 1:
         progress.report(0, "reading", f"Of {folds} folds the first one learns; name another one by its own folder")
@@ -100,7 +101,12 @@ def _finetune(asked: FinetuneParameters, progress: Progress) -> dict[str, Any]:
     found = asked.cases.find_to_learn()
     report_held_out_for_test(asked.cases, progress)
     found = find_labelled(asked.cases, progress.part(0, 1), found, plan.class_names)
-    training, validation = _split(found, held_out.names)
+    classes = unite_with_model(found, plan.class_names)
+    if classes.new:
+        plan = classes.widen(plan)
+        progress.report(0, "reading", "; ".join(classes.sentences()))
+    network = start.widened(plan)
+    training, validation = still_held_out(found, [], held_out.names)
     cache = CaseCache(asked.out)
     read = _read([*training, *validation], plan, cache, progress.part(0, 8))
     seen = [read[s.name].statistics for s in training]
@@ -116,9 +122,14 @@ def _finetune(asked: FinetuneParameters, progress: Progress) -> dict[str, Any]:
         find_earlier(records, unseen, asked.seed), plan, cache, budget.at(REPLAY_READ), progress.part(8, 12)
     )
     replay = [case for case in replay if case.fingerprint not in {c.fingerprint for c in [*cases, *kept]}]
+    if classes.new:
+        start.rehearse([*cases, *kept], classes, progress.part(12, 13))
+        without_background(replay)
     settings = _settings(asked, earlier)
     record = Run(asked.out, plan, settings, asked.cases, training, validation, held_out, records)
     record.ancestry = ancestry_of(find_bundle(asked.model))
+    record.pretrained = start.as_recorded(classes)
+    record.said = list(classes.sentences()) if classes.new else []
     labels, known = load_labels(run_folder), load_recalibration(run_folder)
 
     bias = None
@@ -129,7 +140,8 @@ def _finetune(asked: FinetuneParameters, progress: Progress) -> dict[str, Any]:
         nonlocal known
         known = with_outcome(known, case, labels.get(case.name), probabilities)
 
-    predictor = Predictor(network, plan, device)
+    before_it = start.padded(plan)
+    predictor = Predictor(before_it, plan, device)
     judging = time.monotonic()
     confirmed = [case for case in (read[s.name].confirmed for s in training) if case is not None]
     before = score_reviewed(confirmed, predictor, progress.part(13, 14), looked)
@@ -139,7 +151,9 @@ def _finetune(asked: FinetuneParameters, progress: Progress) -> dict[str, Any]:
     checkpoint = Checkpoint(asked.out)
 
     def make(learned: list[PreparedCase], validated: list[PreparedCase], part: Progress) -> Trainer:
-        return finetuning(plan, settings, network, learned, validated, checkpoint, device, part, deadline=deadline)
+        return finetuning(
+            plan, settings, network, learned, validated, checkpoint, device, part, deadline=deadline, before=before_it
+        )
 
     result = train_and_record(
         record,
@@ -154,7 +168,7 @@ def _finetune(asked: FinetuneParameters, progress: Progress) -> dict[str, Any]:
     inherit_calibration(find_bundle(asked.model), find_bundle(asked.out))
     back = None if plan.imported is None else write_back(asked.model, asked.out / plan.imported.folder, network, plan)
     network.eval()
-    after = score_reviewed(confirmed, predictor, progress.part(95, 100))
+    after = score_reviewed(confirmed, Predictor(network, plan, device), progress.part(95, 100))
     result |= {"seconds": round(time.monotonic() - started, 2), "replayed": len(replay)}
     result["bias"] = bias.describe() if bias is not None else None
     if back is not None:
@@ -247,20 +261,6 @@ def _settings(asked: FinetuneParameters, earlier: dict[str, Any]) -> TrainSettin
             "trusted_share": TRUSTED_SHARE,
         }
     )
-
-
-def _split(sources: list[CaseSource], held_out: Collection[str]) -> tuple[list[CaseSource], list[CaseSource]]:
-    """Cases the model was validated on stay validation cases, so that its score keeps its meaning; and so do others of
-    the same patients."""
-    patients = {patient_of(CaseSource(name)) for name in held_out}
-    patients |= {patient_of(source) for source in sources if source.name in held_out}
-    training = [s for s in sources if s.name not in held_out and patient_of(s) not in patients]
-    if not training:
-        raise EngineError(
-            "only-validation-cases",
-            "All the cases given are validation cases of this model; give at least one it may learn from.",
-        )
-    return training, [s for s in sources if s not in training]
 
 
 def _earlier_run(run_folder: Path) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from ..io.case_files import read_case
 from ..io.class_names import write_names
 from .dataset import left_over_said
 from .measurement_table import write_measurements
+from .parts import Part
 from .result_files import FormatParameters, ResultFiles
 from .results_folder import check_apart, results_folder
 from .suitability import Suitability, check_case, examine, tell_unlike
@@ -24,22 +25,32 @@ from .suitability import Suitability, check_case, examine, tell_unlike
 class PredictParameters(FormatParameters):
     probabilities: bool = False
     mode: Mode = "exact"
+    part: str | None = None
+    """Of the cases: "2/4" is the second of four parts."""
 
 
 def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
     asked = PredictParameters.model_validate(parameters)
-    with results_folder(asked.out, overwrite=asked.overwrite, data=asked.cases.folder) as folder:
-        return _predict(asked, progress) | folder.about()
+    part = None if asked.part is None else Part.parse(asked.part)
+    joins = asked.overwrite or (part is not None and part.shares(asked.out))
+    with results_folder(asked.out, overwrite=joins, data=asked.cases.folder) as folder:
+        return _predict(asked, part, progress) | folder.about()
 
 
-def _predict(asked: PredictParameters, progress: Progress) -> dict[str, Any]:
+def _predict(asked: PredictParameters, own: Part | None, progress: Progress) -> dict[str, Any]:
     device = choose_device(asked.device)
     predictor = cached_predictor(asked.model, device, asked.backend)
     bundle = find_bundle(asked.model)
     plan, calibrations, files = predictor.plan, load_calibration(bundle), ResultFiles.of(asked)
     # a label beside the image is of no use here, and must not keep it from being segmented
     sources = [source.without_label() for source in asked.cases.find()]
+    cases = len(sources)
+    if own is not None:
+        sources = own.of(sources)
     check_apart(asked.out, sources)
+    if own is not None:
+        own.claim(asked.out)
+        progress.report(0, "reading", f"Part {own.number} of {own.count}: {len(sources)} of {cases} cases")
     files.check(sources)
     beside = left_over_said(asked.cases, progress)
     looked = Suitability()
@@ -85,4 +96,7 @@ def _predict(asked: PredictParameters, progress: Progress) -> dict[str, Any]:
         if i == 0:
             write_names(asked.out, plan.class_names)
         items.append({**item, "seconds": round(time.monotonic() - started, 3)})
-    return {"items": items, "extents_csv": write_measurements(items, asked.out), **beside}
+    if own is None:
+        return {"items": items, "extents_csv": write_measurements(items, asked.out), **beside}
+    table = write_measurements(items, asked.out, own.table)
+    return {"items": items, "extents_csv": own.merge(asked.out) or table, **beside}

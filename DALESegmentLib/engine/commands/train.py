@@ -16,7 +16,9 @@ import torch
 from pydantic import Field, ModelWrapValidatorHandler, PrivateAttr, ValidationError, model_validator
 
 from .. import __version__
-from ..bundle.run_folder import RUN_FILE, run_folder
+from ..bundle.lineage import ancestry_of
+from ..bundle.open_model import write_back
+from ..bundle.run_folder import RUN_FILE, find_bundle, run_folder
 from ..core.device import choose_device
 from ..core.distributed import current
 from ..core.errors import EngineError
@@ -24,15 +26,24 @@ from ..core.files import read_json
 from ..core.progress import Progress
 from ..dale.config import DaleConfig
 from ..io.case import CaseSource, patient_of
+from ..planning.class_union import ClassUnion
 from ..planning.networks import LEARNING_RATE, LEARNING_RATES, build
 from ..planning.plan import LARGEST_SEED, Normalise, Plan, TrainSettings, make_plan
 from ..planning.preprocessing import PreparedCase
 from ..training.build_trainer import training
 from ..training.checkpoint import Checkpoint
 from ..training.trainer import Trainer
-from ..training.validation import held_out_of_run
-from .dataset import find_labelled, image_names_of, left_over_said, report_held_out_for_test, survey
+from ..training.validation import held_out_of_run, load_held_out
+from .dataset import (
+    find_labelled,
+    image_names_of,
+    left_over_said,
+    report_held_out_for_test,
+    survey,
+    unite_with_model,
+)
 from .parameters import CasesParameter, Parameters
+from .pretrained import Pretrained, following, recorded_model, still_held_out
 from .suitability import enumerated
 from .training_run import ENCODING, Run, data_changed, prepare_run, train_and_record, validation_count
 
@@ -40,6 +51,8 @@ from .training_run import ENCODING, Run, data_changed, prepare_run, train_and_re
 class TrainParameters(Parameters):
     cases: CasesParameter | None = None
     out: Path
+    pretrained_weights: Path | None = None
+    """The model to start from, of this or another program."""
     method: Literal["dale", "plain"] = "dale"
     network: str | None = None
     dims: Literal[2, 3] | None = None
@@ -87,10 +100,12 @@ def _train(asked: TrainParameters, progress: Progress) -> dict[str, Any]:
     record = _record(asked, device, progress.part(0, 10)) if ranks.is_main else None
     record = ranks.broadcast(record)
     assert record is not None
-    torch.manual_seed(record.settings.seed)
-    network = build(record.plan.network, record.plan.network_arguments)
-    prepared = prepare_run(record, progress.part(10, 19))
-    plan, settings = record.plan, record.settings
+    plan, settings, start = record.plan, record.settings, _start_of(record, device)
+    torch.manual_seed(settings.seed)
+    network = build(plan.network, plan.network_arguments) if start is None else start.widened(plan)
+    prepared = prepare_run(record, progress.part(10, 19 if start is None else 15))
+    if start is not None:
+        start.rehearse([case for part in prepared for case in part], record.classes, progress.part(15, 19))
     with_files = Checkpoint(asked.out, ranks)
 
     def make(cases: list[PreparedCase], validation: list[PreparedCase], part: Progress) -> Trainer:
@@ -99,7 +114,17 @@ def _train(asked: TrainParameters, progress: Progress) -> dict[str, Any]:
     answer = train_and_record(
         record, prepared, make, progress.part(19, 100), resume=asked.resume, overwrite=asked.overwrite
     )
+    if start is not None and plan.imported is not None and ranks.is_main:
+        back = write_back(start.folder, asked.out / plan.imported.folder, network, plan)
+        answer |= {} if back is None else {"written_back": str(back)}
     return answer | beside
+
+
+def _start_of(record: Run, device: torch.device) -> Pretrained | None:
+    """The model that the training starts from, where it does not start from random weights."""
+    if not record.pretrained:
+        return None
+    return Pretrained.open(recorded_model(record.pretrained, record.folder.name), device)
 
 
 def _record(asked: TrainParameters, device: torch.device, progress: Progress) -> Run:
@@ -109,22 +134,49 @@ def _record(asked: TrainParameters, device: torch.device, progress: Progress) ->
 def _started(asked: TrainParameters, device: torch.device, progress: Progress) -> Run:
     if asked.cases is None:
         raise EngineError("no-cases", "Name the cases to learn from: a folder, a list or items.")
+    start = _pretrained(asked, device)
     found = asked.cases.find_to_learn()
     report_held_out_for_test(asked.cases, progress)
-    sources = find_labelled(asked.cases, progress, found)
-    facts = survey(sources, progress)
-    plan = make_plan(facts, network=asked.network, dims=asked.dims, device=device.type, normalise=asked.normalise)
+    sources = find_labelled(asked.cases, progress, found, None if start is None else start.plan.class_names)
+    classes_of_set, names = ClassUnion({}), image_names_of(sources)
+    if start is None:
+        facts = survey(sources, progress)
+        plan = make_plan(facts, network=asked.network, dims=asked.dims, device=device.type, normalise=asked.normalise)
+    else:
+        classes_of_set = unite_with_model(sources, start.plan.class_names)
+        facts = survey(sources, progress, classes_of_set.names)
+        plan, names = following(start.plan, classes_of_set, sources, facts), start.plan.image_names or names
     # each rank has room for as many patches as were planned for one
     batch = asked.batch_size or plan.batch_size * current().size
-    plan = plan.model_copy(update={"batch_size": batch, "image_names": image_names_of(sources)})
+    plan = plan.model_copy(update={"batch_size": batch, "image_names": names})
     classes = {fact.name: {value for value in fact.values if value} for fact in facts}
     to_learn, validation = split(sources, asked.validation, asked.seed, classes)
     said = _rare(sources, classes, plan.class_names) if validation else []
+    said += classes_of_set.sentences()
+    run = Run(asked.out, plan, asked.settings(plan), asked.cases, to_learn, validation)
+    if start is not None:
+        bundle = find_bundle(start.folder)
+        run.held_out, run.ancestry = load_held_out(bundle), ancestry_of(bundle)
+        run.training, run.validation = still_held_out(to_learn, validation, run.held_out.names)
+        run.pretrained = start.as_recorded(classes_of_set)
     for sentence in said:
         progress.report(100, "reading", sentence)
-    run = Run(asked.out, plan, asked.settings(plan), asked.cases, to_learn, validation)
     run.said, run.validation_share = said, asked.validation
     return run
+
+
+def _pretrained(asked: TrainParameters, device: torch.device) -> Pretrained | None:
+    """Raises EngineError("settings-of-model") for what the model has decided already."""
+    if asked.pretrained_weights is None:
+        return None
+    decided = [name for name in ("network", "dims", "normalise") if getattr(asked, name) is not None]
+    if decided:
+        raise EngineError(
+            "settings-of-model",
+            f"A training from a model keeps its {' and '.join(decided)}; leave --{' and --'.join(decided)} out, or "
+            "--pretrained-weights.",
+        )
+    return Pretrained.open(asked.pretrained_weights, device)
 
 
 def split(
@@ -206,6 +258,14 @@ def resumed(asked: TrainParameters) -> Run:
         _check_same(asked.out.name, *setting)
     inputs = stored.get("inputs", {})
     run = Run(asked.out, plan, settings, cases, training, validation, held_out_of_run(asked.out), inputs=inputs)
+    run.pretrained = stored.get("pretrained", {})
+    if asked.pretrained_weights is not None:
+        then = run.pretrained.get("model")
+        _check_same(
+            asked.out.name, "pretrained_weights", asked.pretrained_weights, None if then is None else Path(then)
+        )
+    if run.pretrained:
+        run.ancestry = ancestry_of(find_bundle(Path(run.pretrained["model"])))
     run.validation_share = share
     return run
 

@@ -23,6 +23,7 @@ from ..inference.measurements import save_calibration
 from ..inference.readiness import get_ready
 from ..io.case import CaseSource
 from ..io.label_encoding import AS_STORED, LabelEncoding
+from ..planning.class_union import ClassUnion
 from ..planning.plan import Plan, TrainSettings
 from ..planning.preprocessing import CaseCache, PreparedCase
 from ..review.reviewed_voxels import followed
@@ -69,9 +70,17 @@ class Run:
     validation_share: float | None = None
 
     ancestry: Mapping[str, Any] = field(default_factory=lambda: NO_ANCESTRY)
-    """Of the model that a fine-tune starts from."""
+    """Of the model that the training starts from."""
+    pretrained: Mapping[str, Any] = field(default_factory=dict)
+    """That model: its folder, the hash of its weights, the classes that are new and those kept; empty without one."""
     inputs: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """Hashes of each case's image and label as the training was started with them, see `hash_inputs`."""
+
+    @property
+    def classes(self) -> ClassUnion:
+        """Of the labels and the model that the training starts from."""
+        new, kept = (tuple(self.pretrained.get(key, ())) for key in ("new", "kept"))
+        return ClassUnion(self.plan.class_names, new, kept)
 
     @property
     def encoding(self) -> LabelEncoding:
@@ -94,6 +103,7 @@ class Run:
                 "label_encoding": ENCODING.dump_python(self.encoding, mode="json"),
                 "held_out": sorted(self.held_out.names | {s.name for s in self.validation} | _rated(self.validation)),
                 "earlier": self.earlier,
+                "pretrained": self.pretrained,
                 "inputs": self.inputs,
                 "history": history,
                 **(found or {}),

@@ -29,7 +29,7 @@ class WatchedFolder:
     def before(self, target: Path) -> None:
         """Rename what is there, unless it is as a command wrote it. Raises EngineError("cannot-write")."""
         name = self._name(target)
-        if name is None or not target.is_file() or self._hashes.get(name) == _hash(target):
+        if name is None or not target.is_file() or self._is_as_written(name, target):
             return
         aside = _free_name(target)
         try:
@@ -53,6 +53,12 @@ class WatchedFolder:
     def about(self) -> dict[str, list[str]]:
         """For a command's answer."""
         return {"kept": self.kept} if self.kept else {}
+
+    def _is_as_written(self, name: str, target: Path) -> bool:
+        now = _hash(target)
+        if self._hashes.get(name) != now:  # another process may have written it since
+            self._hashes |= _read_record(self.folder / RECORD)
+        return self._hashes.get(name) == now
 
     def _name(self, target: Path) -> str | None:
         """Below the folder; None of what lies elsewhere."""

@@ -106,6 +106,49 @@ def _known_layer(name: str) -> str:
     return name
 
 
+def widened(network: nn.Module, name: str, arguments: dict[str, Any]) -> nn.Module:
+    """A network with more outputs than `network` has, which comes after its own: these stay what they are, the weights
+    of new ones are fresh.
+
+    name, arguments: of the wider network, see `build`. Raises EngineError("not-widened") where its outputs are mixed in
+    a way that is not known.
+    """
+    wide, before = build(name, arguments), network.state_dict()
+    outputs = {key: value.shape for key, value in before.items()}
+    state = wide.state_dict()
+    if state.keys() != before.keys():
+        raise _not_widened(name)
+    transposed = {
+        f"{path}.weight" for path, m in wide.named_modules() if isinstance(m, nn.modules.conv._ConvTransposeNd)
+    }
+    for key, value in state.items():
+        was = outputs[key]
+        if value.ndim != len(was) or any(now < then for now, then in zip(value.shape, was, strict=True)):
+            raise _not_widened(name)
+        if value.shape != was and value.ndim > 1:  # what is new must not reach the old outputs
+            out = 1 if key in transposed else 0
+            value.narrow(out, 0, was[out]).zero_()
+        value[tuple(slice(n) for n in was)].copy_(before[key])
+    wide.load_state_dict(state)
+    return wide
+
+
+def check_widened(network: nn.Module, wide: nn.Module, patch: Tensor) -> None:
+    """Raises EngineError("not-widened") unless the first outputs of both are the same. patch: (1, C, *patch)."""
+    with torch.no_grad():
+        before, now = network.eval()(patch), wide.eval()(patch)
+    if not torch.allclose(before, now[:, : before.shape[1]], atol=1e-4, rtol=1e-4):
+        raise _not_widened(type(network).__name__)
+
+
+def _not_widened(name: str) -> EngineError:
+    return EngineError(
+        "not-widened",
+        f"The network {name} of this model cannot be given more classes with its own ones kept; train a new model, or "
+        "leave the new classes out.",
+    )
+
+
 def add_to_logits(network: nn.Module, offsets: Tensor, run: Callable[[], Tensor]) -> bool:
     """Add (K,) offsets to what the network gives, in the bias of its last layer. run: the network, which changes with
     nothing but its weights, on some patch. False, and the network as it was, where no bias does just that."""

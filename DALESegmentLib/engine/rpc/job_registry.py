@@ -33,7 +33,7 @@ WARM = (
 """Imported while there is nothing to do, so that the first job does not wait for it."""
 
 PATHS: dict[str, tuple[str, ...]] = {
-    "train": ("model", "run"),
+    "train": ("model", "run", "written_back"),
     "finetune": ("model", "run", "written_back"),
     "predict": ("extents_csv", "items.segmentation", "items.probabilities"),
     "confidence": ("extents_csv", "items.confidence", "items.shown", "items.label_source"),

@@ -133,8 +133,9 @@ class RemoteEngine:
         for name in ("audit", "probabilities", "decisions"):
             if isinstance(asked.get(name), str):
                 parameters[name] = carrier.send(Path(asked[name]))
-        if isinstance(asked.get("model"), str):
-            parameters["model"] = _send_model(Path(asked["model"]), carrier)
+        for name in ("model", "pretrained_weights"):
+            if isinstance(asked.get(name), str):
+                parameters[name] = _send_model(Path(asked[name]), carrier)
         if isinstance(asked.get("cases"), dict):
             parameters["cases"] = _send_cases(asked["cases"], carrier)
         if out is not None:

@@ -132,9 +132,10 @@ def finetuning(
     progress: Progress,
     *,
     deadline: float | None = None,
+    before: nn.Module | None = None,
 ) -> Trainer:
     """A training that starts from `network`, in a process of its own. deadline: on the monotonic clock, instead of the
-    settings' seconds.
+    settings' seconds; before: the network that its predictions are held to, itself by default.
 
     Its batches are half as large: twice as many steps do more for what is learned by heart. Labels are not refined: it
     goes on with what the training it comes from proposed, and a budget is for what was corrected.
@@ -149,7 +150,7 @@ def finetuning(
         settings,
         network,
         cases,
-        DistillationLoss(plan, settings, network),
+        DistillationLoss(plan, settings, before or network),
         sampler,
         device,
         progress,
