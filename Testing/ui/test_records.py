@@ -48,6 +48,7 @@ def test_nobody_sees_the_comparison_before_their_own_sign_off(both, caplog, open
     for button in (ui.agreementButton, ui.reportButton):
         caplog.clear()
         click(button)
+        wait(both)
         assert "sign off your own reading before you see theirs" in caplog.text
     assert not both.logic.workflow.busy
     assert not ui.adjudicateButton.enabled
