@@ -101,10 +101,14 @@ class Records:
         decisions also as a structured report. Raises EngineError "not-signed-off", "no-records"."""
         from .export import Exporter
 
-        folder, name = self._folder(everything), self._workflow.review.reading.reader.name
+        reading = self._workflow.review.reading
+        folder, name, writer = self._folder(everything), reading.reader.name, reading.logWriter()
+        atHand = None if writer is None else writer.results
 
         def check() -> None:
             """In the place of cases, of which the report needs none."""
+            if atHand is not None:
+                requireSeen(atHand, name, isReader=True)
             for results in [path for path in folder.iterdir() if path.is_dir()] if everything else [folder]:
                 requireSeen(results, name)
 
@@ -142,14 +146,18 @@ class Records:
         return writer is not None and writer.hasDecided()
 
 
-def requireSeen(results: Path, name: str) -> None:
-    """Who has decided about an image sees what the others decided once they signed it off. On any thread. Raises
-    EngineError "not-signed-off"."""
+def requireSeen(results: Path, name: str, *, isReader: bool = False) -> None:
+    """Who reads an image sees what the others decided once they signed it off. On any thread. isReader: whether they
+    read it although they decided nothing yet. Raises EngineError "not-signed-off"."""
     folder = results / LOGS
     states = [history.state() for log in find_logs(folder) if (history := _history(log))] if folder.is_dir() else []
     decided = [(d, state) for state in states for d in state.standing.values()]
     left = {d.case for d, state in decided if same_reader(d.annotator, name) and d.case not in state.signed}
-    if left and any(not same_reader(d.annotator, name) for d, _state in decided):
+    others = [d.case for d, _state in decided if not same_reader(d.annotator, name)]
+    signed = any(same_reader(s.annotator, name) for state in states for s in state.signed.values())
+    if isReader and others and not signed:
+        left |= {others[0]}
+    if left and others:
         text = _("{case} was read by others, too; sign off your own reading before you see theirs.")
         raise EngineError("not-signed-off", text.format(case=sorted(left)[0]))
 
