@@ -43,6 +43,9 @@ class Exporter:
         table = workflow.state.regionTable
         if table is None:
             raise EngineError("no-review", "There are no regions yet; list the doubtful regions first.")
+        if other := workflow.review.reading.hiddenReader():
+            text = _("The list holds what {name} decided; press Read blind to decide on your own.")
+            raise EngineError("other-reader", text.format(name=other))
         image, segmentation = workflow.review.reviewedNames() + [""] * (2 - len(workflow.review.reviewedNames()))
         rows, stem = decisionRows(table), f"review-{_fileName(image or 'image')}"
         record = {

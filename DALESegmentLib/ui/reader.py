@@ -27,9 +27,10 @@ def saveReader(reader: Reader) -> None:
         settings.setValue(f"{SETTINGS}/{part}", " ".join(text.split()))
 
 
-def currentReader(state: Any) -> Reader:
-    """The one whose name stands in the panel; role and instruction as they were saved for that name."""
-    name, saved = " ".join(state.reviewer.split()), savedReader()
+def currentReader(state: Any, saved: Reader | None = None) -> Reader:
+    """The one whose name stands in the panel; role and instruction as they were saved for that name. saved: what is in
+    the settings, where that is known already."""
+    name, saved = " ".join(state.reviewer.split()), saved or savedReader()
     if saved.name and reader_key(saved.name) != reader_key(name):
         return Reader(name)
     return Reader(name, saved.role, saved.instruction)

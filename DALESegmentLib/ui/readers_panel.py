@@ -11,7 +11,7 @@ from slicer.i18n import tr as _
 from ..engine.core.errors import EngineError
 from ..engine.review.readers import SCORES, Reader, SignOff, reader_key
 from .own_reading import OwnReading
-from .reader import currentReader, savedReader, saveReader
+from .reader import savedReader, saveReader
 from .records import Records
 from .review_keys import ReviewKeys, signOffLegend
 from .signals import connect
@@ -158,12 +158,9 @@ class ReadersPanel:
     def _keepReader(self) -> None:
         ui = self._ui
         saveReader(Reader(ui.reviewerEdit.text, ui.roleEdit.text, ui.instructionEdit.text))
-        self._workflow.onChanged()
-
-    def showReader(self) -> None:
-        """Role and instruction of the name that stands there now."""
-        reader = currentReader(self._workflow.state)
-        self._ui.roleEdit.text, self._ui.instructionEdit.text = reader.role, reader.instruction
+        if self._workflow.review is not None:
+            self._workflow.review.reading.renewReader()
+            self._workflow.onChanged()
 
     def _keepReason(self) -> None:
         if self._workflow.review is not None:

@@ -12,7 +12,7 @@ from ..engine.core.errors import EngineError
 from ..engine.review.readers import Reader, SignOff, same_reader
 from ..mrml import decisions, regions
 from ..mrml.scene import FINGERPRINT, referencedNodes
-from .reader import currentReader, requireSigned
+from .reader import currentReader, requireSigned, savedReader
 from .review_log_writer import OtherReaders, ReviewLogWriter, reviewLogFolder
 
 CASE = "DALESegment.Case"
@@ -25,7 +25,12 @@ class Reading:
     def __init__(self, state: Any) -> None:
         self.state = state
         self.reason = ""  # in the reader's words, of the next decision
+        self._saved = savedReader()
         self._writer: ReviewLogWriter | None = None
+
+    def renewReader(self) -> None:
+        """Other settings were saved."""
+        self._saved = savedReader()
 
     def close(self) -> None:
         """The scene goes, or another review begins: let the log on disk go."""
@@ -36,7 +41,7 @@ class Reading:
     @property
     def reader(self) -> Reader:
         """Who decides."""
-        return currentReader(self.state)
+        return currentReader(self.state, self._saved)
 
     @property
     def folder(self) -> Path:

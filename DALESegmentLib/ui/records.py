@@ -18,7 +18,7 @@ from ..engine.core.files import replacing
 from ..engine.dale.issues import Region
 from ..engine.io.array_cases import save_array_case
 from ..engine.io.case import label_fingerprint
-from ..engine.review.decisions import write_regions_json
+from ..engine.review.decisions import History, write_regions_json
 from ..engine.review.log import read_history
 from ..engine.review.readers import LOGS, one_spelling, same_reader
 from ..engine.review.verify import Verified, find_logs, verify_folder
@@ -55,17 +55,18 @@ class Records:
         writer, table = reading.logWriter(), workflow.state.regionTable
         if writer is None or not review_baseline.hasBaseline(table):
             raise EngineError("no-review", _("There is no list yet; list the doubtful regions first."))
-        self._requireSeen(writer.results)
+        name = reading.reader.name
         rows, baseline = regions.rowsFromTable(table), review_baseline.baselineCase(table)
-        regionMap, results = review_baseline.regionMap(table), workflow.session.newFolder("agreement")
+        regionMap, results = review_baseline.regionMapView(table), workflow.session.newFolder("agreement")
         taken, tableId = workflow.session.takeImages(workflow.session.images[:1]), table.GetID()
 
         def write() -> dict[str, Any]:
+            requireSeen(writer.results, name)
             case = taken.case()
             case.name, case.label, case.class_names = reading.case, baseline.label, baseline.class_names
             writeResults(results, case.name, rows, regionMap, np.asarray(case.label))
             for log in find_logs(writer.results / LOGS):
-                if log.is_file() and _isReadable(log):
+                if _history(log) is not None:
                     shutil.copy2(log, results / LOGS / log.name)
             save_array_case(case, results / "case")
             return {"items": [{"name": case.name, "arrays": str(results / "case")}]}
@@ -98,10 +99,18 @@ class Records:
     def report(self, everything: bool, say: Say) -> None:
         """Write the report about the case at hand, or about all, and open it; where the image is DICOM, this reader's
         decisions also as a structured report. Raises EngineError "not-signed-off", "no-records"."""
-        folder = self._folder(everything)
-        for results in [folder] if not everything else [path for path in folder.iterdir() if path.is_dir()]:
-            self._requireSeen(results)
         from .export import Exporter
+
+        reading = self._workflow.review.reading
+        folder, name, writer = self._folder(everything), reading.reader.name, reading.logWriter()
+        atHand = None if writer is None else writer.results
+
+        def check() -> None:
+            """In the place of cases, of which the report needs none."""
+            if atHand is not None:
+                requireSeen(atHand, name, isReader=True)
+            for results in [path for path in folder.iterdir() if path.is_dir()] if everything else [folder]:
+                requireSeen(results, name)
 
         def done(answer: dict[str, Any]) -> None:
             made = "" if everything else Exporter(self._workflow).dicomReview(folder, "reader")
@@ -112,7 +121,7 @@ class Records:
             say("\n".join(filter(None, (said, wrong if answer["bad"] else "", made))))
             openFile(Path(answer["html"]))
 
-        self._workflow.request("report", {"folder": str(folder), "overwrite": True}, done)
+        self._workflow.request("report", {"folder": str(folder), "overwrite": True}, done, check)
 
     def verify(self, everything: bool, say: Say) -> None:
         """Whether the logs of the case, or all, are as they were written. Raises EngineError "no-records"."""
@@ -136,26 +145,21 @@ class Records:
         writer = self._workflow.review.reading.logWriter()
         return writer is not None and writer.hasDecided()
 
-    def _requireSeen(self, results: Path) -> None:
-        """Who has decided about an image sees what the others decided once they signed it off."""
-        name = self._workflow.review.reading.reader.name
-        for log in find_logs(results / LOGS) if (results / LOGS).is_dir() else ():
-            if not _isReadable(log):
-                continue
-            state = read_history(log).state()
-            own = [d for d in state.standing.values() if same_reader(d.annotator, name)]
-            left = {d.case for d in own} - set(state.signed)
-            if left and self._othersIn(results, name):
-                raise EngineError(
-                    "not-signed-off",
-                    _("{case} was read by others, too; sign off your own reading before you see theirs.").format(
-                        case=sorted(left)[0]
-                    ),
-                )
 
-    def _othersIn(self, results: Path, name: str) -> bool:
-        histories = [read_history(log) for log in find_logs(results / LOGS) if _isReadable(log)]
-        return any(not same_reader(d.annotator, name) for h in histories for d in h.state().standing.values())
+def requireSeen(results: Path, name: str, *, isReader: bool = False) -> None:
+    """Who reads an image sees what the others decided once they signed it off. On any thread. isReader: whether they
+    read it although they decided nothing yet. Raises EngineError "not-signed-off"."""
+    folder = results / LOGS
+    states = [history.state() for log in find_logs(folder) if (history := _history(log))] if folder.is_dir() else []
+    decided = [(d, state) for state in states for d in state.standing.values()]
+    left = {d.case for d, state in decided if same_reader(d.annotator, name) and d.case not in state.signed}
+    others = [d.case for d, _state in decided if not same_reader(d.annotator, name)]
+    signed = any(same_reader(s.annotator, name) for state in states for s in state.signed.values())
+    if isReader and others and not signed:
+        left |= {others[0]}
+    if left and others:
+        text = _("{case} was read by others, too; sign off your own reading before you see theirs.")
+        raise EngineError("not-signed-off", text.format(case=sorted(left)[0]))
 
 
 def writeResults(folder: Path, case: str, rows: list[Region], regionMap: np.ndarray | None, label: np.ndarray) -> None:
@@ -199,9 +203,9 @@ def _difference(item: dict[str, Any]) -> str:
     return f"{READERS_DISAGREE}: {'; '.join(parts)}."
 
 
-def _isReadable(log: Path) -> bool:
+def _history(log: Path) -> History | None:
+    """None where the log is damaged, or gone."""
     try:
-        read_history(log)
+        return read_history(log) if log.is_file() else None
     except EngineError:
-        return False
-    return True
+        return None

@@ -43,14 +43,31 @@ def both(reviewed):
     return reviewed
 
 
-def test_nobody_sees_the_comparison_before_their_own_sign_off(both, caplog, opened):
+def test_nobody_sees_the_comparison_before_their_own_sign_off(both, opened):
     ui = both.ui
     for button in (ui.agreementButton, ui.reportButton):
-        caplog.clear()
         click(button)
-        assert "sign off your own reading before you see theirs" in caplog.text
+        wait(both)
+        assert "sign off your own reading before you see theirs" in ui.statusLabel.text
+        both.logic.workflow.onMessage("")
     assert not both.logic.workflow.busy
     assert not ui.adjudicateButton.enabled
+    assert not opened
+
+
+def test_nothing_of_the_first_is_reported_or_exported_before_the_second_begins(reviewed, opened, caplog):
+    ui = reviewed.ui
+    sign_in(reviewed, "Dr A")
+    read(reviewed, "C")
+    sign_in(reviewed, "Dr B", "resident")
+    click(ui.exportDecisionsButton)
+    assert "press Read blind" in caplog.text
+    for scope in (0, 1):
+        ui.recordScopeComboBox.currentIndex = scope
+        click(ui.reportButton)
+        wait(reviewed)
+        assert "sign off your own reading before you see theirs" in ui.statusLabel.text
+        reviewed.logic.workflow.onMessage("")
     assert not opened
 
 

@@ -83,6 +83,19 @@ def followed(confirmed: int, violated: int) -> str:
     return f"{confirmed - violated:,} of {confirmed:,} confirmed voxels"
 
 
+def _runs_in(trusted: np.ndarray, label: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """First voxel, voxels and label value of each run, (R,) int64."""
+    values = np.where(trusted, label.astype(np.int64), -1).ravel()
+    starts = np.flatnonzero(np.diff(values, prepend=-1)) if values.size else np.array([], int)
+    counts = np.append(starts[1:], values.size)[: len(starts)] - starts
+    kept = values[starts] >= 0
+    return starts[kept], counts[kept], values[starts[kept]]
+
+
+def _as_runs(starts: np.ndarray, counts: np.ndarray, values: np.ndarray) -> tuple[Run, ...]:
+    return tuple(zip(starts.tolist(), counts.tolist(), values.tolist(), strict=True))
+
+
 def _apart(array: np.ndarray) -> np.ndarray:
     """With an empty column at the end, so that no run goes on in the next row. bool or whole numbers."""
     return np.pad(array, [(0, 0)] * (array.ndim - 1) + [(0, 1)])
@@ -116,29 +129,19 @@ class TrustedVoxels:
             raise EngineError(
                 "geometry-mismatch", "The decision and the label lie on different voxels; review this label again."
             )
-        values = np.where(trusted, label.astype(np.int64), -1).ravel()
-        starts = np.flatnonzero(np.diff(values, prepend=-1)) if values.size else np.array([], int)
-        stops = np.append(starts[1:], values.size)
-        runs = [
-            (int(start), int(stop - start), int(values[start]))
-            for start, stop in zip(starts, stops, strict=True)
-            if values[start] >= 0
-        ]
-        return TrustedVoxels(image, tuple(trusted.shape), tuple(runs))
+        return TrustedVoxels(image, tuple(trusted.shape), _as_runs(*_runs_in(trusted, label)))
 
     @staticmethod
     def within(
         trusted: np.ndarray, label: np.ndarray, box: tuple[slice, ...], shape: tuple[int, ...], image: str
     ) -> TrustedVoxels:
         """As `of`, of arrays on a box of the image, whose arrays have that shape."""
-        found = TrustedVoxels.of(_apart(trusted), _apart(label), image).runs
+        starts, counts, values = _runs_in(_apart(trusted), _apart(label))
         width = trusted.shape[-1]
-        starts, counts, values = np.array(found, np.int64).reshape(-1, 3).T
         row, column = np.divmod(starts, width + 1)
         corner = np.unravel_index(row * width + column, trusted.shape)
         first = np.ravel_multi_index([n + side.start for n, side in zip(corner, box, strict=True)], shape)
-        runs = zip(first.tolist(), counts.tolist(), values.tolist(), strict=True)
-        return TrustedVoxels(image, tuple(shape), tuple(runs))
+        return TrustedVoxels(image, tuple(shape), _as_runs(first, counts, values))
 
     def put(self, trusted: np.ndarray, label: np.ndarray) -> None:
         """Set these voxels in (*grid) arrays. Raises EngineError("geometry-mismatch")."""
@@ -159,8 +162,12 @@ class TrustedVoxels:
     def from_dict(data: Mapping[str, Any]) -> TrustedVoxels:
         """Raises KeyError, TypeError, ValueError for anything else."""
         shape = tuple(int(n) for n in data["shape"])
-        runs = tuple((int(start), int(count), int(value)) for start, count, value in data["runs"])
         voxels = int(np.prod(shape, dtype=object)) if shape else 0
-        if any(start < 0 or count < 1 or start + count > voxels or value < 0 for start, count, value in runs):
+        try:
+            runs = np.array(data["runs"], np.int64).reshape(len(data["runs"]), 3)
+        except OverflowError as error:
+            raise ValueError("runs outside the image") from error
+        starts, counts, values = runs.T
+        if (starts < 0).any() or (counts < 1).any() or (values < 0).any() or (counts > voxels - starts).any():
             raise ValueError("runs outside the image")
-        return TrustedVoxels(str(data["image"]), shape, runs)
+        return TrustedVoxels(str(data["image"]), shape, _as_runs(starts, counts, values))
