@@ -10,6 +10,7 @@ from slicer.i18n import tr as _
 
 from ..engine.core.errors import EngineError
 from ..engine.review.readers import SCORES, Reader, SignOff, reader_key
+from ..mrml.regions import OPEN, PARTLY, rowState
 from .own_reading import OwnReading
 from .reader import savedReader, saveReader
 from .records import Records
@@ -182,7 +183,9 @@ class ReadersPanel:
         if not score:
             raise EngineError("no-score", _("Give the case a verdict first: Alt+1 (unusable) to Alt+5 (very good)."))
         self._withReason(lambda reason: self._workflow.review.reading.signOff(score, reason))
-        left = [state for _row, state, _pieces in self._workflow.review.rows() if state in ("open", "partly")]
+        review = self._workflow.review
+        known = review.decisions()
+        left = [row for row in review.regions() if rowState(row, known) in (OPEN, PARTLY)]
         said = _("Signed off: {score} {words}.").format(score=score, words=WORDS[score])
         open = _("{count} rows were left open.").format(count=len(left)) if left else ""
         self._workflow.onMessage(f"{said} {open}".strip())

@@ -1,6 +1,6 @@
 """Measure the promises about time and memory, each against its reference in the same run:
 
-    python -m benchmarks.speed                              everything, about a quarter of an hour on two cores
+    python -m benchmarks.speed                              everything, about 25 minutes on two quiet cores
     python -m benchmarks.speed --only region start          parts of it
     python -m benchmarks.speed --quick --out none           whether it works: small, and nothing is called met
 
