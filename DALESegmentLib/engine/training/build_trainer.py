@@ -134,14 +134,14 @@ def finetuning(
     deadline: float | None = None,
     before: nn.Module | None = None,
 ) -> Trainer:
-    """A training that starts from `network`, in a process of its own. deadline: on the monotonic clock, instead of the
-    settings' seconds; before: the network that its predictions are held to, itself by default.
+    """A training that starts from `network`. cases, validation: the rank's own; deadline: on the monotonic clock,
+    instead of the settings' seconds; before: the network that its predictions are held to, itself by default.
 
     Its batches are half as large: twice as many steps do more for what is learned by heart. Labels are not refined: it
     goes on with what the training it comes from proposed, and a budget is for what was corrected.
     """
     half = plan.model_copy(update={"batch_size": max(2, -(-plan.batch_size // 2))})
-    sampler = FinetuneSampler(cases, half, settings.finetune)
+    sampler = FinetuneSampler(cases, half, settings.finetune, ranks=current())
     budget = TimeBudget(settings.seconds, deadline)
     best = BestOnReview(sampler, budget)
     outputs = [] if checkpoint is None else [RunOutputs(checkpoint, best)]
