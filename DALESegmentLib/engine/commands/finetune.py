@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,7 @@ from ..training.build_trainer import finetuning
 from ..training.checkpoint import Checkpoint, load_labels
 from ..training.rater_labels import with_consensus
 from ..training.rehearsal import without_background
+from ..training.run_log import Logger, check_logger
 from ..training.trainer import Trainer
 from ..training.validation import (
     load_held_out,
@@ -59,13 +61,10 @@ from .training_run import ENCODING, Run, check_enough, describe_accepted, train_
 
 TRUSTED_SHARE = 0.5
 """Of the cross-entropy of a batch that holds trusted voxels, about so much is theirs at least."""
-REPLAY_READ = 0.2
-"""Earlier cases are read until so much of the budget is spent."""
-LEARNING = 0.2
-"""Of the budget, however long the rest takes."""
-SAFETY = 1.2
-WRITING = 0.3
-"""Seconds for the model's files."""
+REPLAY_READ, LEARNING = 0.2, 0.2
+"""Of the budget: earlier cases are read until so much is spent; so much is for learning, however long the rest takes."""
+SAFETY, WRITING = 1.2, 0.3
+"""Of the time that judging takes; seconds for the model's files."""
 UNLIMITED = 9_999
 """Epochs, and steps in each."""
 
@@ -81,12 +80,14 @@ class FinetuneParameters(Parameters):
     seed: int = Field(0, ge=0, le=LARGEST_SEED)
     device: str = "auto"
     overwrite: bool = False
+    logger: Logger | None = None
     bias_correction: bool = True
     """Undo elsewhere the systematic bias that corrections in many places show."""
 
 
 def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
     asked = FinetuneParameters.model_validate(parameters)
+    check_logger(asked.logger)
     source = find_bundle(asked.model).resolve()
     if asked.out.resolve() in (run_of(source), *source.parents[:1], source):
         raise EngineError(
@@ -167,9 +168,8 @@ def _finetune(asked: FinetuneParameters, progress: Progress) -> dict[str, Any]:
     checkpoint = Checkpoint(asked.out, ranks)
 
     def make(learned: list[PreparedCase], validated: list[PreparedCase], part: Progress) -> Trainer:
-        return finetuning(
-            plan, settings, network, learned, validated, checkpoint, device, part, deadline=deadline, before=before_it
-        )
+        trainer = partial(finetuning, deadline=deadline, before=before_it, logger=asked.logger)
+        return trainer(plan, settings, network, learned, validated, checkpoint, device, part)
 
     result = train_and_record(
         record,

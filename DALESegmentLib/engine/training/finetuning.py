@@ -111,7 +111,9 @@ def score_on_review(network: nn.Module, patches: list[Batch], ranks: Ranks | Non
             total = torch.bincount(mine, counted, minlength=classes) + torch.bincount(given, counted, minlength=classes)
             sizes = sizes + total.cpu()
     network.train(was)
-    wrong, confirmed, both, sizes = map(sum, zip(*_of_all(ranks, (wrong, confirmed, both, sizes)), strict=True))
+    shares = _of_all(ranks, (wrong, confirmed, both, sizes))
+    wrong, confirmed = sum(share[0] for share in shares), sum(share[1] for share in shares)
+    both, sizes = (torch.stack([share[n] for share in shares]).sum(0) for n in (2, 3))
     scores = [dice(n, size) for n, size in zip(both[1:].tolist(), sizes[1:].tolist(), strict=True)]
     replay = mean_of(scores)
     return ReviewScore(wrong, confirmed, 1.0 if replay is None else replay)
