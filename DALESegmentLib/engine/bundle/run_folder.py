@@ -5,6 +5,7 @@ checkpoint.json          what the checkpoint consists of, see `checkpoint`
 checkpoint/              its files: the labels, what was learned about them, and all that a resume takes
 recalibration.json       what review has found out about the confidence, where there was one, see `training.validation`
 held_out.json            hashes of the images that are validated on, see `training.validation`
+metrics.csv              the history, a row an epoch; tensorboard/, mlruns/: the same for these programs, where asked
 run.lock                 who is training there, while somebody is, see `only_training_in`
 bundle/                  the model, a MONAI bundle; whole at every moment from the first epoch on
 nnunet/, monai/          the same for the program that the first model came from, where it came from one
@@ -29,6 +30,7 @@ EARLIER_FILES = ("checkpoint.safetensors", "labels.safetensors")
 """What held the checkpoint before it had a folder."""
 HELD_OUT_FILE = "held_out.json"
 RECALIBRATION_FILE = "recalibration.json"
+METRICS_FILE, TENSORBOARD_FOLDER, MLFLOW_FOLDER = "metrics.csv", "tensorboard", "mlruns"
 LOCK_FILE = "run.lock"
 BUNDLE_FOLDER = "bundle"
 WRITTEN_BACK = ("nnunet", "monai")
@@ -69,11 +71,13 @@ def claim_run_folder(folder: Path, *, overwrite: bool) -> None:
     only to one that can start. Raises EngineError where another training was there first."""
     check_run_folder(folder, overwrite=overwrite)
     try:
-        for name in (RUN_FILE, CHECKPOINT_FILE, *EARLIER_FILES, HELD_OUT_FILE, RECALIBRATION_FILE):
+        for name in (RUN_FILE, METRICS_FILE, CHECKPOINT_FILE, *EARLIER_FILES, HELD_OUT_FILE, RECALIBRATION_FILE):
             remove(folder / name)
         for name in (
             CHECKPOINT_FOLDER,
             BUNDLE_FOLDER,
+            TENSORBOARD_FOLDER,
+            MLFLOW_FOLDER,
             *WRITTEN_BACK,
         ):  # all of it: what a new bundle keeps of an old one is not its
             remove(folder / name)

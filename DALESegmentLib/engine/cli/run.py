@@ -265,7 +265,7 @@ def duration(seconds: float) -> str:
     return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
-SHARED = ("train",)
+SHARED = ("train", "finetune")
 """What several processes can do together."""
 
 

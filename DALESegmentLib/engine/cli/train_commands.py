@@ -32,6 +32,11 @@ class Method(str, Enum):
     plain = "plain"
 
 
+class Logger(str, Enum):
+    tensorboard = "tensorboard"
+    mlflow = "mlflow"
+
+
 class Normalise(str, Enum):
     case = "case"
     slice = "slice"
@@ -66,6 +71,10 @@ LearningRate = Annotated[
 BatchSize = Annotated[
     int | None,
     typer.Option(min=1, help="Patches a step; chosen from the images by default.", rich_help_panel=COMPUTING),
+]
+LoggerOption = Annotated[
+    Logger | None,
+    typer.Option("--logger", help="Also log for this program, besides metrics.csv.", rich_help_panel=COMPUTING),
 ]
 Part = Annotated[bool | None, typer.Option(help="A part of DALE, on by default.", rich_help_panel=METHOD)]
 OptionalPart = Annotated[
@@ -173,6 +182,7 @@ def train(
         ),
     ] = False,
     overwrite: Overwrite = False,
+    logger: LoggerOption = None,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
@@ -208,6 +218,7 @@ def train(
         validation=validation,
         resume=resume,
         overwrite=overwrite,
+        logger=None if logger is None else logger.value,
     )
     perform("train", parameters, as_json, summaries.training, quiet)
 
@@ -224,6 +235,7 @@ def finetune(
     seed: Seed = None,
     device: Device = None,
     overwrite: Overwrite = False,
+    logger: LoggerOption = None,
     bias_correction: BiasCorrection = None,
     quiet: Quiet = False,
     as_json: Json = False,
@@ -240,6 +252,7 @@ def finetune(
         seed=seed,
         device=device,
         overwrite=overwrite,
+        logger=None if logger is None else logger.value,
         bias_correction=bias_correction,
     )
     perform("finetune", parameters, as_json, summaries.finetuning, quiet, summaries.refusal)

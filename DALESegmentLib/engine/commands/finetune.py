@@ -7,9 +7,10 @@ be found, which prevents forgetting.
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,12 @@ import torch
 from pydantic import Field, ValidationError
 from torch import Tensor
 
+from .. import __version__
 from ..bundle.lineage import ancestry_of
 from ..bundle.open_model import files_of_folds, write_back
 from ..bundle.run_folder import RUN_FILE, find_bundle, run_folder, run_of
 from ..core.device import choose_device
+from ..core.distributed import Ranks, current
 from ..core.errors import EngineError
 from ..core.files import read_json
 from ..core.progress import Progress
@@ -39,24 +42,29 @@ from ..training.build_trainer import finetuning
 from ..training.checkpoint import Checkpoint, load_labels
 from ..training.rater_labels import with_consensus
 from ..training.rehearsal import without_background
+from ..training.run_log import Logger, check_logger
 from ..training.trainer import Trainer
-from ..training.validation import load_held_out, load_recalibration, save_recalibration, validation_dice, with_outcome
+from ..training.validation import (
+    load_held_out,
+    load_recalibration,
+    save_recalibration,
+    validation_dice,
+    with_outcome,
+    with_outcomes_of_all,
+)
 from .dataset import check_image_order, find_labelled, read_labelled, report_held_out_for_test, unite_with_model
 from .model_acceptance import ReviewedCase, compare_scores, score_reviewed
 from .parameters import CasesParameter, Parameters
 from .prepared_cases import check_fits, of_source, prepare_source
 from .pretrained import Pretrained, still_held_out
-from .training_run import ENCODING, Run, describe_accepted, train_and_record
+from .training_run import ENCODING, Run, check_enough, describe_accepted, train_and_record
 
 TRUSTED_SHARE = 0.5
 """Of the cross-entropy of a batch that holds trusted voxels, about so much is theirs at least."""
-REPLAY_READ = 0.2
-"""Earlier cases are read until so much of the budget is spent."""
-LEARNING = 0.2
-"""Of the budget, however long the rest takes."""
-SAFETY = 1.2
-WRITING = 0.3
-"""Seconds for the model's files."""
+REPLAY_READ, LEARNING = 0.2, 0.2
+"""Of the budget: earlier cases are read until so much is spent; so much is for learning, however long the rest takes."""
+SAFETY, WRITING = 1.2, 0.3
+"""Of the time that judging takes; seconds for the model's files."""
 UNLIMITED = 9_999
 """Epochs, and steps in each."""
 
@@ -72,12 +80,14 @@ class FinetuneParameters(Parameters):
     seed: int = Field(0, ge=0, le=LARGEST_SEED)
     device: str = "auto"
     overwrite: bool = False
+    logger: Logger | None = None
     bias_correction: bool = True
     """Undo elsewhere the systematic bias that corrections in many places show."""
 
 
 def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
     asked = FinetuneParameters.model_validate(parameters)
+    check_logger(asked.logger)
     source = find_bundle(asked.model).resolve()
     if asked.out.resolve() in (run_of(source), *source.parents[:1], source):
         raise EngineError(
@@ -90,7 +100,8 @@ def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
 def _finetune(asked: FinetuneParameters, progress: Progress) -> dict[str, Any]:
     started = time.monotonic()
     budget = Budget(started, asked.seconds)
-    device = choose_device(asked.device)
+    device, ranks = choose_device(asked.device), current()
+    ranks.check_same("commands, versions or devices", (__version__, device.type, asked.model_dump(mode="json")))
     start = Pretrained.open(asked.model, device)
     plan = start.plan
     folds = len(files_of_folds(asked.model))
@@ -105,31 +116,37 @@ def _finetune(asked: FinetuneParameters, progress: Progress) -> dict[str, Any]:
     if classes.new:
         plan = classes.widen(plan)
         progress.report(0, "reading", "; ".join(classes.sentences()))
+    torch.manual_seed(asked.seed)
     network = start.widened(plan)
     training, validation = still_held_out(found, [], held_out.names)
+    check_enough(training, ranks)
     cache = CaseCache(asked.out)
-    read = _read([*training, *validation], plan, cache, progress.part(0, 8))
-    seen = [read[s.name].statistics for s in training]
+    own_training, own_validation = ranks.shard(training), ranks.shard(validation)
+    read = _read([*own_training, *own_validation], plan, cache, progress.part(0, 8))
+    seen = ranks.all_gather([read[s.name].statistics for s in own_training])
     plan = plan.model_copy(update={"trained_on": widened(plan.trained_on, seen)})
-    cases, kept = [read[s.name].case for s in training], with_consensus([read[s.name].case for s in validation])
+    cases = [read[s.name].case for s in own_training]
+    kept = with_consensus([read[s.name].case for s in own_validation])
     # where a clinician says so, nothing may be there
-    check_foreground(
-        {case.name: bool((case.labels.target() > 0).any() or case.labels.reviewed.any()) for case in cases}
-    )
+    there = [bool((case.labels.target() > 0).any() or case.labels.reviewed.any()) for case in cases]
+    check_foreground(dict(zip((s.name for s in training), ranks.all_gather(there), strict=True)))
     records = records_of(earlier)
     unseen = {s.name for s in [*training, *validation]} | held_out.names
-    replay = prepare_earlier(
-        find_earlier(records, unseen, asked.seed), plan, cache, budget.at(REPLAY_READ), progress.part(8, 12)
-    )
-    replay = [case for case in replay if case.fingerprint not in {c.fingerprint for c in [*cases, *kept]}]
+    known_images = set[str]().union(*ranks.gather_all({c.fingerprint for c in [*cases, *kept]}))
+
+    def prepare(sources: list[CaseSource]) -> list[PreparedCase]:
+        found = prepare_earlier(sources, plan, cache, budget.at(REPLAY_READ), progress.part(8, 12))
+        return [case for case in found if case.fingerprint not in known_images]
+
+    replay = prepare_replay(find_earlier(records, unseen, asked.seed), len(training), prepare, ranks)
     if classes.new:
         start.rehearse([*cases, *kept], classes, progress.part(12, 13))
         without_background(replay)
-    settings = _settings(asked, earlier)
+    settings = _settings(asked, earlier, warm=not classes.new)
     record = Run(asked.out, plan, settings, asked.cases, training, validation, held_out, records)
     record.ancestry = ancestry_of(find_bundle(asked.model))
     record.pretrained = start.as_recorded(classes)
-    record.said = list(classes.sentences()) if classes.new else []
+    record.said = list(classes.sentences() if classes.new else ())
     labels, known = load_labels(run_folder), load_recalibration(run_folder)
 
     bias = None
@@ -143,17 +160,16 @@ def _finetune(asked: FinetuneParameters, progress: Progress) -> dict[str, Any]:
     before_it = start.padded(plan)
     predictor = Predictor(before_it, plan, device)
     judging = time.monotonic()
-    confirmed = [case for case in (read[s.name].confirmed for s in training) if case is not None]
+    confirmed = [case for case in (read[s.name].confirmed for s in own_training) if case is not None]
     before = score_reviewed(confirmed, predictor, progress.part(13, 14), looked)
-    dice = validation_dice(kept, predictor, progress.part(14, 16))
+    dice = validation_dice(kept, predictor, progress.part(14, 16), ranks)
     deadline = budget.learning_ends(time.monotonic() - judging)
     torch.manual_seed(asked.seed)
-    checkpoint = Checkpoint(asked.out)
+    checkpoint = Checkpoint(asked.out, ranks)
 
     def make(learned: list[PreparedCase], validated: list[PreparedCase], part: Progress) -> Trainer:
-        return finetuning(
-            plan, settings, network, learned, validated, checkpoint, device, part, deadline=deadline, before=before_it
-        )
+        trainer = partial(finetuning, deadline=deadline, before=before_it, logger=asked.logger)
+        return trainer(plan, settings, network, learned, validated, checkpoint, device, part)
 
     result = train_and_record(
         record,
@@ -164,17 +180,19 @@ def _finetune(asked: FinetuneParameters, progress: Progress) -> dict[str, Any]:
         earlier=labels,
         extents=settings.seconds is None,  # a budget has no time for it
     )
-    save_recalibration(asked.out, known)
-    inherit_calibration(find_bundle(asked.model), find_bundle(asked.out))
-    back = None if plan.imported is None else write_back(asked.model, asked.out / plan.imported.folder, network, plan)
+    known = with_outcomes_of_all(load_recalibration(run_folder), known, ranks)
+    if ranks.is_main:
+        save_recalibration(asked.out, known)
+        inherit_calibration(find_bundle(asked.model), find_bundle(asked.out))
+        back = plan.imported and write_back(asked.model, asked.out / plan.imported.folder, network, plan)
+        result |= {} if back is None else {"written_back": str(back)}
     network.eval()
     after = score_reviewed(confirmed, Predictor(network, plan, device), progress.part(95, 100))
-    result |= {"seconds": round(time.monotonic() - started, 2), "replayed": len(replay)}
+    result |= {"seconds": round(time.monotonic() - started, 2), "replayed": sum(ranks.gather_all(len(replay)))}
     result["bias"] = bias.describe() if bias is not None else None
-    if back is not None:
-        result["written_back"] = str(back)
-    result |= compare_scores(before, after, dice, result["validation_dice"])
-    describe_accepted(record, result)
+    result |= compare_scores(before, after, dice, result["validation_dice"], ranks)
+    if ranks.is_main:
+        describe_accepted(record, result)
     return result
 
 
@@ -189,7 +207,7 @@ def _undo_bias(
     for case in cases:
         if (before := earlier.get(case.name)) is not None:
             case.labels.restore_given(before.given)
-    bias = correct_bias(cases, kept, config.annotator_bias_config)
+    bias = correct_bias(cases, kept, config.annotator_bias_config, current().gather_all)
     if bias is not None:
         progress.report(0, "reading", f"{bias.describe()}; the other outlines are learned as if drawn so too")
     return bias
@@ -238,9 +256,9 @@ def _read(sources: list[CaseSource], plan: Plan, cache: CaseCache, progress: Pro
     return read
 
 
-def _settings(asked: FinetuneParameters, earlier: dict[str, Any]) -> TrainSettings:
-    """DALE (or plain) as the model was trained, without a warm-up: the model is warm. With a budget the clock alone
-    counts, unless steps are asked for."""
+def _settings(asked: FinetuneParameters, earlier: dict[str, Any], *, warm: bool) -> TrainSettings:
+    """DALE (or plain) as the model was trained; with a warm-up only where some class is new to the model (not `warm`),
+    whose labels would pass for errors. With a budget the clock alone counts, unless steps are asked for."""
     try:
         stored = TrainSettings.model_validate(earlier["settings"]) if earlier else TrainSettings()
     except (KeyError, ValidationError) as error:
@@ -252,7 +270,9 @@ def _settings(asked: FinetuneParameters, earlier: dict[str, Any]) -> TrainSettin
     clock_alone = asked.seconds is not None and not {"epochs", "steps_per_epoch"} & asked.model_fields_set
     return stored.model_copy(
         update={
-            "dale": replace(stored.dale, warm_up=0.0, bias_correction=asked.bias_correction),
+            "dale": replace(
+                stored.dale, warm_up=0.0 if warm else stored.dale.warm_up, bias_correction=asked.bias_correction
+            ),
             "epochs": UNLIMITED if clock_alone else asked.epochs,
             "steps_per_epoch": UNLIMITED if clock_alone else asked.steps_per_epoch,
             "seconds": asked.seconds,
@@ -294,6 +314,24 @@ def find_earlier(records: Sequence[Record], known: Collection[str], seed: int) -
     names = sorted(found)
     order = np.random.default_rng(seed).permutation(len(names))[:MOST]
     return [found[names[int(i)]] for i in order]
+
+
+def prepare_replay(
+    sources: Sequence[CaseSource],
+    first: int,
+    prepare: Callable[[list[CaseSource]], list[PreparedCase]],
+    ranks: Ranks,
+) -> list[PreparedCase]:
+    """The rank's own of the earlier cases, which come after `first` others. prepare: those that can be used; one that
+    some rank cannot use moves the others to another rank."""
+    left, read = list(sources), dict[str, PreparedCase]()
+    while True:
+        own = [source for i, source in enumerate(left, first) if ranks.owns(i)]
+        read |= {case.name: case for case in prepare([source for source in own if source.name not in read])}
+        unusable = set().union(*ranks.gather_all({source.name for source in own} - set(read)))
+        if not unusable:
+            return [read[source.name] for source in own]
+        left = [source for source in left if source.name not in unusable]
 
 
 def prepare_earlier(

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from ..core.distributed import Ranks
 from ..core.progress import Progress
 from ..inference.predictor import Predictor
 from ..io.case import Case
@@ -70,18 +71,26 @@ def score_reviewed(
 
 
 def compare_scores(
-    before: ReviewedScore, after: ReviewedScore, dice_before: float | None, dice_after: float | None
+    before: ReviewedScore,
+    after: ReviewedScore,
+    dice_before: float | None,
+    dice_after: float | None,
+    ranks: Ranks | None = None,
 ) -> dict[str, Any]:
     """What the fine-tune's result says about it; `objections` are sentences, and without one it is accepted.
 
-    Without validation cases nothing is said about the Dice: validation_dice_before is then None.
+    before, after: of the rank's own cases. Without validation cases nothing is said about the Dice:
+    validation_dice_before is then None.
     """
     unlearned = sum(int((right & ~after.right[name]).sum()) for name, right in before.right.items())
     were_right = sum(int(right.sum()) for right in before.right.values())
+    own = (unlearned, were_right, before.violated, after.violated, after.confirmed)
+    every = zip(*(ranks or Ranks()).gather_all(own), strict=True)
+    unlearned, were_right, violated_before, violated, confirmed = (sum(each) for each in every)
     objections = []
-    if unlearned > (TRADED_SHARE if after.violated < before.violated else UNLEARNED_SHARE) * were_right:
+    if unlearned > (TRADED_SHARE if violated < violated_before else UNLEARNED_SHARE) * were_right:
         objections.append(
-            f"The new model follows {followed(after.confirmed, after.violated)} and unlearned {unlearned:,} that the "
+            f"The new model follows {followed(confirmed, violated)} and unlearned {unlearned:,} that the "
             "earlier one had right."
         )
     if dice_before is not None and dice_after is not None and dice_before - dice_after > DICE_MARGIN:
@@ -89,8 +98,8 @@ def compare_scores(
             f"The Dice of the validation cases fell from {dice_before:.3f} to {dice_after:.3f} with the new model."
         )
     return {
-        "confirmed_voxels": after.confirmed,
-        "confirmed_violated": after.violated,
+        "confirmed_voxels": confirmed,
+        "confirmed_violated": violated,
         "confirmed_unlearned": unlearned,
         "validation_dice_before": dice_before,
         "accepted": not objections,

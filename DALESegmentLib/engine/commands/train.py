@@ -32,6 +32,7 @@ from ..planning.plan import LARGEST_SEED, Normalise, Plan, TrainSettings, make_p
 from ..planning.preprocessing import PreparedCase
 from ..training.build_trainer import training
 from ..training.checkpoint import Checkpoint
+from ..training.run_log import Logger, check_logger
 from ..training.trainer import Trainer
 from ..training.validation import held_out_of_run, load_held_out
 from .dataset import (
@@ -68,6 +69,7 @@ class TrainParameters(Parameters):
     validation: float = Field(0.2, ge=0.0, lt=1.0)
     resume: bool = False
     overwrite: bool = False
+    logger: Logger | None = None
     _dale_fields_set: frozenset[str] = PrivateAttr(default=frozenset())
 
     @model_validator(mode="wrap")
@@ -88,6 +90,7 @@ class TrainParameters(Parameters):
 
 def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
     asked = TrainParameters.model_validate(parameters)
+    check_logger(asked.logger)
     with run_folder(asked.out, resume=asked.resume, overwrite=asked.overwrite):
         return _train(asked, progress)
 
@@ -109,7 +112,7 @@ def _train(asked: TrainParameters, progress: Progress) -> dict[str, Any]:
     with_files = Checkpoint(asked.out, ranks)
 
     def make(cases: list[PreparedCase], validation: list[PreparedCase], part: Progress) -> Trainer:
-        return training(plan, settings, network, cases, validation, with_files, device, part)
+        return training(plan, settings, network, cases, validation, with_files, device, part, logger=asked.logger)
 
     answer = train_and_record(
         record, prepared, make, progress.part(19, 100), resume=asked.resume, overwrite=asked.overwrite

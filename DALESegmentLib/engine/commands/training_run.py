@@ -123,7 +123,7 @@ Prepared = tuple[list[PreparedCase], list[PreparedCase]]
 def prepare_run(run: Run, progress: Progress) -> Prepared:
     """This rank's cases."""
     ranks = current()
-    _check_enough(run.training, ranks)
+    check_enough(run.training, ranks)
     cache = CaseCache(run.folder)
     return (
         prepare_all(ranks.shard(run.training), run.plan, cache, progress.part(0, 80)),
@@ -309,7 +309,8 @@ def _rated(sources: Sequence[CaseSource]) -> set[str]:
     return {source.of_case for source in sources} - {""}
 
 
-def _check_enough(sources: Sequence[CaseSource], ranks: Ranks) -> None:
+def check_enough(sources: Sequence[CaseSource], ranks: Ranks) -> None:
+    """Raises EngineError("raters-on-ranks", "too-many-ranks") where these cannot be learned together by all ranks."""
     cases = len(sources)
     if ranks.size > 1 and _rated(sources):
         raise EngineError(

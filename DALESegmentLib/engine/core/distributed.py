@@ -67,6 +67,10 @@ class Ranks:
         shares = self._of_all(list(own))
         return [shares[i % self.size][i // self.size] for i in range(sum(len(s) for s in shares))]
 
+    def gather_all(self, value: T) -> list[T]:
+        """Every rank's value, in their order. For small things, pickled ones."""
+        return [value] if self.size == 1 else self._of_all(value)
+
     def broadcast(self, value: T) -> T:
         """The first rank's value, for all."""
         if self.size == 1:

@@ -29,6 +29,7 @@ from .checkpoint import Checkpoint
 from .cross_fitting import CrossFitting
 from .early_stopping import EarlyStopping, UnseenAgreement
 from .finetuning import DistillationLoss, FinetuneSampler
+from .run_log import Logger, RunLog
 from .sampling import PatchSampler
 from .trainer import Trainer
 from .volume_calibration import VolumeCalibration
@@ -47,9 +48,11 @@ def training(
     loss: DaleLoss | None = None,
     reports: StepReports | None = None,
     callbacks: Sequence[Callback] = (),
+    logger: Logger | None = None,
 ) -> Trainer:
     """A training by the settings. cases, validation: the rank's own; checkpoint: where to write, nothing is without it;
-    loss, reports: others than usual; callbacks: after all others but the one that writes."""
+    loss, reports: others than usual; callbacks: after all others but the one that writes;
+    logger: see `RunLog`."""
     ranks = current()
     config = settings.objective_settings
     budget = TimeBudget(settings.seconds)
@@ -72,9 +75,14 @@ def training(
         device,
         progress,
         correctors=[] if config is None else label_correctors(sampler.memory, plan.classes, config, slice_axis),
-        callbacks=(*before, *around, *([] if checkpoint is None else [RunOutputs(checkpoint)])),
+        callbacks=(*before, *around, *_written(checkpoint, None, logger)),
         ranks=ranks,
     )
+
+
+def _written(checkpoint: Checkpoint | None, best: BestOnReview | None, logger: Logger | None) -> list[Callback]:
+    """What writes to the run folder."""
+    return [] if checkpoint is None else [RunLog(checkpoint.folder, logger), RunOutputs(checkpoint, best)]
 
 
 def _on_unseen_cases(
@@ -133,18 +141,19 @@ def finetuning(
     *,
     deadline: float | None = None,
     before: nn.Module | None = None,
+    logger: Logger | None = None,
 ) -> Trainer:
-    """A training that starts from `network`, in a process of its own. deadline: on the monotonic clock, instead of the
-    settings' seconds; before: the network that its predictions are held to, itself by default.
+    """A training that starts from `network`. cases, validation: the rank's own; deadline: on the monotonic clock,
+    instead of the settings' seconds; before: the network that its predictions are held to, itself by default.
 
     Its batches are half as large: twice as many steps do more for what is learned by heart. Labels are not refined: it
     goes on with what the training it comes from proposed, and a budget is for what was corrected.
     """
     half = plan.model_copy(update={"batch_size": max(2, -(-plan.batch_size // 2))})
-    sampler = FinetuneSampler(cases, half, settings.finetune)
+    sampler = FinetuneSampler(cases, half, settings.finetune, ranks=current())
     budget = TimeBudget(settings.seconds, deadline)
     best = BestOnReview(sampler, budget)
-    outputs = [] if checkpoint is None else [RunOutputs(checkpoint, best)]
+    *log, outputs = _written(checkpoint, best, logger) or [Callback()]
     return Trainer(
         plan,
         settings,
@@ -154,5 +163,5 @@ def finetuning(
         sampler,
         device,
         progress,
-        callbacks=(best, budget, PartitionThresholds(), *outputs, Validation(validation, at_end=True)),
+        callbacks=(best, budget, PartitionThresholds(), outputs, Validation(validation, at_end=True), *log),
     )

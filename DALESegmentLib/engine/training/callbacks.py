@@ -79,7 +79,8 @@ class TimeBudget(Callback):
 
     def on_fit_start(self, trainer: Trainer) -> None:
         if self.deadline is not None:
-            self.seconds = max(self.deadline - time.monotonic(), 1e-3) + trainer.elapsed
+            left = trainer.ranks.broadcast(self.deadline - time.monotonic())  # each machine has a clock of its own
+            self.seconds = max(left, 1e-3) + trainer.elapsed
         self._look(trainer)
 
     def on_epoch_start(self, trainer: Trainer) -> None:
@@ -226,7 +227,7 @@ class BestOnReview(Callback):
 
     def on_fit_start(self, trainer: Trainer) -> None:
         self.patches = scoring_patches(self.sampler, trainer.settings.seed, trainer.device)
-        self.best: ReviewScore = score_on_review(trainer.network, self.patches)
+        self.best: ReviewScore = score_on_review(trainer.network, self.patches, trainer.ranks)
         self.before = self.best
         self.kept = _copied(trainer.network)
 
@@ -239,11 +240,11 @@ class BestOnReview(Callback):
         report(
             trainer, f"Learning; {score.wrong / max(score.confirmed, 1):.1%} of what is confirmed is not followed yet"
         )
-        if self.epoch_ends is not None and time.monotonic() >= self.epoch_ends:
+        if self.epoch_ends is not None and trainer.ranks.broadcast(time.monotonic() >= self.epoch_ends):
             trainer.ends_epoch = True
 
     def on_epoch_end(self, trainer: Trainer) -> None:
-        score = score_on_review(trainer.network, self.patches)
+        score = score_on_review(trainer.network, self.patches, trainer.ranks)
         if is_better(score, self.best, self.before, self.config.replay_margin):
             self.best, self.kept, self.since_best = score, _copied(trainer.network), 0
         else:
@@ -284,7 +285,7 @@ class RunOutputs(Callback):
         if self.best is None:
             if trainer.ranks.broadcast(self._is_due(trainer)):
                 self._write(trainer)
-        elif time.monotonic() - self.saved_at >= SAVED_EVERY:
+        elif trainer.ranks.broadcast(time.monotonic() - self.saved_at >= SAVED_EVERY):
             with self.best.best_weights(trainer.network):
                 self._write(trainer)
 

@@ -23,6 +23,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..core.distributed import Ranks, all_reduce_sum
 from ..dale.loss import DaleLoss
 from ..dale.patches import PatchLabels
 from ..metrics.segmentation import dice, mean_of
@@ -56,7 +57,8 @@ def _distance(before: Tensor, now: Tensor, batch: Batch, first_new: int) -> Tens
     log_before = before.log_softmax(1)
     divergence = (log_before.exp() * (log_before - now.log_softmax(1))).sum(1)
     weights = batch.valid * (~batch.reviewed & (batch.target < first_new))
-    return (weights * divergence).sum() / batch.valid.sum().clamp_min(1)
+    whole, voxels = all_reduce_sum((weights * divergence).sum(), batch.valid.sum())
+    return whole / voxels.clamp_min(1)
 
 
 @dataclass(frozen=True)
@@ -90,8 +92,8 @@ def scoring_patches(sampler: FinetuneSampler, seed: int, device: torch.device) -
     return [sampler.take(patches[i : i + size], device) for i in range(0, len(patches), size)]
 
 
-def score_on_review(network: nn.Module, patches: list[Batch]) -> ReviewScore:
-    """Replay Dice is pooled over the patches, the mean of the classes that are there."""
+def score_on_review(network: nn.Module, patches: list[Batch], ranks: Ranks | None = None) -> ReviewScore:
+    """Replay Dice is pooled over the patches of all ranks, the mean of the classes that are there."""
     was = network.training
     network.eval()
     wrong = confirmed = 0
@@ -109,21 +111,44 @@ def score_on_review(network: nn.Module, patches: list[Batch]) -> ReviewScore:
             total = torch.bincount(mine, counted, minlength=classes) + torch.bincount(given, counted, minlength=classes)
             sizes = sizes + total.cpu()
     network.train(was)
+    shares = _of_all(ranks, (wrong, confirmed, both, sizes))
+    wrong, confirmed = sum(share[0] for share in shares), sum(share[1] for share in shares)
+    both, sizes = (torch.stack([share[n] for share in shares]).sum(0) for n in (2, 3))
     scores = [dice(n, size) for n, size in zip(both[1:].tolist(), sizes[1:].tolist(), strict=True)]
     replay = mean_of(scores)
     return ReviewScore(wrong, confirmed, 1.0 if replay is None else replay)
 
 
-class FinetuneSampler(PatchSampler):
-    """Where nothing is confirmed it draws what a training does."""
+def _of_all(ranks: Ranks | None, value: Any) -> list[Any]:
+    return (ranks or Ranks()).gather_all(value)
 
-    def __init__(self, cases: Sequence[PreparedCase], plan: Plan, config: FinetuneConfig = DEFAULT) -> None:
-        super().__init__(cases, plan)
+
+class FinetuneSampler(PatchSampler):
+    """Where nothing is confirmed it draws what a training does.
+
+    confirmed: (N, 3) points by case, of another rank's as many in its middle; windows: of all ranks' cases, those that
+    hold a confirmed voxel.
+    """
+
+    def __init__(
+        self,
+        cases: Sequence[PreparedCase],
+        plan: Plan,
+        config: FinetuneConfig = DEFAULT,
+        *,
+        ranks: Ranks | None = None,
+    ) -> None:
+        super().__init__(cases, plan, ranks=ranks)
         self.config = config
+        own = [confirmed_points(case.labels) for case in self.cases]
+        counts = self.ranks.all_gather([len(points) for points in own])
         self.confirmed = {
-            i: confirmed_points(case.labels) for i, case in enumerate(self.cases) if bool(case.labels.reviewed.any())
+            i: own[i // self.ranks.size] if self.ranks.owns(i) else self._in_the_middle(i, n)
+            for i, n in enumerate(counts)
+            if n
         }
-        self.windows = [window for i in self.confirmed for window in self._confirmed_windows(i)]
+        found = [self._confirmed_windows(i) if len(points) else [] for i, points in zip(self.numbers, own, strict=True)]
+        self.windows = [window for windows in self.ranks.all_gather(found) for window in windows]
 
     def seed(self, seed: int, epoch: int) -> None:
         super().seed(seed, epoch)
@@ -147,5 +172,5 @@ class FinetuneSampler(PatchSampler):
 
     def _confirmed_windows(self, case: int) -> list[DrawnPatch]:
         """Those of the sliding window that hold a confirmed voxel."""
-        labels = self.cases[case].labels
+        labels = self.memory[case]
         return [w for w in self.windows_of(case) if bool(labels.reviewed[w.coverage(labels.shape).where].any())]

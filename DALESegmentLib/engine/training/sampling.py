@@ -136,8 +136,9 @@ class PatchSampler:
         return [self._drawn(case, start, augmented=False) for start in starts.tolist()]
 
     def take(self, patches: Sequence[DrawnPatch], device: torch.device) -> Batch:
-        """These patches as they are."""
-        return self._labelled(_Drawn(patches, self._stacked(self._images(patches)), len(patches)), device)
+        """These patches as they are; of those of other ranks' cases nothing."""
+        own = [patch for patch in patches if self.ranks.owns(patch.number)]
+        return self._labelled(_Drawn(own, self._stacked(self._images(own)), len(patches)), device)
 
     def seed(self, seed: int, epoch: int) -> None:
         self.random = np.random.default_rng([seed, epoch])
@@ -196,6 +197,8 @@ class PatchSampler:
                 image = next(own)
                 augmented.append(self.augment(image) if patch.augmented else image)
                 continue
+            if not patch.augmented:
+                continue
             shape = torch.empty(1).expand(self.plan.channels, *patch.size)
             for transform in self.augment.transforms:
                 transform.randomize(shape)
@@ -232,8 +235,11 @@ class PatchSampler:
         take as many random numbers."""
         if self.ranks.owns(case):
             return list(self.points[case // self.ranks.size])
-        outline = self.outlines[case]
-        return [np.broadcast_to(np.array(outline.size) // 2, (n, 3)) for n in outline.points]
+        return [self._in_the_middle(case, n) for n in self.outlines[case].points]
+
+    def _in_the_middle(self, case: int, count: int) -> np.ndarray:
+        """(count, 3) points."""
+        return np.broadcast_to(np.array(self.outlines[case].size) // 2, (count, 3))
 
     def _near(self, lists: Sequence[np.ndarray]) -> np.ndarray:
         """Where a patch near one of these points starts; each list as often."""

@@ -116,6 +116,16 @@ def with_outcome(
     return known.looked(confidence[new].numpy(), right[new].numpy(), places[new.numpy()])
 
 
+def with_outcomes_of_all(known: Recalibration, own: Recalibration, ranks: Ranks) -> Recalibration:
+    """`known`, and what each rank found in its own cases. own: `known` with this rank's."""
+    if ranks.size == 1:
+        return own
+    first = np.array([known.looks, known.right])
+    added = [np.array([each.looks, each.right]) - first for each in ranks.gather_all(own)]
+    looks, right = np.maximum(first + np.sum(added, axis=0), 0.0).tolist()
+    return Recalibration(tuple(looks), tuple(right))
+
+
 def save_recalibration(run_folder: Path, known: Recalibration) -> None:
     if any(known.looks):
         write_json(run_folder / RECALIBRATION_FILE, asdict(known))

@@ -11,6 +11,7 @@ import pytest
 
 from DALESegmentLib.engine.commands import finetune, train
 from DALESegmentLib.engine.commands.model_acceptance import ReviewedScore, compare_scores
+from DALESegmentLib.engine.commands.pretrained import still_held_out
 from DALESegmentLib.engine.core.errors import EngineError
 from DALESegmentLib.engine.core.progress import Progress
 from DALESegmentLib.engine.io.array_cases import save_array_case
@@ -83,7 +84,7 @@ def test_no_patient_is_on_both_sides():
 
 def test_another_scan_of_a_validation_patient_is_not_learned_from():
     sources = [CaseSource("a", patient="p1"), CaseSource("b", patient="p1"), CaseSource("sub-7_ses-2"), CaseSource("c")]
-    training, validation = finetune._split(sources, {"a", "sub-7_ses-1"})
+    training, validation = still_held_out(sources, [], {"a", "sub-7_ses-1"})
     assert [s.name for s in training] == ["c"]
     assert [s.name for s in validation] == ["a", "b", "sub-7_ses-2"]
 

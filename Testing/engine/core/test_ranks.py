@@ -10,11 +10,13 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
 
 from benchmarks.speed.ranks import weights_apart
+from DALESegmentLib.engine.bundle.open_model import open_model
 from DALESegmentLib.engine.bundle.run_folder import CHECKPOINT_FILE, CHECKPOINT_FOLDER, LOCK_FILE, RUN_FILE
 from DALESegmentLib.engine.core import device
 from DALESegmentLib.engine.core.distributed import Ranks
@@ -190,6 +192,59 @@ def test_a_wrong_use_gets_one_sentence(ranks, more, told, launch, asked, tmp_pat
     assert several.codes() == [1] * ranks
     assert len(several.sentences) == 1
     assert told in several.sentences[0]
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.fixture(scope="module")
+def corrected(tmp_path_factory) -> Path:
+    """Five cases, of which three have confirmed voxels, in two of them moved outwards by a voxel."""
+    root = tmp_path_factory.mktemp("corrected")
+    for n in range(5):
+        case = ball_case(f"new{n}", seed=20 + n)
+        if n % 2 == 0:
+            case.trusted = np.zeros(case.label.shape, bool)
+            case.trusted[3:9, 4:16, 4:20] = True
+            case.label = np.where(case.trusted & (np.roll(case.label, n // 2, 2) > 0), 1, case.label).astype(np.uint8)
+        save_array_case(case, root / case.name)
+    return root
+
+
+def test_two_ranks_fine_tune_as_one_process_does(launch, alone, corrected, tmp_path):
+    more = ["--epochs=2", "--steps-per-epoch=6", "--device=cpu", "--json"]
+    line = ["finetune", "-m", str(alone), "--data", str(corrected), *more]
+    for out, ranks in ((tmp_path / "one", 1), (tmp_path / "two", 2)):
+        started = launch(*[[*line, "-o", str(out)]] * ranks)
+        assert (started.codes(), started.sentences) == ([0] * ranks, [])
+        answer = json.loads((started._folder / "out0").read_text())
+        (tmp_path / f"{out.name}.json").write_text(json.dumps(answer))
+    one, two = (json.loads((tmp_path / f"{name}.json").read_text()) for name in ("one", "two"))
+    for row, other in zip(one["history"], two["history"], strict=True):
+        assert row == pytest.approx(other, abs=TOLERANCE)
+    for key in ("replayed", "confirmed_voxels", "confirmed_violated", "confirmed_unlearned", "accepted", "bias"):
+        assert one[key] == pytest.approx(two[key], abs=2), key  # voxels on an outline, at most
+    assert one["confirmed_voxels"] > 1000
+    assert one["replayed"] == 3
+    patch = torch.randn(1, 1, 24, 20, 12, generator=torch.Generator().manual_seed(0))
+    patch = torch.nn.functional.pad(patch, (0, 4, 0, 12, 0, 8))
+    networks = [open_model(run, torch.device("cpu"))[0] for run in (alone, tmp_path / "one", tmp_path / "two")]
+    with torch.no_grad():
+        before, ours, theirs = (network(patch).softmax(1) for network in networks)
+    torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-3)
+    assert float((ours - before).abs().max()) > 0.05  # it learned
+    cases = [
+        json.loads((tmp_path / n / "bundle" / "docs" / "lineage.json").read_text())["cases"] for n in ("one", "two")
+    ]
+    assert cases[0] == cases[1]
+    ours, theirs = load_labels(tmp_path / "one"), load_labels(tmp_path / "two")
+    assert set(ours) == set(theirs) == {*(f"new{n}" for n in range(5)), *(s for s in ours if s.startswith("case"))}
+    assert all(torch.equal(ours[name].reviewed, theirs[name].reviewed) for name in ours)
+
+
+def test_a_fine_tune_with_more_processes_than_cases_gets_one_sentence(launch, alone, corrected, tmp_path):
+    line = ["finetune", "-m", str(alone), "--data", str(corrected), "--limit=1", "-o", str(tmp_path / "run")]
+    both = launch(*[line] * 2)
+    assert both.codes() == [1, 1]
+    assert ["2 processes cannot share 1 case to learn from" in each for each in both.sentences] == [True]
     assert not (tmp_path / "run").exists()
 
 

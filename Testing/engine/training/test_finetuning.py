@@ -147,7 +147,7 @@ def test_the_model_left_is_the_best_one_and_not_the_last(cases, monkeypatch):
     )
     weights = []
 
-    def score(seen, _patches):
+    def score(seen, _patches, _ranks):
         weights.append(copy.deepcopy(seen.state_dict()))
         return next(scores)
 

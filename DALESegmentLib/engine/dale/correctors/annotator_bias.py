@@ -25,7 +25,7 @@ from ...geometry.distance import bounding_box, margin_voxels, signed_distance
 from ...geometry.objects import components, equivalent_diameter
 from ..config import AnnotatorBiasConfig
 from ..label_state import NO_PROPOSAL
-from .base import LabelledImage, Predictions
+from .base import Gather, LabelledImage, Predictions, alone
 
 DEFAULT = AnnotatorBiasConfig()
 Unit = Literal["mm", "radius"]
@@ -75,13 +75,14 @@ class ContourShift:
 class AnnotatorBias:
     """Undoes the bias that reviewed voxels show in the labels nobody has reviewed. Needs no network.
 
-    bias: None until it is fitted, or where there is none to be told.
+    bias: None until it is fitted, or where there is none to be told. gather: every process's value from the own one.
     """
 
     name = "annotator_bias"
 
-    def __init__(self, config: AnnotatorBiasConfig = DEFAULT) -> None:
+    def __init__(self, config: AnnotatorBiasConfig = DEFAULT, gather: Gather = alone) -> None:
         self.config = config
+        self.gather = gather
         self.bias: Bias | None = None
 
     @property
@@ -90,7 +91,9 @@ class AnnotatorBias:
 
     def fit(self, cases: Iterable[LabelledImage], predictions: Predictions | None = None) -> None:
         """From the cases whose reviewed voxels are known as they were given."""
-        self.bias = estimate_bias((_reviewed(case) for case in cases if _tells(case)), self.config)
+        told = (_reviewed(case) for case in cases if _tells(case))
+        own = [shift for one in told for shift in contour_shifts(one, self.config)]
+        self.bias = bias_of([shift for shifts in self.gather(own) for shift in shifts], self.config)
 
     def propose(self, case: LabelledImage, predictions: Predictions | None = None) -> np.ndarray | None:
         """(*grid) classes where an outline moves, NO_PROPOSAL elsewhere; None without a bias."""
@@ -109,11 +112,14 @@ class AnnotatorBias:
 
 
 def correct_bias(
-    cases: Sequence[LabelledImage], others: Sequence[LabelledImage] = (), config: AnnotatorBiasConfig = DEFAULT
+    cases: Sequence[LabelledImage],
+    others: Sequence[LabelledImage] = (),
+    config: AnnotatorBiasConfig = DEFAULT,
+    gather: Gather = alone,
 ) -> Bias | None:
     """Learn from the reviewed voxels of these cases, and undo in them and in the others, what bias they show; None
-    where they show none. Before a training: other correctors build on it."""
-    corrector = AnnotatorBias(config)
+    where they show none. Before a training: other correctors build on it. gather: see `AnnotatorBias`."""
+    corrector = AnnotatorBias(config, gather)
     corrector.fit(cases)
     for case in (*cases, *others) if corrector.bias is not None else ():
         case.labels.set_proposal(corrector.name, corrector.propose(case))
@@ -132,7 +138,11 @@ def _reviewed(case: LabelledImage) -> ReviewedLabel:
 
 def estimate_bias(reviewed: Iterable[ReviewedLabel], config: AnnotatorBiasConfig = DEFAULT) -> Bias | None:
     """None unless nearly all places say the same."""
-    shifts = [shift for one in reviewed for shift in contour_shifts(one, config)]
+    return bias_of([shift for one in reviewed for shift in contour_shifts(one, config)], config)
+
+
+def bias_of(shifts: Sequence[ContourShift], config: AnnotatorBiasConfig = DEFAULT) -> Bias | None:
+    """As `estimate_bias`, of the places themselves."""
     if not shifts:
         return None
     directions = [shift.direction for shift in shifts]
