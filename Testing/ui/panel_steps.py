@@ -38,3 +38,38 @@ def choose(box, text: str) -> None:
     assert index >= 0, [combo.itemText(i) for i in range(combo.count())]
     combo.setCurrentIndex(index)
     combo.activated.emit(index)
+
+
+def sign_in(widget, name: str, role: str = "radiologist", instruction: str = "1.2") -> None:
+    """Say under Readers who sits there now."""
+    import standin
+
+    ui = widget.ui
+    ui.readersCollapsibleButton.collapsed = False
+    for edit, text in ((ui.reviewerEdit, name), (ui.roleEdit, role), (ui.instructionEdit, instruction)):
+        edit.text = text
+    standin.unwrap(ui.instructionEdit).editingFinished.emit()
+
+
+def press_with(widget, modifier: str, key: str) -> None:
+    from PySide6 import QtCore, QtTest
+
+    widget.dock.activateWindow()
+    widget.dock.setFocus()
+    QtTest.QTest.qWaitForWindowActive(widget.dock)
+    held = getattr(QtCore.Qt.KeyboardModifier, f"{modifier}Modifier")
+    QtTest.QTest.keyClick(widget.dock, getattr(QtCore.Qt.Key, f"Key_{key}"), held)
+
+
+def reading(widget):
+    return widget.logic.workflow.review.reading
+
+
+def sign_off(widget, score: int = 4) -> None:
+    press_with(widget, "Alt", str(score))
+    press_with(widget, "Shift", "S")
+
+
+def read_blind(widget) -> None:
+    click(widget.ui.blindButton)
+    assert wait_until(lambda: not widget.logic.workflow.busy)

@@ -62,7 +62,7 @@ def test_a_closed_scene_keeps_nothing_of_the_work(widget):
     # singletons, which Slicer keeps: their settings are not of a scene
     assert set(after) <= {"vtkMRMLSegmentEditorNode", "vtkMRMLSelectionNode", "vtkMRMLInteractionNode"}, after
     assert len(widget.Observations) == observers
-    assert widget.logic.workflow.review._writer is None
+    assert widget.logic.workflow.review.reading._writer is None
     assert np.all([r is None for r in (widget.logic.workflow.state.heatMap, widget.logic.workflow.state.result)])
 
 

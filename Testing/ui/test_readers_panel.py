@@ -6,48 +6,16 @@ import json
 
 import numpy as np
 import pytest
-import standin
-from panel_steps import correct, label_of
-from PySide6 import QtCore, QtTest
+from panel_steps import correct, label_of, press_with, read_blind, reading, sign_in, sign_off
 from slicer_window import click, click_row, enter, leave, press, states, wait_until
 
 from DALESegmentLib.engine.review.log import read_history
 from DALESegmentLib.engine.review.readers import file_stem
 
 
-def sign_in(widget, name: str, role: str = "radiologist", instruction: str = "1.2") -> None:
-    ui = widget.ui
-    ui.readersCollapsibleButton.collapsed = False
-    for edit, text in ((ui.reviewerEdit, name), (ui.roleEdit, role), (ui.instructionEdit, instruction)):
-        edit.text = text
-    standin.unwrap(ui.instructionEdit).editingFinished.emit()
-
-
-def press_with(widget, modifier: str, key: str) -> None:
-    widget.dock.activateWindow()
-    widget.dock.setFocus()
-    QtTest.QTest.qWaitForWindowActive(widget.dock)
-    held = getattr(QtCore.Qt.KeyboardModifier, f"{modifier}Modifier")
-    QtTest.QTest.keyClick(widget.dock, getattr(QtCore.Qt.Key, f"Key_{key}"), held)
-
-
-def reading(widget):
-    return widget.logic.workflow.review.reading
-
-
 def entries(widget) -> list[dict]:
     lines = reading(widget).logWriter().file.read_text(encoding="ascii").splitlines()[1:]
     return [json.loads(line.split(" ", 1)[1]) for line in lines]
-
-
-def sign_off(widget, score: int = 4) -> None:
-    press_with(widget, "Alt", str(score))
-    press_with(widget, "Shift", "S")
-
-
-def read_blind(widget) -> None:
-    click(widget.ui.blindButton)
-    assert wait_until(lambda: not widget.logic.workflow.busy)
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 
 import pytest
+from panel_steps import press_with, read_blind, reading, sign_in, sign_off
 from slicer_window import click, click_row, press, states, wait_until
-from test_readers_panel import press_with, read_blind, reading, sign_in, sign_off
 
 
 @pytest.fixture
@@ -55,13 +55,19 @@ def test_nobody_sees_the_comparison_before_their_own_sign_off(both, opened):
     assert not opened
 
 
-def test_nothing_of_the_first_is_reported_or_exported_before_the_second_begins(reviewed, opened, caplog):
+def test_nothing_of_the_first_is_reported_or_exported_before_the_second_begins(
+    reviewed, opened, caplog, monkeypatch, tmp_path
+):
+    from DALESegmentLib.ui import folders
+
+    monkeypatch.setattr(folders, "askForFolder", lambda title: tmp_path)
     ui = reviewed.ui
     sign_in(reviewed, "Dr A")
     read(reviewed, "C")
     sign_in(reviewed, "Dr B", "resident")
     click(ui.exportDecisionsButton)
     assert "press Read blind" in caplog.text
+    assert not list(tmp_path.glob("review-*"))
     for scope in (0, 1):
         ui.recordScopeComboBox.currentIndex = scope
         click(ui.reportButton)
