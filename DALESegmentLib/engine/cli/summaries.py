@@ -66,6 +66,17 @@ def training(result: Result) -> None:
     too_weak(result)
 
 
+def folds(result: Result) -> None:
+    """A row each once all have ended; else where they come."""
+    if result.get("jobs"):
+        console.print(f"Jobs: {', '.join(result['jobs'])}")
+    if not result["folds"]:
+        console.print(f"The runs come to {result['runs'][0]} and beside it, the table of all to {result['table']}")
+        return
+    rows = [(row["fold"], row.get("validation", ""), _number(row["validation_dice"], 3)) for row in result["folds"]]
+    print_table(("Fold", "Validation cases", "Validation Dice"), rows, result["table"])
+
+
 def raters(result: Result) -> None:
     """A row each, where several raters' labels were learned from or compared."""
     rows = result.get("raters", [])

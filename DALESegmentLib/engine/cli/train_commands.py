@@ -32,6 +32,12 @@ class Method(str, Enum):
     plain = "plain"
 
 
+class Submit(str, Enum):
+    slurm = "slurm"
+    local = "local"
+    debug = "debug"
+
+
 class Logger(str, Enum):
     tensorboard = "tensorboard"
     mlflow = "mlflow"
@@ -146,6 +152,23 @@ def train(
         float | None,
         typer.Option(min=0.0, max=0.99, help="Share of the cases to validate on (0.2).", rich_help_panel=METHOD),
     ] = None,
+    folds: Annotated[
+        int | None,
+        typer.Option(min=2, help="Train once for each of so many parts of the patients.", rich_help_panel=METHOD),
+    ] = None,
+    submit: Annotated[
+        Submit | None,
+        typer.Option(
+            help="Folds as jobs: of SLURM, processes of this machine (local), or in turn here (debug).",
+            rich_help_panel=COMPUTING,
+        ),
+    ] = None,
+    submit_parameter: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Of submitit, such as slurm_partition=gpu; may be given several times.", rich_help_panel=COMPUTING
+        ),
+    ] = None,
     method: Annotated[
         Method | None,
         typer.Option(help="plain: without label confidence (dale).", show_default=False, rich_help_panel=METHOD),
@@ -220,7 +243,17 @@ def train(
         overwrite=overwrite,
         logger=None if logger is None else logger.value,
     )
-    perform("train", parameters, as_json, summaries.training, quiet)
+    wrong = [text for text in submit_parameter or [] if "=" not in text]
+    if wrong:
+        raise typer.BadParameter(f"{wrong[0]!r} is no parameter of submitit; write slurm_partition=gpu")
+    if folds is None:
+        if submit is not None or submit_parameter:
+            raise typer.BadParameter("--submit is for folds; say with --folds how many")
+        perform("train", parameters, as_json, summaries.training, quiet)
+        return
+    more = dict(text.split("=", 1) for text in submit_parameter or [])
+    parameters |= given(folds=folds, submit=submit and submit.value, submit_parameters=more or None)
+    perform("train_folds", parameters, as_json, summaries.folds, quiet)
 
 
 @on_cases(learning=True)

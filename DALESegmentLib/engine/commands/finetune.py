@@ -62,7 +62,7 @@ from .training_run import ENCODING, Run, check_enough, describe_accepted, train_
 TRUSTED_SHARE = 0.5
 """Of the cross-entropy of a batch that holds trusted voxels, about so much is theirs at least."""
 REPLAY_READ, LEARNING = 0.2, 0.2
-"""Of the budget: earlier cases are read until so much is spent; so much is for learning, however long the rest takes."""
+"""Of the budget: earlier cases are read until so much is spent; so much is for learning, however long the rest is."""
 SAFETY, WRITING = 1.2, 0.3
 """Of the time that judging takes; seconds for the model's files."""
 UNLIMITED = 9_999

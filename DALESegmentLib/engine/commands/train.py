@@ -35,14 +35,7 @@ from ..training.checkpoint import Checkpoint
 from ..training.run_log import Logger, check_logger
 from ..training.trainer import Trainer
 from ..training.validation import held_out_of_run, load_held_out
-from .dataset import (
-    find_labelled,
-    image_names_of,
-    left_over_said,
-    report_held_out_for_test,
-    survey,
-    unite_with_model,
-)
+from .dataset import find_labelled, image_names_of, left_over_said, report_held_out_for_test, survey, unite_with_model
 from .parameters import CasesParameter, Parameters
 from .pretrained import Pretrained, following, recorded_model, still_held_out
 from .suitability import enumerated
@@ -67,6 +60,9 @@ class TrainParameters(Parameters):
     device: str = "auto"
     dale: DaleConfig = DaleConfig()
     validation: float = Field(0.2, ge=0.0, lt=1.0)
+    folds: int | None = Field(None, ge=2)
+    fold: int | None = Field(None, ge=0)
+    """Validate on this one of so many parts of the patients, from 0, in place of a share."""
     resume: bool = False
     overwrite: bool = False
     logger: Logger | None = None
@@ -153,7 +149,10 @@ def _started(asked: TrainParameters, device: torch.device, progress: Progress) -
     batch = asked.batch_size or plan.batch_size * current().size
     plan = plan.model_copy(update={"batch_size": batch, "image_names": names})
     classes = {fact.name: {value for value in fact.values if value} for fact in facts}
-    to_learn, validation = split(sources, asked.validation, asked.seed, classes)
+    if asked.folds is not None and asked.fold is not None:
+        to_learn, validation = split_fold(sources, asked.fold, asked.folds, asked.seed)
+    else:
+        to_learn, validation = split(sources, asked.validation, asked.seed, classes)
     said = _rare(sources, classes, plan.class_names) if validation else []
     said += classes_of_set.sentences()
     run = Run(asked.out, plan, asked.settings(plan), asked.cases, to_learn, validation)
@@ -164,7 +163,7 @@ def _started(asked: TrainParameters, device: torch.device, progress: Progress) -
         run.pretrained = start.as_recorded(classes_of_set)
     for sentence in said:
         progress.report(100, "reading", sentence)
-    run.said, run.validation_share = said, asked.validation
+    run.said, run.validation_share = said, asked.validation if asked.folds is None else None
     return run
 
 
@@ -200,6 +199,20 @@ def split(
             left.subtract(own)
     training = [s for s in sources if patient_of(s) not in chosen]
     return training, [s for s in sources if patient_of(s) in chosen]
+
+
+def split_fold(
+    sources: list[CaseSource], fold: int, folds: int, seed: int
+) -> tuple[list[CaseSource], list[CaseSource]]:
+    """Training and validation cases of one fold; each patient is validated on in exactly one. Raises
+    EngineError("too-many-folds")."""
+    patients = sorted({patient_of(source) for source in sources})
+    if fold >= folds or folds > len(patients):
+        raise EngineError(
+            "too-many-folds", f"There are {len(patients)} patients, not enough for {folds} folds; ask for fewer folds."
+        )
+    held = {patients[i] for i in np.random.default_rng(seed).permutation(len(patients))[fold::folds]}
+    return [s for s in sources if patient_of(s) not in held], [s for s in sources if patient_of(s) in held]
 
 
 def _of_patients(sources: list[CaseSource], classes: Mapping[str, Collection[int]]) -> dict[str, set[int]]:

@@ -18,6 +18,9 @@ COMMANDS = (
 INTERACTIVE = ("refresh", "prompt")
 """Asked for by the application alone, between two clicks; the command line has the steps it is made of."""
 
+OF_OPTIONS = ("train_folds",)
+"""What the command line calls by an option of another command (train --folds)."""
+
 RECORDS = ("verify", "decisions", "sign_off", "agreement", "report")
 """Of what readers decided; they work on the records in a folder of results, on the machine where it is."""
 
@@ -35,6 +38,7 @@ WARM = (
 PATHS: dict[str, tuple[str, ...]] = {
     "train": ("model", "run", "written_back"),
     "finetune": ("model", "run", "written_back"),
+    "train_folds": ("runs", "table"),
     "predict": ("extents_csv", "items.segmentation", "items.probabilities"),
     "confidence": ("extents_csv", "items.confidence", "items.shown", "items.label_source"),
     "review": (
@@ -74,5 +78,9 @@ class LateJob:
 
 JOBS: dict[str, Job] = {
     command: LateJob(f"DALESegmentLib.engine.commands.{command}")
+<<<<<<< HEAD
     for command in (*COMMANDS, *MODELS, *INTERACTIVE, *RECORDS)
+=======
+    for command in (*COMMANDS, *OF_OPTIONS, *INTERACTIVE, *RECORDS)
+>>>>>>> start
 }
