@@ -78,9 +78,5 @@ class LateJob:
 
 JOBS: dict[str, Job] = {
     command: LateJob(f"DALESegmentLib.engine.commands.{command}")
-<<<<<<< HEAD
-    for command in (*COMMANDS, *MODELS, *INTERACTIVE, *RECORDS)
-=======
     for command in (*COMMANDS, *OF_OPTIONS, *INTERACTIVE, *RECORDS)
->>>>>>> start
 }
