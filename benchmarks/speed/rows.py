@@ -78,4 +78,16 @@ BARS = {
         "the next checkpoint where one of 8 cases changed: bytes written", "of a whole checkpoint's", "<= 0.25"
     ),
     "ranks": Row("two ranks against one, same global batch: largest difference", "of the stated tolerance", "<= 1"),
+    "growth_inspect_time": Row("inspect: time a case up to 1,000", "of that up to 100", "<= 1.2"),
+    "growth_prepare_time": Row("training, preparing: time a case up to 1,000", "of that up to 100", "<= 1.2"),
+    "growth_epoch_time": Row("training, an epoch: time a case up to 1,000", "of that up to 100", "<= 1.2"),
+    "growth_checkpoint_time": Row("training, a checkpoint: time a case up to 1,000", "of that up to 100", "<= 1.2"),
+    "growth_review_time": Row("review: time a case up to 1,000", "of that up to 100", "<= 1.2"),
+    "growth_confidence_time": Row("confidence: time a case up to 1,000", "of that up to 100", "<= 1.2"),
+    "growth_evaluate_time": Row("evaluate: time a case up to 1,000", "of that up to 100", "<= 1.2"),
+    "growth_train_memory": Row("training: memory a case up to 1,000", "of that up to 100", "<= 1.2"),
+    "growth_inspect_memory": Row("inspect of 1,000 cases: peak memory", "of that of 10", "<= 1.2"),
+    "growth_review_memory": Row("review of 1,000 cases: peak memory", "of that of 10", "<= 1.2"),
+    "growth_confidence_memory": Row("confidence of 1,000 cases: peak memory", "of that of 10", "<= 1.2"),
+    "growth_evaluate_memory": Row("evaluate of 1,000 cases: peak memory", "of that of 10", "<= 1.2"),
 }
