@@ -86,8 +86,8 @@ BARS = {
     "growth_confidence_time": Row("confidence: time a case up to 1,000", "of that up to 100", "<= 1.2"),
     "growth_evaluate_time": Row("evaluate: time a case up to 1,000", "of that up to 100", "<= 1.2"),
     "growth_train_memory": Row("training: memory a case up to 1,000", "of that up to 100", "<= 1.2"),
-    "growth_inspect_memory": Row("inspect of 1,000 cases: peak memory", "of that of 10", "<= 1.2"),
-    "growth_review_memory": Row("review of 1,000 cases: peak memory", "of that of 10", "<= 1.2"),
-    "growth_confidence_memory": Row("confidence of 1,000 cases: peak memory", "of that of 10", "<= 1.2"),
-    "growth_evaluate_memory": Row("evaluate of 1,000 cases: peak memory", "of that of 10", "<= 1.2"),
+    "growth_inspect_memory": Row("inspect: peak memory with 1,000 cases", "of that of 10", "<= 1.2"),
+    "growth_review_memory": Row("review: peak memory with 1,000 cases", "of that of 10", "<= 1.2"),
+    "growth_confidence_memory": Row("confidence: peak memory with 1,000 cases", "of that of 10", "<= 1.2"),
+    "growth_evaluate_memory": Row("evaluate: peak memory with 1,000 cases", "of that of 10", "<= 1.2"),
 }
