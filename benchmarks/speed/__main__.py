@@ -28,6 +28,7 @@ from ..published import Row, publish
 from .backends import measure as backends
 from .big_volume import measure as big_volume
 from .finetune import measure as finetune
+from .growth import measure as growth
 from .large_training import measure as large_training
 from .ranks import measure as ranks
 from .reading import measure as reading
@@ -48,6 +49,7 @@ PARTS: dict[str, Callable[[Given], Found]] = {
     "backends": backends,
     "big_volume": big_volume,
     "large_training": large_training,
+    "growth": growth,
     "ranks": ranks,
     "step": step,
     "throughput": throughput,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
 
@@ -123,6 +124,11 @@ class Judge:
     """Of the cases it was trained on."""
     recalibration: Recalibration
 
+    @cached_property
+    def learned(self) -> frozenset[str]:
+        """The names of those cases, and of the cases whose raters' labels they are."""
+        return frozenset({*self.labels, *(name.rpartition(BY_RATER)[0] for name in self.labels)})
+
     @staticmethod
     def of_model(model: Path, device: torch.device, backend: BackendName = "auto") -> Judge:
         bundle = find_bundle(model)
@@ -157,8 +163,7 @@ class PreparedInput:
     @property
     def unseen(self) -> bool:
         """Whether the model did not learn from this case."""
-        known = {*self.judge.labels, *(name.rpartition(BY_RATER)[0] for name in self.judge.labels)}
-        return not {self.source.name, self.source.of_case or self.source.name} & known
+        return self.judge.learned.isdisjoint((self.source.name, self.source.of_case or self.source.name))
 
 
 def prepared_inputs(asked: ModelParameters, progress: Progress, looked: Suitability) -> Iterator[PreparedInput]:

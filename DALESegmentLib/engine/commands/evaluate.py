@@ -25,7 +25,7 @@ from ..metrics.segmentation import Offset, agreement, bias_report, contour_offse
 from ..review.audit import errors_left_by, read_audit
 from .dataset import find_labelled, labels_said, names_of_all
 from .parameters import CasesParameter, Parameters
-from .result_files import find_named, find_result
+from .result_files import files_by_name, find_result, the_only
 from .score_files import check_scores_free, write_scores
 from .suitability import enumerated, is_labelled
 
@@ -53,17 +53,19 @@ def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
     )
     if without:
         progress.report(0, "reading", f"{enumerated(without)} left out: no reference was found")
-    _check_results(sources, asked)
+    predictions = _results(asked.predictions, sources, "segmentation")
+    confidence = _results(asked.confidence, sources, "confidence")
     names = names_of_all(sources, names_in_folder(asked.predictions))
     names = segment_values([source.reference for source in sources if source.reference is not None], names)
-    names = segment_values(_predictions(asked, sources), names)
-    drawn = AS_STORED if asked.predictions is None else _encoding_of(asked.predictions, sources)
+    names = segment_values(list(predictions.values()), names)
+    drawn = _encoding_of(predictions.values(), sources) if predictions else AS_STORED
     items, samples = [], []
     offsets: list[Offset] = []
     for i, source in enumerate(sources):
         progress.check()
         progress.report(100.0 * i / len(sources), "validating", f"Case {i + 1} of {len(sources)}")
-        item, sample = _evaluate(source, asked, names, offsets, drawn)
+        given = predictions.get(source.name), confidence.get(source.name)
+        item, sample = _evaluate(source, *given, names, offsets, drawn)
         items.append(item)
         samples += [sample] if sample is not None else []
     result = {"items": items, "mean": _mean(items, samples), **_spread(items), "bias": bias_report(offsets)}
@@ -85,32 +87,41 @@ def with_reference(sources: Sequence[CaseSource], asked: EvaluateParameters) -> 
         known = [source for source in sources if is_labelled(source)]
     else:
         known = [source for source in sources if source.reference]
-    return known, [source.name for source in sources if source not in known]
+    kept = {source.name for source in known}
+    return known, [source.name for source in sources if source.name not in kept]
 
 
-def _check_results(sources: Sequence[CaseSource], asked: EvaluateParameters) -> None:
-    """Raises EngineError("no-prediction") that names the cases of which a result is missing."""
-    for folder, stem in ((asked.predictions, "segmentation"), (asked.confidence, "confidence")):
-        if folder is None:
-            continue
-        if not folder.is_dir():
-            raise EngineError("missing-folder", f"{folder.name} is not there; check its name and place.")
-        missing = [source.name for source in sources if _result(folder, source, stem) is None]
-        if missing:
-            command = "predict" if stem == "segmentation" else "confidence"
-            raise EngineError(
-                "no-prediction",
-                f"{folder.name} holds no {stem} for {enumerated(missing)}; run {command} for "
-                f"{'this case' if len(missing) == 1 else 'these cases'} first.",
-            )
+def _results(folder: Path | None, sources: Sequence[CaseSource], stem: str) -> dict[str, Path]:
+    """The result of each case, by its name: as our own commands write it, or <folder>/<case>.*; nothing without a
+    folder. Raises EngineError("no-prediction") that names the cases of which it is missing, ("missing-folder")."""
+    if folder is None:
+        return {}
+    if not folder.is_dir():
+        raise EngineError("missing-folder", f"{folder.name} is not there; check its name and place.")
+    named = files_by_name(folder)
+    each = {s.name: find_result(folder, s, stem) or the_only(named.get(s.name, []), s.name) for s in sources}
+    missing = [name for name, path in each.items() if path is None]
+    if missing:
+        command = "predict" if stem == "segmentation" else "confidence"
+        raise EngineError(
+            "no-prediction",
+            f"{folder.name} holds no {stem} for {enumerated(missing)}; run {command} for "
+            f"{'this case' if len(missing) == 1 else 'these cases'} first.",
+        )
+    return {name: path for name, path in each.items() if path is not None}
 
 
 def _evaluate(
-    source: CaseSource, asked: EvaluateParameters, names: dict[int, str], offsets: list[Offset], drawn: LabelEncoding
+    source: CaseSource,
+    path: Path | None,
+    confidence_path: Path | None,
+    names: dict[int, str],
+    offsets: list[Offset],
+    drawn: LabelEncoding,
 ) -> tuple[dict[str, Any], ErrorSample | None]:
-    """names: {value: name} of the predictions and of all segments, so that a value means the same everywhere.
-    offsets: where those of the given label are added; drawn: the encoding of the predictions. Voxels that label or
-    reference do not annotate count nowhere."""
+    """path, confidence_path: of its prediction and its confidence map; names: {value: name} of the predictions and of
+    all segments, so that a value means the same everywhere. offsets: where those of the given label are added; drawn:
+    the encoding of the predictions. Voxels that label or reference do not annotate count nowhere."""
     case = read_case(source, names)
     given = None if case.label is None else np.asarray(case.label)
     if source.reference is None and given is not None:
@@ -128,9 +139,7 @@ def _evaluate(
     spacing, unit = case.geometry.array_spacing, case.geometry.unit
     known = {**names, **case.class_names}
     item: dict[str, Any] = {"name": case.name, "classes": {str(v): known.get(v, nameless(v)) for v in classes}}
-    if asked.predictions is not None:
-        path = _result(asked.predictions, source, "segmentation")
-        assert path is not None
+    if path is not None:
         prediction = read_label_result(path, case, names, drawn)
         if scored is not None:
             prediction = np.where(scored, prediction, 0)
@@ -140,7 +149,7 @@ def _evaluate(
         return item, None
     item["label"] = agreement(given, reference, spacing, classes, unit=unit)
     offsets += _offsets(source, case, given, reference, classes)
-    confidence = _confidence(case, source, asked)
+    confidence = _confidence(case, confidence_path)
     if confidence is None:
         return item, None
     sample = error_sample(given, reference, confidence, spacing)
@@ -149,15 +158,9 @@ def _evaluate(
     return {**item, "label_errors": scores(sample)}, sample
 
 
-def _predictions(asked: EvaluateParameters, sources: Sequence[CaseSource]) -> list[Path]:
-    folder = asked.predictions
-    return [] if folder is None else [file for s in sources if (file := _result(folder, s, "segmentation"))]
-
-
-def _encoding_of(folder: Path, sources: Sequence[CaseSource]) -> LabelEncoding:
+def _encoding_of(predictions: Iterable[Path], sources: Sequence[CaseSource]) -> LabelEncoding:
     """What the values of the predictions mean: as labels have them, where ours were read so; else decided over all."""
-    files = [file for s in sources if (file := _result(folder, s, "segmentation")) and file.suffix != ".npy"]
-    found = [CaseSource(f.name, label=f) for f in files]
+    found = [CaseSource(file.name, label=file) for file in predictions if file.suffix != ".npy"]
     return labels_of(found, LabelOptions(), dict.fromkeys(classes_in(sources), "")).encoding
 
 
@@ -187,16 +190,10 @@ def _offsets(
     return found
 
 
-def _confidence(case: Case, source: CaseSource, asked: EvaluateParameters) -> np.ndarray | None:
-    path = None if asked.confidence is None else _result(asked.confidence, source, "confidence")
+def _confidence(case: Case, path: Path | None) -> np.ndarray | None:
     if path is not None:
         return read_map_result(path, case)
     return None if case.confidence is None else np.asarray(case.confidence)
-
-
-def _result(folder: Path, source: CaseSource, stem: str) -> Path | None:
-    """As our own commands write it, or <folder>/<case>.*; None where neither is there."""
-    return find_result(folder, source, stem) or find_named(folder, source.name)
 
 
 QUARTILES = {"median": 50.0, "quartile_1": 25.0, "quartile_3": 75.0}

@@ -175,6 +175,17 @@ def find_named(folder: Path, name: str) -> Path | None:
     return the_only(found, name)
 
 
+def files_by_name(folder: Path) -> dict[str, list[Path]]:
+    """What `find_named` finds one of, of all names at once: that reads a folder of many cases once and not once a
+    case."""
+    found: dict[str, list[Path]] = {}
+    for path in sorted(folder.iterdir()):
+        name = path.stem if path.suffix == ".npy" else stem_of(path)
+        if _is_result(path, name):
+            found.setdefault(name, []).append(path)
+    return found
+
+
 def provenance(bundle: Path, reviewer: str = "") -> Provenance:
     """Of results of a model: its identity is the hash of its weights (BLAKE2b, 64 bits)."""
     return Provenance(run_of(bundle.resolve()).name, weights_hash(bundle), __version__, reviewer)

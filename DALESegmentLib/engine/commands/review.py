@@ -127,11 +127,13 @@ def _review(asked: ReviewParameters, progress: Progress) -> dict[str, Any]:
         del doubt, case, region_map, label, image, known  # before the next case takes as much again
     progress.report(97, "writing", "Writing the list")
     made = as_rows(make_review_list(found, known_names, agreed, recalibration))
+    rows_of: dict[str, list[Region]] = {}
+    for row in made.regions:
+        rows_of.setdefault(row.case, []).append(row)
     for item, case_found, (source, geometry, sparse) in zip(items, found, maps, strict=True):
         progress.check()
         kept = {region.region_id for region in without_weak(case_found, made.too_weak).regions}
-        rows = [row for row in made.regions if row.case == source.name]
-        item |= write_regions(files, source, sparse.full(kept), geometry, rows)
+        item |= write_regions(files, source, sparse.full(kept), geometry, rows_of.get(source.name, []))
     csv, json = asked.out / "regions.csv", asked.out / "regions.json"
     write_regions_csv(made.regions, csv)
     weights = "" if asked.model is None else weights_hash(find_bundle(asked.model))

@@ -238,7 +238,7 @@ def _unpack(file: BinaryIO, code: str) -> tuple[int, ...]:
 
 
 _LONGEST_HEADER = 1 << 20
-_LARGE = 1 << 30
+_SMALL, _LARGE = 1 << 24, 1 << 30
 _DENSE = 500
 """Images do not compress to a 500th, and neither do masks that hold something and unpack to a gigabyte."""
 _MOST_AXES = 6
@@ -277,11 +277,14 @@ def check_size(path: Path, promised: int, voxels: int, packed: bool = False) -> 
             f"{path.name} says that it unpacks to {promised / 1e9:.1f} GB, more than a file of its size holds; "
             "it is damaged or made to do harm, so copy it again from its source.",
         )
+    needed = promised + 4 * voxels
+    if needed <= _SMALL:  # asking the system would take longer than reading
+        return
     free = available_memory()
-    if promised + 4 * voxels > free:
+    if needed > free:
         raise EngineError(
             "file-too-large",
-            f"{path.name} needs {(promised + 4 * voxels) / 1e9:.1f} GB of memory, but {free / 1e9:.1f} GB are free; "
+            f"{path.name} needs {needed / 1e9:.1f} GB of memory, but {free / 1e9:.1f} GB are free; "
             "crop or resample it first, or close other programs.",
         )
 

@@ -78,5 +78,5 @@ class LateJob:
 
 JOBS: dict[str, Job] = {
     command: LateJob(f"DALESegmentLib.engine.commands.{command}")
-    for command in (*COMMANDS, *OF_OPTIONS, *INTERACTIVE, *RECORDS)
+    for command in (*COMMANDS, *OF_OPTIONS, *MODELS, *INTERACTIVE, *RECORDS)
 }

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from DALESegmentLib.engine.commands import evaluate, export, simulate
+from DALESegmentLib.engine.commands.result_files import files_by_name
 from DALESegmentLib.engine.core.errors import EngineError
 from DALESegmentLib.engine.core.progress import Progress
 from DALESegmentLib.engine.io.bids import write_map
@@ -120,3 +121,16 @@ def test_predictions_with_segments_in_any_order_are_of_one_numbering(tmp_path):
         lay_case(tmp_path / "data", name, block(1) + block(8, 2))
         segments(tmp_path / "found" / f"{name}.seg.nrrd", *order)
     assert dice(tmp_path / "data", tmp_path / "found") == [1.0, 1.0]
+
+
+def test_a_folder_is_looked_through_once_for_all_names(tmp_path):
+    for name in ("case.nii.gz", "case.1.nii.gz", "case_2.npy", "both.nii.gz", "both.npy", "notes.txt", "case.json"):
+        (tmp_path / name).touch()
+    (tmp_path / "folder.nii.gz").mkdir()
+    found = {name: [path.name for path in paths] for name, paths in files_by_name(tmp_path).items()}
+    assert found == {
+        "case": ["case.nii.gz"],
+        "case.1": ["case.1.nii.gz"],
+        "case_2": ["case_2.npy"],
+        "both": ["both.nii.gz", "both.npy"],
+    }
