@@ -55,9 +55,9 @@ from ..training.validation import (
 from .dataset import check_image_order, find_labelled, read_labelled, report_held_out_for_test, unite_with_model
 from .model_acceptance import ReviewedCase, compare_scores, score_reviewed
 from .parameters import CasesParameter, Parameters
-from .prepared_cases import check_fits, of_source, prepare_source
+from .prepared_cases import check_enough, check_fits, of_source, prepare_source
 from .pretrained import Pretrained, still_held_out
-from .training_run import ENCODING, Run, check_enough, describe_accepted, train_and_record
+from .training_run import ENCODING, Run, describe_accepted, train_and_record
 
 TRUSTED_SHARE = 0.5
 """Of the cross-entropy of a batch that holds trusted voxels, about so much is theirs at least."""

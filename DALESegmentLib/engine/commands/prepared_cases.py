@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from ..core.distributed import Ranks
+from ..core.errors import EngineError
 from ..core.progress import Progress
 from ..inference.predictor import check_channels
 from ..io.case import Case, CaseSource, hash_inputs, patient_of
@@ -43,3 +45,24 @@ def check_fits(case: Case, plan: Plan) -> None:
     """Raises EngineError for a class, dimensions or a number of channels that the plan does not have."""
     label_classes(case, plan)
     check_channels(case, plan)
+
+
+def rated_cases(sources: Sequence[CaseSource]) -> set[str]:
+    """The cases of which several raters' labels are among these."""
+    return {source.of_case for source in sources} - {""}
+
+
+def check_enough(sources: Sequence[CaseSource], ranks: Ranks) -> None:
+    """Raises EngineError("raters-on-ranks", "too-many-ranks") where these cannot be learned together by all ranks."""
+    cases = len(sources)
+    if ranks.size > 1 and rated_cases(sources):
+        raise EngineError(
+            "raters-on-ranks", "Several raters' labels are learned together in one process; start it without torchrun."
+        )
+    if ranks.size > cases:
+        few = f"{cases} case{'' if cases == 1 else 's'}"
+        raise EngineError(
+            "too-many-ranks",
+            f"{ranks.size} processes cannot share {few} to learn from; start {cases} at most, for instance with "
+            f"torchrun --nproc_per_node={cases}.",
+        )

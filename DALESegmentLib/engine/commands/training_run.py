@@ -42,7 +42,7 @@ from ..training.trainer import Trainer
 from ..training.validation import HeldOut, save_held_out
 from ..training.volume_calibration import VolumeCalibration
 from .parameters import CasesParameter
-from .prepared_cases import prepare_all
+from .prepared_cases import check_enough, prepare_all, rated_cases
 from .suitability import enumerated
 
 ENCODING = TypeAdapter(LabelEncoding)
@@ -101,7 +101,9 @@ class Run:
                 "validation": [s.name for s in self.validation],
                 "validation_share": self.validation_share,
                 "label_encoding": ENCODING.dump_python(self.encoding, mode="json"),
-                "held_out": sorted(self.held_out.names | {s.name for s in self.validation} | _rated(self.validation)),
+                "held_out": sorted(
+                    self.held_out.names | {s.name for s in self.validation} | rated_cases(self.validation)
+                ),
                 "earlier": self.earlier,
                 "pretrained": self.pretrained,
                 "inputs": self.inputs,
@@ -302,27 +304,6 @@ def _learned_otherwise(cases: list[PreparedCase], ranks: Ranks) -> dict[str, int
         own.append((empty, sources["image_evidence"] > 0, sources["missed_objects"] > 0))
     counts = (sum(each) for each in zip(*ranks.all_gather(own), strict=True))
     return dict(zip(("empty_labels", "refined", "completed"), counts, strict=True))
-
-
-def _rated(sources: Sequence[CaseSource]) -> set[str]:
-    """The cases of which several raters' labels are among these."""
-    return {source.of_case for source in sources} - {""}
-
-
-def check_enough(sources: Sequence[CaseSource], ranks: Ranks) -> None:
-    """Raises EngineError("raters-on-ranks", "too-many-ranks") where these cannot be learned together by all ranks."""
-    cases = len(sources)
-    if ranks.size > 1 and _rated(sources):
-        raise EngineError(
-            "raters-on-ranks", "Several raters' labels are learned together in one process; start it without torchrun."
-        )
-    if ranks.size > cases:
-        few = f"{cases} case{'' if cases == 1 else 's'}"
-        raise EngineError(
-            "too-many-ranks",
-            f"{ranks.size} processes cannot share {few} to learn from; start {cases} at most, for instance with "
-            f"torchrun --nproc_per_node={cases}.",
-        )
 
 
 def check_unchanged(run: Run, hashes: Mapping[str, Mapping[str, str]]) -> None:
