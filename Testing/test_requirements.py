@@ -11,8 +11,9 @@ from Testing.structure import LIBRARY, REPOSITORY, files, imports
 IN_SLICER = {"numpy", "scipy", "SimpleITK", "vtk", "requests", "pydicom", "packaging"}
 """Of what Slicer's own Python brings; scikit-image, psutil, pydantic and nibabel are not of it."""
 OF_THE_PYTORCH_EXTENSION = {"torch"}
-OPTIONAL = {"yaml", "dynamic_network_architectures", "submitit", "mlflow"}
-"""For models of other programs, jobs of a cluster and logs; where one is missing, a sentence says what to install."""
+OPTIONAL = {"yaml", "dynamic_network_architectures", "openvino", "onnxruntime", "submitit", "mlflow"}
+"""For models of other programs, speed, jobs of a cluster and logs; where one is missing, a sentence says what to
+install."""
 DISTRIBUTIONS = {"skimage": "scikit-image", "sklearn": "scikit-learn", "PIL": "pillow"}
 """Where it is not called as its module."""
 
