@@ -1,6 +1,6 @@
 """What becomes of a model's classes when it learns a new one from cases where nothing else is labelled.
 
-    python -m benchmarks.pretrained --data FOLDER [--draws 0,1,2] [--cases 20] [--seconds 60]
+    python -m benchmarks.pretrained --data FOLDER [--draws 0,1,2] [--cases 20] [--epochs 12]
 
 A model learns the anterior hippocampus on some cases of MSD hippocampus, drawn by the draw, which is also the seed.
 Then it learns the posterior one on as many others, whose labels have nothing else:

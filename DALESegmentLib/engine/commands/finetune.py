@@ -65,6 +65,7 @@ REPLAY_READ, LEARNING = 0.2, 0.2
 """Of the budget: earlier cases are read until so much is spent; so much is for learning, however long the rest is."""
 SAFETY, WRITING = 1.2, 0.3
 """Of the time that judging takes; seconds for the model's files."""
+TOO_SHORT = "a fine-tune is too short to learn a new class well; dalesegment train --pretrained-weights does"
 UNLIMITED = 9_999
 """Epochs, and steps in each."""
 
@@ -142,11 +143,11 @@ def _finetune(asked: FinetuneParameters, progress: Progress) -> dict[str, Any]:
     if classes.new:
         start.rehearse([*cases, *kept], classes, progress.part(12, 13))
         without_background(replay)
-    settings = _settings(asked, earlier, warm=not classes.new)
+    settings = _settings(asked, earlier)
     record = Run(asked.out, plan, settings, asked.cases, training, validation, held_out, records)
     record.ancestry = ancestry_of(find_bundle(asked.model))
     record.pretrained = start.as_recorded(classes)
-    record.said = list(classes.sentences() if classes.new else ())
+    record.said = [*classes.sentences(), TOO_SHORT] if classes.new else []
     labels, known = load_labels(run_folder), load_recalibration(run_folder)
 
     bias = None
@@ -256,9 +257,9 @@ def _read(sources: list[CaseSource], plan: Plan, cache: CaseCache, progress: Pro
     return read
 
 
-def _settings(asked: FinetuneParameters, earlier: dict[str, Any], *, warm: bool) -> TrainSettings:
-    """DALE (or plain) as the model was trained; with a warm-up only where some class is new to the model (not `warm`),
-    whose labels would pass for errors. With a budget the clock alone counts, unless steps are asked for."""
+def _settings(asked: FinetuneParameters, earlier: dict[str, Any]) -> TrainSettings:
+    """DALE (or plain) as the model was trained, without a warm-up: the model is warm. With a budget the clock alone
+    counts, unless steps are asked for."""
     try:
         stored = TrainSettings.model_validate(earlier["settings"]) if earlier else TrainSettings()
     except (KeyError, ValidationError) as error:
@@ -270,9 +271,7 @@ def _settings(asked: FinetuneParameters, earlier: dict[str, Any], *, warm: bool)
     clock_alone = asked.seconds is not None and not {"epochs", "steps_per_epoch"} & asked.model_fields_set
     return stored.model_copy(
         update={
-            "dale": replace(
-                stored.dale, warm_up=0.0 if warm else stored.dale.warm_up, bias_correction=asked.bias_correction
-            ),
+            "dale": replace(stored.dale, warm_up=0.0, bias_correction=asked.bias_correction),
             "epochs": UNLIMITED if clock_alone else asked.epochs,
             "steps_per_epoch": UNLIMITED if clock_alone else asked.steps_per_epoch,
             "seconds": asked.seconds,
