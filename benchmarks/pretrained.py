@@ -7,7 +7,6 @@ Then it learns the posterior one on as many others, whose labels have nothing el
 
     rehearsal            the anterior one is learned where the model before draws it (`train --pretrained-weights`)
     background           what is not labelled is learned as background
-    fine-tune            `finetune`, which rehearses, too
     both labelled        the same cases with both labels: what rehearsal stands in for
 
 Dice is that of test cases with their labels, the mean over cases; the rows with the lowest Dice of the class kept are
@@ -27,7 +26,7 @@ import numpy as np
 import torch
 
 from DALESegmentLib.engine.bundle.open_model import open_model
-from DALESegmentLib.engine.commands import finetune, train
+from DALESegmentLib.engine.commands import train
 from DALESegmentLib.engine.core.device import choose_device
 from DALESegmentLib.engine.core.progress import Progress
 from DALESegmentLib.engine.inference.predictor import Predictor
@@ -74,13 +73,10 @@ def measured(data: Path, folder: Path, draw: int, cases: int, epochs: int) -> li
     train.run({"cases": {"folder": str(first)}, "out": str(folder / "model"), **settings}, Progress())
     before = scores(folder / "model", tested)[KEPT[0]]
     rows = []
-    for how, labelled in {**sets, "fine-tune": sets["rehearsal"]}.items():
+    for how, labelled in sets.items():
         out = folder / f"run {how}"
         asked = {"cases": {"folder": str(labelled)}, "out": str(out)}
-        if how == "fine-tune":
-            finetune.run({**asked, "model": str(folder / "model"), "seed": draw, "epochs": epochs}, Progress())
-        else:
-            train.run({**asked, "pretrained_weights": str(folder / "model"), **settings}, Progress())
+        train.run({**asked, "pretrained_weights": str(folder / "model"), **settings}, Progress())
         after = scores(out, tested)
         rows.append({"how": how, "draw": draw, "before": before, "kept": after[KEPT[0]], "new": after[NEW[0]]})
     return rows

@@ -254,6 +254,19 @@ def unite_with_model(sources: Sequence[CaseSource], model: Mapping[int, str]) ->
     return unite_classes(model, [name for name in named if name in there or name in model.values()], numbered)
 
 
+def check_names_known(sources: Sequence[CaseSource], model: Mapping[int, str]) -> None:
+    """Raises EngineError("unknown-class") where these labels have a name that a model does not have. model: {value:
+    name}. A value without a name is found with the case that has it, see `label_classes`."""
+    classes = unite_with_model(sources, model)
+    names = [classes.names[value] for value in classes.new if classes.names[value] != nameless(value)]
+    if names:
+        raise EngineError(
+            "unknown-class",
+            f"The labels have the class {', '.join(names)}, but the model knows only {', '.join(model.values())}; "
+            "leave it out or train a model that has it (train --pretrained-weights adds it to this one).",
+        )
+
+
 def _described(source: CaseSource) -> tuple[dict[int, str], set[int]]:
     """Of a label map: {value: name} where its values have names, all of them then; and the values that it has."""
     assert source.label is not None

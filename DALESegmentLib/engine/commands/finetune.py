@@ -21,8 +21,9 @@ from torch import Tensor
 
 from .. import __version__
 from ..bundle.lineage import ancestry_of
-from ..bundle.open_model import files_of_folds, write_back
+from ..bundle.open_model import files_of_folds, open_model, write_back
 from ..bundle.run_folder import RUN_FILE, find_bundle, run_folder, run_of
+from ..bundle.validate import check_trainable
 from ..core.device import choose_device
 from ..core.distributed import Ranks, current
 from ..core.errors import EngineError
@@ -41,7 +42,6 @@ from ..planning.preprocessing import CaseCache, PreparedCase, prepare_case
 from ..training.build_trainer import finetuning
 from ..training.checkpoint import Checkpoint, load_labels
 from ..training.rater_labels import with_consensus
-from ..training.rehearsal import without_background
 from ..training.run_log import Logger, check_logger
 from ..training.trainer import Trainer
 from ..training.validation import (
@@ -52,11 +52,11 @@ from ..training.validation import (
     with_outcome,
     with_outcomes_of_all,
 )
-from .dataset import check_image_order, find_labelled, read_labelled, report_held_out_for_test, unite_with_model
+from .dataset import check_image_order, check_names_known, find_labelled, read_labelled, report_held_out_for_test
 from .model_acceptance import ReviewedCase, compare_scores, score_reviewed
 from .parameters import CasesParameter, Parameters
 from .prepared_cases import check_enough, check_fits, of_source, prepare_source
-from .pretrained import Pretrained, still_held_out
+from .pretrained import still_held_out
 from .training_run import ENCODING, Run, describe_accepted, train_and_record
 
 TRUSTED_SHARE = 0.5
@@ -65,7 +65,6 @@ REPLAY_READ, LEARNING = 0.2, 0.2
 """Of the budget: earlier cases are read until so much is spent; so much is for learning, however long the rest is."""
 SAFETY, WRITING = 1.2, 0.3
 """Of the time that judging takes; seconds for the model's files."""
-TOO_SHORT = "a fine-tune is too short to learn a new class well; dalesegment train --pretrained-weights does"
 UNLIMITED = 9_999
 """Epochs, and steps in each."""
 
@@ -103,8 +102,8 @@ def _finetune(asked: FinetuneParameters, progress: Progress) -> dict[str, Any]:
     budget = Budget(started, asked.seconds)
     device, ranks = choose_device(asked.device), current()
     ranks.check_same("commands, versions or devices", (__version__, device.type, asked.model_dump(mode="json")))
-    start = Pretrained.open(asked.model, device)
-    plan = start.plan
+    network, plan = open_model(asked.model, device, to_train=True)
+    check_trainable(plan, asked.model.name)
     folds = len(files_of_folds(asked.model))
     if folds > 1:
         progress.report(0, "reading", f"Of {folds} folds the first one learns; name another one by its own folder")
@@ -113,12 +112,7 @@ def _finetune(asked: FinetuneParameters, progress: Progress) -> dict[str, Any]:
     found = asked.cases.find_to_learn()
     report_held_out_for_test(asked.cases, progress)
     found = find_labelled(asked.cases, progress.part(0, 1), found, plan.class_names)
-    classes = unite_with_model(found, plan.class_names)
-    if classes.new:
-        plan = classes.widen(plan)
-        progress.report(0, "reading", "; ".join(classes.sentences()))
-    torch.manual_seed(asked.seed)
-    network = start.widened(plan)
+    check_names_known(found, plan.class_names)
     training, validation = still_held_out(found, [], held_out.names)
     check_enough(training, ranks)
     cache = CaseCache(asked.out)
@@ -140,14 +134,9 @@ def _finetune(asked: FinetuneParameters, progress: Progress) -> dict[str, Any]:
         return [case for case in found if case.fingerprint not in known_images]
 
     replay = prepare_replay(find_earlier(records, unseen, asked.seed), len(training), prepare, ranks)
-    if classes.new:
-        start.rehearse([*cases, *kept], classes, progress.part(12, 13))
-        without_background(replay)
     settings = _settings(asked, earlier)
     record = Run(asked.out, plan, settings, asked.cases, training, validation, held_out, records)
     record.ancestry = ancestry_of(find_bundle(asked.model))
-    record.pretrained = start.as_recorded(classes)
-    record.said = [*classes.sentences(), TOO_SHORT] if classes.new else []
     labels, known = load_labels(run_folder), load_recalibration(run_folder)
 
     bias = None
@@ -158,8 +147,7 @@ def _finetune(asked: FinetuneParameters, progress: Progress) -> dict[str, Any]:
         nonlocal known
         known = with_outcome(known, case, labels.get(case.name), probabilities)
 
-    before_it = start.padded(plan)
-    predictor = Predictor(before_it, plan, device)
+    predictor = Predictor(network, plan, device)
     judging = time.monotonic()
     confirmed = [case for case in (read[s.name].confirmed for s in own_training) if case is not None]
     before = score_reviewed(confirmed, predictor, progress.part(13, 14), looked)
@@ -169,7 +157,7 @@ def _finetune(asked: FinetuneParameters, progress: Progress) -> dict[str, Any]:
     checkpoint = Checkpoint(asked.out, ranks)
 
     def make(learned: list[PreparedCase], validated: list[PreparedCase], part: Progress) -> Trainer:
-        trainer = partial(finetuning, deadline=deadline, before=before_it, logger=asked.logger)
+        trainer = partial(finetuning, deadline=deadline, logger=asked.logger)
         return trainer(plan, settings, network, learned, validated, checkpoint, device, part)
 
     result = train_and_record(
@@ -188,7 +176,7 @@ def _finetune(asked: FinetuneParameters, progress: Progress) -> dict[str, Any]:
         back = plan.imported and write_back(asked.model, asked.out / plan.imported.folder, network, plan)
         result |= {} if back is None else {"written_back": str(back)}
     network.eval()
-    after = score_reviewed(confirmed, Predictor(network, plan, device), progress.part(95, 100))
+    after = score_reviewed(confirmed, predictor, progress.part(95, 100))
     result |= {"seconds": round(time.monotonic() - started, 2), "replayed": sum(ranks.gather_all(len(replay)))}
     result["bias"] = bias.describe() if bias is not None else None
     result |= compare_scores(before, after, dice, result["validation_dice"], ranks)

@@ -23,7 +23,7 @@ from ..planning.data_shift import widened as widened_range
 from ..planning.networks import check_widened, widened
 from ..planning.plan import CaseFingerprint, Plan
 from ..planning.preprocessing import PreparedCase
-from ..training.rehearsal import Padded, rehearse
+from ..training.rehearsal import rehearse
 from .dataset import check_image_order
 
 
@@ -53,11 +53,6 @@ class Pretrained:
             self.network, wide, torch.randn(patch.shape, generator=torch.Generator().manual_seed(0)).to(patch)
         )
         return wide
-
-    def padded(self, plan: Plan) -> nn.Module:
-        """The network before, with outputs for the new classes that are never probable."""
-        added = plan.classes - self.plan.classes
-        return Padded(self.network, added).eval() if added else self.network
 
     def rehearse(self, cases: Sequence[PreparedCase], classes: ClassUnion, progress: Progress) -> None:
         """Teach the classes kept by what the model before predicts, where these cases' labels say nothing of them."""

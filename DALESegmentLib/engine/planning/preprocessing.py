@@ -146,7 +146,7 @@ def label_classes(case: Case, plan: Plan) -> np.ndarray:
         raise EngineError(
             "unknown-class",
             f"The label of {case.name} has the value {value}, but the model knows only {known}; "
-            "leave that segment out or train a model that has it.",
+            "leave that segment out or train a model that has it (train --pretrained-weights adds it to this one).",
         )
     return classes
 

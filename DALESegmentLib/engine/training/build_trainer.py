@@ -140,11 +140,10 @@ def finetuning(
     progress: Progress,
     *,
     deadline: float | None = None,
-    before: nn.Module | None = None,
     logger: Logger | None = None,
 ) -> Trainer:
     """A training that starts from `network`. cases, validation: the rank's own; deadline: on the monotonic clock,
-    instead of the settings' seconds; before: the network that its predictions are held to, itself by default.
+    instead of the settings' seconds.
 
     Its batches are half as large: twice as many steps do more for what is learned by heart. Labels are not refined: it
     goes on with what the training it comes from proposed, and a budget is for what was corrected.
@@ -159,7 +158,7 @@ def finetuning(
         settings,
         network,
         cases,
-        DistillationLoss(plan, settings, before or network),
+        DistillationLoss(plan, settings, network),
         sampler,
         device,
         progress,

@@ -41,7 +41,6 @@ class DistillationLoss(DaleLoss):
         super().__init__(plan.classes, settings.objective_settings, settings.trusted_share)
         self.distillation_weight = settings.finetune.distillation_weight
         self.before = copy.deepcopy(before).eval().requires_grad_(False)
-        self.first_new = plan.classes - getattr(before, "added", 0)
 
     def forward(self, logits: Tensor, labels: PatchLabels, progress: float, features: Tensor | None = None) -> Tensor:
         assert isinstance(labels, Batch)
@@ -49,14 +48,14 @@ class DistillationLoss(DaleLoss):
         device = labels.image.device.type
         with torch.no_grad(), torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):
             before = self.before(labels.image)
-        return loss + self.distillation_weight * _distance(before.float(), logits, labels, self.first_new)
+        return loss + self.distillation_weight * _distance(before.float(), logits, labels)
 
 
-def _distance(before: Tensor, now: Tensor, batch: Batch, first_new: int) -> Tensor:
-    """before, now: (B, K, *grid) logits. Of classes from first_new on the network before knows nothing."""
+def _distance(before: Tensor, now: Tensor, batch: Batch) -> Tensor:
+    """before, now: (B, K, *grid) logits."""
     log_before = before.log_softmax(1)
     divergence = (log_before.exp() * (log_before - now.log_softmax(1))).sum(1)
-    weights = batch.valid * (~batch.reviewed & (batch.target < first_new))
+    weights = batch.valid * ~batch.reviewed
     whole, voxels = all_reduce_sum((weights * divergence).sum(), batch.valid.sum())
     return whole / voxels.clamp_min(1)
 

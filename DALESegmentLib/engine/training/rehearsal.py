@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..core.progress import Progress
 from ..dale.label_state import IGNORED
@@ -19,23 +19,6 @@ from ..planning.preprocessing import PreparedCase
 
 SURE = 0.7
 """Of the probability of background and kept classes, so much is the most probable one's at least. By hand."""
-ABSENT = -30.0
-"""The logit of a class that a model does not have: a probability of nothing."""
-
-
-class Padded(nn.Module):
-    """A network with outputs for classes that it does not have, which are never probable."""
-
-    def __init__(self, network: nn.Module, added: int) -> None:
-        super().__init__()
-        self.network = network
-        self.added = added
-
-    def forward(self, image: Tensor) -> Tensor:
-        """(B, C, *patch) to (B, K + added, *patch)."""
-        logits: Tensor = self.network(image)
-        lowest = logits.amin(1, keepdim=True) + ABSENT
-        return torch.cat([logits, *[lowest] * self.added], 1)
 
 
 def rehearse(cases: Sequence[PreparedCase], kept: Collection[int], before: Predictor, progress: Progress) -> None:
@@ -73,12 +56,3 @@ def rehearsed(given: Tensor, reviewed: Tensor, probabilities: Tensor, kept: Coll
     most, which = shares.max(0)
     taught = torch.where(most >= SURE, candidates[which], IGNORED).to(given.dtype)
     return torch.where((given == 0) & ~reviewed, taught, given)
-
-
-def without_background(cases: Sequence[PreparedCase]) -> None:
-    """Of earlier cases, whose labels say nothing of classes that are new since: their background may hold them."""
-    for case in cases:
-        unknown = (case.labels.given == 0) & ~case.labels.reviewed
-        case.labels.given.masked_fill_(unknown, IGNORED)
-        case.labels.version += 1
-        case.labels.target_version += 1

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from DALESegmentLib.engine.bundle.lineage import read_lineage
-from DALESegmentLib.engine.commands import finetune, report, train, training_run
+from DALESegmentLib.engine.commands import finetune, prepared_cases, report, train
 from DALESegmentLib.engine.core.distributed import Ranks
 from DALESegmentLib.engine.core.errors import EngineError
 from DALESegmentLib.engine.core.progress import Progress
@@ -145,4 +145,4 @@ def test_what_cannot_be_meant_is_said(cases):
 
 def test_raters_share_no_ranks(cases):
     with pytest.raises(EngineError, match="without torchrun"):
-        training_run._check_enough(find_cases(cases, rater="all"), Ranks(0, 2))
+        prepared_cases.check_enough(find_cases(cases, rater="all"), Ranks(0, 2))

@@ -19,7 +19,7 @@ from DALESegmentLib.engine.io.segmentations import Segment, from_masks, write_se
 from DALESegmentLib.engine.planning.class_union import unite_classes
 from DALESegmentLib.engine.planning.networks import NETWORKS, build, check_widened, design, widened
 from DALESegmentLib.engine.planning.plan import CaseFingerprint, make_plan
-from DALESegmentLib.engine.training.rehearsal import Padded, rehearsed
+from DALESegmentLib.engine.training.rehearsal import rehearsed
 from Testing.phantoms import ball_case
 
 MODEL = {1: "liver", 2: "spleen"}
@@ -180,15 +180,6 @@ def test_outputs_that_are_mixed_are_refused():
     with pytest.raises(EngineError) as problem:
         check_widened(network, other, torch.randn(1, 1, 32, 32))
     assert problem.value.code == "not-widened"
-
-
-def test_a_padded_network_never_answers_with_a_class_it_does_not_have():
-    network = build("BasicUNet", {"spatial_dims": 2, "in_channels": 1, "out_channels": 3}).eval()
-    patch = torch.randn(1, 1, 32, 32)
-    with torch.no_grad():
-        before, padded = network(patch).softmax(1), Padded(network, 2)(patch).softmax(1)
-    torch.testing.assert_close(padded[:, :3], before)
-    assert float(padded[:, 3:].max()) < 1e-9
 
 
 def test_background_is_taught_by_the_model_before_and_unknown_voxels_are_no_background():
