@@ -16,8 +16,9 @@ from .segmentations import userSegmentIds
 from .suggestion import SAID, SUGGESTION
 
 FONT_PIXELS, LINE_PIXELS, EDGE_PIXELS = 12, 16, 6
-LONGEST = 30  # characters of a name
-HIGHEST = 0.36  # of the view's height: a region in the middle, and its frame, stay in sight
+LONGEST = 20  # characters of a name
+HIGHEST = 0.25  # of the view's height: a region in the middle, and its frame, stay in sight
+BACKGROUND = (0.0, 0.0, 0.0), 0.6  # colour and opacity, so that the text is read over any image
 GREY = (0.9, 0.9, 0.9)
 
 
@@ -88,11 +89,11 @@ def shortened(name: str) -> str:
 
 def _whose(line: str | None) -> str:
     known = {
-        "model": _("the model, thin"),
-        "refreshed": _("the model, refreshed"),
+        "model": _("model"),
+        "refreshed": _("model, refreshed"),
         SUGGESTION: _("Enter takes it"),
     }
-    return known.get(line or "", _("as drawn, thick"))
+    return known.get(line or "", _("as drawn"))
 
 
 def _textActor(line: CaptionLine, height: int) -> vtk.vtkTextActor:
@@ -110,6 +111,8 @@ def _textActor(line: CaptionLine, height: int) -> vtk.vtkTextActor:
     text.SetColor(*line.colour)
     text.SetBold(line.bold)
     text.SetShadow(True)
+    text.SetBackgroundColor(*BACKGROUND[0])
+    text.SetBackgroundOpacity(BACKGROUND[1])
     text.SetJustificationToRight()
     text.SetVerticalJustificationToBottom()
     return actor

@@ -6,6 +6,7 @@ switches on meanwhile is left alone.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import slicer
@@ -15,6 +16,9 @@ from .scene import currentScene
 FILL, OUTLINE, THICKNESS = "DALESegment.Fill", "DALESegment.Outline", "DALESegment.OutlineThickness"
 LINE = "DALESegment.Line"
 """On a segmentation of this module, which has a line of its own: whose outline it is, see `segmentations.LINES`."""
+RESULTS = ("model", "refreshed")
+HIDDEN = "DALESegment.HiddenAtRegion"
+"""On the display of a result that is hidden while a region is at hand: "1" where it was shown before."""
 OWN_PIXELS = 3  # outline of what the user drew; a model's are thinner, see segmentations.LINES
 
 
@@ -57,6 +61,25 @@ def matchOutlines(heatMapIsOn: bool) -> None:
         drawOutlinesAlone()
     else:
         restoreFills()
+
+
+def hideResults(lines: Sequence[str] = RESULTS) -> None:
+    """Hide what a model drew (of these `LINE`s), each once: what the reader switches on meanwhile stays on."""
+    for display in _displayNodes():
+        node = display.GetDisplayableNode()
+        if node is None or node.GetAttribute(LINE) not in lines or display.GetAttribute(HIDDEN) is not None:
+            continue
+        display.SetAttribute(HIDDEN, str(int(display.GetVisibility())))
+        display.SetVisibility(False)
+
+
+def restoreResults() -> None:
+    """Show again what `hideResults` hid."""
+    for display in _displayNodes():
+        shown = display.GetAttribute(HIDDEN)
+        if shown is not None:
+            display.RemoveAttribute(HIDDEN)
+            display.SetVisibility(shown == "1" or bool(display.GetVisibility()))
 
 
 def _hasLineOfItsOwn(display: Any) -> bool:

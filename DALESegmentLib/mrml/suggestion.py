@@ -72,7 +72,7 @@ def suggestionNode() -> Any:
 def _added(referenceVolumeNode: Any) -> Any:
     node = currentScene().CreateNodeByClass("vtkMRMLSegmentationNode")
     node.UnRegister(None)
-    node.SetName(_("Suggested outline"))
+    node.SetName(_("Suggested"))
     node.SetAttribute(ROLE, SUGGESTION)
     node.SetAttribute(LINE, SUGGESTION)
     node.SetHideFromEditors(True)

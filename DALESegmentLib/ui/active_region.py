@@ -1,4 +1,8 @@
-"""The region at hand in the views: outlined and framed, the others as faint ticks."""
+"""The region at hand in the views: outlined and framed, the others as faint ticks, and the results of a model hidden.
+
+What a refresh brings meanwhile is hidden, too. What the reader switches on stays, and so does a new prediction until
+the next region comes.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,7 @@ import numpy as np
 
 from ..engine.dale.issues import Region
 from ..mrml import region_marks, review_baseline
+from ..mrml.outlines import hideResults, restoreResults
 from ..mrml.regions import showTicks
 from ..mrml.volumes import geometryFromVolume
 from .workflow import Workflow
@@ -27,14 +32,23 @@ class ActiveRegion:
         if there and state.regionMarkups is not None:
             showTicks(state.regionMarkups, state.ticksShown, state.marksIn3D, self.region)
         now = None if self.region is None else (state.regionTable.GetID(), self.region, state.marksIn3D)
+        if self.region is None:
+            restoreResults()
+        else:
+            hideResults(["refreshed"])
         if now == self._drawn:
             return
         self._drawn = now
         if self.region is None:
             region_marks.unmarkRegion()
         else:
+            hideResults()
             mask, first = self._mask(self.region)
             region_marks.markRegion(mask, first, geometryFromVolume(state.image), state.marksIn3D)
+
+    def close(self) -> None:
+        """The module goes; what it hid is shown again."""
+        restoreResults()
 
     def forget(self) -> None:
         """The scene, and the marks with it, are gone."""

@@ -130,6 +130,7 @@ class ReviewPanel:
             logging.warning("DALESegment: the open correction was not noted. %s", problem.sentence)
         self.prompting.leave()
         self.suggested.show(None)
+        self.atHand.close()
         for keys in (self._keys, self._returnKey, self._promptKeys):
             keys.remove()
 

@@ -49,7 +49,7 @@ class SuggestedOutline:
             removeSuggestion()
             return
         image = self._workflow.state.image
-        said = self._caption(self._region)
+        said = _("A takes it") if self.changes(self._region) else _("A changes nothing")
         showSuggestion({"outline": found.label == found.value}, found.first, geometryFromVolume(image), image, said)
 
     def changes(self, region: Region) -> int:
@@ -79,16 +79,6 @@ class SuggestedOutline:
         sure = _("A changes {count} voxels").format(count=counts[SURE])
         less = half if self.step == HALF else sure
         return f"{less}; {more}" if counts[LIKELY] > counts[SURE] else less
-
-    def _caption(self, region: Region) -> str:
-        """The same in a few words, for the corner of a view."""
-        count = self.changes(region)
-        if self.step == HALF:
-            return _("A changes half of {count} voxels").format(count=count)
-        now = _("A changes {count} voxels").format(count=count) if count else _("A changes nothing")
-        likely = sum(int(change.likely.sum()) for change in self._changes(region) or [])
-        more = self.step != LIKELY and likely > count
-        return _("{now}, a step further {count}").format(now=now, count=likely) if more else now
 
     def label(self, region: Region) -> LabelPart | None:
         """What the label would be around the region; None where the change or the region's class is not known."""

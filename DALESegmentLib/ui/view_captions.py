@@ -56,7 +56,7 @@ class ViewCaptions:
             said = text.format(rank=region.rank, segment=region.class_name, suspicion=region.suspicion)
             lines.append(CaptionLine(said, (1.0, 1.0, 1.0)))
         if heatMap:
-            text = _("Coloured: label confidence below {value:.2f}")
+            text = _("Confidence below {value:.2f}")
             lines.append(CaptionLine(text.format(value=state.heatMapThreshold)))
         return [*lines, *segmentationLines()]
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from ..engine.core.errors import EngineError
 from ..engine.core.files import not_written, replacing, sync
+from ..engine.io.csv_files import read_csv
 
 COLUMNS = ("case", "verdict", "reader", "shown", "seconds", "keys", "decisions", "model", "score")
 
@@ -54,14 +55,16 @@ def _widen(path: Path) -> None:
 
 
 def readRows(path: Path) -> list[dict[str, str]]:
-    """Its rows. Raises EngineError "unreadable-file"."""
+    """Its rows, also where a spreadsheet program saved it with semicolons. Raises EngineError "unreadable-file"."""
     if not path.is_file():
         return []
     try:
-        with path.open(encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file))
-        return [row for row in rows if row["reader"] is not None and float(row["seconds"]) >= 0 <= int(row["keys"])]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        return [
+            row
+            for row in read_csv(path)
+            if row["reader"] is not None and float(row["seconds"]) >= 0 <= int(row["keys"])
+        ]
+    except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
         raise EngineError(
             "unreadable-file",
             f"“{path.name}” in “{path.parent.name}” is damaged; move it away and open the list again.",

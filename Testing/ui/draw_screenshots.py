@@ -57,6 +57,8 @@ def draw(folder: Path, minutes: float) -> None:
         finish(widget)
         said = step(widget, ui.predictButton)
         assert "New segmentation" in said, said
+        ui.regionsTable.setCurrentCell(-1, -1)  # with no region at hand, results are drawn
+        widget.refresh()
         lookAt(IN_LARGE_AND_MISSED)
         views(folder / "outlines.png")
         for key in "NUNU":
@@ -163,6 +165,8 @@ def animate(target: Path, minutes: float) -> None:
         lookAt(IN_LARGE_AND_MISSED)
         frame(f"{1 + 2 * len(rows[:4])} keys in all; what was decided has no colour any more")
         step(widget, ui.predictButton)
+        ui.regionsTable.setCurrentCell(-1, -1)
+        widget.refresh()
         lookAt(IN_LARGE_AND_MISSED)
         frame("Predict: the model that learned from it, in a segmentation of its own")
     first, *rest = frames

@@ -113,6 +113,8 @@ def test_a_saved_scene_gives_the_fill_back(listed, tmp_path):
 
 
 def test_own_label_prediction_and_refreshed_result_are_told_apart(listed):
+    from DALESegmentLib.mrml.captions import shortened
+
     ui, workflow = listed.ui, listed.logic.workflow
     click_row(ui.regionsTable, 0)
     press(listed, "C")
@@ -126,9 +128,55 @@ def test_own_label_prediction_and_refreshed_result_are_told_apart(listed):
     assert len(set(widths)) == 3
     for a, b in ((0, 1), (0, 2), (1, 2)):
         assert np.linalg.norm(colours[a] - colours[b]) > 0.4
+    listed.ui.regionsTable.setCurrentCell(-1, -1)
+    listed.refresh()
     said = "\n".join(lines())
-    for node, whose in zip(nodes, ("as drawn, thick", "the model, refreshed", "the model, thin"), strict=True):
-        assert f"{node.GetName()}: {whose}" in said
+    for node, whose in zip(nodes, ("as drawn", "model, refreshed", "model"), strict=True):
+        assert f"{shortened(node.GetName())}: {whose}" in said
+
+
+def test_while_a_region_is_at_hand_results_are_drawn_only_where_asked_for(listed):
+    ui, workflow = listed.ui, listed.logic.workflow
+    click_row(ui.regionsTable, 0)
+    bare = lines()
+    press(listed, "C")
+    workflow.refresh()
+    assert wait_until(lambda: not workflow.busy)
+    refreshed = workflow.state.result
+    listed.refresh()
+    assert not refreshed.GetDisplayNode().GetVisibility(), "nobody asked for a refresh"
+    step(listed, ui.predictButton)
+    predicted = workflow.state.result
+    assert predicted is not refreshed
+    assert predicted.GetDisplayNode().GetVisibility(), "it was asked for"
+    click_row(ui.regionsTable, 0)
+    assert not predicted.GetDisplayNode().GetVisibility(), "for the region before"
+    assert len(lines()) == len(bare) <= 4
+    predicted.GetDisplayNode().SetVisibility(True)
+    listed.refresh()
+    click_row(ui.regionsTable, 1)
+    assert predicted.GetDisplayNode().GetVisibility(), "the reader switched it on"
+    ui.regionsTable.setCurrentCell(-1, -1)
+    listed.refresh()
+    assert all(node.GetDisplayNode().GetVisibility() for node in (refreshed, predicted))
+
+
+def test_the_frame_of_the_region_at_hand_does_not_reach_the_text(listed):
+    import slicer
+
+    from DALESegmentLib.mrml.captions import EDGE_PIXELS, LINE_PIXELS
+
+    click_row(listed.ui.regionsTable, 0)
+    for name in ("Red", "Yellow", "Green"):
+        view = slicer.app._layout.sliceWidget(name).drawn
+        matrix = view.get_view_node().GetXYToRAS()
+        to_xy = np.linalg.inv([[matrix.GetElement(r, c) for c in range(4)] for r in range(4)])
+        bounds = np.zeros(6)
+        marks()["regionFrame"].GetRASBounds(bounds)
+        corners = [[x, y, z, 1] for x in bounds[:2] for y in bounds[2:4] for z in bounds[4:]]
+        lowest = (np.array(corners) @ to_xy.T)[:, 1].min()
+        height = view.render_window().GetSize()[1]
+        assert lowest > len(lines(name)) * LINE_PIXELS + EDGE_PIXELS, (name, lowest, height)
 
 
 def test_the_corner_of_every_view_says_what_is_shown(listed):
@@ -141,20 +189,20 @@ def test_the_corner_of_every_view_says_what_is_shown(listed):
     click_row(listed.ui.regionsTable, 1)
     review = listed.logic.workflow.review
     region = review.regions()[1]
-    change = review.suggestedChanges()[region.region_id]
+    assert review.suggestedChanges()[region.region_id].sure.any()
     for name in ("Red", "Yellow", "Green"):
         assert lines(name) == [
             f"Region 2: ball, {region.suspicion}",
-            "Coloured: label confidence below 0.80",
-            "LabelmapSnapshot: as drawn, thick",
-            f"Suggested outline: A changes {change.sure.sum()} voxels, a step further {change.likely.sum()}",
+            "Confidence below 0.80",
+            "LabelmapSnapshot: as drawn",
+            "Suggested: A takes it",
         ]
     before = seen()
     listed.ui.thresholdSlider.value = 0.5
-    assert "Coloured: label confidence below 0.50" in lines()
+    assert "Confidence below 0.50" in lines()
     assert not np.array_equal(seen()[-60:, -200:], before[-60:, -200:])
     click(listed.ui.heatMapCheckBox)
-    assert not [line for line in lines() if "confidence" in line]
+    assert not [line for line in lines() if "onfidence" in line]
 
 
 def test_a_view_of_another_layout_says_it_too(listed):

@@ -101,3 +101,20 @@ def test_a_log_with_the_columns_of_an_earlier_version_goes_on(tmp_path):
     first, second = readRows(log)
     assert (first["case"], first["verdict"], first["model"], first["score"]) == ("ball0", "revise", "model", "")
     assert second == row
+
+
+@pytest.mark.parametrize("saved_as", ["semicolons", "with a mark"])
+def test_a_log_that_a_spreadsheet_program_saved_is_read_and_continued(tmp_path, saved_as):
+    from DALESegmentLib.ui.worklist_log import COLUMNS, appendRow, readRows
+
+    log = tmp_path / "worklist.csv"
+    row = dict.fromkeys(COLUMNS, "") | {"case": "a", "verdict": "accepted", "reader": "Åsa", "seconds": 3, "keys": 2}
+    appendRow(log, row)
+    text = log.read_text(encoding="utf-8")
+    if saved_as == "semicolons":
+        log.write_text(text.replace(",", ";"), encoding="cp1252")
+    else:
+        log.write_text(text, encoding="utf-8-sig")
+    assert [found["reader"] for found in readRows(log)] == ["Åsa"]
+    appendRow(log, row | {"case": "b"})
+    assert [(found["case"], found["reader"]) for found in readRows(log)] == [("a", "Åsa"), ("b", "Åsa")]
