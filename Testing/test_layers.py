@@ -23,6 +23,7 @@ LAYERS = (
     ("engine.commands",),
     ("engine.rpc", "engine.cli"),
     ("engine.__main__",),
+    ("federated",),  # a program on the engine's commands; nothing of Slicer
     ("mrml",),
     ("ui",),
     ("public",),
@@ -38,6 +39,7 @@ FORBIDDEN = {
     "engine": {"slicer", "vtk", "vtkmodules", "qt", "ctk", "DALESegmentLib.mrml", "DALESegmentLib.ui"},
     "mrml": {"qt", "ctk", "torch", "monai", "DALESegmentLib.ui"},
     "ui": {"torch", "monai"},
+    "federated": {"slicer", "vtk", "qt", "ctk", "DALESegmentLib.mrml", "DALESegmentLib.ui"},
 }
 # Layers of the engine that read, write and judge without a network; torch takes seconds to import.
 WITHOUT_TORCH = ("engine/geometry", "engine/io", "engine/review")
