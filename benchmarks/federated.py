@@ -64,14 +64,23 @@ def score(model: Path, folders: Sequence[Path]) -> float:
 
 
 def compare(
-    parts: Sequence[Sequence[Path]], tests: Sequence[Path], rounds: Rounds, work: Path, *, change: Any = None
+    parts: Sequence[Sequence[Path]],
+    tests: Sequence[Path],
+    rounds: Rounds,
+    work: Path,
+    *,
+    validation: float = 0.0,
+    change: Any = None,
 ) -> dict[str, Any]:
-    """parts: the cases of each site; change: as `simulate` takes it. Leaves what both wrote in `work`."""
+    """parts: the cases of each site; validation: the share that each site validates on; change: as `simulate` takes it.
+    Leaves what both wrote in `work`."""
     work.mkdir(parents=True, exist_ok=True)
     plan_file = work / "plan.json"
     plan = small_plan(parts[0], plan_file)
     sites = {
-        f"site-{n}": Site(plan=plan_file, cases=cases_of(part), folder=work / f"kept-{n}", validation=0.0, device="cpu")
+        f"site-{n}": Site(
+            plan=plan_file, cases=cases_of(part), folder=work / f"kept-{n}", validation=validation, device="cpu"
+        )
         for n, part in enumerate(parts, 1)
     }
     simulate(plan_file, rounds, sites, work / "together", change=change)

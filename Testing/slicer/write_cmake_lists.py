@@ -2,8 +2,8 @@
 
     python Testing/slicer/write_cmake_lists.py
 
-Everything in DALESegmentLib (but its demo and the public package) and in Resources (but the scripts that draw them, and
-the screenshots, which the documents show) is shipped.
+Everything in DALESegmentLib (but its demo, federated/ and the public package) and in Resources (but the scripts that
+draw them, and the screenshots, which the documents show) is shipped.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 LISTS = REPOSITORY / "CMakeLists.txt"
-NOT_SHIPPED = ("DALESegmentLib/demo/", "DALESegmentLib/public/")
+NOT_SHIPPED = ("DALESegmentLib/demo/", "DALESegmentLib/federated/", "DALESegmentLib/public/")
 
 
 def wanted_scripts() -> list[str]:
