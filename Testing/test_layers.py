@@ -21,7 +21,9 @@ LAYERS = (
     ("engine.inference",),
     ("engine.training",),  # validates with a predictor
     ("engine.commands",),
-    ("engine.rpc", "engine.cli"),
+    ("engine.rpc",),
+    ("server",),
+    ("engine.cli",),
     ("engine.__main__",),
     ("mrml",),
     ("ui",),
@@ -38,6 +40,7 @@ FORBIDDEN = {
     "engine": {"slicer", "vtk", "vtkmodules", "qt", "ctk", "DALESegmentLib.mrml", "DALESegmentLib.ui"},
     "mrml": {"qt", "ctk", "torch", "monai", "DALESegmentLib.ui"},
     "ui": {"torch", "monai"},
+    "server": {"torch", "monai", "slicer", "vtk", "qt", "ctk", "DALESegmentLib.mrml", "DALESegmentLib.ui"},
 }
 # Layers of the engine that read, write and judge without a network; torch takes seconds to import.
 WITHOUT_TORCH = ("engine/geometry", "engine/io", "engine/review")
