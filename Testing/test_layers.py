@@ -21,7 +21,9 @@ LAYERS = (
     ("engine.inference",),
     ("engine.training",),  # validates with a predictor
     ("engine.commands",),
-    ("engine.rpc", "engine.cli"),
+    ("engine.rpc",),
+    ("server",),
+    ("engine.cli",),
     ("engine.__main__",),
     ("federated",),  # a program on the engine's commands; nothing of Slicer
     ("mrml",),
@@ -40,6 +42,7 @@ FORBIDDEN = {
     "mrml": {"qt", "ctk", "torch", "monai", "DALESegmentLib.ui"},
     "ui": {"torch", "monai"},
     "federated": {"slicer", "vtk", "qt", "ctk", "DALESegmentLib.mrml", "DALESegmentLib.ui"},
+    "server": {"torch", "monai", "slicer", "vtk", "qt", "ctk", "DALESegmentLib.mrml", "DALESegmentLib.ui"},
 }
 # Layers of the engine that read, write and judge without a network; torch takes seconds to import.
 WITHOUT_TORCH = ("engine/geometry", "engine/io", "engine/review")

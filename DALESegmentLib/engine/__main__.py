@@ -1,5 +1,5 @@
-"""`python -m DALESegmentLib.engine`: the command line; with `serve`, the engine process; with `serve --through COMMAND`
-one that passes its work on to the engine which that command starts on another machine.
+"""`python -m DALESegmentLib.engine`: the command line; with `serve`, the engine process; with `serve --through ADDRESS`
+one that passes its work on to a server.
 """
 
 from __future__ import annotations

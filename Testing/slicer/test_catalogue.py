@@ -19,7 +19,8 @@ SHIPPED = [MODULE, *(REPOSITORY / name for name in wanted_scripts())]
 TYPES = {"build_dependencies": list, "tier": int} | dict.fromkeys(
     ("$schema", "build_subdirectory", "category", "scm_revision", "scm_url", "scm_type", "dicom_support_rule"), str
 )
-DECLARED = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.ClassDef, ast.Assign, ast.AugAssign, ast.AnnAssign)
+FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+DECLARED = (ast.Import, ast.ImportFrom, *FUNCTIONS, ast.ClassDef, ast.Assign, ast.AugAssign, ast.AnnAssign)
 NETWORK = {"urllib.request", "requests", "http", "http.client", "ftplib", "smtplib", "httpx", "aiohttp", "websockets"}
 
 
@@ -70,12 +71,14 @@ def test_the_files_that_do_are_named():
     library = [f for f in SHIPPED if f != MODULE]
     acting = {f.relative_to(REPOSITORY / "DALESegmentLib").as_posix() for f in library if at_file_scope(f)}
     answer = ANSWERS.split("8. **")[1].split("9. **")[0]
-    assert acting == set(re.findall(r"`((?:engine|mrml|ui)/[\w/]+\.py)`", answer))
+    assert acting == set(re.findall(r"`((?:engine|mrml|server|ui)/[\w/]+\.py)`", answer))
 
 
 def test_nothing_that_is_shipped_opens_a_connection_of_its_own():
-    """What is installed comes through Slicer's own installer."""
+    """What is installed comes through Slicer's own installer. One file asks the server that a user names."""
     for file in SHIPPED:
+        if file.name == "http_client.py":
+            continue
         nodes = list(ast.walk(ast.parse(file.read_text(encoding="utf-8"))))
         taken = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
         taken |= {node.module or "" for node in nodes if isinstance(node, ast.ImportFrom) and not node.level}

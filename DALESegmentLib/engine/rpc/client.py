@@ -37,13 +37,13 @@ LEAVE_SECONDS = 3.0
 LIBRARY_FOLDER = Path(__file__).resolve().parents[3]  # what holds DALESegmentLib
 
 ENGINE_VARIABLE = "DALESEGMENT_ENGINE"
-"""In the environment of the command line: what starts the engine on another machine, see docs/clusters.md."""
+"""In the environment of the command line: the address of a server that does the work, see docs/server.md."""
 
 OnProgress = Callable[[dict[str, Any]], None]
 
 
 def serving(through: str | None) -> tuple[str, ...]:
-    """What starts an engine here, or one that passes its work on to the engine that the command `through` starts."""
+    """What starts an engine here, or one that passes its work on to the server with the address `through`."""
     return (*SERVE, "--through", through) if through else SERVE
 
 

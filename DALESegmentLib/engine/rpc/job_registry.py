@@ -65,6 +65,14 @@ PATHS: dict[str, tuple[str, ...]] = {
 """Where the result of a job holds paths, all below its `out`: names of values, "items.x" for x of each of the items.
 Any other text in a result is no path, whatever it looks like. A job that is not named returns none."""
 
+GIVEN_PATHS = (
+    *("model", "pretrained_weights", "predictions", "confidence", "results", "audit", "probabilities", "decisions"),
+    *("verdicts", "corrected", "folder", "against", "out"),
+)
+"""Parameters of jobs that are paths where they are texts; in `cases` it is the folder (and the list), in its items
+`ITEM_PATHS` and the images."""
+ITEM_PATHS = ("label", "trusted", "confidence", "reference", "arrays")
+
 
 @dataclass(frozen=True)
 class LateJob:

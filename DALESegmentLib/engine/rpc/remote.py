@@ -1,16 +1,13 @@
-"""An engine on another machine, as if it were here: its jobs, with the files they need sent and their results fetched.
+"""An engine on a server, as if it were here: its jobs, with the files they need sent and their results fetched.
 
-The other engine is started by a command of the user's own, such as `ssh gpu-host python -m DALESegmentLib.engine
-serve`. This process serves whoever started it as any engine does, and passes requests on. No disk is shared: files go
-through the lines, see `file_transfer`.
+This process serves whoever started it as any engine does, and passes requests on over HTTP, see docs/server.md. No disk
+is shared: files are carried by `transfer`.
 """
 
 from __future__ import annotations
 
 import math
-import shlex
-import sys
-import time
+import uuid
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, get_args
@@ -20,31 +17,30 @@ from ..commands.case_list import write_list
 from ..commands.parameters import CasesParameter
 from ..commands.results_folder import results_folder
 from ..commands.score_files import check_scores_free, write_scores
-from ..core.errors import Cancelled, Check, EngineError
+from ..core.errors import Cancelled, EngineError
 from ..core.files import read_json, write_json
 from ..core.progress import Progress, Stage
 from ..io.class_names import is_somebody_elses
 from ..review.audit import AUDIT_FILE, check_not_begun
-from .client import EngineClient
-from .file_transfer import Carrier, relative, unusable
-from .job_registry import JOBS, PATHS, RECORDS, Job
-from .protocol import bad_request
+from .file_names import relative
+from .http_client import ServerConnection, unusable
+from .job_registry import GIVEN_PATHS, ITEM_PATHS, JOBS, PATHS, RECORDS, Job
+from .protocol import PROTOCOL, bad_request
+from .transfer import Carrier, plain_name
 
 RUNS = {"train": "", "finetune": "", "refresh": "model"}
 """Where in `out` the jobs that train have their run folder."""
-FOLDERS = ("predictions", "confidence", "results")
-FILES = ("label", "trusted", "confidence", "reference")
-CANCEL_SECONDS, FETCH_SECONDS = 30.0, 600.0
-"""Where a step was cancelled or failed: how long to wait for its end, and for what was finished before."""
+WAIT_SECONDS = 20
+"""That the server holds back a question about a job."""
+CANCEL_WAITS = 6
 _LONGEST_MESSAGE = 200
 
 
 class RemoteEngine:
-    """command: what starts the engine there, split as a shell would, but run without one."""
+    """address: of the server; the token is in the environment, see `http_client`."""
 
-    def __init__(self, command: str) -> None:
-        self._command = split(command)
-        self._client: EngineClient | None = None
+    def __init__(self, address: str) -> None:
+        self._address = address
         self._carrier: Carrier | None = None
 
     @property
@@ -57,121 +53,154 @@ class RemoteEngine:
         return {name: JOBS[name] if name in RECORDS else job(name) for name in JOBS}
 
     def examine(self, _folder: str | None = None) -> list[dict[str, Any]]:
-        """What the doctor says over there."""
-        return self._engine().call("doctor")["checks"]
-
-    def _engine(self) -> EngineClient:
-        if self._client is None or self._client.gone:
-            try:
-                self._client, self._carrier = EngineClient(self._command), None
-            except EngineError as error:
-                raise EngineError(
-                    "engine-not-started",
-                    "The engine on the other machine did not answer; run the engine command in a terminal, where it "
-                    "has to end in a line with 'ready' without asking for anything.",
-                ) from error
-        return self._client
+        """What the server says of itself, as the doctor does of a machine."""
+        server = ServerConnection(self._address)
+        told = server.ask("GET", "/v1/status")
+        try:
+            queue, own, gpus = told["queue"], told["yours"], [str(name) for name in told["gpus"]]
+            everyone, yours = (f"{each['running']} running, {each['waiting']} waiting" for each in (queue, own))
+            found = {
+                "Server": f"{server.host}, version {told['version']}, as {told['user']}",
+                "GPU": ", ".join(gpus) or "none, the CPU is used",
+                "Queue": f"{everyone}; yours: {yours}",
+            }
+        except (KeyError, TypeError):
+            raise unusable() from None
+        return [{"name": name, "ok": True, "value": value[:200], "advice": ""} for name, value in found.items()]
 
     def _do(self, name: str, asked: dict[str, Any], progress: Progress) -> dict[str, Any]:
-        engine = self._engine()
-        carrier = self._carrier or Carrier(engine, progress.check, lambda *_: None)
-        self._carrier = carrier
-        carrier.begin(progress.check, _telling(progress.part(0, 10), "reading"))
+        carrier = self._carrier = self._carrier or Carrier(ServerConnection(self._address))
+        carrier.check, carrier.moved = progress.check, _telling(progress.part(0, 10), "reading")
+        carrier.used = set()
         if name == "evaluate":
-            return self._evaluate(engine, asked, carrier, progress)
+            return self._evaluate(asked, carrier, progress)
         out = Path(asked["out"]).absolute() if isinstance(asked.get("out"), str) else None
         _check_out(name, asked, out)
         if out is None or name in RUNS:
-            return self._asked(engine, name, asked, carrier, out, progress)
+            return self._asked(name, asked, carrier, out, progress)
         with results_folder(out, overwrite=bool(asked.get("overwrite")), data=_folder_of(asked)) as files:
-            return self._asked(engine, name, asked, carrier, out, progress) | files.about()
+            return self._asked(name, asked, carrier, out, progress) | files.about()
 
     def _asked(
-        self,
-        engine: EngineClient,
-        name: str,
-        asked: dict[str, Any],
-        carrier: Carrier,
-        out: Path | None,
-        progress: Progress,
+        self, name: str, asked: dict[str, Any], carrier: Carrier, out: Path | None, progress: Progress
     ) -> dict[str, Any]:
-        parameters, there = self._sent(asked, carrier, out)
+        parameters = _sent(asked, carrier)
+        there = ""
+        if out is not None:  # a name of its own for each request: what an earlier one left there is in nobody's way
+            there = parameters["out"] = f"{uuid.uuid4().hex[:20]}/{plain_name(out)}"
+            parameters.pop("overwrite", None)
         try:
-            result = _answer(engine, name, parameters, progress)
-        except EngineError:
-            if out is not None and there is not None and not engine.gone:  # what was finished before is kept
-                carrier.check = _patience(FETCH_SECONDS)
+            result = _Asking(carrier, progress, there, out).answer(name, parameters)
+        except EngineError as problem:
+            if out is not None and problem.code != "engine-gone":  # what was finished before is kept
+                carrier.check = lambda: None
                 self._fetch(name, asked, carrier, there, out, progress)
             raise
-        if out is None or there is None:
+        if out is None:
             return result
         carrier.check = lambda: None  # it is done: who cancels now would lose it
-        path = self._fetch(name, asked, carrier, there, out, progress)
-        answer = local(result, PATHS.get(name, ()), path, out)
+        self._fetch(name, asked, carrier, there, out, progress)
+        answer = local(result, PATHS.get(name, ()), there, out)
         if name == "simulate" and answer.get("list"):  # it names images over there
             sources = CasesParameter.model_validate(asked["cases"]).find()
             answer["list"] = write_list(sources, answer["items"], out)
         return answer
 
-    def _evaluate(
-        self, engine: EngineClient, asked: dict[str, Any], carrier: Carrier, progress: Progress
-    ) -> dict[str, Any]:
+    def _evaluate(self, asked: dict[str, Any], carrier: Carrier, progress: Progress) -> dict[str, Any]:
         """Its only file is its answer, which is written here."""
         out = Path(asked["out"]) if isinstance(asked.get("out"), str) else None
         if out is not None:
             check_scores_free(out, overwrite=bool(asked.get("overwrite")))
-        parameters, _ = self._sent({key: value for key, value in asked.items() if key != "out"}, carrier, None)
-        result = _answer(engine, "evaluate", parameters, progress)
+        parameters = _sent({key: value for key, value in asked.items() if key != "out"}, carrier)
+        result = _Asking(carrier, progress, "", None).answer("evaluate", parameters)
         return result if out is None else result | write_scores(out, result)
 
-    def _sent(self, asked: dict[str, Any], carrier: Carrier, out: Path | None) -> tuple[dict[str, Any], str | None]:
-        """The parameters with paths over there, and the name there of `out`."""
-        parameters, there = dict(asked), None
-        for name in FOLDERS:
-            if isinstance(asked.get(name), str):
-                parameters[name] = carrier.send(Path(asked[name]))
-        for name in ("audit", "probabilities", "decisions"):
-            if isinstance(asked.get(name), str):
-                parameters[name] = carrier.send(Path(asked[name]))
-        for name in ("model", "pretrained_weights"):
-            if isinstance(asked.get(name), str):
-                parameters[name] = _send_model(Path(asked[name]), carrier)
-        if isinstance(asked.get("cases"), dict):
-            parameters["cases"] = _send_cases(asked["cases"], carrier)
-        if out is not None:
-            there = carrier.new_name(out.name)
-            parameters["out"] = carrier.path_of(there)
-        return parameters, there
-
     @staticmethod
-    def _fetch(name: str, asked: dict[str, Any], carrier: Carrier, there: str, out: Path, progress: Progress) -> str:
+    def _fetch(name: str, asked: dict[str, Any], carrier: Carrier, there: str, out: Path, progress: Progress) -> None:
         carrier.moved = _telling(progress.part(90, 100), "writing")
-        path, run = carrier.path_of(there), RUNS.get(name)
-        if run is not None and asked.get("overwrite") and carrier.holds(there):
+        run = RUNS.get(name)
+        if run is not None and asked.get("overwrite"):
             claim_run_folder(out / run, overwrite=True)
-        carrier.fetch(there, out, is_somebody_elses)
+        carrier.fetch(there, out, leave=is_somebody_elses)
         if run is not None and (out / run / RUN_FILE).is_file():  # so that it can be resumed here
             record = read_json(out / run / RUN_FILE)
             write_json(out / run / RUN_FILE, {**record, "cases": asked.get("cases")})
-        carrier.remember(out, path)
-        return path
+        carrier.remember(out, there)
 
 
-def split(command: str) -> list[str]:
-    """Raises EngineError("bad-engine-command")."""
-    try:
-        parts = shlex.split(command, posix=sys.platform != "win32")
-        if sys.platform == "win32":  # where a backslash is no escape, and quotation marks stay
-            parts = [part[1:-1] if len(part) > 1 and part[0] == part[-1] == '"' else part for part in parts]
-    except ValueError:
-        parts = []
-    if not parts:
-        raise EngineError(
-            "bad-engine-command",
-            "The engine command is empty or has an open quotation mark; write it as in a terminal, for instance: "
-            "ssh gpu-host python -m DALESegmentLib.engine serve",
-        )
-    return parts
+class _Asking:
+    """One job on the server, from its request to its answer."""
+
+    def __init__(self, carrier: Carrier, progress: Progress, there: str, out: Path | None) -> None:
+        self._carrier, self._server, self._there, self._out = carrier, carrier.server, there, out
+        self._progress, self._part = progress, progress.part(10, 90)
+
+    def answer(self, name: str, parameters: dict[str, Any]) -> dict[str, Any]:
+        check, id = self._progress.check, uuid.uuid4().hex
+        request = {"protocol": PROTOCOL, "id": id, "command": name, "parameters": parameters}
+        self._server.ask("POST", "/v1/jobs", check, json=request)
+        try:
+            return self._followed(id)
+        except Cancelled:
+            self._server.ask("POST", f"/v1/jobs/{id}/cancel")
+            self._part = Progress()
+            return self._followed(id, CANCEL_WAITS)
+
+    def _followed(self, id: str, waits: int | None = None) -> dict[str, Any]:
+        """waits: how many questions are asked before it counts as cancelled."""
+        after, check = 0, self._progress.check if waits is None else lambda: None
+        asked = 0
+        while waits is None or asked < waits:
+            # short questions: who cancels does not wait for the answer of a long one
+            told = self._server.ask("GET", f"/v1/jobs/{id}/events", check, params={"after": after, "wait": 0.5})
+            asked += not told.get("events")
+            for event in told.get("events", ()):
+                if event.get("event") == "result" and isinstance(event.get("result"), dict):
+                    return event["result"]
+                if event.get("event") == "error":
+                    raise EngineError(str(event.get("code"))[:60], str(event.get("sentence"))[:500])
+                self._pass_on(event)
+            if told.get("state") == "waiting":
+                self._part.report(
+                    0, "reading", f"Waiting in the server's queue, {told.get('before', 0)} of yours before it"
+                )
+            after = int(told.get("next", 0))
+        raise Cancelled
+
+    def _pass_on(self, event: dict[str, Any]) -> None:
+        """A report from there, as far as it is one; the maps of a region that it names are fetched at once."""
+        percent, stage, left = (event.get(name) for name in ("percent", "stage", "seconds_left"))
+        if not _number(percent) or stage not in get_args(Stage):
+            return
+        values = event.get("values")
+        values = values if isinstance(values, dict) else {}
+        plain: dict[str, Any] = {str(k)[:40]: v for k, v in values.items() if _number(v)}
+        for name in ("percent", "stage", "message", "seconds_left"):
+            plain.pop(name, None)
+        if isinstance(values.get("region"), dict) and self._out is not None:
+            plain["region"] = self._region(values["region"], self._out)
+        message = str(event.get("message", ""))[:_LONGEST_MESSAGE]
+        self._part.report(float(percent), stage, message, float(left) if _number(left) else None, **plain)  # type: ignore[arg-type]
+
+    def _region(self, region: dict[str, Any], out: Path) -> dict[str, Any]:
+        maps = [key for key in ("segmentation", "confidence", "shown") if isinstance(region.get(key), str)]
+        moved = local(region, maps, self._there, out)
+        for folder in sorted({str(Path(moved[key]).parent.relative_to(out).as_posix()) for key in maps}):
+            place, base = (self._there, out) if folder == "." else (f"{self._there}/{folder}", out / folder)
+            self._carrier.fetch(place, base, only={Path(moved[key]).name for key in maps})
+        return moved
+
+
+def _sent(asked: dict[str, Any], carrier: Carrier) -> dict[str, Any]:
+    """The parameters with names over there; `out` is left as it is."""
+    parameters = dict(asked)
+    for name in GIVEN_PATHS:
+        if isinstance(asked.get(name), str) and name != "out":
+            send = _send_model if name in ("model", "pretrained_weights") else lambda path, carrier: carrier.send(path)
+            parameters[name] = send(Path(asked[name]), carrier)
+    if isinstance(asked.get("cases"), dict):
+        parameters["cases"] = _send_cases(asked["cases"], carrier)
+    return parameters
 
 
 def local(result: dict[str, Any], paths: Iterable[str], there: str, here: Path) -> dict[str, Any]:
@@ -201,41 +230,11 @@ def _local(path: Any, there: str, here: Path) -> str:
     return str(here.joinpath(*relative(rest[1:]).parts))
 
 
-def _answer(engine: EngineClient, name: str, parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
-    progress.check()
-    pending = engine.start(name, parameters)
-    part = progress.part(10, 90)
-    try:
-        return pending.wait(lambda event: _pass_on(event, part), progress.check)
-    except Cancelled:
-        pending.cancel()
-        try:
-            return pending.wait(lambda event: _pass_on(event, part), _patience(CANCEL_SECONDS))
-        except _Stalled:
-            engine.kill()
-            raise Cancelled from None
-
-
-class _Stalled(EngineError):
-    """The other machine does not answer any more."""
-
-
-def _patience(seconds: float) -> Check:
-    """Raises _Stalled once so much time is over."""
-    until = time.monotonic() + seconds
-
-    def check() -> None:
-        if time.monotonic() > until:
-            raise _Stalled("engine-gone", "The engine on the other machine does not answer; start the step again.")
-
-    return check
-
-
 def _check_out(name: str, asked: dict[str, Any], out: Path | None) -> None:
     """What the engine there cannot see: is the place here free?"""
     if asked.get("resume"):
         raise bad_request(
-            "A training on another machine cannot be resumed from here; start a new one, or resume it there."
+            "A training on a server cannot be resumed; start a new one, or resume here what came back of it."
         )
     if out is not None and name in RUNS:
         check_run_folder(out / RUNS[name], overwrite=bool(asked.get("overwrite")))
@@ -258,7 +257,7 @@ def _send_model(path: Path, carrier: Carrier) -> str:
 
 def _send_cases(cases: dict[str, Any], carrier: Carrier) -> dict[str, Any]:
     if cases.get("list") is not None:
-        raise bad_request("A list of cases names files that the other machine does not have; name a folder of cases.")
+        raise bad_request("A list of cases names files that the server does not have; name a folder of cases.")
     sent = dict(cases)
     if isinstance(cases.get("folder"), str):
         sent["folder"] = carrier.send(Path(cases["folder"]))
@@ -269,7 +268,7 @@ def _send_cases(cases: dict[str, Any], carrier: Carrier) -> dict[str, Any]:
 
 def _send_item(item: dict[str, Any], carrier: Carrier) -> dict[str, Any]:
     sent = dict(item)
-    for name in (*FILES, "arrays"):
+    for name in ITEM_PATHS:
         if isinstance(item.get(name), str):
             sent[name] = carrier.send(Path(item[name]))
     if isinstance(item.get("images"), list):
@@ -279,19 +278,6 @@ def _send_item(item: dict[str, Any], carrier: Carrier) -> dict[str, Any]:
 
 def _telling(progress: Progress, stage: Stage) -> Any:
     return lambda message, share: progress.report(100.0 * share, stage, message)
-
-
-def _pass_on(event: dict[str, Any], progress: Progress) -> None:
-    """A report from there, as far as it is one."""
-    percent, stage, left = (event.get(name) for name in ("percent", "stage", "seconds_left"))
-    if not _number(percent) or stage not in get_args(Stage):
-        return
-    values = event.get("values")
-    plain = {str(k)[:40]: v for k, v in values.items() if _number(v)} if isinstance(values, dict) else {}
-    for name in ("percent", "stage", "message", "seconds_left"):
-        plain.pop(name, None)
-    message = str(event.get("message", ""))[:_LONGEST_MESSAGE]
-    progress.report(float(percent), stage, message, float(left) if _number(left) else None, **plain)  # type: ignore[arg-type]
 
 
 def _number(value: Any) -> bool:

@@ -7,14 +7,12 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from functools import partial
 from typing import Any
 
 from .. import __version__
 from ..commands import doctor
 from . import protocol
 from .error_messages import crash_report, explain
-from .file_transfer import Spool
 from .job_registry import JOBS, WARM, Job
 from .protocol import Answers, BadRequest, Request, lines, take_standard_streams
 from .worker import Worker
@@ -43,15 +41,12 @@ class Server:
         self._answers = Answers(sink, broken=self.end)
         self._worker = Worker(jobs, warm, self._answers.send)
         self._examine = examine
-        self._spool = spool = Spool()
         self._controls: dict[str, Callable[[Request], None]] = {
             "ping": self._ping,
             "doctor": self._doctor,
             "cancel": self._cancel,
             "shutdown": self._shutdown,
         }
-        for work in (spool.put, spool.get, spool.files, spool.drop):
-            self._controls[work.__name__] = partial(self._carry, work)
         self._examined: set[str] = set()  # ids of the doctor's requests
         self._ending = threading.Event()
         self._signal = 0
@@ -68,7 +63,6 @@ class Server:
             pass
         self._worker.stop()
         self._worker.join(GRACE_SECONDS)
-        self._spool.remove()
         sys.stderr.flush()
         os._exit(128 + self._signal if self._signal else 0)  # a native call that does not end is left behind
 
@@ -122,14 +116,6 @@ class Server:
         self._answers.send(protocol.result(request.id, {}))
         self.end()
 
-    def _carry(self, work: Callable[[dict[str, Any]], dict[str, Any]], request: Request) -> None:
-        """A file's piece, at once: what is asked for next may need it."""
-        try:
-            answer = protocol.result(request.id, work(request.parameters))
-        except Exception as problem:
-            answer = protocol.error(request.id, explain(problem, request.command, request.parameters))
-        self._answers.send(answer)
-
     def _doctor(self, request: Request) -> None:
         """On a thread of its own: importing torch takes seconds, and a ping must not wait for it."""
         folder = request.only("folder")
@@ -148,7 +134,7 @@ class Server:
 
 
 def serve(through: str | None = None) -> None:
-    """through: a command that starts an engine elsewhere, which then does the work."""
+    """through: the address of a server that does the work."""
     if through is None:
         Server().serve()
     from .remote import RemoteEngine

@@ -17,7 +17,7 @@ from DALESegmentLib.engine.io.case import Case, CaseSource
 from DALESegmentLib.engine.io.case_files import read_case
 from DALESegmentLib.engine.io.find_cases import find_cases
 from DALESegmentLib.engine.io.images import read_image, write_image
-from DALESegmentLib.engine.rpc.file_transfer import relative
+from DALESegmentLib.engine.rpc.file_names import relative
 
 USER = "Jürgen Müller (Klinik) – Łódź"
 
