@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..core.errors import EngineError
+from ..core.memory import without_collecting
 from ..geometry.distance import grow_mm
 
 REVIEWED_MARGIN = 2.0  # voxels of the finest axis a person sees around a region while deciding about it
@@ -99,13 +99,8 @@ def _as_runs(starts: np.ndarray, counts: np.ndarray, values: np.ndarray) -> np.n
 
 def _as_lists(runs: np.ndarray) -> list[list[int]]:
     """Without the garbage collector, which such a number of new lists would make walk through all of the process."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
+    with without_collecting():
         return runs.tolist()
-    finally:
-        if enabled:
-            gc.enable()
 
 
 def _apart(array: np.ndarray) -> np.ndarray:
