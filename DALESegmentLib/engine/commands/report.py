@@ -255,7 +255,7 @@ def _entry(
         state = "" if locked or entry.score is None else "no longer"
         return {**told, "rank": None, "class_name": "", "suspicion": "", "verdict": verdict, "state": state}
     row = rows.get(region_key(entry))
-    voxels = 0 if entry.voxels is None else sum(count for _, count, _ in entry.voxels.runs)
+    voxels = 0 if entry.voxels is None else int(entry.voxels.runs[:, 1].sum())
     state = "" if stands else "taken back" if number in history.undone else "replaced later"
     known = {"rank": None if row is None else row.rank, "class_name": "" if row is None else row.class_name}
     suspicion = entry.suspicion or "edited elsewhere"

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..core.errors import EngineError
+from ..core.memory import without_collecting
 from ..geometry.distance import grow_mm
 
 REVIEWED_MARGIN = 2.0  # voxels of the finest axis a person sees around a region while deciding about it
@@ -92,8 +93,14 @@ def _runs_in(trusted: np.ndarray, label: np.ndarray) -> tuple[np.ndarray, np.nda
     return starts[kept], counts[kept], values[starts[kept]]
 
 
-def _as_runs(starts: np.ndarray, counts: np.ndarray, values: np.ndarray) -> tuple[Run, ...]:
-    return tuple(zip(starts.tolist(), counts.tolist(), values.tolist(), strict=True))
+def _as_runs(starts: np.ndarray, counts: np.ndarray, values: np.ndarray) -> np.ndarray:
+    return np.stack([starts, counts, values], axis=1).astype(np.int64, copy=False)
+
+
+def _as_lists(runs: np.ndarray) -> list[list[int]]:
+    """Without the garbage collector, which such a number of new lists would make walk through all of the process."""
+    with without_collecting():
+        return runs.tolist()
 
 
 def _apart(array: np.ndarray) -> np.ndarray:
@@ -110,17 +117,24 @@ def _same_grid(*arrays: np.ndarray) -> None:
         )
 
 
-Run = tuple[int, int, int]
-"""First voxel (counted through the array in C order), voxels, label value."""
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class TrustedVoxels:
-    """shape: of the case's arrays, (k, j, i) or (j, i). image: `image_fingerprint` of the image they belong to."""
+    """shape: of the case's arrays, (k, j, i) or (j, i). image: `image_fingerprint` of the image they belong to.
+
+    runs: (R, 3) int64, of each run its first voxel (counted through the array in C order), voxels, label value.
+    """
 
     image: str
     shape: tuple[int, ...]
-    runs: tuple[Run, ...]
+    runs: np.ndarray
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, TrustedVoxels):
+            return NotImplemented
+        return (self.image, self.shape) == (other.image, other.shape) and np.array_equal(self.runs, other.runs)
+
+    def __hash__(self) -> int:
+        return hash((self.image, self.shape, self.runs.tobytes()))
 
     @staticmethod
     def of(trusted: np.ndarray, label: np.ndarray, image: str) -> TrustedVoxels:
@@ -151,12 +165,12 @@ class TrustedVoxels:
                 "The review log is about an image of another size; open it with the image that was reviewed.",
             )
         flat, values = trusted.reshape(-1), label.reshape(-1)
-        for start, count, value in self.runs:
+        for start, count, value in _as_lists(self.runs):
             flat[start : start + count] = True
             values[start : start + count] = value
 
     def as_dict(self) -> dict[str, Any]:
-        return {"image": self.image, "shape": list(self.shape), "runs": [list(run) for run in self.runs]}
+        return {"image": self.image, "shape": list(self.shape), "runs": _as_lists(self.runs)}
 
     @staticmethod
     def from_dict(data: Mapping[str, Any]) -> TrustedVoxels:
