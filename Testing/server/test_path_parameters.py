@@ -1,4 +1,4 @@
-"""Every parameter of a job that is a path is known as one: any other would be passed on to the server's engine as it is."""
+"""Every parameter of a job that is a path is known as one; any other would be passed on to the engine as it is."""
 
 from __future__ import annotations
 

@@ -158,8 +158,8 @@ def _openvino(gpu: bool) -> Check:
         if gpu or not _has_vectors():
             return _check("OpenVINO", True, "not here, and would not help here")
         advice = (
-            "It can predict faster on this processor: pip install openvino, about 60 MB to download; in 3D Slicer by the "
-            "pip of its Python console."
+            "It can predict faster on this processor: pip install openvino, about 60 MB to download; in 3D Slicer by "
+            "the pip of its Python console."
         )
         return _check("OpenVINO", True, "not here, would help here", advice, always=True)
     chosen = Counter(str(kept.get("backend")) for kept in load_all_json())
