@@ -49,7 +49,7 @@ def openCorrection(
 
     region: (k, j, i) bool, where editing is allowed. An empty segmentId leaves the choice to the reader.
     """
-    closeLeftOver(segmentationNode)
+    closeUnusedFiles(segmentationNode)
     saveForUndo(segmentationNode)
     editor = segmentEditorNode()
     kept = keptSegments(imageNode, segmentationNode)
@@ -85,7 +85,7 @@ def keptSegments(imageNode: Any, segmentationNode: Any) -> OpenCorrection:
 def endCorrection(kept: OpenCorrection) -> None:
     """Take the passing segment away and give the Segment Editor its settings back."""
     if kept.segmentationNode.GetScene() is not None:
-        closeLeftOver(kept.segmentationNode)
+        closeUnusedFiles(kept.segmentationNode)
     unmarkEditableArea()
     editor = segmentEditorNode()
     modified = editor.StartModify()
@@ -118,7 +118,7 @@ def undoCorrection(kept: OpenCorrection) -> bool:
     return True
 
 
-def closeLeftOver(segmentationNode: Any) -> None:
+def closeUnusedFiles(segmentationNode: Any) -> None:
     """Remove the passing segment of a correction, for instance one that was saved with the scene."""
     segmentation = segmentationNode.GetSegmentation()
     for segmentId in segmentation.GetSegmentIDs():

@@ -179,7 +179,7 @@ class Correction:
         """Remove what a scene brought along that was saved during a correction."""
         if self._open is None:
             for node in slicer.util.getNodesByClass("vtkMRMLSegmentationNode"):
-                editing.closeLeftOver(node)
+                editing.closeUnusedFiles(node)
 
     def drop(self) -> None:
         """The scene goes: nothing of it is kept."""

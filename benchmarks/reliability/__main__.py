@@ -41,10 +41,10 @@ def main() -> None:
         publish(given.out, rows)
 
 
-Found = dict[str, tuple[float, bool | None]]
+Measurements = dict[str, tuple[float, bool | None]]
 
 
-def _kills(given: argparse.Namespace, folder: Path) -> Found:
+def _kills(given: argparse.Namespace, folder: Path) -> Measurements:
     killed = kills.run(folder, given.kills)
     for what in killed.unreadable:
         print(what)
@@ -56,7 +56,7 @@ def _kills(given: argparse.Namespace, folder: Path) -> Found:
     }
 
 
-def _corpus(given: argparse.Namespace, folder: Path) -> Found:
+def _corpus(given: argparse.Namespace, folder: Path) -> Measurements:
     outcome = bad_input.run()
     for what in outcome.wrong:
         print(what)
@@ -72,7 +72,7 @@ def _corpus(given: argparse.Namespace, folder: Path) -> Found:
     }
 
 
-def _fuzz(given: argparse.Namespace, folder: Path) -> Found:
+def _fuzz(given: argparse.Namespace, folder: Path) -> Measurements:
     fuzzed = fuzz.run(60.0 * given.minutes)
     for what in fuzzed.crashes:
         print(what)
@@ -80,7 +80,7 @@ def _fuzz(given: argparse.Namespace, folder: Path) -> Found:
     return {"fuzz": (len(fuzzed.crashes), _met(not fuzzed.crashes, given.minutes >= MINUTES))}
 
 
-def _hostile(given: argparse.Namespace, folder: Path) -> Found:
+def _hostile(given: argparse.Namespace, folder: Path) -> Measurements:
     executed, names = 0, hostile_models.names()
     for n, name in enumerate(names):
         (folder / str(n)).mkdir()
@@ -92,14 +92,14 @@ def _hostile(given: argparse.Namespace, folder: Path) -> Found:
     return {"hostile": (executed, executed == 0)}
 
 
-def _privacy(given: argparse.Namespace, folder: Path) -> Found:
+def _privacy(given: argparse.Namespace, folder: Path) -> Measurements:
     found = privacy.run(folder)
     for where in found:
         print(where)
     return {"planted": (len(found), not found)}
 
 
-def _soak(given: argparse.Namespace, folder: Path) -> Found:
+def _soak(given: argparse.Namespace, folder: Path) -> Measurements:
     soaked = soak.run(folder, given.cycles)
     growth, slowdown = soaked.memory_growth(), soaked.slowdown(soaked.processor)
     print(f"files {soaked.files[0]} to {soaked.files[-1]}, threads {soaked.threads[0]} to {soaked.threads[-1]}")
@@ -108,7 +108,7 @@ def _soak(given: argparse.Namespace, folder: Path) -> Found:
     return {"memory": (growth, _met(growth < 5, full)), "slowdown": (slowdown, _met(slowdown <= 1.2, full))}
 
 
-def _coverage(given: argparse.Namespace, folder: Path) -> Found:
+def _coverage(given: argparse.Namespace, folder: Path) -> Measurements:
     data = given.data or os.environ.get("DALESEGMENT_DATA")
     if not data or not (Path(data) / coverage.SET).is_dir():
         print(f"There is no folder {coverage.SET}; name the one above it with --data.")
@@ -121,7 +121,7 @@ def _coverage(given: argparse.Namespace, folder: Path) -> Found:
     return {"coverage": (percent, 85 <= percent <= 95)}
 
 
-PARTS: dict[str, Callable[[argparse.Namespace, Path], Found]] = {
+PARTS: dict[str, Callable[[argparse.Namespace, Path], Measurements]] = {
     "corpus": _corpus,
     "hostile": _hostile,
     "privacy": _privacy,

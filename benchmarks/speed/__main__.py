@@ -33,7 +33,7 @@ from .large_training import measure as large_training
 from .ranks import measure as ranks
 from .reading import measure as reading
 from .region import measure as region
-from .rows import BARS, Found, Given
+from .rows import BARS, Given, Measurements
 from .start import measure as start
 from .step import measure as step
 from .throughput import measure as throughput
@@ -41,7 +41,7 @@ from .volumes import measure as volumes
 
 OUT = ROOT / "docs" / "results" / "speed.json"
 
-PARTS: dict[str, Callable[[Given], Found]] = {
+PARTS: dict[str, Callable[[Given], Measurements]] = {
     "start": start,
     "reading": reading,
     "region": region,

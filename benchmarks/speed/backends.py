@@ -12,7 +12,7 @@ from DALESegmentLib.engine.planning.windows import windows_of
 
 from .floor import graph_rate, operations
 from .models import ball, window_model
-from .rows import BACKEND_GOALS, Found, Given, Measured
+from .rows import BACKEND_GOALS, Given, Measured, Measurements
 from .timing import middle, spread
 from .volumes import measured_side
 
@@ -23,17 +23,17 @@ MEMORY_GOAL, FLOOR_GOAL = 0.5, 1.6
 DICE_GOAL = {"openvino": 0.99995, "bf16": 0.9999}
 
 
-def measure(given: Given) -> Found:
+def measure(given: Given) -> Measurements:
     if not is_installed() or given.device.type != "cpu":
         print("OpenVINO is not installed (pip install openvino), or there is a GPU; nothing is measured.")
         return {}
-    found: Found = {}
+    found: Measurements = {}
     for name in BACKEND_GOALS:
         found |= _of_network(name, given)
     return found
 
 
-def _of_network(name: str, given: Given) -> Found:
+def _of_network(name: str, given: Given) -> Measurements:
     model, network, plan = window_model(name, given.work, quick=given.quick)
     case = ball("volume", QUICK_SIZE if given.quick else SIZE, BALLS, seed=1)
     path = given.work / f"balls-{name}.npy"
@@ -51,7 +51,7 @@ def _of_network(name: str, given: Given) -> Found:
     flops = operations(network, plan) * windows
     told = ", ".join(f"{side} {spread(seconds[side])}" for side in sides)
     print(f"{name}: {windows} windows of {plan.patch_size}, {flops / windows / 1e9:.1f} GFLOP each; {told}", flush=True)
-    found: Found = {}
+    found: Measurements = {}
     for side, goal in zip(sides[2:], BACKEND_GOALS[name], strict=False):
         ratio = middle(seconds[side]) / middle(seconds["monai"])
         against = f"ours {spread(seconds[side])}, MONAI's SlidingWindowInferer {spread(seconds['monai'])}, ours with "

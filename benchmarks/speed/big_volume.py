@@ -12,14 +12,14 @@ from DALESegmentLib.engine.metrics.segmentation import mean_dice
 
 from ..reliability.lines_engine import LinesEngine
 from .models import ball, ball_model
-from .rows import Found, Given, Measured
+from .rows import Given, Measured, Measurements
 
 SIZE, QUICK = (512, 512, 400), (160, 160, 128)
 MOST_GB = 6.0
 LONGEST = 1800.0
 
 
-def measure(given: Given) -> Found:
+def measure(given: Given) -> Measurements:
     size = QUICK if given.quick else SIZE
     model = ball_model(given.work)
     case = ball("big", size, 60, seed=1)

@@ -25,7 +25,7 @@ from DALESegmentLib.engine.inference.predictor import Predictor
 from DALESegmentLib.engine.metrics.segmentation import mean_dice
 from DALESegmentLib.engine.review.reviewed_voxels import violations
 
-from .rows import Found, Given, Measured
+from .rows import Given, Measured, Measurements
 
 SET = "msd_hippocampus"
 WORST = 5
@@ -39,7 +39,7 @@ LEARNED = 0.9
 GOAL = 0.1
 
 
-def measure(given: Given) -> Found:
+def measure(given: Given) -> Measurements:
     folder = given.set_folder(SET)
     if folder is None:
         return {}

@@ -34,7 +34,7 @@ from DALESegmentLib.engine.io.images import write_image
 
 from .growth_child import STEPS, cases_of, predictions_of, run_of
 from .models import IDENTITY
-from .rows import Found, Given, Measured
+from .rows import Given, Measured, Measurements
 from .timing import middle
 
 COUNTS, QUICK = (10, 100, 1000), (2, 4, 8)
@@ -45,12 +45,12 @@ KEEPS_CASES = "train"
 """The step whose memory may grow by so much a case."""
 
 
-def measure(given: Given) -> Found:
+def measure(given: Given) -> Measurements:
     counts = QUICK if given.quick else COUNTS
     with tempfile.TemporaryDirectory(dir=given.work, prefix="growth-") as name:
         folder = Path(name)
         write_cases(folder, counts)
-        found: Found = {}
+        found: Measurements = {}
         for step in sorted(STEPS, key="train".__ne__):  # which makes the models
             found |= _rows(step, _goes(step, folder, counts), counts)
             if step == "train":
@@ -103,14 +103,14 @@ def _goes(step: str, folder: Path, counts: tuple[int, ...]) -> list[dict[str, An
     return goes
 
 
-def _rows(step: str, goes: list[dict[str, Any]], counts: tuple[int, ...]) -> Found:
+def _rows(step: str, goes: list[dict[str, Any]], counts: tuple[int, ...]) -> Measurements:
     seconds: dict[str, dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
     peaks: dict[int, int] = {}
     for go in goes:
         for part, took in go["seconds"].items():
             seconds[part][go["count"]].append(took)
         peaks.setdefault(go["count"], go["peak"])  # later ones hold what the earlier left
-    found: Found = {}
+    found: Measurements = {}
     for part, taken in seconds.items():
         times = [middle(taken[count]) for count in counts]
         ratio, words = _growth(times, counts)

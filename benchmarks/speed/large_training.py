@@ -27,7 +27,7 @@ from DALESegmentLib.engine.io.images import write_image
 from ..reliability.lines_engine import LinesEngine
 from .models import IDENTITY
 from .monitored_training import MonitoredTraining
-from .rows import Found, Given, Measured
+from .rows import Given, Measured, Measurements
 from .timing import middle
 
 Size = tuple[int, int, int]
@@ -58,11 +58,11 @@ class Sizes:
 QUICK = Sizes(count=6, size=(128, 128, 64), epochs=4, steps=4, sparse=4, sparse_epochs=3)
 
 
-def measure(given: Given) -> Found:
+def measure(given: Given) -> Measurements:
     return measured(QUICK if given.quick else Sizes(), given.work)
 
 
-def measured(sizes: Sizes, work: Path) -> Found:
+def measured(sizes: Sizes, work: Path) -> Measurements:
     """The volumes lie in a folder in `work` that is removed: 2 bytes a voxel, and the trainings' files."""
     with tempfile.TemporaryDirectory(dir=work, prefix="large-") as name:
         folder = Path(name)
@@ -77,7 +77,7 @@ def measured(sizes: Sizes, work: Path) -> Found:
     return _memory(small, large, sizes) | _checkpoints(large, sparse, sizes)
 
 
-def _memory(small: MonitoredTraining, large: MonitoredTraining, sizes: Sizes) -> Found:
+def _memory(small: MonitoredTraining, large: MonitoredTraining, sizes: Sizes) -> Measurements:
     over = [_over_the_cache(monitored) for monitored in (large, small)]
     voxels = sizes.voxels - 3 * int(np.prod(SMALL))
     each = (over[0] - over[1]) / voxels
@@ -103,7 +103,7 @@ def _over_the_cache(monitored: MonitoredTraining) -> int:
     return monitored.most(since=monitored.reports("reading")[-1]) - _with_cache(monitored)
 
 
-def _checkpoints(large: MonitoredTraining, sparse: MonitoredTraining, sizes: Sizes) -> Found:
+def _checkpoints(large: MonitoredTraining, sparse: MonitoredTraining, sizes: Sizes) -> Measurements:
     taken = [seconds for epoch in range(1, sizes.epochs) if (seconds := _seconds(large, epoch))]
     taken = taken or [0.0]
     reports = large.reports("training")

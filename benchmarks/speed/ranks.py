@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from DALESegmentLib.engine.bundle.run_folder import BUNDLE_FOLDER, CHECKPOINT_FILE, CHECKPOINT_FOLDER, RUN_FILE
 
 from ..cell import ROOT
-from .rows import Found, Given, Measured
+from .rows import Given, Measured, Measurements
 
 TOLERANCE = 1e-3
 """Of weights and of Dice, after EPOCHS * STEPS steps: a third of what the optimiser moves a weight by in one of them.
@@ -29,7 +29,7 @@ after it takes away again."""
 TORCHRUN = ("-m", "torch.distributed.run", "--nproc_per_node=2")
 
 
-def measure(given: Given) -> Found:
+def measure(given: Given) -> Measurements:
     folder = given.set_folder("lidc_4rater")
     if folder is None:
         return {}

@@ -17,7 +17,7 @@ from DALESegmentLib.engine.geometry.grid import Geometry
 from DALESegmentLib.engine.io.images import read_image, write_image
 
 from ..reliability.lines_engine import LinesEngine
-from .rows import Found, Given, Measured
+from .rows import Given, Measured, Measurements
 from .timing import middle, spread, taken_in_turns
 
 SLICES, TURNS, GOAL = 512, 9, 1.3
@@ -25,12 +25,12 @@ CASES, MOST_SECONDS, MOST_GB = 1000, 30.0, 1.0
 LONGEST = 600.0
 
 
-def measure(given: Given) -> Found:
+def measure(given: Given) -> Measurements:
     with tempfile.TemporaryDirectory() as folder:
         return _series(given, Path(folder) / "ct") | _inspect(given, Path(folder) / "cases")
 
 
-def _series(given: Given, folder: Path) -> Found:
+def _series(given: Given, folder: Path) -> Measurements:
     """The files are in the system's cache; both sides end with float32."""
     write_series(folder, 32 if given.quick else SLICES)
     if not np.array_equal(_ours(folder), _simpleitk(folder)):
@@ -82,7 +82,7 @@ def write_series(folder: Path, slices: int, size: int = 512) -> None:
         image.save_as(folder / f"{k:04}.dcm", enforce_file_format=True)
 
 
-def _inspect(given: Given, folder: Path) -> Found:
+def _inspect(given: Given, folder: Path) -> Measurements:
     """Each a volume of 64x64x32 voxels and its label, in NIfTI."""
     random = np.random.default_rng(0)
     count = 20 if given.quick else CASES

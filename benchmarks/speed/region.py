@@ -16,7 +16,7 @@ from DALESegmentLib.engine.planning.networks import build
 from DALESegmentLib.engine.planning.plan import CaseFingerprint, make_plan
 
 from .models import ball
-from .rows import Found, Given, Measured
+from .rows import Given, Measured, Measurements
 from .timing import middle, spread, taken_in_turns
 
 SIZE, EDGE = (192, 192, 160), 96
@@ -24,7 +24,7 @@ GOAL = {"cpu": 2.0, "cuda": 0.3}
 BACKEND_GOAL = 0.35
 
 
-def measure(given: Given) -> Found:
+def measure(given: Given) -> Measurements:
     """The network knows nothing: what is measured is time, and that the region's answer is the volume's there."""
     size = (128, 128, 112) if given.quick else SIZE
     case = ball("volume", size, 6, seed=0)

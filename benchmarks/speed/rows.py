@@ -37,7 +37,7 @@ class Measured:
     reference: str
 
 
-Found = dict[str, Measured]
+Measurements = dict[str, Measured]
 """By the key of BARS. A key that is left out was not measured."""
 
 BACKEND_GOALS = {"UNet": (0.30, 0.25), "DynUNet": (0.35, 0.20), "SegResNet": (0.62, 0.30)}

@@ -10,19 +10,19 @@ from pathlib import Path
 
 from ..reliability.lines_engine import LinesEngine
 from ..reliability.small_cases import small_cases
-from .rows import Found, Given, Measured
+from .rows import Given, Measured, Measurements
 from .timing import middle, spread, taken_in_turns
 
 GOAL = 0.35
 IMPORTS = (sys.executable, "-c", "import torch, monai")
 
 
-def measure(given: Given) -> Found:
+def measure(given: Given) -> Measurements:
     with tempfile.TemporaryDirectory() as folder:
         return _measure(given, Path(folder))
 
 
-def _measure(given: Given, folder: Path) -> Found:
+def _measure(given: Given, folder: Path) -> Measurements:
     """The answer is a prediction: it needs torch, MONAI, a model and a result on the disk."""
     cases = small_cases(folder / "cases", 1)
     with LinesEngine() as engine:

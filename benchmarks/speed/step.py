@@ -7,14 +7,14 @@ import numpy as np
 
 from ..cost import cost
 from ..data_set import data_set
-from .rows import Found, Given, Measured
+from .rows import Given, Measured, Measurements
 
 SET, NETWORK = "lidc_4rater", "UNet"
 GOAL = 1.10
 TIMES = 7
 
 
-def measure(given: Given) -> Found:
+def measure(given: Given) -> Measurements:
     if given.set_folder(SET) is None or given.data is None:
         return {}
     found = [

@@ -32,7 +32,7 @@ from DALESegmentLib.engine.training.trainer import Trainer
 from ..cell import Cell
 from ..data_set import data_set
 from ..training import make_trainer
-from .rows import Found, Given, Measured
+from .rows import Given, Measured, Measurements
 from .timing import middle, spread, taken_in_turns
 
 SET = "msd_hippocampus"
@@ -40,7 +40,7 @@ STEPS, TURNS = 20, 5
 BOTH = ("image", "label")
 
 
-def measure(given: Given) -> Found:
+def measure(given: Given) -> Measurements:
     if given.set_folder(SET) is None or given.data is None:
         return {}
     cell = Cell(data=data_set(SET, "quick"), noise="none", level=0.0, network="UNet", method="plain", trusted=0, draw=0)
@@ -55,7 +55,7 @@ def measure(given: Given) -> Found:
         set_track_meta(was)
 
 
-def _compared(trainer: Trainer, given: Given) -> Found:
+def _compared(trainer: Trainer, given: Given) -> Measurements:
     steps = 3 if given.quick else STEPS
     takes = [_engine(trainer, steps), *(_monai(trainer, steps, workers) for workers in (0, 1))]
     ours, *theirs = taken_in_turns(takes, 1 if given.quick else TURNS)

@@ -25,7 +25,7 @@ from DALESegmentLib.engine.planning.windows import windows_of
 from ..cell import ROOT
 from .floor import operations, sustained_rate
 from .models import IDENTITY, STS, in_air, sarcoma_model
-from .rows import Found, Given, Measured
+from .rows import Given, Measured, Measurements
 from .timing import middle, spread
 from .volume_child import SIDES
 
@@ -37,7 +37,7 @@ MOST = 0.5
 NEAR_FLOOR = 2.0
 
 
-def measure(given: Given) -> Found:
+def measure(given: Given) -> Measurements:
     folder = given.set_folder("sts_sarcoma")
     if folder is None:
         return {}
@@ -62,7 +62,7 @@ def _compared(
     given: Given,
     sides: Sequence[str],
     times: int,
-) -> Found:
+) -> Measurements:
     path = given.work / f"{name}.npy"
     np.save(path, image)
     taken: dict[str, list[dict[str, float]]] = {side: [] for side in sides}
@@ -76,7 +76,7 @@ def _compared(
     print(f"{name}: {image.shape[1:]} voxels, {windows} windows of {plan.patch_size}, {flops / 1e9:.2f} GFLOP each")
     print(f"{name}: arithmetic floor {floor:.1f} s at {rate / 1e9:.0f} GFLOP/s; MONAI {spread(theirs)}")
     labels = {side: np.load(_label(path, side)) for side in sides}
-    found: Found = {}
+    found: Measurements = {}
     for side in sides[1:]:
         ours = [one["seconds"] for one in taken[side]]
         used = [middle([one["processor"] for one in taken[s]]) for s in (side, "monai")]

@@ -34,13 +34,13 @@ from ..planning.preparation import in_own_orientation
 from ..planning.preprocessing import label_classes, native_disagreement, prepare_label
 from ..training.checkpoint import load_labels
 from ..training.validation import load_recalibration
+from .case_checks import CaseChecks, check_case, examine, labelled_alone, tell_unlike
 from .dataset import find_labelled, read_labelled
 from .label_source import LabelSource, native_source, source_of_case
 from .parameters import ModelParameters
 from .probability_files import ProbabilityFiles
 from .result_files import ConfidenceParameters, ResultFiles, check_free
 from .results_folder import check_apart
-from .suitability import Suitability, check_case, examine, labelled_alone, tell_unlike
 
 LABEL_SOURCE = "label_source"
 
@@ -166,7 +166,7 @@ class PreparedInput:
         return self.judge.learned.isdisjoint((self.source.name, self.source.of_case or self.source.name))
 
 
-def prepared_inputs(asked: ModelParameters, progress: Progress, looked: Suitability) -> Iterator[PreparedInput]:
+def prepared_inputs(asked: ModelParameters, progress: Progress, looked: CaseChecks) -> Iterator[PreparedInput]:
     """One case after the other, without those that have no label. Cases the model was trained on bring what training
     remembered of their label. looked: gets what was found out about the cases before the work."""
     files = asked.probabilities if isinstance(asked, ConfidenceParameters) else None
@@ -205,10 +205,10 @@ def case_confidences(
     asked: ModelParameters,
     progress: Progress,
     first: Callable[[PreparedInput], None] | None = None,
-    looked: Suitability | None = None,
+    looked: CaseChecks | None = None,
 ) -> Iterator[CaseConfidence]:
     """Of the cases of `prepared_inputs`. first: is called with every case before the model looks at the whole of it."""
-    looked = Suitability() if looked is None else looked
+    looked = CaseChecks() if looked is None else looked
     for ready in prepared_inputs(asked, progress, looked):
         case, part, judge = ready.case, ready.progress, ready.judge
         plan, recalibration = judge.predictor.plan, judge.recalibration

@@ -6,13 +6,13 @@ from typing import Any
 
 from ..core.progress import Progress
 from ..dale.agreement import Agreements, pooled_agreement, weak_classes
+from .case_checks import CaseChecks, weak_since_training
 from .case_confidence import case_confidences, summary
-from .dataset import labels_said, left_over_said
+from .dataset import labels_said, unused_files_sentence
 from .measurement_table import write_measurements
 from .probability_files import unlike_labels
 from .result_files import ConfidenceParameters, ResultFiles
 from .results_folder import results_folder
-from .suitability import Suitability, weak_since_training
 
 
 def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
@@ -23,8 +23,8 @@ def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
 
 
 def _confidence(asked: ConfidenceParameters, progress: Progress) -> dict[str, Any]:
-    beside = left_over_said(asked.cases, progress)
-    looked = Suitability()
+    beside = unused_files_sentence(asked.cases, progress)
+    looked = CaseChecks()
     items, agreements = [], []
     agreed: Agreements = {}
     labels: dict[str, list[str]] = {}

@@ -20,9 +20,9 @@ from ..io.case_files import read_case
 from ..io.checks import check_foreground, check_same_channels, check_same_classes
 from ..io.class_names import described_labels, has_segments, means_not_annotated, nameless
 from ..io.label_facts import LabelsOfSet, encoding_of, facts_of, labels_of
-from ..io.left_over import LeftOver, left_over
 from ..io.name_pairs import is_rater_name
 from ..io.segmentations import segment_values
+from ..io.unused_files import UnusedFiles, find_unused_files
 from ..planning.class_union import ClassUnion, unite_classes
 from ..planning.plan import CaseFingerprint, Plan
 from .parameters import CasesParameter
@@ -135,19 +135,19 @@ def report_held_out_for_test(cases: CasesParameter, progress: Progress) -> None:
         progress.report(0, "reading", f"{count} {'case is' if count == 1 else 'cases are'} held out for testing")
 
 
-def left_over_of(cases: CasesParameter) -> list[LeftOver]:
+def unused_files_of(cases: CasesParameter) -> list[UnusedFiles]:
     """Files of the folder that are part of no case of it, be that one asked for or not."""
     if cases.folder is None or not cases.folder.is_dir():
         return []
     found = cases.model_copy(update={"split": "all", "exclude": None, "limit": None}).find_each()
     unclear = {source.name for source in found if isinstance(source, UnusableCase)}
-    return left_over(cases.folder, [source for source in found if isinstance(source, CaseSource)], unclear)
+    return find_unused_files(cases.folder, [source for source in found if isinstance(source, CaseSource)], unclear)
 
 
-def left_over_said(cases: CasesParameter | None, progress: Progress) -> dict[str, str]:
+def unused_files_sentence(cases: CasesParameter | None, progress: Progress) -> dict[str, str]:
     """For an answer: how many files are part of no case, and what lists them; nothing where there are none. It is also
     reported."""
-    files = 0 if cases is None else sum(group.files for group in left_over_of(cases))
+    files = 0 if cases is None else sum(group.files for group in unused_files_of(cases))
     if cases is None or not files:
         return {}
     options = [f"--data {shlex.quote(str(cases.folder))}"]

@@ -70,7 +70,7 @@ class DecisionsParameters(ReaderParameters):
 
 
 @dataclass(frozen=True)
-class Asked:
+class NewDecision:
     """A decision that is to be written; the log takes one for each piece of the row, as Slicer's panel writes them."""
 
     row: Region
@@ -93,7 +93,7 @@ def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
     return {**told, **_told(asked, rows)}
 
 
-def _wanted(asked: DecisionsParameters, rows: Sequence[Region]) -> list[Asked]:
+def _wanted(asked: DecisionsParameters, rows: Sequence[Region]) -> list[NewDecision]:
     by_rank = {row.rank: row for row in rows}
     if (asked.rank is None) != (asked.verdict is None):
         raise EngineError("half-a-decision", "Give --rank and --verdict together: which row, and what of it.")
@@ -105,7 +105,7 @@ def _wanted(asked: DecisionsParameters, rows: Sequence[Region]) -> list[Asked]:
     for rank, *_ in found:
         if rank not in by_rank:
             raise EngineError("no-such-row", f"The list has no row {rank}; its ranks go from 1 to {len(rows)}.")
-    return [Asked(by_rank[rank], verdict, reason or asked.reason) for rank, verdict, reason in found]
+    return [NewDecision(by_rank[rank], verdict, reason or asked.reason) for rank, verdict, reason in found]
 
 
 def read_verdicts(path: Path) -> list[tuple[int, Verdict, str]]:
@@ -146,7 +146,9 @@ def _rank(text: str, path: Path) -> int:
     return int(text)
 
 
-def _write(asked: DecisionsParameters, rows: Sequence[Region], wanted: Sequence[Asked], progress: Progress) -> int:
+def _write(
+    asked: DecisionsParameters, rows: Sequence[Region], wanted: Sequence[NewDecision], progress: Progress
+) -> int:
     """How many decisions were written, about whole rows or what was changed elsewhere. All that is wrong is said before
     the first."""
     history = read_history(asked.log)
@@ -192,11 +194,11 @@ def _undo(log: ReviewLog, number: int, rows: Sequence[Region]) -> int:
 
 
 def _vouched(
-    asked: DecisionsParameters, rows: Sequence[Region], wanted: list[Asked], progress: Progress
-) -> tuple[dict[Asked, dict[int, TrustedVoxels]], dict[str, TrustedVoxels]]:
+    asked: DecisionsParameters, rows: Sequence[Region], wanted: list[NewDecision], progress: Progress
+) -> tuple[dict[NewDecision, dict[int, TrustedVoxels]], dict[str, TrustedVoxels]]:
     """What each decision vouches for, by the region_id of a piece, also those that follow from the corrected labels;
     and by case what was changed elsewhere."""
-    voxels: dict[Asked, dict[int, TrustedVoxels]] = {}
+    voxels: dict[NewDecision, dict[int, TrustedVoxels]] = {}
     edits: dict[str, TrustedVoxels] = {}
     if asked.cases is None:
         return voxels, edits
@@ -238,8 +240,8 @@ def _vouched(
 
 
 def _implied(
-    reviewed: ReviewedCase, rows: Sequence[Region], own: Sequence[Asked], changed: np.ndarray, reason: str
-) -> list[Asked]:
+    reviewed: ReviewedCase, rows: Sequence[Region], own: Sequence[NewDecision], changed: np.ndarray, reason: str
+) -> list[NewDecision]:
     """Rows of the case in whose regions the label was changed are corrected. Raises EngineError("contradiction") where
     one was decided to be right as it was."""
     touched = set(np.unique(reviewed.region_map[changed]).tolist()) - {0}
@@ -250,7 +252,7 @@ def _implied(
             continue
         each = decided.get(region_key(row))
         if each is None:
-            found.append(Asked(row, "corrected", reason))
+            found.append(NewDecision(row, "corrected", reason))
         elif each.verdict not in CHANGED:
             raise EngineError(
                 "contradiction",

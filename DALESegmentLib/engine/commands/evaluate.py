@@ -23,11 +23,11 @@ from ..io.segmentations import segment_values
 from ..metrics.label_errors import ErrorSample, error_sample, pooled, scores
 from ..metrics.segmentation import Offset, agreement, bias_report, contour_offset, mean_of
 from ..review.audit import errors_left_by, read_audit
+from .case_checks import enumerated, is_labelled
 from .dataset import find_labelled, labels_said, names_of_all
 from .parameters import CasesParameter, Parameters
 from .result_files import files_by_name, find_result, the_only
 from .score_files import check_scores_free, write_scores
-from .suitability import enumerated, is_labelled
 
 
 class EvaluateParameters(Parameters):

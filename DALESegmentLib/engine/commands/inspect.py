@@ -20,8 +20,8 @@ from ..io.case_files import read_case
 from ..io.checks import count_values, looks_like_mask, nothing_labelled
 from ..io.find_cases import part
 from ..io.label_encoding import AS_STORED
-from ..io.left_over import LOOKS_SO, LeftOver
-from .dataset import candidates_of, left_over_of, look_at_labels, names_itself, names_of_all
+from ..io.unused_files import LOOKS_SO, UnusedFiles
+from .dataset import candidates_of, look_at_labels, names_itself, names_of_all, unused_files_of
 from .parameters import CasesParameter, Parameters
 
 Row = Mapping[str, Any]  # of a case, as `inspect` answers it
@@ -135,14 +135,14 @@ def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
     together = problems_together([row for row in rows if row["problem"] is None], {s.name for s in learned})
     for row in rows:
         row["problem"] = row["problem"] or together.get(row["name"])
-    groups = left_over_of(asked)
+    groups = unused_files_of(asked)
     about["left_over"] = [group.as_dict() for group in groups]
     about["problem"] = about["problem"] or (_labels_of_nobody(rows, groups) if groups else None)
     wrong = sum(row["problem"] is not None for row in rows) + (about["problem"] is not None)
     return {"cases": rows, "problems": wrong, **about}
 
 
-def _labels_of_nobody(rows: Sequence[Row], groups: Sequence[LeftOver]) -> str | None:
+def _labels_of_nobody(rows: Sequence[Row], groups: Sequence[UnusedFiles]) -> str | None:
     """Where no case has a label, although there are files that look like labels."""
     labels = [group for group in groups if group.why.startswith(LOOKS_SO)]
     if not labels or any(row.get("label") or row.get("may_be_label") for row in rows):

@@ -33,7 +33,7 @@ CaseItems = list[CaseItem]  # `list` is the name of a parameter below
 Names = list[str]
 Values = list[int]
 Sources = list[CaseSource]
-Found = Sequence[CaseSource | UnusableCase]
+FoundCases = Sequence[CaseSource | UnusableCase]
 
 
 class CasesParameter(Parameters):
@@ -60,7 +60,7 @@ class CasesParameter(Parameters):
         is not understood."""
         return find_cases(**self._values(), **self._choice("all"))
 
-    def find_each(self) -> Found:
+    def find_each(self) -> FoundCases:
         """As `find`, with what is wrong with a case in its place."""
         return find_each(**self._values(), **self._choice("all"))
 

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from ..core.device import choose_device
 from ..core.progress import Progress
 from ..planning.plan import make_plan
-from ..planning.plan_words import plan_sentences
+from ..planning.plan_summary import plan_sentences
 from .dataset import find_labelled, labels_said, survey
 from .parameters import CasesParameter, Parameters
 

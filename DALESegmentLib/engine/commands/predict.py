@@ -14,12 +14,12 @@ from ..inference.measurements import load_calibration, measurements_of_predictio
 from ..inference.predictor import Mode, cached_predictor
 from ..io.case_files import read_case
 from ..io.class_names import write_names
-from .dataset import left_over_said
+from .case_checks import CaseChecks, check_case, examine, tell_unlike
+from .dataset import unused_files_sentence
 from .measurement_table import write_measurements
 from .parts import Part
 from .result_files import FormatParameters, ResultFiles
 from .results_folder import check_apart, results_folder
-from .suitability import Suitability, check_case, examine, tell_unlike
 
 
 class PredictParameters(FormatParameters):
@@ -52,8 +52,8 @@ def _predict(asked: PredictParameters, own: Part | None, progress: Progress) -> 
         own.claim(asked.out)
         progress.report(0, "reading", f"Part {own.number} of {own.count}: {len(sources)} of {cases} cases")
     files.check(sources)
-    beside = left_over_said(asked.cases, progress)
-    looked = Suitability()
+    beside = unused_files_sentence(asked.cases, progress)
+    looked = CaseChecks()
     if len(sources) > 1:
         maps = plan.classes if asked.probabilities else 0
         examine(sources, plan, progress.part(0, 5), looked, labelled=False, out=asked.out, maps=maps)

@@ -28,10 +28,10 @@ from ..io.case import Case
 from ..planning.plan import LARGEST_SEED, Plan
 from ..planning.preprocessing import label_classes
 from . import finetune
+from .case_checks import CaseChecks
 from .case_confidence import PreparedInput, case_confidences, confidence_map, prepared_inputs, summary
 from .parameters import CasesParameter, ModelParameters, Parameters
 from .result_files import ResultFiles, write_map
-from .suitability import Suitability
 
 
 class RefreshParameters(Parameters):
@@ -57,7 +57,7 @@ def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
     check_trainable(open_plan(asked.model), asked.model.name)
     if asked.region is not None:
         now = ModelParameters(**shared, backend=asked.backend, model=asked.model, out=asked.out / "first")
-        for ready in prepared_inputs(now, progress.part(0, 5), Suitability()):
+        for ready in prepared_inputs(now, progress.part(0, 5), CaseChecks()):
             if asked.region.case == ready.source.name:
                 _tell(answer_region(asked.region, ready, now.out), ready)
                 break

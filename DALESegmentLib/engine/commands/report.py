@@ -53,7 +53,7 @@ def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
         raise EngineError(
             "results-exist", f"{out.name} holds a report; choose another folder with --out, or give --overwrite."
         )
-    told = Found(asked.folder, progress).told(pages=asked.out is None)
+    told = FolderContents(asked.folder, progress).told(pages=asked.out is None)
     if not any(told[part] for part in ("logs", "reviews", "agreements", "audits", "models")):
         raise EngineError(
             "no-records", f"{asked.folder.name} holds no review, log or model; name the folder that holds the reviews."
@@ -74,7 +74,7 @@ def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
     }
 
 
-class Found:
+class FolderContents:
     """What lies in a folder. Paths are told as seen from it, so that a report holds where it is moved to. lists: the
     rows of each review list, by its folder."""
 
@@ -266,7 +266,7 @@ def _dicom(asked: ReportParameters, cases: CasesParameter, out: Path, progress: 
     """A structured report for each case and each reader who decided about it, with the regions that it refers to."""
     sources = cases.find()
     ResultFiles(out, "dicom").check(sources)
-    found = Found(asked.folder, progress)
+    found = FolderContents(asked.folder, progress)
     items = []
     for results, rows in found.lists.items():
         histories = found.of(results)

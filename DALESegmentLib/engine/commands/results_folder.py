@@ -1,6 +1,6 @@
 """The folder that a command writes its results to: which folders are refused, and what of a user is kept.
 
-A folder that holds files is refused unless they may be overwritten; see `watched_folder` for what is kept then.
+A folder that holds files is refused unless they may be overwritten; see `results_backup` for what is kept then.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from ..core.errors import EngineError
 from ..core.files import not_written, watching_files
 from ..io.bids import is_bids
 from ..io.case import CaseSource
-from .watched_folder import WatchedFolder
+from .results_backup import ResultsBackup
 
 
 @contextmanager
-def results_folder(out: Path, *, overwrite: bool, data: Path | None = None) -> Iterator[WatchedFolder]:
+def results_folder(out: Path, *, overwrite: bool, data: Path | None = None) -> Iterator[ResultsBackup]:
     """For the block, files that were changed by hand are kept when they are replaced.
 
     Raises the errors of `check_results_folder`.
     """
     check_results_folder(out, overwrite=overwrite, data=data)
-    files = WatchedFolder(out)
+    files = ResultsBackup(out)
     with watching_files(files):
         yield files
 

@@ -16,7 +16,7 @@ from ..core.files import write_json
 from ..core.progress import Progress
 from ..dale.agreement import Agreements
 from ..dale.issues import Region, find_regions
-from ..dale.overlooked import find_overlooked
+from ..dale.missed_regions import find_missed_regions
 from ..dale.quality import Recalibration
 from ..dale.reasons import explained
 from ..dale.review_list import find_surroundings, make_review_list, without_weak
@@ -30,13 +30,13 @@ from ..review.audit import AUDIT_FILE, AuditDraw, check_not_begun, write_audit
 from ..review.decisions import write_regions_csv, write_regions_json
 from ..review.page import linked_files, write_page
 from ..review.pictures import RegionViews, first_pieces, look_at
+from .case_checks import CaseChecks, weak_since_training
 from .case_confidence import CaseConfidence, case_confidences, summary
-from .dataset import labels_said, left_over_said
+from .dataset import labels_said, unused_files_sentence
 from .measurement_table import write_measurements
 from .probability_files import unlike_labels
 from .result_files import ConfidenceParameters, ResultFiles, SparseMap, write_map, write_regions
 from .results_folder import results_folder
-from .suitability import Suitability, weak_since_training
 
 
 class ReviewParameters(ConfidenceParameters):
@@ -55,7 +55,7 @@ def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
 
 
 def _review(asked: ReviewParameters, progress: Progress) -> dict[str, Any]:
-    looked, beside = Suitability(), left_over_said(asked.cases, progress)
+    looked, beside = CaseChecks(), unused_files_sentence(asked.cases, progress)
     items, found, maps = [], [], []
     reviewed: dict[str, str] = {}
     files, views = ResultFiles.of(asked), RegionViews()
@@ -85,7 +85,7 @@ def _review(asked: ReviewParameters, progress: Progress) -> dict[str, Any]:
         )
         progress.check()
         if not doubt.unseen:
-            regions += find_overlooked(
+            regions += find_missed_regions(
                 case.name,
                 regions,
                 region_map,

@@ -11,7 +11,7 @@ from typing import Any
 from ..core.errors import EngineError
 from ..core.files import replacing, watching_files, write_json
 from ..metrics.segmentation import SCORES, SHORT
-from .watched_folder import WatchedFolder
+from .results_backup import ResultsBackup
 
 NAME = "evaluate"
 COLUMNS = ("case", "label_value", "class_name", "dice", "iou", "hd95", "nsd")
@@ -39,7 +39,7 @@ def check_scores_free(out: Path, *, overwrite: bool) -> None:
 def write_scores(out: Path, result: Mapping[str, Any]) -> dict[str, Any]:
     """Returns the paths, and what was kept because it had been changed. Raises the errors of `replacing`."""
     json, table = score_files(out)
-    files = WatchedFolder(table.parent)
+    files = ResultsBackup(table.parent)
     with watching_files(files):
         write_json(json, dict(result))
         with replacing(table) as temporary:

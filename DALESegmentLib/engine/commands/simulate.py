@@ -21,12 +21,12 @@ from ..io.class_names import IGNORE, write_names
 from ..io.label_facts import value_of_ignored
 from ..metrics.segmentation import mean_dice
 from ..metrics.simulated_annotators import check_kind, simulate_annotator
+from .case_checks import enumerated, is_labelled
 from .case_list import write_list
 from .dataset import find_labelled, names_itself, names_of_all, read_labelled
 from .parameters import CasesParameter, Parameters
 from .result_files import write_map
 from .results_folder import check_apart, results_folder
-from .suitability import enumerated, is_labelled
 
 
 class SimulateParameters(Parameters):

@@ -35,10 +35,17 @@ from ..training.checkpoint import Checkpoint
 from ..training.run_log import Logger, check_logger
 from ..training.trainer import Trainer
 from ..training.validation import held_out_of_run, load_held_out
-from .dataset import find_labelled, image_names_of, left_over_said, report_held_out_for_test, survey, unite_with_model
+from .case_checks import enumerated
+from .dataset import (
+    find_labelled,
+    image_names_of,
+    report_held_out_for_test,
+    survey,
+    unite_with_model,
+    unused_files_sentence,
+)
 from .parameters import CasesParameter, Parameters
 from .pretrained import Pretrained, following, recorded_model, still_held_out
-from .suitability import enumerated
 from .training_run import ENCODING, Run, data_changed, prepare_run, train_and_record, validation_count
 
 
@@ -95,7 +102,7 @@ def _train(asked: TrainParameters, progress: Progress) -> dict[str, Any]:
     ranks = current()
     device = choose_device(asked.device)
     ranks.check_same("commands, versions or devices", (__version__, device.type, asked.model_dump(mode="json")))
-    beside = left_over_said(asked.cases, progress) if ranks.is_main else {}
+    beside = unused_files_sentence(asked.cases, progress) if ranks.is_main else {}
     record = _record(asked, device, progress.part(0, 10)) if ranks.is_main else None
     record = ranks.broadcast(record)
     assert record is not None

@@ -41,9 +41,9 @@ from ..training.rater_labels import (
 from ..training.trainer import Trainer
 from ..training.validation import HeldOut, save_held_out
 from ..training.volume_calibration import VolumeCalibration
+from .case_checks import enumerated
 from .parameters import CasesParameter
 from .prepared_cases import check_enough, prepare_all, rated_cases
-from .suitability import enumerated
 
 ENCODING = TypeAdapter(LabelEncoding)
 """As run.json has it."""

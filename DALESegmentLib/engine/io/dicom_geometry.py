@@ -11,7 +11,7 @@ import numpy as np
 from ..core.errors import EngineError
 from ..core.notes import note
 from ..geometry.grid import Geometry
-from ..geometry.stack import Stack
+from ..geometry.slice_stack import SliceStack
 from .dicom_frames import WORDS, Frame
 
 _ROUNDED = 0.5
@@ -28,7 +28,7 @@ CONTRAST = (
 """What makes another contrast: slices of one image have it in common."""
 
 
-def stack_of(frames: Sequence[Frame], name: str) -> Stack:
+def stack_of(frames: Sequence[Frame], name: str) -> SliceStack:
     """Where the frames, in their order, lie; without the shifts that rounded positions have."""
     first = frames[0]
     axes = np.eye(3)
@@ -48,16 +48,16 @@ def stack_of(frames: Sequence[Frame], name: str) -> Stack:
         series=str(first.file.get("SeriesInstanceUID") or ""),
     )
     if len(frames) == 1:
-        return Stack(geometry, np.zeros((1, 2)))
-    stack = Stack.of(geometry, np.array([frame.position for frame in frames]))
+        return SliceStack(geometry, np.zeros((1, 2)))
+    stack = SliceStack.of(geometry, np.array([frame.position for frame in frames]))
     shift = float(np.linalg.norm(stack.shifts, axis=1).max())
     if shift <= _ROUNDED * min(first.spacing):
-        return Stack(geometry, np.zeros_like(stack.offsets))
+        return SliceStack(geometry, np.zeros_like(stack.offsets))
     _tell_shift(stack, shift, name)
     return stack
 
 
-def _tell_shift(stack: Stack, shift: float, name: str) -> None:
+def _tell_shift(stack: SliceStack, shift: float, name: str) -> None:
     """Note that slices are shifted against each other. Raises EngineError("dicom-tilted")."""
     if shift > stack.geometry.spacing[2] * (stack.geometry.size[2] - 1):
         raise EngineError(

@@ -15,7 +15,7 @@ import numpy as np
 from ..core.errors import EngineError
 from ..core.notes import note, quiet
 from ..geometry.grid import Geometry
-from ..geometry.stack import Stack
+from ..geometry.slice_stack import SliceStack
 from .checks import unreadable
 from .class_names import nameless
 from .dicom_frames import Frame, frames_of, header_of
@@ -113,7 +113,7 @@ class DicomSegmentation(Segmentation):
         known = dict(zip(places, (plane.offset for plane in self.planes), strict=True))
         drawn = sorted(known)
         offsets = [np.interp(range(size[2]), drawn, [known[k][axis] for k in drawn]) for axis in range(2)]
-        self._slices = Stack(grid, np.stack(offsets, axis=1))
+        self._slices = SliceStack(grid, np.stack(offsets, axis=1))
         self._frames = from_masks(self._masks(places, size), self.segments, grid).layers
         self.geometry, self.layers = grid, self._frames
         if np.linalg.norm(self._slices.shifts, axis=1).max() > _SHIFTED * min(grid.spacing[:2]):
@@ -189,7 +189,7 @@ def _stacked(
     if not seen or None in owners:
         seen |= {int(value) for value in np.unique(pixels) if value}
     known = {number: described.get(number) or _nameless(number) for number in sorted(seen | set(described))}
-    offsets = Stack.of(geometry, positions).offsets
+    offsets = SliceStack.of(geometry, positions).offsets
     planes = [
         Plane(float(depth), (float(i), float(j)), owner, plane)
         for depth, (i, j), owner, plane in zip(depths, offsets, owners, pixels, strict=True)

@@ -9,14 +9,14 @@ import numpy as np
 from ..core.errors import EngineError
 from ..core.notes import note
 from ..geometry.grid import Geometry
-from ..geometry.stack import Stack
+from ..geometry.slice_stack import SliceStack
 from .segments import Segment, check_inside
 
 
 def onto_other_grid(
     segments: Sequence[Segment],
     layers: np.ndarray,
-    slices: Stack,
+    slices: SliceStack,
     geometry: Geometry,
     name: str,
     image_name: str,
@@ -56,7 +56,7 @@ def onto_other_grid(
     return out
 
 
-def _size_of(slices: Stack) -> str:
+def _size_of(slices: SliceStack) -> str:
     size, spacing = ("×".join(f"{v:.4g}" for v in values) for values in (slices.geometry.size, slices.geometry.spacing))
     tilted = " that are shifted against each other slice by slice" if np.abs(slices.shifts).max() > 0.01 else ""
     return f"{size} of {spacing} mm){tilted}"

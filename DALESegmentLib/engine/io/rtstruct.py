@@ -17,7 +17,7 @@ import numpy as np
 from ..core.errors import EngineError
 from ..core.notes import note, quiet
 from ..geometry.grid import LPS_TO_RAS, Geometry
-from ..geometry.stack import Stack
+from ..geometry.slice_stack import SliceStack
 from .checks import unreadable
 from .dicom_kind import read_header
 from .integrity import check_size
@@ -57,7 +57,7 @@ class Contours(Segmentation):
         if own is not None:
             check_size(Path(name), math.prod(own.size), math.prod(own.size), packed=True)
             layers = self._drawn(own, name, grid_name)
-            slices = Stack(own, np.zeros((own.size[2], 2)))
+            slices = SliceStack(own, np.zeros((own.size[2], 2)))
             return onto_other_grid(self.segments, layers, slices, geometry, name, grid_name, "slices")
         layers = self._drawn(geometry, name, grid_name)
         tell_other_frame(self.geometry, geometry, name, grid_name)

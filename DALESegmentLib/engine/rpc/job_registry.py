@@ -16,7 +16,7 @@ COMMANDS = (
     "export",
 )
 INTERACTIVE = ("refresh", "prompt")
-"""Asked for by the application alone, between two clicks; the command line has the steps it is made of."""
+"""NewDecision for by the application alone, between two clicks; the command line has the steps it is made of."""
 
 OF_OPTIONS = ("train_folds",)
 """What the command line calls by an option of another command (train --folds)."""

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from DALESegmentLib.engine.commands import predict, review, simulate, train
+from DALESegmentLib.engine.commands.results_backup import RECORD, ResultsBackup
 from DALESegmentLib.engine.commands.results_folder import check_results_folder
-from DALESegmentLib.engine.commands.watched_folder import RECORD, WatchedFolder
 from DALESegmentLib.engine.core.errors import EngineError
 from DALESegmentLib.engine.core.files import replacing, watching_files
 from DALESegmentLib.engine.core.progress import Progress
@@ -105,7 +105,7 @@ def test_the_record_is_one_that_sha256sum_reads(cases, tmp_path):
 def test_a_damaged_record_loses_nothing(tmp_path):
     (tmp_path / "a.csv").write_text("drawn by hand")
     (tmp_path / RECORD).write_bytes(b"\xff\xfe no record \x00\n\n")
-    files = WatchedFolder(tmp_path)
+    files = ResultsBackup(tmp_path)
     with watching_files(files), replacing(tmp_path / "a.csv") as temporary:
         temporary.write_text("new")
     assert (tmp_path / files.kept[0]).read_text() == "drawn by hand"
@@ -114,7 +114,7 @@ def test_a_damaged_record_loses_nothing(tmp_path):
 
 def test_what_is_written_elsewhere_is_no_result(tmp_path):
     (tmp_path / "elsewhere.csv").write_text("old")
-    files = WatchedFolder(tmp_path / "out")
+    files = ResultsBackup(tmp_path / "out")
     with watching_files(files), replacing(tmp_path / "elsewhere.csv") as temporary:
         temporary.write_text("new")
     assert (files.kept, (tmp_path / "elsewhere.csv").read_text()) == ([], "new")

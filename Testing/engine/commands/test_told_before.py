@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from DALESegmentLib.engine.commands import confidence, finetune, plan, predict, review, simulate, train
-from DALESegmentLib.engine.commands.suitability import check_room, weak_since_training
+from DALESegmentLib.engine.commands.case_checks import check_room, weak_since_training
 from DALESegmentLib.engine.core.errors import Cancelled, EngineError
 from DALESegmentLib.engine.core.progress import Progress
 from DALESegmentLib.engine.dale.agreement import ClassAgreement, pooled_agreement, weak_classes

@@ -9,7 +9,7 @@ import pytest
 
 from DALESegmentLib.engine.dale.intensities import fit_intensities
 from DALESegmentLib.engine.dale.issues import find_regions
-from DALESegmentLib.engine.dale.overlooked import find_overlooked
+from DALESegmentLib.engine.dale.missed_regions import find_missed_regions
 from DALESegmentLib.engine.dale.review_rows import number_errors
 from DALESegmentLib.engine.dale.suggestions import suggest_for_rows
 from DALESegmentLib.engine.geometry.grid import Geometry
@@ -136,7 +136,7 @@ def overlooked(probability, image=None, label=None):
     places = np.zeros(SHAPE, np.int32)
     known = label, quality_of(label, np.zeros(SHAPE, bool)), np.stack([1 - second, second]).astype(np.float32)
     image = image_of() if image is None else image
-    return find_overlooked("a", [], places, *known, image, GEOMETRY, {1: "lesion"}), places
+    return find_missed_regions("a", [], places, *known, image, GEOMETRY, {1: "lesion"}), places
 
 
 def test_an_object_that_was_learned_to_be_left_out_is_found():

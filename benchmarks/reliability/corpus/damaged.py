@@ -58,7 +58,7 @@ def other_content(folder: Path) -> Iterator[Entry]:
         "zip": _zip(),
         "pickle": pickle.dumps({"image": [1, 2, 3]}),
         "gzipped letter": gzip.compress(b"this is a letter\n" * 100),
-        "web page": b"<!DOCTYPE html><html><body>404 Not Found</body></html>",
+        "web page": b"<!DOCTYPE html><html><body>404 Not Measurements</body></html>",
         "program": b"\x7fELF\x02\x01\x01" + b"\0" * 200,
         "pointer of git": b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n",
     }

@@ -21,7 +21,7 @@ _RESULTS = {"run.json", "checkpoint.json"}
 
 
 @dataclass(frozen=True)
-class LeftOver:
+class UnusedFiles:
     """Files of one kind. where: their folder from the data's folder on, with `*` for a case's; kind: what their names
     have in common, with `*` for a case's; example: a path from the data's folder on; why: and what to type."""
 
@@ -35,7 +35,7 @@ class LeftOver:
         return dict(vars(self))
 
 
-def left_over(folder: Path, sources: Sequence[CaseSource], unclear: Collection[str] = ()) -> list[LeftOver]:
+def find_unused_files(folder: Path, sources: Sequence[CaseSource], unclear: Collection[str] = ()) -> list[UnusedFiles]:
     """Image files and packed scenes below the folder that are part of no case, the most numerous kind first. unclear:
     names of cases that are not understood, whose own problem says so."""
     folder = Path(os.path.abspath(folder))
@@ -52,7 +52,7 @@ def left_over(folder: Path, sources: Sequence[CaseSource], unclear: Collection[s
         place = path.relative_to(folder).parent.as_posix()
         groups.setdefault((pattern.sub("*", place), _kind(path, pattern)), []).append(path)
     found = [
-        LeftOver(where, kind, len(paths), paths[0].relative_to(folder).as_posix(), _why(paths[0], kind, sources))
+        UnusedFiles(where, kind, len(paths), paths[0].relative_to(folder).as_posix(), _why(paths[0], kind, sources))
         for (where, kind), paths in groups.items()
     ]
     return sorted(found, key=lambda group: -group.files)

@@ -17,7 +17,7 @@ _DIGITS = 5
 
 
 @dataclass(frozen=True)
-class Stack:
+class SliceStack:
     """geometry: the grid that the slices would have if none were shifted. offsets: (slices, 2), by how many voxels
     along i and j each one is."""
 
@@ -25,10 +25,10 @@ class Stack:
     offsets: np.ndarray
 
     @staticmethod
-    def of(geometry: Geometry, positions: np.ndarray) -> Stack:
+    def of(geometry: Geometry, positions: np.ndarray) -> SliceStack:
         """positions: (slices, 3) LPS mm of the first voxel of each slice, in the order of k."""
         axes = np.array(geometry.direction).reshape(3, 3)[:, :2]
-        return Stack(geometry, (positions - np.array(geometry.origin)) @ axes / geometry.spacing[:2])
+        return SliceStack(geometry, (positions - np.array(geometry.origin)) @ axes / geometry.spacing[:2])
 
     @property
     def shifts(self) -> np.ndarray:
@@ -60,7 +60,7 @@ class Stack:
         if nearest:
             return self.nearest_on(array, whole, fill)
         out = np.full((len(array), *whole.array_shape), fill, np.float32)
-        corner = Stack.of(self.geometry, np.array([whole.origin])).offsets[0]
+        corner = SliceStack.of(self.geometry, np.array([whole.origin])).offsets[0]
         for k, (i, j) in enumerate(np.round(self.offsets - corner, _DIGITS)):
             checkpoint()
             box = tuple(_covered(at, size) for at, size in ((j, self.geometry.size[1]), (i, self.geometry.size[0])))

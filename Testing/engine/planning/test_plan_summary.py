@@ -8,7 +8,7 @@ import pytest
 from DALESegmentLib.engine.geometry.grid import Geometry
 from DALESegmentLib.engine.io.case import Case
 from DALESegmentLib.engine.planning.plan import CaseFingerprint, make_plan
-from DALESegmentLib.engine.planning.plan_words import plan_sentences
+from DALESegmentLib.engine.planning.plan_summary import plan_sentences
 
 
 def facts(size: tuple[int, ...], spacing: tuple[float, ...], lowest: float = 0.0, channels: int = 1):

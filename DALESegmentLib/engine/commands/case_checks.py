@@ -40,7 +40,7 @@ def is_labelled(source: CaseSource) -> bool:
     return source.has_label
 
 
-def labelled_alone(sources: Sequence[CaseSource], progress: Progress, found: Suitability) -> list[CaseSource]:
+def labelled_alone(sources: Sequence[CaseSource], progress: Progress, found: CaseChecks) -> list[CaseSource]:
     """The cases with a label; the names of the others, which are told of, are put into `found`. Raises
     EngineError("no-label") where none has one."""
     labelled = [source for source in sources if is_labelled(source)]
@@ -65,7 +65,7 @@ def left_out_sentence(names: Sequence[str]) -> str:
 
 
 @dataclass
-class Suitability:
+class CaseChecks:
     """unlike: by case name, the sentences that say how it differs from the training cases; left_out: names of the cases
     without a label, where one is needed."""
 
@@ -89,7 +89,7 @@ def examine(
     sources: Sequence[CaseSource],
     plan: Plan,
     progress: Progress,
-    found: Suitability,
+    found: CaseChecks,
     *,
     labelled: bool,
     out: Path,
@@ -134,7 +134,7 @@ def check_case(case: Case, plan: Plan, image_names: Sequence[str] = ()) -> list[
     return [f"{case.name} looks unlike the cases that the model was trained on: {sign}." for sign in signs]
 
 
-def tell_unlike(found: Suitability, progress: Progress) -> None:
+def tell_unlike(found: CaseChecks, progress: Progress) -> None:
     """Report the cases that look unlike the training cases."""
     names = [name for name, sentences in found.unlike.items() if sentences]
     if names:

@@ -35,7 +35,7 @@ AROUND_MM = 10.0
 """Of such a place."""
 
 
-def find_overlooked(
+def find_missed_regions(
     case_name: str,
     regions: Sequence[Region],
     region_map: np.ndarray,

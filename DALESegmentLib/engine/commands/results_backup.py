@@ -15,7 +15,7 @@ from ..io.case import extension_of, stem_of
 from ..io.loose_files import RECORD
 
 
-class WatchedFolder:
+class ResultsBackup:
     """Sees every file that is written while it is watched; see `watching_files`.
 
     folder: results below it are looked after. kept: the names, below the folder, that changed files have now.
