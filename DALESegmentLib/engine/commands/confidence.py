@@ -8,7 +8,7 @@ from ..core.progress import Progress
 from ..dale.agreement import Agreements, pooled_agreement, weak_classes
 from .case_checks import CaseChecks, weak_since_training
 from .case_confidence import case_confidences, summary
-from .dataset import labels_said, unused_files_sentence
+from .dataset import labels_said, unused_files_said
 from .measurement_table import write_measurements
 from .probability_files import unlike_labels
 from .result_files import ConfidenceParameters, ResultFiles
@@ -23,7 +23,7 @@ def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
 
 
 def _confidence(asked: ConfidenceParameters, progress: Progress) -> dict[str, Any]:
-    beside = unused_files_sentence(asked.cases, progress)
+    beside = unused_files_said(asked.cases, progress)
     looked = CaseChecks()
     items, agreements = [], []
     agreed: Agreements = {}

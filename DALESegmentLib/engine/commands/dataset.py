@@ -144,7 +144,7 @@ def unused_files_of(cases: CasesParameter) -> list[UnusedFiles]:
     return find_unused_files(cases.folder, [source for source in found if isinstance(source, CaseSource)], unclear)
 
 
-def unused_files_sentence(cases: CasesParameter | None, progress: Progress) -> dict[str, str]:
+def unused_files_said(cases: CasesParameter | None, progress: Progress) -> dict[str, str]:
     """For an answer: how many files are part of no case, and what lists them; nothing where there are none. It is also
     reported."""
     files = 0 if cases is None else sum(group.files for group in unused_files_of(cases))

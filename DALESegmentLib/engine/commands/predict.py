@@ -15,7 +15,7 @@ from ..inference.predictor import Mode, cached_predictor
 from ..io.case_files import read_case
 from ..io.class_names import write_names
 from .case_checks import CaseChecks, check_case, examine, tell_unlike
-from .dataset import unused_files_sentence
+from .dataset import unused_files_said
 from .measurement_table import write_measurements
 from .parts import Part
 from .result_files import FormatParameters, ResultFiles
@@ -52,7 +52,7 @@ def _predict(asked: PredictParameters, own: Part | None, progress: Progress) -> 
         own.claim(asked.out)
         progress.report(0, "reading", f"Part {own.number} of {own.count}: {len(sources)} of {cases} cases")
     files.check(sources)
-    beside = unused_files_sentence(asked.cases, progress)
+    beside = unused_files_said(asked.cases, progress)
     looked = CaseChecks()
     if len(sources) > 1:
         maps = plan.classes if asked.probabilities else 0

@@ -32,7 +32,7 @@ from ..review.page import linked_files, write_page
 from ..review.pictures import RegionViews, first_pieces, look_at
 from .case_checks import CaseChecks, weak_since_training
 from .case_confidence import CaseConfidence, case_confidences, summary
-from .dataset import labels_said, unused_files_sentence
+from .dataset import labels_said, unused_files_said
 from .measurement_table import write_measurements
 from .probability_files import unlike_labels
 from .result_files import ConfidenceParameters, ResultFiles, SparseMap, write_map, write_regions
@@ -55,7 +55,7 @@ def run(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
 
 
 def _review(asked: ReviewParameters, progress: Progress) -> dict[str, Any]:
-    looked, beside = CaseChecks(), unused_files_sentence(asked.cases, progress)
+    looked, beside = CaseChecks(), unused_files_said(asked.cases, progress)
     items, found, maps = [], [], []
     reviewed: dict[str, str] = {}
     files, views = ResultFiles.of(asked), RegionViews()

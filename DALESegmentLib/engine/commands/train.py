@@ -1,7 +1,5 @@
-"""The command train: a new training, or the resumption of an interrupted one.
-
-A training is resumed with the settings that it was started with; other settings are refused.
-"""
+"""The command train: a new training, or the resumption of an interrupted one. That has the settings that it was started
+with; others are refused."""
 
 from __future__ import annotations
 
@@ -42,7 +40,7 @@ from .dataset import (
     report_held_out_for_test,
     survey,
     unite_with_model,
-    unused_files_sentence,
+    unused_files_said,
 )
 from .parameters import CasesParameter, Parameters
 from .pretrained import Pretrained, following, recorded_model, still_held_out
@@ -102,7 +100,7 @@ def _train(asked: TrainParameters, progress: Progress) -> dict[str, Any]:
     ranks = current()
     device = choose_device(asked.device)
     ranks.check_same("commands, versions or devices", (__version__, device.type, asked.model_dump(mode="json")))
-    beside = unused_files_sentence(asked.cases, progress) if ranks.is_main else {}
+    beside = unused_files_said(asked.cases, progress) if ranks.is_main else {}
     record = _record(asked, device, progress.part(0, 10)) if ranks.is_main else None
     record = ranks.broadcast(record)
     assert record is not None
