@@ -17,13 +17,14 @@ import qt
 
 from DALESegmentLib.engine.core.errors import EngineError
 from DALESegmentLib.engine.rpc.client import slicer_python
+from DALESegmentLib.engine.rpc.http_client import TOKEN_VARIABLE
 
 PROTOCOL = 1
 SERVE = ("-m", "DALESegmentLib.engine", "serve")
 LIBRARY_FOLDER = Path(__file__).resolve().parents[2]  # what holds DALESegmentLib
 SECONDS_TO_LEAVE = 3
-ENGINE_COMMAND = "DALESegment/EngineCommand"
-"""The application setting that holds what starts the engine on another machine, see docs/clusters.md; empty: here."""
+ENGINE_ADDRESS, ENGINE_TOKEN = "DALESegment/EngineAddress", "DALESegment/EngineToken"
+"""Application settings: the server that computes, see docs/server.md, and the user's token there; empty: here."""
 
 
 def _nothing(*_: Any) -> None:
@@ -44,7 +45,7 @@ class EngineProcess:
     onError(code, sentence). If the process dies, every open request gets the error "engine-gone"; the next
     request starts a new one. Lines are those of docs/protocol.md.
 
-    through() is asked at each start for a command that starts the engine on another machine; by default the setting.
+    through() is asked at each start for the address of a server that computes; by default the setting.
     """
 
     def __init__(
@@ -53,7 +54,7 @@ class EngineProcess:
         arguments: Sequence[str] = SERVE,
         through: Callable[[], str] | None = None,
     ) -> None:
-        self._through = through or engineCommand
+        self._through = through or engineAddress
         self._program = program
         self._arguments = list(arguments)
         self._process: qt.QProcess | None = None
@@ -78,7 +79,8 @@ class EngineProcess:
             return
         self.ready, self._unread, self._stopping = None, b"", False
         process = qt.QProcess()
-        process.setProcessEnvironment(_environment())
+        address = self._through().strip()
+        process.setProcessEnvironment(_environment(engineToken() if address else ""))
         for signal, slot in (
             ("readyReadStandardOutput()", self._readAnswers),
             ("readyReadStandardError()", self._readMessages),
@@ -87,8 +89,7 @@ class EngineProcess:
             if not process.connect(signal, slot):
                 raise ValueError(f"QProcess has no signal {signal}")
         self._process = process
-        command = self._through().strip()
-        elsewhere = ["--through", command] if command else []
+        elsewhere = ["--through", address] if address else []
         process.start(self._program or slicerPython(), [*self._arguments, *elsewhere])
         if not process.waitForStarted(10_000):
             self._process = None
@@ -207,13 +208,19 @@ class EngineProcess:
             request.onError(code, sentence)
 
 
-def engineCommand() -> str:
-    """What the user set; "" for an engine on this computer."""
-    return str(qt.QSettings().value(ENGINE_COMMAND) or "")
+def engineAddress() -> str:
+    """Of the server that the user set; "" for an engine on this computer."""
+    return str(qt.QSettings().value(ENGINE_ADDRESS) or "")
 
 
-def setEngineCommand(command: str) -> None:
-    qt.QSettings().setValue(ENGINE_COMMAND, command.strip())
+def engineToken() -> str:
+    """The user's at that server; "" where the environment has it, or none is set."""
+    return str(qt.QSettings().value(ENGINE_TOKEN) or "")
+
+
+def setEngine(address: str, token: str) -> None:
+    qt.QSettings().setValue(ENGINE_ADDRESS, address.strip())
+    qt.QSettings().setValue(ENGINE_TOKEN, token.strip())
 
 
 def slicerPython() -> str:
@@ -225,8 +232,11 @@ def slicerPython() -> str:
     return found
 
 
-def _environment() -> qt.QProcessEnvironment:
+def _environment(token: str) -> qt.QProcessEnvironment:
+    """token: of the server; not an argument, which every user of the machine can read."""
     environment = qt.QProcessEnvironment.systemEnvironment()
+    if token:
+        environment.insert(TOKEN_VARIABLE, token)
     paths = [str(LIBRARY_FOLDER), environment.value("PYTHONPATH")]
     environment.insert("PYTHONPATH", os.pathsep.join(p for p in paths if p))
     if not environment.contains("GOMP_SPINCOUNT"):

@@ -7,7 +7,9 @@ from typing import Any
 
 from slicer.i18n import tr as _
 
-from .engine_process import engineCommand, setEngineCommand
+from ..engine import __version__
+from ..engine.rpc.http_client import ServerConnection
+from .engine_process import engineAddress, engineToken, setEngine
 from .live_curves import showCurves
 from .model_info import modelInfo
 from .path_field import PathField
@@ -35,8 +37,10 @@ class LearnPanel:
             lambda: workflow.checkInstallation(self._showInstallation, beside(ui.installationLabel)),
         )
         connect(ui.curvesButton, "clicked()", showCurves)
-        ui.engineEdit.text = engineCommand()
+        ui.engineEdit.text, ui.tokenEdit.text = engineAddress(), engineToken()
         connect(ui.engineEdit, "editingFinished()", self._changeEngine)
+        connect(ui.tokenEdit, "editingFinished()", self._changeEngine)
+        connect(ui.connectionButton, "clicked()", self._testConnection)
 
     def refresh(self) -> None:
         state, ui = self._workflow.state, self._ui
@@ -47,13 +51,26 @@ class LearnPanel:
         ready = bool(state.casesFolder) if state.source.name == "folder" else scene
         free = not self._workflow.busy
         ui.trainButton.enabled = ui.planButton.enabled = ready and free
-        ui.installationButton.enabled = ui.engineEdit.enabled = free
+        ui.installationButton.enabled = ui.engineEdit.enabled = ui.tokenEdit.enabled = free
+        ui.connectionButton.enabled = free and bool(ui.engineEdit.text.strip())
 
     def _changeEngine(self) -> None:
-        """The one that runs is of the earlier command; the next step starts another."""
-        if self._ui.engineEdit.text.strip() != engineCommand():
-            setEngineCommand(self._ui.engineEdit.text)
+        """The one that runs is of the earlier address; the next step starts another."""
+        address, token = self._ui.engineEdit.text.strip(), self._ui.tokenEdit.text.strip()
+        if (address, token) != (engineAddress(), engineToken()):
+            setEngine(address, token)
             self._workflow.engine.stop()
+            self.refresh()
+
+    def _testConnection(self) -> None:
+        """Say what is there: version, GPUs, queue."""
+        self._changeEngine()
+        address, token = engineAddress(), engineToken() or None
+
+        def ask() -> dict[str, Any]:
+            return ServerConnection(address, token).ask("GET", "/v1/status")
+
+        self._workflow.beside(ask, lambda found: self._show(self._ui.installationLabel, _connected(address, found)))
 
     def _describeModel(self, model: str) -> None:
         """From its files, which are read when another model is chosen, not at every refresh."""
@@ -98,3 +115,18 @@ class LearnPanel:
         label.setText(text)
         label.visible = True
         self._workflow.onMessage("")
+
+
+def _connected(address: str, found: dict[str, Any]) -> str:
+    """found: what a server says of itself."""
+    gpus, queue = found.get("gpus") or [], found.get("queue") or {}
+    text = _("{address} answers: DALESegment {version}, {device}; jobs running: {running}, waiting: {waiting}.").format(
+        address=address,
+        version=found.get("version"),
+        device=", ".join(map(str, gpus)) if gpus else _("no GPU"),
+        running=queue.get("running", 0),
+        waiting=queue.get("waiting", 0),
+    )
+    if found.get("version") == __version__:
+        return text
+    return text + " " + _("Here is version {version}; use the same on both machines.").format(version=__version__)

@@ -179,23 +179,61 @@ def test_the_model_is_saved_into_the_chosen_folder_and_never_over_another(widget
     assert Path(widget.logic.workflow.state.model) == copy
 
 
-def test_another_computer_is_asked_from_the_next_step_on(widget):
+def type_into(field, text: str) -> None:
     import standin
 
-    from DALESegmentLib.ui.engine_process import engineCommand
+    bare = standin.unwrap(field)
+    bare.setText(text)
+    bare.editingFinished.emit()
+
+
+def engine_started(widget) -> bool:
+    widget.logic.workflow.engine.start()
+    return widget.logic.workflow.engine.running
+
+
+@pytest.fixture
+def _computed_here(widget):
+    """Afterwards the engine is the one of this computer again."""
+    yield
+    for field in (widget.ui.engineEdit, widget.ui.tokenEdit):
+        type_into(field, "")
+
+
+@pytest.mark.usefixtures("_computed_here")
+def test_another_computer_is_asked_from_the_next_step_on(widget):
+    from DALESegmentLib.ui.engine_process import engineAddress
 
     step(widget, widget.ui.planButton)
     engine = widget.logic.workflow.engine
     assert engine.running
-    field = standin.unwrap(widget.ui.engineEdit)
-    field.setText("  no-such-command serve ")
-    field.editingFinished.emit()
-    try:
-        assert engineCommand() == "no-such-command serve"
-        assert not engine.running
-    finally:
-        field.setText("")
-        field.editingFinished.emit()
-    assert engineCommand() == ""
+    assert not widget.ui.connectionButton.enabled
+    type_into(widget.ui.engineEdit, "  https://gpu-host ")
+    assert engineAddress() == "https://gpu-host"
+    assert not engine.running
+    type_into(widget.ui.engineEdit, "")
+    assert engineAddress() == ""
     step(widget, widget.ui.planButton)
     assert engine.running
+
+
+@pytest.mark.usefixtures("_computed_here")
+def test_the_connection_is_tested_with_the_users_token(widget, tmp_path):
+    pytest.importorskip("fastapi", reason="the server needs its packages")
+    from benchmarks.reliability.server_process import ServerProcess
+    from DALESegmentLib.engine import __version__
+
+    with ServerProcess(tmp_path / "data", ("anna",)) as server:
+        type_into(widget.ui.engineEdit, server.address)
+        type_into(widget.ui.tokenEdit, server.tokens["anna"])
+        step(widget, widget.ui.connectionButton)
+        told = widget.ui.installationLabel.text
+        assert told.startswith(f"{server.address} answers: DALESegment {__version__}, ")
+        assert told.endswith("jobs running: 0, waiting: 0.")
+        assert engine_started(widget)
+        environment = psutil.Process(widget.logic.workflow.engine.processId).environ()
+        assert environment["DALESEGMENT_TOKEN"] == server.tokens["anna"]
+        type_into(widget.ui.tokenEdit, "somebody-else")
+        click(widget.ui.connectionButton)
+        assert wait_until(lambda: not widget.logic.workflow.busy)
+        assert "token" in widget.ui.statusLabel.text
