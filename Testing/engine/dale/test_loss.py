@@ -78,6 +78,31 @@ def test_with_all_weights_one_the_loss_is_monais(random):
     assert float(ours) == pytest.approx(float(theirs), rel=1e-5)
 
 
+def formula(logits: Tensor, label: Tensor, ce_weights: Tensor, dice_weights: Tensor, valid: Tensor) -> Tensor:
+    """The loss as its formula is written, class by class of every voxel."""
+    log_probability = logits.log_softmax(1)
+    index = label.unsqueeze(1)
+    cross_entropy = -(ce_weights * valid * log_probability.gather(1, index).squeeze(1)).sum() / valid.sum()
+    one_hot = torch.zeros_like(logits).scatter_(1, index, 1.0)
+    w, axes = (dice_weights * valid).unsqueeze(1), [0, *range(2, logits.ndim)]
+    overlap = (w * log_probability.exp() * one_hot).sum(axes)
+    size = (w * (log_probability.exp() + one_hot)).sum(axes)
+    return cross_entropy + 1 - ((2 * overlap + 1e-5) / (size + 1e-5))[1:].mean()
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 8, 8, 4), (4, 2, 16, 16), (1, 7, 5, 6, 7)])
+def test_loss_and_gradient_are_those_of_the_formula(random, shape):
+    logits = torch.randn(shape, generator=random, requires_grad=True)
+    grid = (shape[0], *shape[2:])
+    label = torch.randint(0, shape[1], grid, generator=random)
+    ce, dice = torch.rand(2, *grid, generator=random)
+    valid = (torch.rand(grid, generator=random) < 0.8).float()
+    ours, theirs = (loss(logits, label, ce, dice, valid) for loss in (weighted_dice_ce, formula))
+    assert float(ours) == pytest.approx(float(theirs), rel=1e-6)
+    gradients = [torch.autograd.grad(loss, logits)[0] for loss in (ours, theirs)]
+    torch.testing.assert_close(*gradients, rtol=1e-5, atol=1e-6 * float(gradients[1].abs().max()))
+
+
 def test_padding_has_no_part_in_the_loss(random):
     batch, logits = a_batch(random)
     whole = weighted_dice_ce(logits, batch.target, *[torch.ones_like(batch.valid)] * 2, batch.valid)
