@@ -135,7 +135,7 @@ CHANGES = {
     ),
     "annotator's bias": (
         annotator_bias,
-        "estimate_bias",
+        "bias_of",
         lambda *_: None,
         [("dale", 0.01)],
         [("dale", 0.0), ("dale-no-bias-correction", 0.01)],

@@ -31,7 +31,7 @@ def test_a_part_is_written_beside_what_is_known(tmp_path, monkeypatch, capsys):
         assert (start["value"], start["met"], start["reference"]) == (1.25, met, "against that")
         assert (ranks["value"], ranks["met"]) == (3.0, False)
         assert rows[BARS["gpu_time"].row]["met"] is None
-    assert "goal <= 1.5" in capsys.readouterr().out
+    assert "goal <= 0.35" in capsys.readouterr().out
 
 
 def test_those_who_are_compared_take_turns():

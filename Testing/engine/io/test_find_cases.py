@@ -274,7 +274,9 @@ def test_doubles_and_broken_lists(tmp_path, refused):
     (tmp_path / "e.csv").write_text("name,image,split\nA,i.png,dev\n")
     with refused("bad-list", "dev"):
         find_cases(list=tmp_path / "e.csv")
-    (tmp_path / "f.csv").write_bytes(b"name,image\n\xff\xfe,i.png\n")
+    (tmp_path / "f.csv").write_bytes(b"name;image\nM\xfcller;i.png\n")  # as a German Excel saves it
+    assert [source.name for source in find_cases(list=tmp_path / "f.csv")] == ["Müller"]
+    (tmp_path / "f.csv").write_bytes(b"name,image\n\x00\x01,i.png\n")
     with refused("bad-list", "f.csv"):
         find_cases(list=tmp_path / "f.csv")
     (tmp_path / "empty.csv").write_text("")
