@@ -81,14 +81,14 @@ def drawReaders(folder: Path, minutes: float) -> None:
         workflow.state.minutes, workflow.state.refreshAtOnce = minutes, False
         step(widget, ui.trainButton)
         step(widget, ui.regionsButton)
-        signIn(widget, "Anna Berg", "radiologist")
+        signIn(widget, "Reader A", "radiologist")
         click_row(ui.regionsTable, 0)
         for key in "ACCU":
             press(widget, key)
         ui.reasonEdit.text = "the rim was too wide"
         signOff(widget, 4)
         boxes(widget, folder / "sign-off.png", "review", "readers")
-        signIn(widget, "Ben Ost", "resident")
+        signIn(widget, "Reader B", "resident")
         boxes(widget, folder / "read-blind.png", "review", "readers")
         click(ui.blindButton)
         finish(widget)

@@ -41,9 +41,9 @@ def test_what_a_reader_typed_is_no_formula_for_a_spreadsheet(tmp_path):
 
 
 def test_what_opens_a_case_again_can_be_typed():
-    signed = SignOff("fall 4", 3, "Anna Berg", "2026-05-01T09:30:00+00:00", for_all=True)
+    signed = SignOff("fall 4", 3, "Reader A", "2026-05-01T09:30:00+00:00", for_all=True)
     with pytest.raises(EngineError) as caught:
         check_open(signed)
     typed = shlex.split(str(caught.value).partition("dalesegment ")[2])
     assert typed[:2] == ["sign-off", "fall 4"]
-    assert typed[typed.index("--reader") + 1] == "Anna Berg"
+    assert typed[typed.index("--reader") + 1] == "Reader A"
