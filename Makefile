@@ -31,7 +31,7 @@ help:
 	@echo "make test-quick           the tests that take about a second at most: under a minute on two cores"
 	@echo "make test-extras          tests against programs that only they need, such as nnU-Net; ten minutes on two cores"
 	@echo "make bench [DATA=folder] [ARGS=...]   the published tables, an hour on two cores; goes on where it stopped. ARGS="--tier methods": all methods, another hour"
-	@echo "make bench-speed          time and memory against their references, a quarter of an hour on two cores"
+	@echo "make bench-speed          time and memory against their references, half an hour on two cores"
 	@echo "make bench-reliability    kills, bad input, fuzzing, soak, coverage: hours; ARGS=\"--only corpus\" for a part"
 	@echo "make soak                 200 cycles of correct, fine-tune, predict in one engine process, and 200 kills"
 	@echo "make combinations         the tests on each Python and MONAI that can be installed here"
