@@ -29,9 +29,9 @@ from ..engine.core.errors import EngineError
 from ..engine.rpc import protocol
 from ..engine.rpc.job_registry import JOBS, OF_OPTIONS
 from .dispatcher import Dispatcher
-from .fence import landlock_version
 from .job_paths import with_paths
 from .job_store import JobStore, StoredJob
+from .landlock import landlock_version
 from .user_files import Limits, UserFiles, Wanted
 from .users import User, Users
 

@@ -194,7 +194,7 @@ class Dispatcher:
             too_many = [self._engines.pop(other) for other in idle[: max(0, len(self._engines) + 1 - self._warm)]]
         for other in too_many:
             other.close()
-        engine = EngineClient((sys.executable, "-m", "DALESegmentLib.server.fence", str(files.folder)))
+        engine = EngineClient((sys.executable, "-m", "DALESegmentLib.server.landlock", str(files.folder)))
         with self._changed:
             self._engines[user] = engine
         return engine

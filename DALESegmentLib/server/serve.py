@@ -12,7 +12,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from ..engine.core.errors import EngineError
-from .fence import landlock_version
+from .landlock import landlock_version
 from .user_files import Limits
 from .users import Users
 

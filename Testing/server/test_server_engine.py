@@ -19,7 +19,7 @@ from DALESegmentLib.engine.core.files import read_json
 from DALESegmentLib.engine.io.array_cases import save_array_case
 from DALESegmentLib.engine.rpc.client import EngineClient, serving
 from DALESegmentLib.engine.rpc.http_client import ServerConnection, checked_address
-from DALESegmentLib.server.fence import landlock_version
+from DALESegmentLib.server.landlock import landlock_version
 from Testing.phantoms import ball_case
 
 pytestmark = pytest.mark.slow
@@ -150,7 +150,7 @@ def test_an_engine_opens_nobody_elses_files_and_writes_nowhere_else(server, tmp_
     other.write_text("secret")
     (server.folder.parent / "link").symlink_to(server.folder)  # a way around, if links were followed
     code = (
-        "import os, sys\nfrom pathlib import Path\nfrom DALESegmentLib.server.fence import keep_within\n"
+        "import os, sys\nfrom pathlib import Path\nfrom DALESegmentLib.server.landlock import keep_within\n"
         "own, hidden, *paths = map(Path, sys.argv[1:])\nassert keep_within(own, hidden)\n"
         "(own / 'tmp' / 'mine').write_text('x'); import numpy\n"
         "for path, mode in zip(paths, 'rrrw'):\n"

@@ -20,7 +20,7 @@ from ..core.progress import Progress
 from ..dale.agreement import Agreements, weak_classes
 from ..dale.label_state import LabelState
 from ..inference.measurements import save_calibration
-from ..inference.readiness import get_ready
+from ..inference.prepare_backend import prepare_backend
 from ..io.case import CaseSource
 from ..io.label_encoding import AS_STORED, LabelEncoding
 from ..planning.class_union import ClassUnion
@@ -189,7 +189,7 @@ def train_and_record(
                 own = cases if earlier is None else ()  # a fine-tune inherits what is known of its model
                 agreements = save_calibration(bundle, validation, run.plan, predictor, progress, ranks, own)
             if ranks.is_main and trainer.device.type == "cpu":
-                get_ready(run.folder / BUNDLE_FOLDER, validation, took, progress)
+                prepare_backend(run.folder / BUNDLE_FOLDER, validation, took, progress)
             found = rater_findings(cases, trainer.predictor, progress, "pixel" if run.plan.planar else "mm")
     except EngineError as error:
         if ranks.is_main:

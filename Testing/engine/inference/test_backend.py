@@ -15,7 +15,7 @@ from DALESegmentLib.engine.bundle.open_model import FoldAverage, Mirrored
 from DALESegmentLib.engine.core.errors import EngineError
 from DALESegmentLib.engine.core.progress import Progress
 from DALESegmentLib.engine.inference import backend as backends
-from DALESegmentLib.engine.inference import graph_cache, readiness
+from DALESegmentLib.engine.inference import graph_cache, prepare_backend
 from DALESegmentLib.engine.inference.backend import BackendNetwork, check_backend, with_backend
 from DALESegmentLib.engine.inference.graph import Graph, export_graph, has_half_precision
 from DALESegmentLib.engine.inference.predictor import Predictor
@@ -308,10 +308,10 @@ def test_a_long_training_leaves_its_model_ready(cache, tmp_path, monkeypatch):
     (tmp_path / "run").mkdir()
     bundle = save_bundle(tmp_path / "run", network, plan, {})
     case = prepare_case(ball_case(size=(40, 36, 32)), plan)
-    readiness.get_ready(bundle, [case], readiness.LONG_ENOUGH - 1, Progress())
+    prepare_backend.prepare_backend(bundle, [case], prepare_backend.LONG_ENOUGH - 1, Progress())
     assert not cache.exists()
     monkeypatch.setattr(backends, "FASTER", 100.0)
-    readiness.get_ready(bundle, [case], 1000.0, Progress())
+    prepare_backend.prepare_backend(bundle, [case], 1000.0, Progress())
     assert len(list(cache.glob("*.graph"))) == 1
     loaded = BackendNetwork(load_bundle(bundle, CPU)[0], plan, wanted=False).eval()
     loaded.expect(1, print)

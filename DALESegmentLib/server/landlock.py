@@ -1,4 +1,4 @@
-"""The engine process of one user, which sees the files of no other: `python -m DALESegmentLib.server.fence FOLDER`.
+"""The engine process of one user, which sees the files of no other: `python -m DALESegmentLib.server.landlock FOLDER`.
 
 Names in requests are checked by the server. What lies in the files (a list of cases, the run of an earlier training)
 may name any path, so the process gives up the right to open anything of the server's data but its own folder, and to

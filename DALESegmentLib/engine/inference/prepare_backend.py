@@ -30,7 +30,7 @@ MOST_CASES = 3
 PRECISIONS: tuple[Precision, ...] = ("f32", "bf16")
 
 
-def get_ready(bundle: Path, validation: Sequence[PreparedCase], seconds: float, progress: Progress) -> None:
+def prepare_backend(bundle: Path, validation: Sequence[PreparedCase], seconds: float, progress: Progress) -> None:
     """Export the network of a bundle and measure it on this processor, see `backend`. validation: cases that were not
     learned from; seconds: that the training took."""
     if seconds < LONG_ENOUGH or not is_installed():
